@@ -1,0 +1,1 @@
+//! Skeleton: one file per Kafka API.

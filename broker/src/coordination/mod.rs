@@ -1,0 +1,1 @@
+//! Skeleton: the tree of znodes.

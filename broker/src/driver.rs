@@ -1,0 +1,1 @@
+//! Skeleton: runs a state machine on its log.

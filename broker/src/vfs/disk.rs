@@ -1,0 +1,5 @@
+//! Skeleton: the real file system.
+
+/// The machine's own file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskVfs;

@@ -1,0 +1,1 @@
+//! Skeleton: the simulated file system.

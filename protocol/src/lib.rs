@@ -1,0 +1,21 @@
+//! What the bytes mean.
+//!
+//! Every other crate of Brooklet moves bytes; this one says what they are: Kafka's record batches
+//! ([`records`]), Kafka's requests and responses ([`messages`]), the frames they travel in
+//! ([`frame`]) and the hash that picks a partition ([`murmur2`]).
+//!
+//! Invariants:
+//! - decoding any bytes returns: it never panics and never allocates beyond what the frame holds;
+//! - no I/O, no async, no clock, no unsafe code.
+#![forbid(unsafe_code)]
+
+pub mod frame;
+pub mod ids;
+pub mod messages;
+pub mod murmur2;
+pub mod records;
+
+pub use ids::{
+    BrokerId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicName,
+    TopicPartition,
+};
