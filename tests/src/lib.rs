@@ -1,1 +1,217 @@
-//! .
+//! What the tests share: the real binary, started, awaited and stopped as a user would.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+
+pub mod flights;
+
+/// The `brooklet` binary of this build; built if it is not there yet.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn brooklet() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "brooklet",
+                "--bin",
+                "brooklet",
+            ])
+            .current_dir(repository())
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the binary does not build");
+        // Test binaries stand in target/debug/deps, the binary two levels up.
+        let test = std::env::current_exe().expect("a test knows its own path");
+        let debug = test
+            .parent()
+            .and_then(Path::parent)
+            .expect("target/debug/deps");
+        debug.join("brooklet")
+    })
+}
+
+/// The root of the repository.
+///
+/// # Panics
+/// Never: the manifest's directory has a parent.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ stands in the repository")
+}
+
+/// Runs `brooklet` with `args` and nothing on its standard input.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run(args: &[&str]) -> Output {
+    run_with_input(args, b"")
+}
+
+/// Runs `brooklet` with `args` and `input` on its standard input.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run_with_input(args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(brooklet())
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    std::thread::scope(|scope| {
+        // Written beside the reading, or a large answer to a large input would block both; a
+        // program that ends without reading its input is no failure of the test.
+        scope.spawn(move || stdin.write_all(input).is_ok());
+        child.wait_with_output().expect("the binary ends")
+    })
+}
+
+/// Runs `brooklet`, which must succeed, and returns its standard output.
+///
+/// # Panics
+/// When it fails.
+pub fn stdout_of(args: &[&str], input: &[u8]) -> String {
+    let output = run_with_input(args, input);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "brooklet {args:?}: {}: {errors}",
+        output.status
+    );
+    String::from_utf8(output.stdout).expect("UTF-8 on stdout")
+}
+
+/// A running `brooklet serve`, killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    kafka: String,
+}
+
+impl Server {
+    /// Starts a server that keeps nothing.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn ephemeral() -> Self {
+        Self::start(&["--ephemeral"])
+    }
+
+    /// Starts a server on a data directory.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn on(data_dir: &Path) -> Self {
+        Self::start(&["--data-dir", data_dir.to_str().expect("a UTF-8 path")])
+    }
+
+    /// Starts `brooklet serve` on a free port, with more arguments.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(brooklet())
+            .args(["serve", "--kafka", "127.0.0.1:0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut ready = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut ready)
+            .expect("a line on stdout");
+        let kafka = ready
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("kafka="))
+            .unwrap_or_else(|| panic!("serve printed {ready:?}, expected its ready line"))
+            .to_owned();
+        Self { child, kafka }
+    }
+
+    /// Where Kafka clients connect.
+    pub fn kafka(&self) -> &str {
+        &self.kafka
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the server still runs");
+        self.child.wait().expect("a killed child ends");
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Panics
+    /// When the signal cannot be sent.
+    pub fn terminate(mut self) -> ExitStatus {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status();
+        assert!(sent.expect("kill runs").success());
+        self.child.wait().expect("the server ends")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already, which is what is wanted.
+        if self.child.kill().is_ok() {
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// Runs a foreign program, which must succeed, and returns its standard output.
+///
+/// # Panics
+/// When it fails or is not installed.
+pub fn foreign(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("cannot run {program}: {e}. .ci/clients installs it"));
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let mut stderr = child.stderr.take().expect("stderr is piped");
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input).is_ok());
+        let errors = scope.spawn(move || {
+            let mut text = String::new();
+            stderr
+                .read_to_string(&mut text)
+                .map(|_| text)
+                .unwrap_or_default()
+        });
+        let output = child.wait_with_output().expect("the program ends");
+        let errors = errors.join().expect("the reader of stderr does not panic");
+        assert!(
+            output.status.success(),
+            "{program} {args:?}: {}: {errors}",
+            output.status
+        );
+        output
+    });
+    output.stdout
+}
