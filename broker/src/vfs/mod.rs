@@ -15,7 +15,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub mod disk;
+mod mmap;
 pub mod sim;
+
+#[cfg(test)]
+mod conformance;
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

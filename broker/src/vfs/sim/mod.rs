@@ -1,0 +1,390 @@
+//! A file system in memory that fails as a seed says.
+//!
+//! Every file and directory exists twice: as the process sees it, and as the medium holds it. A
+//! sync copies the first onto the second; [`SimVfs::crash`] throws the first away and lets chance
+//! decide about what was under way:
+//!
+//! ```text
+//!  file       [ synced ............ | appended since ............ ]
+//!  survives   [ synced ............ | a prefix, some sectors zero ]   or nothing of it
+//!
+//!  directory  [ synced entries | create a | rename a b | remove c ]
+//!  survives   [ synced entries | the first few of these changes   ]
+//! ```
+//!
+//! So a new file needs both its own sync and its directory's, a rename is all or nothing, and a
+//! cut that was not synced may come undone. A failed sync is final as on Linux: the pages count as
+//! clean afterwards, the medium holds zeros in their place, and the next sync succeeds.
+//!
+//! Chance comes from one generator per file system, so the same calls with the same seed give the
+//! same faults. Left out: links, permissions, renames across directories (refused as if every
+//! directory were a device of its own), and reordering between files beyond the above.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Debug};
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{DirEntry, OpenMode, Vfs, VfsFile};
+
+mod random;
+mod tree;
+
+use random::Random;
+use tree::{InodeId, Tree};
+
+/// A file system in memory. Clones are the same file system.
+#[derive(Clone)]
+pub struct SimVfs {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    tree: Tree,
+    random: Random,
+    capacity_bytes: Option<u64>,
+    fail_next_sync: bool,
+    power: Power,
+    operations: u64,
+    locked: BTreeSet<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Power {
+    On,
+    CutAfter(u64),
+    Off,
+}
+
+/// What an operation that changes something may do.
+enum Admission {
+    /// Go on.
+    Granted,
+    /// The power goes off in the middle of it.
+    Interrupted,
+}
+
+impl SimVfs {
+    /// An empty file system whose faults follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self::with_tree(Tree::new(), Random::new(seed))
+    }
+
+    fn with_tree(tree: Tree, random: Random) -> Self {
+        let state = State {
+            tree,
+            random,
+            capacity_bytes: None,
+            fail_next_sync: false,
+            power: Power::On,
+            operations: 0,
+            locked: BTreeSet::new(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// The file system that is found after a power cut now: what was synced, and of the rest what
+    /// the seed leaves. This one stays as it is.
+    pub fn crash(&self) -> Self {
+        let mut state = self.state.lock();
+        let mut random = state.random.fork();
+        let survivors = state.tree.survivors(&mut random);
+        Self::with_tree(survivors, random)
+    }
+
+    /// The next sync of a file or directory fails.
+    pub fn fail_next_sync(&self) {
+        self.state.lock().fail_next_sync = true;
+    }
+
+    /// All files together may hold so many bytes (`None`: as many as they like); an append beyond
+    /// writes a part and fails with `StorageFull`.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity_bytes = bytes;
+    }
+
+    /// Bytes in all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.state.lock().tree.used_bytes()
+    }
+
+    /// After so many more changing operations the power goes off: the next one is interrupted,
+    /// and all that follow fail. [`SimVfs::crash`] then shows what is left.
+    pub fn cut_power_after(&self, operations: u64) {
+        self.state.lock().power = Power::CutAfter(operations);
+    }
+
+    /// How many changing operations (creations, appends, cuts, syncs, renames, removals) there
+    /// were so far.
+    pub fn operations(&self) -> u64 {
+        self.state.lock().operations
+    }
+
+    /// Bit rot: inverts bit `position` (bit 0 is the lowest of the first byte) of a file, in the
+    /// cache and on the medium.
+    ///
+    /// # Errors
+    /// `NotFound`, or `InvalidInput` past the end.
+    pub fn flip_bit(&self, path: &Path, position: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let id = state.tree.find(path)?;
+        state.tree.file_mut(id)?.flip_bit(position)
+    }
+}
+
+impl Debug for SimVfs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimVfs").finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Counts a changing operation and asks whether there is power for it.
+    fn admit(&mut self) -> io::Result<Admission> {
+        self.operations += 1;
+        match self.power {
+            Power::On => Ok(Admission::Granted),
+            Power::CutAfter(0) => {
+                self.power = Power::Off;
+                Ok(Admission::Interrupted)
+            }
+            Power::CutAfter(left) => {
+                self.power = Power::CutAfter(left - 1);
+                Ok(Admission::Granted)
+            }
+            Power::Off => Err(no_power()),
+        }
+    }
+
+    /// As [`State::admit`], for operations that are done or not.
+    fn admit_whole(&mut self) -> io::Result<()> {
+        match self.admit()? {
+            Admission::Granted => Ok(()),
+            Admission::Interrupted => Err(no_power()),
+        }
+    }
+
+    fn append(&mut self, id: InodeId, bytes: &[u8]) -> io::Result<u64> {
+        let interrupted = matches!(self.admit()?, Admission::Interrupted);
+        let room = match self.capacity_bytes {
+            Some(capacity) => capacity.saturating_sub(self.tree.used_bytes()),
+            None => u64::MAX,
+        };
+        let full = bytes.len() as u64 > room;
+        let fits = if full { room as usize } else { bytes.len() };
+        let taken = if full || interrupted {
+            self.random.up_to(fits)
+        } else {
+            fits
+        };
+        let position = self.tree.file_mut(id)?.append(&bytes[..taken]);
+        match (interrupted, full) {
+            (true, _) => Err(no_power()),
+            (false, true) => Err(storage_full()),
+            (false, false) => Ok(position),
+        }
+    }
+
+    fn set_len(&mut self, id: InodeId, length: u64) -> io::Result<()> {
+        self.admit_whole()?;
+        let grows_by = length.saturating_sub(self.tree.file_mut(id)?.len());
+        let used = self.tree.used_bytes();
+        if (self.capacity_bytes).is_some_and(|capacity| used + grows_by > capacity) {
+            return Err(storage_full());
+        }
+        self.tree.file_mut(id)?.set_len(length as usize);
+        Ok(())
+    }
+
+    /// Whether this sync is the one that fails.
+    fn take_sync_failure(&mut self) -> bool {
+        std::mem::take(&mut self.fail_next_sync)
+    }
+}
+
+impl Vfs for SimVfs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn VfsFile>> {
+        let mut state = self.state.lock();
+        let found = match state.tree.find(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            found => Some(found?),
+        };
+        let id = match (found, mode) {
+            (None, OpenMode::Read | OpenMode::Write) => return Err(ErrorKind::NotFound.into()),
+            (Some(_), OpenMode::CreateNew) => return Err(ErrorKind::AlreadyExists.into()),
+            (None, _) => {
+                state.admit_whole()?;
+                state.tree.create_file(path)?
+            }
+            (Some(id), OpenMode::Truncate) => {
+                state.set_len(id, 0)?;
+                id
+            }
+            (Some(id), _) => id,
+        };
+        state.tree.file_mut(id)?;
+        Ok(Arc::new(SimFile {
+            state: Arc::clone(&self.state),
+            id,
+            writable: mode != OpenMode::Read,
+        }))
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.state.lock().tree.read_dir(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.admit_whole()?;
+        state.tree.create_dir_all(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.admit_whole()?;
+        state.tree.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.admit_whole()?;
+        state.tree.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.admit_whole()?;
+        state.tree.remove_dir_all(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.state.lock().tree.find(path).is_ok()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.admit_whole()?;
+        if state.take_sync_failure() {
+            return Err(input_output_error());
+        }
+        state.tree.sync_dir(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Debug + Send + Sync>> {
+        drop(self.open(path, OpenMode::Create)?);
+        if !self.state.lock().locked.insert(path.to_owned()) {
+            let message = format!("{} is locked", path.display());
+            return Err(io::Error::new(ErrorKind::WouldBlock, message));
+        }
+        Ok(Box::new(SimLock {
+            vfs: self.clone(),
+            path: path.to_owned(),
+        }))
+    }
+}
+
+/// Holds a lock until it is dropped.
+#[derive(Debug)]
+struct SimLock {
+    vfs: SimVfs,
+    path: PathBuf,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.vfs.state.lock().locked.remove(&self.path);
+    }
+}
+
+struct SimFile {
+    state: Arc<Mutex<State>>,
+    id: InodeId,
+    writable: bool,
+}
+
+impl Debug for SimFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimFile")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SimFile {
+    fn check_writable(&self) -> io::Result<()> {
+        if self.writable {
+            return Ok(());
+        }
+        let message = "the file is open for reading only";
+        Err(io::Error::new(ErrorKind::PermissionDenied, message))
+    }
+}
+
+impl VfsFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state.lock().tree.file_mut(self.id)?.len())
+    }
+
+    fn append(&self, slices: &[IoSlice<'_>]) -> io::Result<u64> {
+        self.check_writable()?;
+        let bytes: Vec<u8> = slices
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect();
+        self.state.lock().append(self.id, &bytes)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state
+            .tree
+            .file_mut(self.id)?
+            .read_exact_at(buffer, position)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.check_writable()?;
+        self.state.lock().set_len(self.id, length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.admit_whole()?;
+        if state.take_sync_failure() {
+            state.tree.file_mut(self.id)?.sync_failed();
+            return Err(input_output_error());
+        }
+        state.tree.file_mut(self.id)?.sync();
+        Ok(())
+    }
+
+    fn map(&self) -> io::Result<Bytes> {
+        let mut state = self.state.lock();
+        Ok(Bytes::copy_from_slice(
+            state.tree.file_mut(self.id)?.content(),
+        ))
+    }
+}
+
+fn no_power() -> io::Error {
+    io::Error::other("simulated: the power is off")
+}
+
+fn storage_full() -> io::Error {
+    io::Error::new(ErrorKind::StorageFull, "simulated: no space left")
+}
+
+fn input_output_error() -> io::Error {
+    io::Error::other("simulated: input/output error")
+}
+
+#[cfg(test)]
+mod tests;
