@@ -1,0 +1,82 @@
+//! The week of flights inside the binary.
+//!
+//! 90 KB of gzip, unpacked into 6,027 [`Flight`]s in the order in which they left; provenance and
+//! licence stand in `cli/data/README.md`.
+
+use std::io::Read;
+
+use anyhow::Context as _;
+use brooklet_protocol::Timestamp;
+use serde::{Deserialize, Serialize};
+
+const PACKED: &[u8] = include_bytes!("../../data/departures-2013-03-04.csv.gz");
+
+/// One departure, as it stands in the data and as it travels through the topic, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Flight {
+    /// When it left: its arrival in the stream. RFC 3339, UTC.
+    pub(super) departed_at: String,
+    /// When it should have left: its event time. RFC 3339, UTC.
+    pub(super) scheduled_at: String,
+    /// Minutes between the two; negative when early.
+    pub(super) delay_min: i64,
+    pub(super) carrier: String,
+    pub(super) flight: u32,
+    /// The aircraft; the key of the record.
+    pub(super) tailnum: String,
+    pub(super) origin: String,
+    pub(super) dest: String,
+    pub(super) distance_mi: u32,
+}
+
+impl Flight {
+    /// The record timestamp.
+    ///
+    /// # Errors
+    /// Not a time.
+    pub(super) fn departed(&self) -> anyhow::Result<Timestamp> {
+        parse_time(&self.departed_at)
+    }
+
+    /// The event time.
+    ///
+    /// # Errors
+    /// Not a time.
+    pub(super) fn scheduled(&self) -> anyhow::Result<Timestamp> {
+        parse_time(&self.scheduled_at)
+    }
+}
+
+/// All departures, in the order in which they really left.
+///
+/// # Errors
+/// Only if the binary itself is damaged.
+pub(super) fn departures() -> anyhow::Result<Vec<Flight>> {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(PACKED).read_to_string(&mut text).context("unpacking the data")?;
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    reader.deserialize().collect::<Result<_, _>>().context("reading the data")
+}
+
+fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
+    let time = humantime::parse_rfc3339(text).with_context(|| format!("{text:?} is not a time"))?;
+    let since_epoch = time.duration_since(std::time::UNIX_EPOCH).context("before 1970")?;
+    Ok(Timestamp(i64::try_from(since_epoch.as_millis())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_week_is_whole_and_in_order() {
+        let flights = departures().unwrap();
+        assert_eq!(flights.len(), 6027);
+        let times: Vec<_> = flights.iter().map(|f| f.departed().unwrap()).collect();
+        assert!(times.is_sorted());
+        for flight in &flights {
+            let delay = flight.departed().unwrap().0 - flight.scheduled().unwrap().0;
+            assert_eq!(delay, flight.delay_min * 60_000, "{flight:?}");
+        }
+    }
+}
