@@ -1,0 +1,101 @@
+//! Why bytes are not a record batch, or not one that a producer may send.
+
+use thiserror::Error;
+
+use super::Compression;
+use crate::{Offset, ProducerEpoch, ProducerId};
+
+/// Why bytes are not a record batch.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BatchError {
+    /// Fewer bytes than the header or the batch length asks for.
+    #[error("a batch of {expected} bytes is cut off after {found}")]
+    Truncated {
+        /// Bytes the batch should have.
+        expected: usize,
+        /// Bytes there are.
+        found: usize,
+    },
+    /// The length field is impossible.
+    #[error("batch length {0} is not possible, the least is 49")]
+    Length(i32),
+    /// Not version 2.
+    #[error("magic {0}, expected 2")]
+    Magic(i8),
+    /// An offset is negative or beyond the last possible one.
+    #[error("base offset {base_offset} with last offset delta {last_offset_delta} is not possible")]
+    Offsets {
+        /// Offset of the first record.
+        base_offset: Offset,
+        /// Last offset minus base offset.
+        last_offset_delta: i32,
+    },
+    /// More records than the bytes can hold (7 is the least for one), or fewer than none.
+    #[error("record count {count} is not possible in {body_bytes} bytes of records")]
+    RecordCount {
+        /// As the header says.
+        count: i32,
+        /// Bytes of the records, decompressed if that is known.
+        body_bytes: usize,
+    },
+    /// The checksum does not match.
+    #[error("batch has crc {found:#010x}, computed {computed:#010x}")]
+    Crc {
+        /// As stored.
+        found: u32,
+        /// As computed.
+        computed: u32,
+    },
+    /// A record inside is malformed.
+    #[error("record {index}: {reason}")]
+    Record {
+        /// Which record, from 0.
+        index: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The attributes name no codec.
+    #[error("compression type {0} is unknown")]
+    Codec(u8),
+    /// Decompression failed or would exceed the limit.
+    #[error("cannot decompress {codec}: {reason}")]
+    Decompress {
+        /// The codec.
+        codec: Compression,
+        /// The codec's words.
+        reason: String,
+    },
+    /// A producer numbers its records from 0; the broker assigns the offset.
+    #[error("produced batch has base offset {0}, expected 0")]
+    ProducedBaseOffset(Offset),
+    /// A producer leaves no gaps in a batch, and sends none that is empty.
+    #[error(
+        "produced batch has {record_count} records and last offset delta {last_offset_delta}, \
+         expected at least one record and a delta one less than the count"
+    )]
+    ProducedCount {
+        /// As the header says.
+        record_count: i32,
+        /// Last offset minus base offset.
+        last_offset_delta: i32,
+    },
+    /// Only the broker writes the markers of transactions.
+    #[error("produced batch is a control batch")]
+    ProducedControl,
+    /// Only the broker stamps LogAppendTime.
+    #[error("produced batch has timestamp type LogAppendTime, expected CreateTime")]
+    ProducedLogAppendTime,
+    /// Half of a producer's identity (KIP-98).
+    #[error(
+        "produced batch has producer id {id}, epoch {epoch} and base sequence {base_sequence}, \
+         expected all of them or, outside of transactions, none"
+    )]
+    ProducedIdentity {
+        /// Producer id or -1.
+        id: ProducerId,
+        /// Producer epoch or -1.
+        epoch: ProducerEpoch,
+        /// Sequence of the first record or -1.
+        base_sequence: i32,
+    },
+}
