@@ -4,6 +4,7 @@
 //! from being added to a timestamp. Units are part of the type: a [`Timestamp`] is always
 //! milliseconds since the Unix epoch.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,6 +119,13 @@ impl TopicName {
 
     /// The name as a string.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A map keyed by topic names is searched by any string.
+impl Borrow<str> for TopicName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

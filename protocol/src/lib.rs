@@ -5,15 +5,18 @@
 //! ([`frame`]) and the hash that picks a partition ([`murmur2`]).
 //!
 //! Invariants:
-//! - decoding any bytes returns: it never panics and never allocates beyond what the frame holds;
+//! - decoding any bytes returns: it never panics, and what it allocates is bounded by the bytes that
+//!   are there and by stated limits, never by a count that the bytes claim;
 //! - no I/O, no async, no clock, no unsafe code.
 #![forbid(unsafe_code)]
 
 pub mod frame;
 pub mod ids;
+pub mod jute;
 pub mod messages;
 pub mod murmur2;
 pub mod records;
+mod varint;
 
 pub use ids::{
     BrokerId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicName,

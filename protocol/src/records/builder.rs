@@ -4,8 +4,8 @@
 //! needs the header, so both are made in [`BatchBuilder::build`].
 
 use super::batch::{CRC_COVERS_FROM, MAGIC, TRANSACTIONAL};
-use super::{BATCH_HEADER_BYTES, BatchHeader, Compression, RecordBatch, codec, varint};
-use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+use super::{BATCH_HEADER_BYTES, BatchHeader, Compression, RecordBatch, codec};
+use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, varint};
 
 /// Builds one batch, record by record.
 #[derive(Clone, Debug)]

@@ -41,7 +41,6 @@ mod error;
 mod record;
 #[cfg(test)]
 mod tests;
-mod varint;
 
 pub use batch::{BATCH_HEADER_BYTES, BatchHeader, Batches, RecordBatch};
 pub use builder::BatchBuilder;

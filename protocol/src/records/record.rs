@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 
-use super::varint::{Reader, Reason};
 use super::{BatchError, BatchHeader};
+use crate::varint::{Reader, Reason};
 use crate::{Offset, Timestamp};
 
 /// Length, attributes, two deltas, two null lengths and a header count of one byte each.

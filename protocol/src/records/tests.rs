@@ -244,7 +244,7 @@ fn a_malformed_record_is_named_by_its_number_and_rule() {
             b"\x0e\x00\x00\x02\x01\x01\x00\x00",
             "its length goes beyond its headers",
         ),
-        (b"\x00\x00\x00\x02\x01\x01\x00", "a byte is missing"),
+        (b"\x00\x00\x00\x02\x01\x01\x00", "the bytes end too early"),
         (
             b"\xff\xff\xff\xff\xff\x00\x00",
             "a varint is too long for its type",

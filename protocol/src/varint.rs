@@ -3,13 +3,16 @@
 //! Zigzag folds the sign into the lowest bit (0, -1, 1, -2 … become 0, 1, 2, 3 …), then the value
 //! goes out in groups of 7 bits, lowest first; the top bit of a byte says that another follows.
 //! An `i32` takes at most 5 bytes and an `i64` 10. A number that goes on longer, or has bits its
-//! type cannot hold, is refused; leading zero groups within that length are not, as in Kafka.
+//! type cannot hold, is refused; leading zero groups within that length are not, as in Kafka. Lengths
+//! and counts in messages are unsigned and go without the zigzag.
 
 /// Why a read failed, in words that name what was read.
-pub(super) type Reason = &'static str;
+pub(crate) type Reason = &'static str;
+
+const CUT_OFF: Reason = "the bytes end too early";
 
 /// Appends `value` in zigzag groups; an `i32` is the same bytes as its `i64`.
-pub(super) fn put(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
     let mut rest = zigzag(value);
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);
@@ -19,7 +22,7 @@ pub(super) fn put(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Bytes that [`put`] takes for `value`: 1 to 10.
-pub(super) fn size(value: i64) -> usize {
+pub(crate) fn size(value: i64) -> usize {
     let bits = 64 - (zigzag(value) | 1).leading_zeros();
     bits.div_ceil(7) as usize
 }
@@ -30,21 +33,26 @@ fn zigzag(value: i64) -> u64 {
 
 /// What is left to read of some borrowed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reader<'a> {
-    pub(super) rest: &'a [u8],
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// A zigzag `i64`.
-    pub(super) fn varlong(&mut self) -> Result<i64, Reason> {
+    pub(crate) fn varlong(&mut self) -> Result<i64, Reason> {
         let raw = self.groups(10, 1)?;
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
     /// A zigzag `i32`.
-    pub(super) fn varint(&mut self) -> Result<i32, Reason> {
-        let raw = self.groups(5, 0x0f)? as u32;
+    pub(crate) fn varint(&mut self) -> Result<i32, Reason> {
+        let raw = self.uvarint()?;
         Ok((raw >> 1) as i32 ^ -((raw & 1) as i32))
+    }
+
+    /// An unsigned `u32`, without zigzag.
+    pub(crate) fn uvarint(&mut self) -> Result<u32, Reason> {
+        Ok(self.groups(5, 0x0f)? as u32)
     }
 
     /// Groups of 7 bits, at most `count_max`; the last possible one holds at most `last_max`.
@@ -63,15 +71,21 @@ impl<'a> Reader<'a> {
         Err("a varint is cut off")
     }
 
-    /// The next byte.
-    pub(super) fn byte(&mut self) -> Result<u8, Reason> {
-        let (first, rest) = self.rest.split_first().ok_or("a byte is missing")?;
+    /// The next `N` bytes, for `from_be_bytes`.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Reason> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(CUT_OFF)?;
         self.rest = rest;
-        Ok(*first)
+        Ok(*taken)
+    }
+
+    /// The next byte.
+    pub(crate) fn byte(&mut self) -> Result<u8, Reason> {
+        let [byte] = self.array()?;
+        Ok(byte)
     }
 
     /// The next `count` bytes.
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Reason> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Reason> {
         let (taken, rest) = self
             .rest
             .split_at_checked(count)
@@ -81,7 +95,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes behind their length, where -1 is null.
-    pub(super) fn nullable(&mut self) -> Result<Option<&'a [u8]>, Reason> {
+    pub(crate) fn nullable(&mut self) -> Result<Option<&'a [u8]>, Reason> {
         match self.varint()? {
             -1 => Ok(None),
             length => {

@@ -1,0 +1,160 @@
+//! The shapes of the requests that Brooklet serves.
+//!
+//! Field names and versions are those of Kafka's message schemas; `tests.rs` holds every table
+//! against the decoder and the encoder of `kafka-protocol`, version by version.
+
+use super::ApiKey;
+use super::shape::Kind::{
+    Bool, Bytes, HeaderString, Int8, Int16, Int32, Int32s, Int64, String, Strings, Struct, Structs,
+    Uuid,
+};
+use super::shape::{Field, Shape, field};
+
+/// The shape of the request of `api`; `None` when Brooklet does not serve it.
+pub fn request_shape(api: ApiKey) -> Option<&'static Shape> {
+    REQUESTS.iter().find(|shape| shape.api == api)
+}
+
+/// Before every request: version 1, and 2 with tagged fields.
+pub(super) const REQUEST_HEADER: &[Field] = &[
+    field("request_api_key", Int16),
+    field("request_api_version", Int16),
+    field("correlation_id", Int32),
+    field("client_id", HeaderString).nullable(),
+];
+
+/// Every request that is served.
+pub(super) static REQUESTS: [Shape; 9] = [
+    Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
+    Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
+    Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
+    Shape::new(ApiKey::Metadata, 0..=13, 9, METADATA),
+    Shape::new(ApiKey::FindCoordinator, 0..=6, 3, FIND_COORDINATOR),
+    Shape::new(ApiKey::ApiVersions, 0..=4, 3, API_VERSIONS),
+    Shape::new(ApiKey::CreateTopics, 2..=7, 5, CREATE_TOPICS),
+    Shape::new(ApiKey::DeleteTopics, 1..=6, 4, DELETE_TOPICS),
+    Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
+];
+
+const PRODUCE: &[Field] = &[
+    field("transactional_id", String).nullable(),
+    field("acks", Int16),
+    field("timeout_ms", Int32),
+    field("topic_data", Structs(TOPIC_PRODUCE_DATA)),
+];
+const TOPIC_PRODUCE_DATA: &[Field] = &[
+    field("name", String).until(12),
+    field("topic_id", Uuid).since(13),
+    field("partition_data", Structs(PARTITION_PRODUCE_DATA)),
+];
+const PARTITION_PRODUCE_DATA: &[Field] =
+    &[field("index", Int32), field("records", Bytes).nullable()];
+
+const FETCH: &[Field] = &[
+    field("replica_id", Int32).until(14),
+    field("max_wait_ms", Int32),
+    field("min_bytes", Int32),
+    field("max_bytes", Int32),
+    field("isolation_level", Int8),
+    field("session_id", Int32).since(7),
+    field("session_epoch", Int32).since(7),
+    field("topics", Structs(FETCH_TOPIC)),
+    field("forgotten_topics_data", Structs(FORGOTTEN_TOPIC)).since(7),
+    field("rack_id", String).since(11),
+    field("cluster_id", String).nullable().tagged(0),
+    field("replica_state", Struct(REPLICA_STATE))
+        .since(15)
+        .tagged(1),
+];
+const REPLICA_STATE: &[Field] = &[field("replica_id", Int32), field("replica_epoch", Int64)];
+const FETCH_TOPIC: &[Field] = &[
+    field("topic", String).until(12),
+    field("topic_id", Uuid).since(13),
+    field("partitions", Structs(FETCH_PARTITION)),
+];
+const FETCH_PARTITION: &[Field] = &[
+    field("partition", Int32),
+    field("current_leader_epoch", Int32).since(9),
+    field("fetch_offset", Int64),
+    field("last_fetched_epoch", Int32).since(12),
+    field("log_start_offset", Int64).since(5),
+    field("partition_max_bytes", Int32),
+    field("replica_directory_id", Uuid).since(17).tagged(0),
+    field("high_watermark", Int64).since(18).tagged(1),
+];
+const FORGOTTEN_TOPIC: &[Field] = &[
+    field("topic", String).until(12),
+    field("topic_id", Uuid).since(13),
+    field("partitions", Int32s),
+];
+
+const LIST_OFFSETS: &[Field] = &[
+    field("replica_id", Int32),
+    field("isolation_level", Int8).since(2),
+    field("topics", Structs(LIST_OFFSETS_TOPIC)),
+    field("timeout_ms", Int32).since(10),
+];
+const LIST_OFFSETS_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(LIST_OFFSETS_PARTITION)),
+];
+const LIST_OFFSETS_PARTITION: &[Field] = &[
+    field("partition_index", Int32),
+    field("current_leader_epoch", Int32).since(4),
+    field("timestamp", Int64),
+];
+
+const METADATA: &[Field] = &[
+    field("topics", Structs(METADATA_TOPIC)).nullable(),
+    field("allow_auto_topic_creation", Bool).since(4),
+    field("include_cluster_authorized_operations", Bool)
+        .since(8)
+        .until(10),
+    field("include_topic_authorized_operations", Bool).since(8),
+];
+const METADATA_TOPIC: &[Field] = &[
+    field("topic_id", Uuid).since(10),
+    field("name", String).nullable(),
+];
+
+const FIND_COORDINATOR: &[Field] = &[
+    field("key", String).until(3),
+    field("key_type", Int8).since(1),
+    field("coordinator_keys", Strings).since(4),
+];
+
+const API_VERSIONS: &[Field] = &[
+    field("client_software_name", String).since(3),
+    field("client_software_version", String).since(3),
+];
+
+const CREATE_TOPICS: &[Field] = &[
+    field("topics", Structs(CREATABLE_TOPIC)),
+    field("timeout_ms", Int32),
+    field("validate_only", Bool),
+];
+const CREATABLE_TOPIC: &[Field] = &[
+    field("name", String),
+    field("num_partitions", Int32),
+    field("replication_factor", Int16),
+    field("assignments", Structs(CREATABLE_REPLICA_ASSIGNMENT)),
+    field("configs", Structs(CREATABLE_TOPIC_CONFIG)),
+];
+const CREATABLE_REPLICA_ASSIGNMENT: &[Field] =
+    &[field("partition_index", Int32), field("broker_ids", Int32s)];
+const CREATABLE_TOPIC_CONFIG: &[Field] =
+    &[field("name", String), field("value", String).nullable()];
+
+const DELETE_TOPICS: &[Field] = &[
+    field("topics", Structs(DELETE_TOPIC_STATE)).since(6),
+    field("topic_names", Strings).until(5),
+    field("timeout_ms", Int32),
+];
+const DELETE_TOPIC_STATE: &[Field] = &[field("name", String).nullable(), field("topic_id", Uuid)];
+
+const INIT_PRODUCER_ID: &[Field] = &[
+    field("transactional_id", String).nullable(),
+    field("transaction_timeout_ms", Int32),
+    field("producer_id", Int64).since(3),
+    field("producer_epoch", Int16).since(3),
+];

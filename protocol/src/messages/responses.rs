@@ -1,0 +1,235 @@
+//! The shapes of the responses to the requests that Brooklet serves, for its own client.
+//!
+//! A client trusts its broker more than a broker its clients, but not with its memory: the address
+//! may be wrong, and then anything answers.
+
+use super::ApiKey;
+use super::shape::Kind::{
+    Bool, Bytes, Int8, Int16, Int32, Int32s, Int64, String, Struct, Structs, Uuid,
+};
+use super::shape::{Field, Shape, field};
+
+/// The shape of the response of `api`; `None` when Brooklet does not serve it.
+pub fn response_shape(api: ApiKey) -> Option<&'static Shape> {
+    RESPONSES.iter().find(|shape| shape.api == api)
+}
+
+/// Before every response: version 0, and 1 with tagged fields.
+pub(super) const RESPONSE_HEADER: &[Field] = &[field("correlation_id", Int32)];
+
+/// Every response, in the order of the requests.
+pub(super) static RESPONSES: [Shape; 9] = [
+    Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
+    Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
+    Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
+    Shape::new(ApiKey::Metadata, 0..=13, 9, METADATA),
+    Shape::new(ApiKey::FindCoordinator, 0..=6, 3, FIND_COORDINATOR),
+    Shape::new(ApiKey::ApiVersions, 0..=4, 3, API_VERSIONS),
+    Shape::new(ApiKey::CreateTopics, 2..=7, 5, CREATE_TOPICS),
+    Shape::new(ApiKey::DeleteTopics, 1..=6, 4, DELETE_TOPICS),
+    Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
+];
+
+const LEADER_ID_AND_EPOCH: &[Field] = &[field("leader_id", Int32), field("leader_epoch", Int32)];
+const NODE_ENDPOINT: &[Field] = &[
+    field("node_id", Int32),
+    field("host", String),
+    field("port", Int32),
+    field("rack", String).nullable(),
+];
+
+const PRODUCE: &[Field] = &[
+    field("responses", Structs(TOPIC_PRODUCE_RESPONSE)),
+    field("throttle_time_ms", Int32),
+    field("node_endpoints", Structs(NODE_ENDPOINT))
+        .since(10)
+        .tagged(0),
+];
+const TOPIC_PRODUCE_RESPONSE: &[Field] = &[
+    field("name", String).until(12),
+    field("topic_id", Uuid).since(13),
+    field("partition_responses", Structs(PARTITION_PRODUCE_RESPONSE)),
+];
+const PARTITION_PRODUCE_RESPONSE: &[Field] = &[
+    field("index", Int32),
+    field("error_code", Int16),
+    field("base_offset", Int64),
+    field("log_append_time_ms", Int64),
+    field("log_start_offset", Int64).since(5),
+    field("record_errors", Structs(BATCH_INDEX_AND_ERROR_MESSAGE)).since(8),
+    field("error_message", String).nullable().since(8),
+    field("current_leader", Struct(LEADER_ID_AND_EPOCH))
+        .since(10)
+        .tagged(0),
+];
+const BATCH_INDEX_AND_ERROR_MESSAGE: &[Field] = &[
+    field("batch_index", Int32),
+    field("batch_index_error_message", String).nullable(),
+];
+
+const FETCH: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("error_code", Int16).since(7),
+    field("session_id", Int32).since(7),
+    field("responses", Structs(FETCHABLE_TOPIC_RESPONSE)),
+    field("node_endpoints", Structs(NODE_ENDPOINT))
+        .since(16)
+        .tagged(0),
+];
+const FETCHABLE_TOPIC_RESPONSE: &[Field] = &[
+    field("topic", String).until(12),
+    field("topic_id", Uuid).since(13),
+    field("partitions", Structs(PARTITION_DATA)),
+];
+const PARTITION_DATA: &[Field] = &[
+    field("partition_index", Int32),
+    field("error_code", Int16),
+    field("high_watermark", Int64),
+    field("last_stable_offset", Int64),
+    field("log_start_offset", Int64).since(5),
+    field("aborted_transactions", Structs(ABORTED_TRANSACTION)).nullable(),
+    field("preferred_read_replica", Int32).since(11),
+    field("records", Bytes).nullable(),
+    field("diverging_epoch", Struct(EPOCH_END_OFFSET)).tagged(0),
+    field("current_leader", Struct(LEADER_ID_AND_EPOCH)).tagged(1),
+    field("snapshot_id", Struct(SNAPSHOT_ID)).tagged(2),
+];
+const ABORTED_TRANSACTION: &[Field] = &[field("producer_id", Int64), field("first_offset", Int64)];
+const EPOCH_END_OFFSET: &[Field] = &[field("epoch", Int32), field("end_offset", Int64)];
+const SNAPSHOT_ID: &[Field] = &[field("end_offset", Int64), field("epoch", Int32)];
+
+const LIST_OFFSETS: &[Field] = &[
+    field("throttle_time_ms", Int32).since(2),
+    field("topics", Structs(LIST_OFFSETS_TOPIC_RESPONSE)),
+];
+const LIST_OFFSETS_TOPIC_RESPONSE: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(LIST_OFFSETS_PARTITION_RESPONSE)),
+];
+const LIST_OFFSETS_PARTITION_RESPONSE: &[Field] = &[
+    field("partition_index", Int32),
+    field("error_code", Int16),
+    field("timestamp", Int64),
+    field("offset", Int64),
+    field("leader_epoch", Int32).since(4),
+];
+
+const METADATA: &[Field] = &[
+    field("throttle_time_ms", Int32).since(3),
+    field("brokers", Structs(METADATA_BROKER)),
+    field("cluster_id", String).nullable().since(2),
+    field("controller_id", Int32).since(1),
+    field("topics", Structs(METADATA_TOPIC)),
+    field("cluster_authorized_operations", Int32)
+        .since(8)
+        .until(10),
+    field("error_code", Int16).since(13),
+];
+const METADATA_BROKER: &[Field] = &[
+    field("node_id", Int32),
+    field("host", String),
+    field("port", Int32),
+    field("rack", String).nullable().since(1),
+];
+const METADATA_TOPIC: &[Field] = &[
+    field("error_code", Int16),
+    field("name", String).nullable(),
+    field("topic_id", Uuid).since(10),
+    field("is_internal", Bool).since(1),
+    field("partitions", Structs(METADATA_PARTITION)),
+    field("topic_authorized_operations", Int32).since(8),
+];
+const METADATA_PARTITION: &[Field] = &[
+    field("error_code", Int16),
+    field("partition_index", Int32),
+    field("leader_id", Int32),
+    field("leader_epoch", Int32).since(7),
+    field("replica_nodes", Int32s),
+    field("isr_nodes", Int32s),
+    field("offline_replicas", Int32s).since(5),
+];
+
+const FIND_COORDINATOR: &[Field] = &[
+    field("throttle_time_ms", Int32).since(1),
+    field("error_code", Int16).until(3),
+    field("error_message", String).nullable().since(1).until(3),
+    field("node_id", Int32).until(3),
+    field("host", String).until(3),
+    field("port", Int32).until(3),
+    field("coordinators", Structs(COORDINATOR)).since(4),
+];
+const COORDINATOR: &[Field] = &[
+    field("key", String),
+    field("node_id", Int32),
+    field("host", String),
+    field("port", Int32),
+    field("error_code", Int16),
+    field("error_message", String).nullable(),
+];
+
+const API_VERSIONS: &[Field] = &[
+    field("error_code", Int16),
+    field("api_keys", Structs(API_VERSION)),
+    field("throttle_time_ms", Int32).since(1),
+    field("supported_features", Structs(SUPPORTED_FEATURE)).tagged(0),
+    field("finalized_features_epoch", Int64).tagged(1),
+    field("finalized_features", Structs(FINALIZED_FEATURE)).tagged(2),
+    field("zk_migration_ready", Bool).tagged(3),
+];
+const API_VERSION: &[Field] = &[
+    field("api_key", Int16),
+    field("min_version", Int16),
+    field("max_version", Int16),
+];
+const SUPPORTED_FEATURE: &[Field] = &[
+    field("name", String),
+    field("min_version", Int16),
+    field("max_version", Int16),
+];
+const FINALIZED_FEATURE: &[Field] = &[
+    field("name", String),
+    field("max_version_level", Int16),
+    field("min_version_level", Int16),
+];
+
+const CREATE_TOPICS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("topics", Structs(CREATABLE_TOPIC_RESULT)),
+];
+const CREATABLE_TOPIC_RESULT: &[Field] = &[
+    field("name", String),
+    field("topic_id", Uuid).since(7),
+    field("error_code", Int16),
+    field("error_message", String).nullable(),
+    field("num_partitions", Int32).since(5),
+    field("replication_factor", Int16).since(5),
+    field("configs", Structs(CREATABLE_TOPIC_CONFIGS))
+        .nullable()
+        .since(5),
+    field("topic_config_error_code", Int16).tagged(0),
+];
+const CREATABLE_TOPIC_CONFIGS: &[Field] = &[
+    field("name", String),
+    field("value", String).nullable(),
+    field("read_only", Bool),
+    field("config_source", Int8),
+    field("is_sensitive", Bool),
+];
+
+const DELETE_TOPICS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("responses", Structs(DELETABLE_TOPIC_RESULT)),
+];
+const DELETABLE_TOPIC_RESULT: &[Field] = &[
+    field("name", String).nullable(),
+    field("topic_id", Uuid).since(6),
+    field("error_code", Int16),
+    field("error_message", String).nullable().since(5),
+];
+
+const INIT_PRODUCER_ID: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("error_code", Int16),
+    field("producer_id", Int64),
+    field("producer_epoch", Int16),
+];

@@ -1,0 +1,261 @@
+//! Walking a message by its shape, before anything is decoded.
+//!
+//! A decoder that sees "an array of 2,000,000,000 topics" and reserves room for them ends the
+//! process, whatever the next bytes are (CVE-2022-34917 was that in Kafka itself). So every message
+//! is walked first, without allocating: each length must lie within the bytes that are left, each
+//! count must be possible with them, a tagged field must use exactly its size, and the message must
+//! end where its bytes do.
+//!
+//! A count that its bytes can hold is still worth up to a hundred times its bytes once decoded: an
+//! empty string takes one byte on the wire and a struct in memory. [`ELEMENTS_MAX`] bounds that.
+
+use std::fmt;
+
+use super::shape::{Field, Kind, struct_bytes_min};
+use crate::varint::{Reader, Reason};
+
+/// The most array elements and tagged fields in one message, all together. An honest one has a few
+/// per partition, and a broker has at most some ten thousand of those.
+pub(super) const ELEMENTS_MAX: usize = 1 << 18;
+
+/// Why a message does not follow its shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// The path of the field, as `topics[3].name`; empty for the whole message.
+    place: String,
+    reason: String,
+}
+
+impl Fault {
+    fn new(reason: impl Into<String>) -> Self {
+        Self {
+            place: String::new(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The same fault seen from outside of the field `name`.
+    fn within(self, name: &str) -> Self {
+        let separator = match self.place.chars().next() {
+            None | Some('[') => "",
+            Some(_) => ".",
+        };
+        let place = format!("{name}{separator}{}", self.place);
+        Self { place, ..self }
+    }
+}
+
+impl From<Reason> for Fault {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place.as_str() {
+            "" => f.write_str(&self.reason),
+            place => write!(f, "{place}: {}", self.reason),
+        }
+    }
+}
+
+/// The bytes of a message from some point on, in one version.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    reader: Reader<'a>,
+    version: i16,
+    flexible: bool,
+    /// Array elements and tagged fields that may still come.
+    elements_left: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Starts at the front of `bytes`.
+    pub(super) fn new(bytes: &'a [u8], version: i16, flexible: bool) -> Self {
+        Self {
+            reader: Reader { rest: bytes },
+            version,
+            flexible,
+            elements_left: ELEMENTS_MAX,
+        }
+    }
+
+    /// Walks one struct; what is left lies after it.
+    pub(super) fn fields(
+        &mut self,
+        fields: &[Field],
+        see: &mut impl FnMut(&Field, usize),
+    ) -> Result<(), Fault> {
+        for field in fields {
+            if field.tag.is_none() && field.is_in(self.version) {
+                self.value(field, see).map_err(|f| f.within(field.name))?;
+            }
+        }
+        if self.flexible {
+            self.tags(fields, see).map_err(|f| f.within("tags"))?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes are left.
+    pub(super) fn bytes_left(&self) -> usize {
+        self.reader.rest.len()
+    }
+
+    /// Nothing is left.
+    pub(super) fn end(&self) -> Result<(), Fault> {
+        match self.bytes_left() {
+            0 => Ok(()),
+            left => Err(Fault::new(format!("{left} bytes follow the last field"))),
+        }
+    }
+
+    /// Walks one value, after showing `see` where it starts: how many bytes were left there.
+    fn value(&mut self, field: &Field, see: &mut impl FnMut(&Field, usize)) -> Result<(), Fault> {
+        see(field, self.bytes_left());
+        match field.kind {
+            Kind::Struct(fields) => return self.fields(fields, see),
+            Kind::Structs(fields) => return self.structs(field, fields, see),
+            Kind::Strings => return self.strings(field),
+            Kind::Int32s => {
+                let count = self.count(field, 4)?;
+                self.reader.take(count * 4)?;
+            }
+            Kind::String | Kind::HeaderString | Kind::Bytes => self.text(field)?,
+            number => {
+                let size = number.bytes_min(self.version, self.flexible);
+                self.reader.take(size)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn structs(
+        &mut self,
+        field: &Field,
+        fields: &[Field],
+        see: &mut impl FnMut(&Field, usize),
+    ) -> Result<(), Fault> {
+        let bytes_min = struct_bytes_min(fields, self.version, self.flexible);
+        for index in 0..self.count(field, bytes_min)? {
+            self.fields(fields, see)
+                .map_err(|f| f.within(&format!("[{index}]")))?;
+        }
+        Ok(())
+    }
+
+    fn strings(&mut self, field: &Field) -> Result<(), Fault> {
+        const ELEMENT: Field = super::shape::field("", Kind::String);
+        let bytes_min = Kind::String.bytes_min(self.version, self.flexible);
+        for index in 0..self.count(field, bytes_min)? {
+            self.text(&ELEMENT)
+                .map_err(|f| f.within(&format!("[{index}]")))?;
+        }
+        Ok(())
+    }
+
+    /// A string or bytes: a length, then as many bytes.
+    fn text(&mut self, field: &Field) -> Result<(), Fault> {
+        let length = match field.kind {
+            Kind::HeaderString => self.short_length()?,
+            Kind::String if !self.flexible => self.short_length()?,
+            _ => self.length()?,
+        };
+        self.reader.take(or_null(field, length)?)?;
+        Ok(())
+    }
+
+    /// The count of an array, each element of which takes at least `bytes_min`.
+    fn count(&mut self, field: &Field, bytes_min: usize) -> Result<usize, Fault> {
+        let length = self.length()?;
+        let count = or_null(field, length)?;
+        let possible = self.bytes_left() / bytes_min;
+        if count > possible {
+            return Err(Fault::new(format!(
+                "{count} elements, but the bytes left hold at most {possible}"
+            )));
+        }
+        self.spend(count)?;
+        Ok(count)
+    }
+
+    /// Takes `count` off the elements that may still come.
+    fn spend(&mut self, count: usize) -> Result<(), Fault> {
+        let left = self.elements_left.checked_sub(count);
+        self.elements_left = left.ok_or_else(|| {
+            Fault::new(format!("more than {ELEMENTS_MAX} elements in one message"))
+        })?;
+        Ok(())
+    }
+
+    /// A length or a count; `None` for null.
+    fn length(&mut self) -> Result<Option<usize>, Fault> {
+        if self.flexible {
+            return Ok((self.reader.uvarint()? as usize).checked_sub(1));
+        }
+        nullable_length(i32::from_be_bytes(self.reader.array()?))
+    }
+
+    fn short_length(&mut self) -> Result<Option<usize>, Fault> {
+        nullable_length(i16::from_be_bytes(self.reader.array()?).into())
+    }
+
+    /// The end of a struct: tagged fields in rising order, known or not.
+    fn tags(&mut self, fields: &[Field], see: &mut impl FnMut(&Field, usize)) -> Result<(), Fault> {
+        let count = self.reader.uvarint()? as usize;
+        self.spend(count)?;
+        let mut least = 0;
+        for _ in 0..count {
+            let tag = self.reader.uvarint()?;
+            if tag < least {
+                return Err(Fault::new(format!("tag {tag} is out of order")));
+            }
+            least = tag.checked_add(1).ok_or("a tag is too large")?;
+            let size = self.reader.uvarint()? as usize;
+            let known = fields
+                .iter()
+                .find(|field| field.tag == Some(tag) && field.is_in(self.version));
+            match known {
+                Some(field) => self
+                    .tag(field, size, see)
+                    .map_err(|f| f.within(field.name))?,
+                None => drop(self.reader.take(size)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// A known tagged field, which uses exactly its size.
+    fn tag(
+        &mut self,
+        field: &Field,
+        size: usize,
+        see: &mut impl FnMut(&Field, usize),
+    ) -> Result<(), Fault> {
+        let before = self.bytes_left();
+        self.value(field, see)?;
+        match before - self.bytes_left() {
+            used if used == size => Ok(()),
+            used => Err(Fault::new(format!("size {size}, but its value has {used}"))),
+        }
+    }
+}
+
+/// A length before flexible versions: -1 is null, what is below is nothing.
+fn nullable_length(length: i32) -> Result<Option<usize>, Fault> {
+    match usize::try_from(length) {
+        Ok(length) => Ok(Some(length)),
+        Err(_) if length == -1 => Ok(None),
+        Err(_) => Err(Fault::new(format!("length {length} is negative"))),
+    }
+}
+
+/// A null is 0 long, where it is allowed.
+fn or_null(field: &Field, length: Option<usize>) -> Result<usize, Fault> {
+    match length {
+        Some(length) => Ok(length),
+        None if field.nullable => Ok(0),
+        None => Err(Fault::new("it is null and must not be")),
+    }
+}
