@@ -412,6 +412,18 @@ fn a_fault_names_its_place() {
 }
 
 #[test]
+fn a_count_is_measured_by_the_bytes_left() {
+    // Metadata version 0 with three topics in five bytes, which hold two empty names.
+    let frame: &[u8] = &[
+        0, 3, 0, 0, 0, 0, 0, 7, 0xff, 0xff, 0, 0, 0, 3, 0, 0, 0, 0, 0,
+    ];
+    assert_eq!(
+        decode_request(frame.into()).unwrap_err().to_string(),
+        "malformed message: topics: 3 elements, but the bytes left hold at most 2"
+    );
+}
+
+#[test]
 fn tags_are_in_order_and_use_their_size() {
     let walk = |bytes: &[u8]| {
         let fields = [
