@@ -1,1 +1,166 @@
-fn main() {}
+//! The command line: parse, run one verb, exit with its code.
+//!
+//! A verb is a module with `Args` (what clap parses) and `run` (what it does), and is plugged in at
+//! three places below: its `mod`, its variant of [`Command`], its arm in [`Cli::run`].
+//!
+//! Habits of all verbs:
+//! - data goes to stdout, everything else to stderr; `-q` silences the notes, never the errors;
+//! - a reader of stdout that goes away (`| head`) ends the verb quietly, with success;
+//! - exit codes are those of [`exit::Exit`]; an error says what, where, and the next step.
+//!
+//! Only this crate prints, and only this file and `signals` end the process.
+
+mod exit;
+mod signals;
+
+mod completions;
+mod consume;
+mod produce;
+mod serve;
+mod topic;
+
+mod escape;
+mod files;
+mod format;
+mod logging;
+mod output;
+mod rfc3339;
+mod split;
+mod start_offset;
+mod terminal;
+
+use anyhow::Context;
+use brooklet_broker::clock::SystemClock;
+use brooklet_engine::Client;
+use clap::{Parser, Subcommand};
+
+use exit::Exit;
+
+/// A Kafka-protocol log broker, coordinator and stream engine in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "brooklet", version, arg_required_else_help = true)]
+#[command(max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  brooklet serve --ephemeral                 a broker on 127.0.0.1:9092 that keeps nothing
+  echo hello | brooklet produce greetings    one record per line of stdin
+  brooklet consume greetings -e              all there is, then exit
+  brooklet topic list
+
+Exit codes:
+  0 ok   1 failed   2 usage   3 cannot connect or timed out   4 not found   5 corruption
+  130 interrupted by Ctrl-C   143 terminated";
+
+/// What every verb understands.
+#[derive(Debug, clap::Args)]
+struct Globals {
+    /// The brokers to connect to
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "HOST:PORT,..",
+        help_heading = "Global options"
+    )]
+    #[arg(env = "BROOKLET_BOOTSTRAP_SERVER", default_value = "127.0.0.1:9092")]
+    bootstrap_server: String,
+    /// No notes, no progress; errors still show
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    quiet: bool,
+    /// More log lines: -v info, -vv debug, -vvv trace
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(help_heading = "Global options")]
+    verbose: u8,
+    /// Counts from the start of the process.
+    #[arg(skip)]
+    clock: SystemClock,
+}
+
+impl Globals {
+    /// A client of the brokers that `-b` names.
+    async fn connect(&self) -> anyhow::Result<Client> {
+        Ok(Client::connect(&self.bootstrap_server, "brooklet-cli").await?)
+    }
+
+    /// Says something on stderr that is not an error.
+    fn note(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a broker
+    Serve(serve::Args),
+    /// Create, list, describe and delete topics
+    Topic(topic::Args),
+    /// Send records, one per line of a file or of stdin
+    Produce(produce::Args),
+    /// Read records and print them
+    #[command(visible_alias = "cat")]
+    Consume(consume::Args),
+    /// Print a shell's completion script
+    Completions(completions::Args),
+}
+
+impl Cli {
+    async fn run(self) -> anyhow::Result<Exit> {
+        let globals = self.globals;
+        match self.command {
+            Command::Serve(args) => serve::run(&globals, args).await,
+            Command::Topic(args) => topic::run(&globals, args).await,
+            Command::Produce(args) => produce::run(&globals, args).await,
+            Command::Consume(args) => consume::run(&globals, args).await,
+            Command::Completions(args) => completions::run(args),
+        }
+    }
+}
+
+fn main() {
+    let clock = SystemClock::new();
+    let mut cli = Cli::parse();
+    cli.globals.clock = clock;
+    let exit = start(cli).unwrap_or_else(|error| exit::report(&error));
+    // Ends threads that still wait, for instance for a line that nobody will type.
+    std::process::exit(exit.code());
+}
+
+fn start(cli: Cli) -> anyhow::Result<Exit> {
+    logging::install(cli.globals.verbose)?;
+    // Two workers: one for whoever serves requests, one for whoever waits for a disk.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(cli.run())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_all_verbs_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_verb() {
+        let before = Cli::try_parse_from(["brooklet", "-b", "h:1", "topic", "list"]).unwrap();
+        let after = Cli::try_parse_from(["brooklet", "topic", "list", "-b", "h:1"]).unwrap();
+        assert_eq!(before.globals.bootstrap_server, "h:1");
+        assert_eq!(after.globals.bootstrap_server, "h:1");
+    }
+}

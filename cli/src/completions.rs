@@ -1,0 +1,27 @@
+//! `completions`: a script that teaches a shell our verbs and options.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::Cli;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// Arguments of `completions`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  source <(brooklet completions bash)
+  brooklet completions zsh > ~/.zfunc/_brooklet")]
+pub(crate) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+/// Prints the script.
+pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+    let mut output = Output::stdout(true);
+    clap_complete::generate(args.shell, &mut Cli::command(), "brooklet", output.buffer());
+    output.flush()?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,327 @@
+//! `consume`: reads partitions and prints their records, with kcat's habits.
+//!
+//! Partitions are read side by side; records keep their order within a partition, not between
+//! partitions. With `-e` the end is where each partition ended when the reading began, so that it
+//! comes even while others go on writing.
+
+use std::collections::BTreeMap;
+
+use brooklet_engine::Client;
+use brooklet_engine::client::{Consumer, ConsumerConfig, Fetched, OffsetSpec};
+use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
+
+use crate::Globals;
+use crate::escape::{Delimiter, delimiter};
+use crate::exit::{CliError, Exit};
+use crate::format::{Format, Located, Parts, delimited};
+use crate::output::{Output, OutputError};
+use crate::signals::Signals;
+use crate::start_offset::{OffsetRange, StartOffset};
+use crate::topic::topic_error;
+
+/// What a batch may grow to when it is decompressed.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+
+/// Arguments of `consume`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet consume flights                      all there is, then what comes, until Ctrl-C
+  brooklet consume flights -e                   all there is
+  brooklet consume flights -o -10 -e            the last 10 records of each partition
+  brooklet consume flights -o end -n 1          the next record to come
+  brooklet consume flights -o @2013-03-08T12:00:00Z -e
+  brooklet consume flights -e -f '%t [%p] at offset %o: key %k: %s\\n'
+  brooklet consume flights -e -J | jq .payload
+
+Format: %s value  %S its length  %R its length as 4 bytes  %k key  %K its length
+        %T timestamp in ms  %h headers  %t topic  %p partition  %o offset  %% percent
+        \\n \\r \\t \\xNN; lengths of null are -1; nothing is added at the end")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub(crate) struct Args {
+    /// The topic
+    #[arg(value_parser = TopicName::new)]
+    topic: TopicName,
+    /// Only this partition, may be repeated; without it all
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    partition: Vec<i32>,
+    /// Where to start in each partition: beginning, end, N, -N (before the end), @TIME
+    #[arg(short, long, value_name = "START", default_value = "beginning")]
+    #[arg(allow_hyphen_values = true)]
+    offset: StartOffset,
+    /// Exit after so many records
+    #[arg(short = 'n', short_alias = 'c', long, value_name = "COUNT")]
+    count: Option<u64>,
+    /// Exit once all that was there at the start is printed
+    #[arg(short = 'e', long)]
+    exit_at_end: bool,
+    /// How to print a record, see below
+    #[arg(short, long, value_name = "FORMAT", conflicts_with_all = ["json", "key_separator", "delimiter"])]
+    format: Option<Parts>,
+    /// One JSON object per record and line
+    #[arg(short = 'J', long, conflicts_with_all = ["key_separator", "delimiter"])]
+    json: bool,
+    /// Print keys too, and this between key and value [escapes: \n \t \xNN]
+    #[arg(short = 'K', long, value_name = "SEP", value_parser = delimiter)]
+    key_separator: Option<Delimiter>,
+    /// What to print after each record [escapes: \n \t \xNN]
+    #[arg(short = 'D', long, value_name = "SEP", default_value = "\\n", value_parser = delimiter)]
+    delimiter: Delimiter,
+    /// Print NULL for null keys and values
+    #[arg(short = 'Z', long)]
+    null: bool,
+    /// Write each record at once
+    #[arg(short, long)]
+    unbuffered: bool,
+}
+
+impl Args {
+    fn format(&self) -> Format {
+        if self.json {
+            return Format::Json;
+        }
+        let default = || delimited(self.key_separator.clone(), self.delimiter.clone());
+        let Parts(parts) = self.format.clone().unwrap_or_else(default);
+        let null = if self.null { "NULL" } else { "" };
+        Format::Tokens { parts, null }
+    }
+}
+
+/// Reads until the count, the end or a signal.
+pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let mut signals = Signals::catch()?;
+    tokio::select! {
+        result = consume(globals, &args) => result.map(|()| Exit::Ok),
+        // Nothing is lost: records are written before the next wait.
+        signal = signals.next() => Ok(signal.exit()),
+    }
+}
+
+async fn consume(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let client = globals.connect().await?;
+    let partitions = partitions(&client, args).await?;
+    let ranges = ranges(&client, &partitions).await?;
+    let starts = starts(&client, args.offset, &ranges).await?;
+    report_moved_starts(globals, args.offset, &starts);
+
+    let mut consumer = Consumer::new(client, ConsumerConfig::default());
+    consumer.assign(starts.clone());
+    let mut printer = Printer {
+        output: Output::stdout(!args.unbuffered),
+        format: args.format(),
+        records_left: args.count.unwrap_or(u64::MAX),
+    };
+    let mut ends = Ends::new(args.exit_at_end, &ranges);
+    loop {
+        for (partition, end) in ends.take_reached(|p| consumer.position(p)) {
+            consumer.pause(&partition);
+            let exiting = if ends.is_over() { ": exiting" } else { "" };
+            let TopicPartition { topic, partition } = partition;
+            globals.note(format_args!(
+                "% Reached end of topic {topic} [{partition}] at offset {end}{exiting}"
+            ));
+        }
+        if ends.is_over() || printer.records_left == 0 {
+            return Ok(());
+        }
+        for fetched in consumer.poll().await? {
+            printer.print(&fetched, ends.end_of(&fetched.partition))?;
+        }
+        printer.output.flush()?;
+    }
+}
+
+/// The partitions that are asked for, or all.
+async fn partitions(client: &Client, args: &Args) -> anyhow::Result<Vec<TopicPartition>> {
+    let metadata = client.metadata(Some(&[args.topic.as_str()])).await?;
+    let topic = metadata.topics.first();
+    if let Some(code) = topic.and_then(|topic| topic.error) {
+        return Err(topic_error(args.topic.as_str(), code).into());
+    }
+    let there = topic.map_or(&[][..], |topic| &topic.partitions);
+    let there: Vec<_> = there.iter().map(|p| p.partition).collect();
+    let wanted = if args.partition.is_empty() {
+        there.clone()
+    } else {
+        args.partition.iter().copied().map(PartitionId).collect()
+    };
+    if let Some(missing) = wanted.iter().find(|p| !there.contains(p)) {
+        let (topic, count) = (&args.topic, there.len());
+        let text = format!("topic '{topic}' has no partition {missing}, it has {count}, from 0");
+        return Err(CliError::NotFound(text).into());
+    }
+    let key = |p| TopicPartition::new(args.topic.clone(), p);
+    Ok(wanted.into_iter().map(key).collect())
+}
+
+type Ranges = BTreeMap<TopicPartition, OffsetRange>;
+
+async fn ranges(client: &Client, partitions: &[TopicPartition]) -> anyhow::Result<Ranges> {
+    let starts = client
+        .list_offsets(partitions, OffsetSpec::Earliest)
+        .await?;
+    let ends = client.list_offsets(partitions, OffsetSpec::Latest).await?;
+    let both = starts.into_iter().filter_map(|(partition, start)| {
+        let end = *ends.get(&partition)?;
+        Some((partition, OffsetRange { start, end }))
+    });
+    Ok(both.collect())
+}
+
+async fn starts(
+    client: &Client,
+    start: StartOffset,
+    ranges: &Ranges,
+) -> anyhow::Result<Vec<(TopicPartition, Offset)>> {
+    let at_time = match start {
+        StartOffset::Time(time) => {
+            let partitions: Vec<_> = ranges.keys().cloned().collect();
+            client
+                .list_offsets(&partitions, OffsetSpec::At(time))
+                .await?
+        }
+        _ => BTreeMap::new(),
+    };
+    let place = |(partition, range): (&TopicPartition, &OffsetRange)| {
+        let at_time = at_time.get(partition).copied();
+        (partition.clone(), range.place(start, at_time))
+    };
+    Ok(ranges.iter().map(place).collect())
+}
+
+/// An offset that is no longer or not yet there is moved, and that is said.
+fn report_moved_starts(globals: &Globals, start: StartOffset, starts: &[(TopicPartition, Offset)]) {
+    let StartOffset::At(wanted) = start else {
+        return;
+    };
+    for (partition, placed) in starts.iter().filter(|(_, placed)| *placed != wanted) {
+        let TopicPartition { topic, partition } = partition;
+        globals.note(format_args!(
+            "% Offset {wanted} is not in topic {topic} [{partition}]: starting at {placed}"
+        ));
+    }
+}
+
+/// Where each partition ends for us, until it is reached.
+#[derive(Debug)]
+struct Ends {
+    /// Empty and never over when following.
+    ends: BTreeMap<TopicPartition, Offset>,
+    remaining: BTreeMap<TopicPartition, Offset>,
+}
+
+impl Ends {
+    fn new(exit_at_end: bool, ranges: &Ranges) -> Self {
+        let ends = ranges.iter().map(|(p, range)| (p.clone(), range.end));
+        let ends: BTreeMap<_, _> = ends.filter(|_| exit_at_end).collect();
+        Self {
+            remaining: ends.clone(),
+            ends,
+        }
+    }
+
+    /// The end of a partition, exclusive; without one, it never ends.
+    fn end_of(&self, partition: &TopicPartition) -> Offset {
+        let end = self.ends.get(partition);
+        end.copied().unwrap_or(Offset(i64::MAX))
+    }
+
+    /// Takes out the partitions whose position has come to their end.
+    fn take_reached(
+        &mut self,
+        position: impl Fn(&TopicPartition) -> Option<Offset>,
+    ) -> Vec<(TopicPartition, Offset)> {
+        let reached = |(p, end): &(&TopicPartition, &Offset)| position(p) >= Some(**end);
+        let reached = self.remaining.iter().filter(reached);
+        let reached: Vec<_> = reached.map(|(p, end)| (p.clone(), *end)).collect();
+        for (partition, _) in &reached {
+            self.remaining.remove(partition);
+        }
+        reached
+    }
+
+    /// Whether all ends were reached.
+    fn is_over(&self) -> bool {
+        !self.ends.is_empty() && self.remaining.is_empty()
+    }
+}
+
+/// Prints records until their count is used up.
+#[derive(Debug)]
+struct Printer {
+    output: Output,
+    format: Format,
+    records_left: u64,
+}
+
+impl Printer {
+    /// Prints what was fetched below `end`.
+    fn print(&mut self, fetched: &Fetched, end: Offset) -> anyhow::Result<()> {
+        let range = fetched.position..end;
+        // Markers of transactions are not data.
+        for batch in fetched.batches.iter().filter(|b| !b.header().is_control()) {
+            let records = batch.records(DECOMPRESSED_BYTES_MAX)?;
+            for record in &records {
+                let record = record?;
+                if range.contains(&record.offset) {
+                    let located = Located {
+                        partition: &fetched.partition,
+                        is_log_append_time: batch.header().is_log_append_time(),
+                        record,
+                    };
+                    self.print_one(&located)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn print_one(&mut self, located: &Located<'_>) -> Result<(), OutputError> {
+        if self.records_left == 0 {
+            return Ok(());
+        }
+        self.records_left -= 1;
+        self.format.append(self.output.buffer(), located);
+        self.output.end_record()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(number: i32) -> TopicPartition {
+        TopicPartition::new(TopicName::new("t").unwrap(), PartitionId(number))
+    }
+
+    fn ranges() -> Ranges {
+        let range = |end| OffsetRange {
+            start: Offset(0),
+            end: Offset(end),
+        };
+        [(partition(0), range(0)), (partition(1), range(5))].into()
+    }
+
+    #[test]
+    fn an_end_is_reached_once_and_an_empty_partition_at_once() {
+        let mut ends = Ends::new(true, &ranges());
+        let at_start = ends.take_reached(|_| Some(Offset(0)));
+        assert_eq!(at_start, [(partition(0), Offset(0))]);
+        assert!(!ends.is_over());
+        assert!(ends.take_reached(|_| Some(Offset(4))).is_empty());
+        assert_eq!(
+            ends.take_reached(|_| Some(Offset(7))),
+            [(partition(1), Offset(5))]
+        );
+        assert!(ends.is_over());
+        assert_eq!(ends.end_of(&partition(1)), Offset(5));
+    }
+
+    #[test]
+    fn following_has_no_end() {
+        let mut ends = Ends::new(false, &ranges());
+        assert!(ends.take_reached(|_| Some(Offset(9))).is_empty());
+        assert!(!ends.is_over());
+        assert_eq!(ends.end_of(&partition(1)), Offset(i64::MAX));
+    }
+}

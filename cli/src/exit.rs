@@ -1,0 +1,244 @@
+//! From an error to an exit code and to words with a next step.
+//!
+//! Verbs return `anyhow` errors; what kind they are is read off the typed error inside. The codes
+//! are part of the interface: scripts branch on them.
+
+use std::fmt::Write as _;
+use std::io;
+
+use anyhow::Error;
+use brooklet_broker::log::LogError;
+use brooklet_engine::client::ClientError;
+use brooklet_engine::transport::TransportError;
+use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::records::BatchError;
+use thiserror::Error;
+
+use crate::output::OutputError;
+use crate::terminal::{self, Stream};
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All was done.
+    Ok,
+    /// It failed, for a reason that has no code of its own.
+    Failed,
+    /// The command line makes no sense. Clap uses the same code.
+    Usage,
+    /// No broker could be reached, or none answered in time.
+    CannotConnect,
+    /// No such topic or partition.
+    NotFound,
+    /// Stored bytes are not what was written.
+    Corruption,
+    /// Ctrl-C (128 + SIGINT).
+    Interrupted,
+    /// SIGTERM (128 + SIGTERM).
+    Terminated,
+}
+
+impl Exit {
+    /// The number for the operating system.
+    pub(crate) fn code(self) -> i32 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::CannotConnect => 3,
+            Self::NotFound => 4,
+            Self::Corruption => 5,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
+/// Errors that the command line finds itself.
+#[derive(Debug, Error)]
+pub(crate) enum CliError {
+    /// What was asked makes no sense, for a reason that clap cannot see.
+    #[error("{0}")]
+    Usage(String),
+    /// A topic or partition that is not there.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+/// Prints an error to stderr and says how the process should end. A closed stdout is no error.
+pub(crate) fn report(error: &Error) -> Exit {
+    if let Some(OutputError::Closed) = error.downcast_ref() {
+        return Exit::Ok;
+    }
+    let (start, end) = if terminal::color(Stream::Stderr) {
+        ("\x1b[1;31m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
+    eprintln!("{start}error:{end} {}", describe(error));
+    exit_of(error)
+}
+
+fn exit_of(error: &Error) -> Exit {
+    error
+        .chain()
+        .find_map(exit_of_cause)
+        .unwrap_or(Exit::Failed)
+}
+
+fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(error) = cause.downcast_ref::<ClientError>() {
+        return exit_of_client(error);
+    }
+    if let Some(error) = cause.downcast_ref::<CliError>() {
+        return Some(match error {
+            CliError::Usage(_) => Exit::Usage,
+            CliError::NotFound(_) => Exit::NotFound,
+        });
+    }
+    let corrupt = matches!(cause.downcast_ref(), Some(LogError::Corrupt { .. }));
+    (corrupt || cause.is::<BatchError>()).then_some(Exit::Corruption)
+}
+
+fn exit_of_client(error: &ClientError) -> Option<Exit> {
+    match error {
+        ClientError::Transport(
+            TransportError::Connect { .. }
+            | TransportError::Broken { .. }
+            | TransportError::TimedOut { .. },
+        )
+        | ClientError::DeliveryTimedOut(_) => Some(Exit::CannotConnect),
+        ClientError::UnknownTopic(_) => Some(Exit::NotFound),
+        ClientError::Broker { code, .. } => match code {
+            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => Some(Exit::NotFound),
+            ErrorCode::RequestTimedOut => Some(Exit::CannotConnect),
+            ErrorCode::CorruptMessage => Some(Exit::Corruption),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What went wrong, from the outermost words inwards, and the next step where one is known.
+fn describe(error: &Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let words = words_of(cause);
+        // Messages that end with their source's words would say them twice.
+        if text.ends_with(&words) {
+            continue;
+        }
+        let separator = if text.is_empty() { "" } else { ": " };
+        write!(text, "{separator}{words}").expect("a String takes all");
+        if is_complete(cause) {
+            break;
+        }
+    }
+    if let Some(step) = error.chain().find_map(next_step) {
+        write!(text, ". {step}").expect("a String takes all");
+    }
+    text
+}
+
+/// Whether an error's own words already hold those of its sources.
+fn is_complete(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<ClientError>() || cause.is::<TransportError>() || cause.is::<LogError>()
+}
+
+fn words_of(cause: &(dyn std::error::Error + 'static)) -> String {
+    match cause.downcast_ref::<ClientError>() {
+        Some(ClientError::Transport(TransportError::Connect { address, source })) => {
+            format!("cannot connect to {address}: {}", io_words(source))
+        }
+        _ => cause.to_string(),
+    }
+}
+
+/// The kind in plain words when the system's text adds only a number to it.
+pub(crate) fn io_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".into(),
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::IsADirectory => error.kind().to_string(),
+        _ => error.to_string(),
+    }
+}
+
+fn next_step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    match cause.downcast_ref::<ClientError>()? {
+        ClientError::Transport(TransportError::Connect { .. }) => {
+            Some("Is a broker running? Start one with: brooklet serve")
+        }
+        ClientError::UnknownTopic(_) => Some("List the topics with: brooklet topic list"),
+        ClientError::Broker { code, .. } => match code {
+            ErrorCode::TopicAlreadyExists => Some("To accept that, add --if-not-exists"),
+            ErrorCode::UnknownTopicOrPartition => Some("List the topics with: brooklet topic list"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Error {
+        ClientError::Transport(TransportError::Connect {
+            address: "127.0.0.1:9092".into(),
+            source: io::ErrorKind::ConnectionRefused.into(),
+        })
+        .into()
+    }
+
+    #[test]
+    fn a_refused_connection_names_the_address_and_the_next_step() {
+        assert_eq!(
+            describe(&refused()),
+            "cannot connect to 127.0.0.1:9092: connection refused. \
+             Is a broker running? Start one with: brooklet serve"
+        );
+        assert_eq!(exit_of(&refused()), Exit::CannotConnect);
+    }
+
+    #[test]
+    fn context_comes_first_and_keeps_the_exit_code() {
+        let error = refused().context("3 of 5 records were not stored");
+        assert!(describe(&error).starts_with("3 of 5 records were not stored: cannot connect"));
+        assert_eq!(exit_of(&error), Exit::CannotConnect);
+    }
+
+    #[test]
+    fn exit_codes_follow_the_kind_of_error() {
+        let broker = |code| ClientError::Broker {
+            what: "produce".into(),
+            code,
+            message: None,
+        };
+        let cases: [(Error, Exit); 8] = [
+            (ClientError::UnknownTopic("t".into()).into(), Exit::NotFound),
+            (
+                broker(ErrorCode::UnknownTopicOrPartition).into(),
+                Exit::NotFound,
+            ),
+            (
+                broker(ErrorCode::RequestTimedOut).into(),
+                Exit::CannotConnect,
+            ),
+            (broker(ErrorCode::CorruptMessage).into(), Exit::Corruption),
+            (broker(ErrorCode::TopicAlreadyExists).into(), Exit::Failed),
+            (BatchError::Magic(1).into(), Exit::Corruption),
+            (CliError::Usage("no".into()).into(), Exit::Usage),
+            (anyhow::anyhow!("anything else"), Exit::Failed),
+        ];
+        for (error, exit) in cases {
+            assert_eq!(exit_of(&error), exit, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_closed_stdout_is_success() {
+        assert_eq!(report(&OutputError::Closed.into()), Exit::Ok);
+    }
+}

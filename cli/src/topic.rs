@@ -1,0 +1,392 @@
+//! `topic`: create, list, describe and delete topics.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use brooklet_engine::Client;
+use brooklet_engine::client::{ClientError, OffsetSpec, TopicMetadata};
+use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::{Offset, TopicName, TopicPartition};
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::Globals;
+use crate::exit::Exit;
+use crate::output::{Output, OutputFormat, table};
+
+/// The version of the JSON that `topic` prints; it changes when a key changes its meaning.
+const SCHEMA: u32 = 1;
+
+/// Arguments of `topic`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet topic create flights -p 3
+  brooklet topic create clicks -c segment.bytes=1048576 --if-not-exists
+  brooklet topic list -o json
+  brooklet topic describe flights
+  brooklet topic delete flights")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Create a topic
+    Create(CreateArgs),
+    /// List all topics
+    List(ListArgs),
+    /// Show the partitions of topics: leader, replicas, first and next offset
+    Describe(DescribeArgs),
+    /// Delete topics and all their records
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet topic create flights -p 3
+  brooklet topic create tiny -c segment.bytes=256 -c retention.ms=60000")]
+struct CreateArgs {
+    /// The name: up to 249 of a-z A-Z 0-9 . _ -
+    #[arg(value_parser = TopicName::new)]
+    name: TopicName,
+    /// How many partitions; without it the broker's num.partitions
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    partitions: Option<i32>,
+    /// A setting of the topic, may be repeated
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    config: Vec<Setting>,
+    /// Succeed if the topic exists already
+    #[arg(long)]
+    if_not_exists: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: OutputFormat,
+    /// Show the broker's own topics too
+    #[arg(long)]
+    internal: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct DescribeArgs {
+    /// The topics
+    #[arg(required = true, value_name = "NAME", value_parser = TopicName::new)]
+    names: Vec<TopicName>,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: OutputFormat,
+}
+
+#[derive(Debug, clap::Args)]
+struct DeleteArgs {
+    /// The topics
+    #[arg(required = true, value_name = "NAME", value_parser = TopicName::new)]
+    names: Vec<TopicName>,
+    /// Succeed if a topic does not exist
+    #[arg(long)]
+    if_exists: bool,
+}
+
+/// `KEY=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Setting {
+    key: String,
+    value: String,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Self {
+                key: key.into(),
+                value: value.into(),
+            }),
+            _ => Err("expected KEY=VALUE, as in retention.ms=60000".into()),
+        }
+    }
+}
+
+/// Runs one of the verbs.
+pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let client = globals.connect().await?;
+    let mut output = Output::stdout(true);
+    match args.verb {
+        Verb::Create(args) => create(globals, &client, args).await?,
+        Verb::List(args) => list(&client, &args, &mut output).await?,
+        Verb::Describe(args) => describe(&client, &args, &mut output).await?,
+        Verb::Delete(args) => delete(globals, &client, args).await?,
+    }
+    output.flush()?;
+    Ok(Exit::Ok)
+}
+
+async fn create(globals: &Globals, client: &Client, args: CreateArgs) -> anyhow::Result<()> {
+    let settings = args.config.into_iter().map(|s| (s.key, s.value));
+    let configs: BTreeMap<String, String> = settings.collect();
+    let created = client
+        .create_topic(&args.name, args.partitions, &configs)
+        .await;
+    match created {
+        Ok(()) => globals.note(format_args!("created topic {}", args.name)),
+        Err(ClientError::Broker {
+            code: ErrorCode::TopicAlreadyExists,
+            ..
+        }) if args.if_not_exists => {
+            globals.note(format_args!("topic {} exists already", args.name));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+async fn delete(globals: &Globals, client: &Client, args: DeleteArgs) -> anyhow::Result<()> {
+    for name in &args.names {
+        match client.delete_topic(name).await {
+            Ok(()) => globals.note(format_args!("deleted topic {name}")),
+            Err(ClientError::UnknownTopic(_)) if args.if_exists => {
+                globals.note(format_args!("topic {name} does not exist"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// A topic as `topic list` prints it.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: String,
+    id: String,
+    partitions: usize,
+    internal: bool,
+}
+
+impl From<&TopicMetadata> for Listed {
+    fn from(topic: &TopicMetadata) -> Self {
+        Self {
+            name: topic.name.clone(),
+            id: topic.id.to_string(),
+            partitions: topic.partitions.len(),
+            internal: topic.is_internal,
+        }
+    }
+}
+
+async fn list(client: &Client, args: &ListArgs, output: &mut Output) -> anyhow::Result<()> {
+    let metadata = client.metadata(None).await?;
+    let shown = metadata
+        .topics
+        .iter()
+        .filter(|t| args.internal || !t.is_internal);
+    let topics: Vec<Listed> = shown.map(Listed::from).collect();
+    let row = |topic: &Listed| vec![topic.name.clone(), topic.partitions.to_string()];
+    let text = |topics: &[Listed]| {
+        let rows: Vec<_> = topics.iter().map(row).collect();
+        table(&["NAME", "PARTITIONS"], &rows)
+    };
+    print(output, args.output, &topics, text)
+}
+
+/// A topic as `topic describe` prints it.
+#[derive(Debug, Serialize)]
+struct Described {
+    name: String,
+    id: String,
+    internal: bool,
+    partitions: Vec<DescribedPartition>,
+}
+
+#[derive(Debug, Serialize)]
+struct DescribedPartition {
+    partition: i32,
+    leader: i32,
+    replicas: Vec<i32>,
+    isr: Vec<i32>,
+    /// The first offset that is still there.
+    start_offset: i64,
+    /// The next offset to come.
+    end_offset: i64,
+}
+
+async fn describe(client: &Client, args: &DescribeArgs, output: &mut Output) -> anyhow::Result<()> {
+    let names: Vec<&str> = args.names.iter().map(TopicName::as_str).collect();
+    let metadata = client.metadata(Some(&names)).await?;
+    let mut topics = Vec::new();
+    for topic in &metadata.topics {
+        if let Some(code) = topic.error {
+            return Err(topic_error(&topic.name, code).into());
+        }
+        topics.push(describe_topic(client, topic).await?);
+    }
+    print(output, args.output, &topics, |topics| {
+        topics
+            .iter()
+            .map(description)
+            .collect::<Vec<_>>()
+            .join("\n\n")
+    })
+}
+
+/// What the error of one topic in the metadata means.
+pub(crate) fn topic_error(name: &str, code: ErrorCode) -> ClientError {
+    match code {
+        ErrorCode::UnknownTopicOrPartition => ClientError::UnknownTopic(name.into()),
+        code => ClientError::Broker {
+            what: format!("describe topic '{name}'"),
+            code,
+            message: None,
+        },
+    }
+}
+
+async fn describe_topic(client: &Client, topic: &TopicMetadata) -> anyhow::Result<Described> {
+    let name = TopicName::new(&topic.name)?;
+    let key = |p| TopicPartition::new(name.clone(), p);
+    let all: Vec<_> = topic.partitions.iter().map(|p| key(p.partition)).collect();
+    let starts = client.list_offsets(&all, OffsetSpec::Earliest).await?;
+    let ends = client.list_offsets(&all, OffsetSpec::Latest).await?;
+    let offset = |of: &BTreeMap<TopicPartition, Offset>, p| of.get(&key(p)).map_or(-1, |o| o.0);
+    let partitions = topic.partitions.iter().map(|p| DescribedPartition {
+        partition: p.partition.0,
+        leader: p.leader,
+        replicas: p.replicas.clone(),
+        isr: p.isr.clone(),
+        start_offset: offset(&starts, p.partition),
+        end_offset: offset(&ends, p.partition),
+    });
+    Ok(Described {
+        partitions: partitions.collect(),
+        name: topic.name.clone(),
+        id: topic.id.to_string(),
+        internal: topic.is_internal,
+    })
+}
+
+fn description(topic: &Described) -> String {
+    let ids = |ids: &[i32]| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
+    let rows = topic.partitions.iter().map(|p| {
+        vec![
+            p.partition.to_string(),
+            p.leader.to_string(),
+            ids(&p.replicas),
+            ids(&p.isr),
+            p.start_offset.to_string(),
+            p.end_offset.to_string(),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let header = ["PARTITION", "LEADER", "REPLICAS", "ISR", "START", "END"];
+    format!(
+        "topic {}  id {}\n{}",
+        topic.name,
+        topic.id,
+        table(&header, &rows)
+    )
+}
+
+/// Prints topics as the user wants them.
+fn print<T: Serialize>(
+    output: &mut Output,
+    format: OutputFormat,
+    topics: &[T],
+    text: impl Fn(&[T]) -> String,
+) -> anyhow::Result<()> {
+    match format {
+        OutputFormat::Table => output.line(text(topics))?,
+        OutputFormat::Json => output.json(&Document {
+            schema: SCHEMA,
+            topics,
+        })?,
+        OutputFormat::Jsonl => {
+            for topic in topics {
+                output.json(&Line {
+                    schema: SCHEMA,
+                    topic,
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Document<'a, T> {
+    schema: u32,
+    topics: &'a [T],
+}
+
+#[derive(Serialize)]
+struct Line<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    topic: &'a T,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described() -> Described {
+        Described {
+            name: "flights".into(),
+            id: "7".into(),
+            internal: false,
+            partitions: vec![DescribedPartition {
+                partition: 0,
+                leader: 1,
+                replicas: vec![1, 2],
+                isr: vec![1],
+                start_offset: 0,
+                end_offset: 2009,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_setting_has_a_key_and_a_value() {
+        let setting = |key: &str, value: &str| Setting {
+            key: key.into(),
+            value: value.into(),
+        };
+        assert_eq!("a=b=c".parse(), Ok(setting("a", "b=c")));
+        assert_eq!("a=".parse(), Ok(setting("a", "")));
+        assert!("a".parse::<Setting>().is_err());
+        assert!("=b".parse::<Setting>().is_err());
+    }
+
+    #[test]
+    fn a_description_lines_up() {
+        assert_eq!(
+            description(&described()),
+            "topic flights  id 7\n\
+             PARTITION  LEADER  REPLICAS  ISR  START  END\n\
+             0          1       1,2       1    0      2009"
+        );
+    }
+
+    #[test]
+    fn a_line_of_json_has_the_topics_keys_beside_the_schema() {
+        let topic = Listed {
+            name: "t".into(),
+            id: "7".into(),
+            partitions: 3,
+            internal: false,
+        };
+        let line = Line {
+            schema: SCHEMA,
+            topic: &topic,
+        };
+        assert_eq!(
+            serde_json::to_string(&line).unwrap(),
+            r#"{"schema":1,"name":"t","id":"7","partitions":3,"internal":false}"#
+        );
+    }
+}
