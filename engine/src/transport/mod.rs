@@ -1,12 +1,42 @@
-//! Skeleton: how requests reach a broker.
+//! How requests reach a broker.
+//!
+//! Producer, consumer and admin are written once, over [`Transport`]; where the broker is, is
+//! decided here and nowhere else:
+//!
+//! ```text
+//!                       ┌─ Embedded: a function call into the broker of this process
+//!  client ─▶ Transport ─┤
+//!                       └─ Tcp: frames over sockets, to Brooklet or to Apache Kafka
+//! ```
+//!
+//! Invariants:
+//! - both answer alike: the same request gets the same answer, whichever way it went;
+//! - a request's version is a wish. [`versions`] lowers it to what the broker serves and what we
+//!   can encode; the caller fills in the fields of every version it can live with;
+//! - an answer with an error code is an answer. [`TransportError`] means that none came, and then
+//!   nobody knows whether the request was carried out.
+//!
+//! Left out: TLS and SASL.
+
+mod address;
+mod connection;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod tcp;
+pub mod versions;
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 
 use brooklet_protocol::BrokerId;
-use brooklet_protocol::messages::{Request, Response};
+use brooklet_protocol::messages::{Request, RequestKind, Response};
 use thiserror::Error;
+
+pub(crate) use address::join as join_address;
+#[cfg(feature = "embedded")]
+pub use embedded::Embedded;
+pub use tcp::{Tcp, TcpConfig};
 
 /// A boxed future, so that transports can be swapped at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -55,13 +85,24 @@ pub enum TransportError {
         /// The limit.
         timeout_ms: u64,
     },
+    /// A field is set that the version spoken does not have.
+    #[error("the request cannot be encoded: {0}")]
+    Unencodable(String),
 }
 
 /// Carries a request to a broker and its answer back. Embedded and TCP give the same answers.
 pub trait Transport: Debug + Send + Sync + 'static {
-    /// Sends `request` and waits for the answer. `request.version` is a wish: the transport lowers it to what the broker serves.
+    /// Sends `request` and waits for the answer. `request.version` is a wish: the transport lowers
+    /// it to what the broker serves. A Produce with `acks=0`, which Kafka leaves unanswered, gets
+    /// an empty answer as soon as it is written. The future may be dropped at any time; whether
+    /// the request was carried out is then unknown.
     fn call(&self, node: Node, request: Request)
     -> BoxFuture<'_, Result<Response, TransportError>>;
     /// Learns where brokers listen, from metadata.
     fn learn(&self, brokers: &[(BrokerId, String)]);
+}
+
+/// Kafka sends no answer to a Produce with `acks=0`; transports make up an empty one.
+fn is_unanswered(request: &RequestKind) -> bool {
+    matches!(request, RequestKind::Produce(produce) if produce.acks == 0)
 }

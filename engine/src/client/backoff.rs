@@ -1,0 +1,30 @@
+//! How long to wait before the next attempt: `retry.backoff.ms` (100) doubled at every attempt, up
+//! to `retry.backoff.max.ms` (1000), as the Java client does it.
+//!
+//! Left out: the random fifth by which Kafka spreads its clients, so that runs are repeatable.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(100);
+const MAX: Duration = Duration::from_secs(1);
+
+/// Attempts at a request before its error is given to the caller; together they take about 4 s.
+pub(crate) const ATTEMPTS_MAX: u32 = 8;
+
+/// The wait after `failures` attempts in a row have failed.
+pub(crate) fn after(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    (FIRST * (1 << doublings)).min(MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_doubles_up_to_a_second() {
+        let millis: Vec<_> = (0..6).map(|failures| after(failures).as_millis()).collect();
+        assert_eq!(millis, [100, 100, 200, 400, 800, 1000]);
+        assert_eq!(after(u32::MAX), MAX);
+    }
+}

@@ -1,0 +1,215 @@
+//! Where a consumer stands in each of its partitions: pure, time is told.
+//!
+//! ```text
+//!      wanted() ──▶ Fetch from position 5 ──▶ absorb(answer)
+//!   batch [3..=7] begins before: returned whole, records below 5 are the reader's to skip
+//!   batch [8..=8] a control batch: passed over
+//!   position ──▶ 9
+//! ```
+//!
+//! Invariants:
+//! - a position moves only to the end of what `absorb` returns (or has passed over), in that moment;
+//! - an answer counts only if the position is still the one that was asked from;
+//! - whoever was served goes to the back of the line, so no partition starves another.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::messages::kafka::fetch_response::PartitionData;
+use brooklet_protocol::records::{BatchError, Batches, RecordBatch};
+use brooklet_protocol::{Offset, TopicPartition};
+use bytes::Bytes;
+
+use super::Fetched;
+use crate::client::{ClientError, backoff};
+
+/// Where a consumer stands.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    partitions: BTreeMap<TopicPartition, Position>,
+    turn: u64,
+}
+
+#[derive(Debug)]
+struct Position {
+    offset: Offset,
+    is_paused: bool,
+    /// When it was last served; lower goes first.
+    turn: u64,
+    /// Attempts in vain since the last success.
+    failures: u32,
+    /// Not asked for before.
+    retry_at: Duration,
+}
+
+impl Position {
+    fn at(offset: Offset) -> Self {
+        Self {
+            offset,
+            is_paused: false,
+            turn: 0,
+            failures: 0,
+            retry_at: Duration::ZERO,
+        }
+    }
+}
+
+/// What came of a partition's share in an answer.
+#[derive(Debug)]
+pub(super) enum Absorbed {
+    /// Data.
+    Data(Fetched),
+    /// The position has moved, or nothing is there yet.
+    Nothing,
+    /// To be tried again; the leader may be another.
+    Stale,
+    /// An error for the caller.
+    Failed(ClientError),
+}
+
+impl Positions {
+    /// Takes partitions in place of the earlier ones.
+    pub(super) fn assign(
+        &mut self,
+        partitions: impl IntoIterator<Item = (TopicPartition, Offset)>,
+    ) {
+        let at = |(partition, offset)| (partition, Position::at(offset));
+        self.partitions = partitions.into_iter().map(at).collect();
+    }
+
+    pub(super) fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) {
+        if let Some(position) = self.partitions.get_mut(partition) {
+            position.is_paused = is_paused;
+        }
+    }
+
+    pub(super) fn get(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.partitions
+            .get(partition)
+            .map(|position| position.offset)
+    }
+
+    /// The partitions to be fetched and from where, the longest unserved first.
+    pub(super) fn wanted(
+        &self,
+        now: Duration,
+        is_fetching: impl Fn(&TopicPartition) -> bool,
+    ) -> Vec<(TopicPartition, Offset)> {
+        let due = |(partition, position): &(&TopicPartition, &Position)| {
+            !position.is_paused && position.retry_at <= now && !is_fetching(partition)
+        };
+        let mut wanted: Vec<_> = self.partitions.iter().filter(due).collect();
+        wanted.sort_by_key(|(_, position)| position.turn);
+        wanted
+            .into_iter()
+            .map(|(partition, p)| (partition.clone(), p.offset))
+            .collect()
+    }
+
+    /// When the next pause ends.
+    pub(super) fn next_retry(&self, now: Duration) -> Option<Duration> {
+        let pausing = self
+            .partitions
+            .values()
+            .filter(|position| !position.is_paused);
+        pausing
+            .map(|position| position.retry_at)
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// Takes a partition's share of an answer to a fetch from `asked`.
+    pub(super) fn absorb(
+        &mut self,
+        partition: &TopicPartition,
+        asked: Offset,
+        data: &PartitionData,
+        now: Duration,
+        check_crcs: bool,
+    ) -> Absorbed {
+        let Some(position) = self.partitions.get_mut(partition) else {
+            return Absorbed::Nothing;
+        };
+        if position.offset != asked || position.is_paused {
+            return Absorbed::Nothing;
+        }
+        if let Some(code) = ErrorCode::try_from_code(data.error_code) {
+            let what = format!("fetch {partition} at offset {asked}");
+            return self.fail(partition, ClientError::broker(what, code, None), now);
+        }
+        let records = data.records.clone().unwrap_or_default();
+        let (batches, end) = match split(records, asked, check_crcs) {
+            Ok(split) => split,
+            Err(source) => {
+                let partition = partition.clone();
+                return Absorbed::Failed(ClientError::Corrupt {
+                    partition,
+                    offset: asked,
+                    source,
+                });
+            }
+        };
+        position.failures = 0;
+        if end > asked {
+            self.turn += 1;
+            position.turn = self.turn;
+            position.offset = end;
+        }
+        if batches.is_empty() {
+            return Absorbed::Nothing;
+        }
+        Absorbed::Data(Fetched {
+            partition: partition.clone(),
+            batches,
+            position: asked,
+            high_watermark: Offset(data.high_watermark),
+        })
+    }
+
+    /// Notes an attempt in vain: the partition pauses, and after many the error is the caller's.
+    pub(super) fn fail(
+        &mut self,
+        partition: &TopicPartition,
+        error: ClientError,
+        now: Duration,
+    ) -> Absorbed {
+        let Some(position) = self.partitions.get_mut(partition) else {
+            return Absorbed::Nothing;
+        };
+        position.failures += 1;
+        if error.is_retriable() && position.failures < backoff::ATTEMPTS_MAX {
+            position.retry_at = now + backoff::after(position.failures);
+            return Absorbed::Stale;
+        }
+        position.failures = 0;
+        Absorbed::Failed(error)
+    }
+}
+
+/// The data batches that reach beyond `from`, and the offset after the last batch of any kind.
+fn split(
+    records: Bytes,
+    from: Offset,
+    check_crcs: bool,
+) -> Result<(Vec<RecordBatch>, Offset), BatchError> {
+    let (mut batches, mut end) = (Vec::new(), from);
+    for batch in Batches(records) {
+        let batch = batch?;
+        let next = batch.header().next_offset();
+        if next <= from {
+            continue;
+        }
+        if check_crcs {
+            batch.verify_crc()?;
+        }
+        end = end.max(next);
+        if !batch.header().is_control() {
+            batches.push(batch);
+        }
+    }
+    Ok((batches, end))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,414 @@
+//! The producer's memory: batches per partition, without I/O and without a clock.
+//!
+//! ```text
+//!  per partition:   open ─▶ ready ready ready ─▶ in flight (at most one)
+//!                                                  ▲  │
+//!                                            retry └──┘
+//! ```
+//!
+//! Time is told, as the duration since the producer was started. The sender's part: [`drain`] what
+//! may go, and say of every drained batch exactly once what became of it ([`stored`], [`rejected`],
+//! [`lost`], [`retry`]).
+//!
+//! Sequences: a partition's batches count their records through, 0, 1, 2 …, and wrap from 2³¹-1 to
+//! 0. A batch is stamped when it is first drained, after all before it are settled. So a batch that
+//! the broker has certainly refused gives its sequence back to the next. Where the broker may have
+//! stored a batch that we give up, nobody knows the next sequence: then the producer takes a new
+//! identity, under which every partition counts from 0 again.
+//!
+//! [`drain`]: Accumulator::drain
+//! [`stored`]: Accumulator::stored
+//! [`rejected`]: Accumulator::rejected
+//! [`lost`]: Accumulator::lost
+//! [`retry`]: Accumulator::retry
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use brooklet_protocol::records::Compression;
+use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+
+use super::batch::{Batch, BatchState, Identity, Stamp, record_bytes_max};
+use super::partitioner::{Choice, choose};
+use super::{ClientError, Delivery, NewRecord, ProducerConfig};
+use crate::client::backoff;
+
+/// What the accumulator keeps to.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) batch_bytes: usize,
+    pub(super) linger: Duration,
+    pub(super) delivery_timeout: Duration,
+    pub(super) compression: Compression,
+    pub(super) is_idempotent: bool,
+}
+
+impl Limits {
+    pub(super) fn new(config: &ProducerConfig) -> Self {
+        Self {
+            batch_bytes: config.batch_bytes.min(config.request_bytes_max),
+            linger: config.linger,
+            delivery_timeout: config.delivery_timeout,
+            compression: config.compression,
+            is_idempotent: config.is_idempotent(),
+        }
+    }
+}
+
+/// The batches of all partitions.
+#[derive(Debug)]
+pub(super) struct Accumulator {
+    limits: Limits,
+    topics: HashMap<TopicName, Topic>,
+    queues: Vec<Queue>,
+    /// `None` while a new one is being asked for, and without idempotence.
+    identity: Option<Identity>,
+    is_closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Topic {
+    /// Where in `queues` each partition is.
+    queues: Vec<usize>,
+    /// The partition that keyless records stick to; `None` before the first.
+    sticky: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    partition: TopicPartition,
+    open: Option<Batch>,
+    ready: VecDeque<Batch>,
+    /// Comes before `ready`.
+    retry: Option<Batch>,
+    in_flight: Option<Arc<BatchState>>,
+    /// Nothing is sent before.
+    backoff_until: Duration,
+    next_sequence: i32,
+}
+
+/// Batches that were given up.
+#[derive(Debug, Default)]
+pub(super) struct Expired {
+    /// The memory that they held.
+    pub(super) buffer_bytes: usize,
+    /// How many they are.
+    pub(super) batch_count: usize,
+}
+
+impl Accumulator {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            topics: HashMap::new(),
+            queues: Vec::new(),
+            identity: None,
+            is_closed: false,
+        }
+    }
+
+    /// Whether records for the topic (and partition) can be taken.
+    pub(super) fn knows(&self, topic: &TopicName, partition: Option<PartitionId>) -> bool {
+        let count = self.topics.get(topic).map_or(0, |topic| topic.queues.len());
+        let number = usize::try_from(partition.unwrap_or_default().0);
+        number.is_ok_and(|number| number < count)
+    }
+
+    /// Notes how many partitions a topic has; it never has fewer than before.
+    pub(super) fn learn(&mut self, topic: &TopicName, partition_count: i32) {
+        let queues = &mut self.topics.entry(topic.clone()).or_default().queues;
+        let known = i32::try_from(queues.len()).unwrap_or(i32::MAX);
+        for number in known..partition_count {
+            queues.push(self.queues.len());
+            let partition = TopicPartition::new(topic.clone(), PartitionId(number));
+            self.queues.push(Queue::new(partition));
+        }
+    }
+
+    /// Takes a record. Tells whether the sender has something new to do or to wait for. `None` for
+    /// a topic that was not [learned](Self::learn) or after the end.
+    pub(super) fn append(
+        &mut self,
+        topic: &TopicName,
+        record: &NewRecord,
+        timestamp: Timestamp,
+        now: Duration,
+    ) -> Option<(Delivery, bool)> {
+        if self.is_closed {
+            return None;
+        }
+        let topic = self.topics.get_mut(topic)?;
+        let queue = match choose(record, topic.queues.len())? {
+            Choice::Fixed(number) => topic.queues[number],
+            Choice::Sticky => topic.sticky_queue(&self.queues, record, &self.limits),
+        };
+        Some(self.queues[queue].append(record, timestamp, now, &self.limits))
+    }
+
+    /// Takes every batch that may go: full, lingered (or all, when `hurried`), and its partition
+    /// neither busy nor pausing. `route` says where to; what it has no answer for stays.
+    pub(super) fn drain<T>(
+        &mut self,
+        now: Duration,
+        hurried: bool,
+        mut route: impl FnMut(&TopicPartition) -> Option<T>,
+    ) -> Vec<(T, Batch)> {
+        let mut drained = Vec::new();
+        if self.limits.is_idempotent && self.identity.is_none() {
+            return drained;
+        }
+        for queue in &mut self.queues {
+            if queue.is_sendable(now, hurried, self.limits.linger)
+                && let Some(to) = route(&queue.partition)
+                && let Some(batch) = queue.take(self.identity)
+            {
+                drained.push((to, batch));
+            }
+        }
+        drained
+    }
+
+    /// When [`drain`](Self::drain) or [`expire`](Self::expire) will have something that they do not
+    /// have now.
+    pub(super) fn next_wake(&self, now: Duration) -> Option<Duration> {
+        let times = self
+            .queues
+            .iter()
+            .flat_map(|queue| queue.times(&self.limits));
+        times.filter(|time| *time > now).min()
+    }
+
+    /// Gives up what has waited longer than `delivery.timeout.ms`.
+    pub(super) fn expire(&mut self, now: Duration) -> Expired {
+        let Some(created_max) = now.checked_sub(self.limits.delivery_timeout) else {
+            return Expired::default();
+        };
+        let mut given_up = Vec::new();
+        for queue in &mut self.queues {
+            given_up.extend(queue.retry.take_if(|batch| batch.created <= created_max));
+            while queue
+                .ready
+                .front()
+                .is_some_and(|batch| batch.created <= created_max)
+            {
+                given_up.extend(queue.ready.pop_front());
+            }
+            given_up.extend(queue.open.take_if(|batch| batch.created <= created_max));
+        }
+        let expired = Expired {
+            buffer_bytes: given_up.iter().map(|batch| batch.buffer_bytes).sum(),
+            batch_count: given_up.len(),
+        };
+        for batch in given_up {
+            let error = ClientError::DeliveryTimedOut(self.limits.delivery_timeout);
+            self.give_up(batch, error);
+        }
+        expired
+    }
+
+    /// The broker has stored a batch at this offset.
+    pub(super) fn stored(&mut self, batch: Batch, base_offset: Offset) {
+        self.queue_of(&batch).in_flight = None;
+        batch.state.finish(Ok(base_offset));
+    }
+
+    /// The broker has refused a batch for good.
+    pub(super) fn rejected(&mut self, batch: Batch, error: ClientError) {
+        self.queue_of(&batch).in_flight = None;
+        self.give_up(batch, error);
+    }
+
+    /// A batch has failed, and what the broker knows of the producer with it.
+    pub(super) fn lost(&mut self, mut batch: Batch, error: ClientError) {
+        batch.maybe_stored = true;
+        self.rejected(batch, error);
+    }
+
+    /// A batch is to be sent again, after a pause.
+    pub(super) fn retry(&mut self, mut batch: Batch, now: Duration) {
+        batch.failures += 1;
+        let queue = self.queue_of(&batch);
+        queue.in_flight = None;
+        queue.backoff_until = now + backoff::after(batch.failures);
+        queue.retry = Some(batch);
+    }
+
+    /// Fails a batch and settles what its sequence was.
+    fn give_up(&mut self, batch: Batch, error: ClientError) {
+        if let Some(stamp) = batch
+            .stamp
+            .filter(|stamp| Some(stamp.identity) == self.identity)
+        {
+            if batch.maybe_stored {
+                self.identity = None;
+            } else {
+                self.queue_of(&batch).next_sequence = stamp.base_sequence;
+            }
+        }
+        batch.state.finish(Err(error));
+    }
+
+    /// Whether a new identity has to be asked for.
+    pub(super) fn needs_identity(&self) -> bool {
+        self.limits.is_idempotent && self.identity.is_none() && !self.is_closed
+    }
+
+    /// Takes a new identity. Batches that were sent under the old one keep it.
+    pub(super) fn identify(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+        for queue in &mut self.queues {
+            queue.next_sequence = 0;
+        }
+    }
+
+    /// Ends the lingering of all batches; returns all that are not settled.
+    pub(super) fn close_all(&mut self) -> Vec<Arc<BatchState>> {
+        let mut unfinished = Vec::new();
+        for queue in &mut self.queues {
+            queue.ready.extend(queue.open.take());
+            unfinished.extend(queue.in_flight.clone());
+            let waiting = queue.retry.iter().chain(&queue.ready);
+            unfinished.extend(waiting.map(|batch| Arc::clone(&batch.state)));
+        }
+        unfinished
+    }
+
+    /// Whether everything is settled.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.iter().all(Queue::is_empty)
+    }
+
+    /// The end: fails what is left and takes no more.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+        for batch in self.close_all() {
+            batch.finish(Err(ClientError::Closed));
+        }
+        self.queues.clear();
+        self.topics.clear();
+    }
+
+    fn queue_of(&mut self, batch: &Batch) -> &mut Queue {
+        let partition = &batch.state.partition;
+        let number = partition.partition.0 as usize;
+        let topic = self.topics.get(&partition.topic);
+        let index = topic.and_then(|topic| topic.queues.get(number));
+        &mut self.queues[*index.expect("a batch comes back to the queue it was drained from")]
+    }
+}
+
+impl Topic {
+    /// The queue for a keyless record: moves on whenever a batch has to be begun.
+    fn sticky_queue(&mut self, queues: &[Queue], record: &NewRecord, limits: &Limits) -> usize {
+        let number = match self.sticky {
+            Some(number) if queues[self.queues[number]].fits(record, limits) => number,
+            Some(number) => (number + 1) % self.queues.len(),
+            None => 0,
+        };
+        self.sticky = Some(number);
+        self.queues[number]
+    }
+}
+
+impl Queue {
+    fn new(partition: TopicPartition) -> Self {
+        Self {
+            partition,
+            open: None,
+            ready: VecDeque::new(),
+            retry: None,
+            in_flight: None,
+            backoff_until: Duration::ZERO,
+            next_sequence: 0,
+        }
+    }
+
+    /// Whether the open batch has room for a record.
+    fn fits(&self, record: &NewRecord, limits: &Limits) -> bool {
+        let size = |batch: &Batch| batch.size() + record_bytes_max(record);
+        self.open
+            .as_ref()
+            .is_some_and(|batch| size(batch) <= limits.batch_bytes)
+    }
+
+    fn append(
+        &mut self,
+        record: &NewRecord,
+        timestamp: Timestamp,
+        now: Duration,
+        limits: &Limits,
+    ) -> (Delivery, bool) {
+        let mut wake = false;
+        if !self.fits(record, limits) {
+            self.ready.extend(self.open.take());
+            wake = true;
+        }
+        let begin = || Batch::new(self.partition.clone(), limits.compression, now);
+        let batch = self.open.get_or_insert_with(begin);
+        let index = batch.append(record, timestamp);
+        let delivery = Delivery {
+            batch: Arc::clone(&batch.state),
+            index,
+        };
+        if batch.size() >= limits.batch_bytes {
+            self.ready.extend(self.open.take());
+            wake = true;
+        }
+        (delivery, wake)
+    }
+
+    fn is_sendable(&self, now: Duration, hurried: bool, linger: Duration) -> bool {
+        let lingered = |batch: &Batch| hurried || batch.created + linger <= now;
+        self.in_flight.is_none()
+            && self.backoff_until <= now
+            && (self.retry.is_some()
+                || !self.ready.is_empty()
+                || self.open.as_ref().is_some_and(lingered))
+    }
+
+    /// The first batch in line, stamped, in flight from now on.
+    fn take(&mut self, identity: Option<Identity>) -> Option<Batch> {
+        let waiting = self.retry.take().or_else(|| self.ready.pop_front());
+        let mut batch = waiting.or_else(|| self.open.take())?;
+        if let (None, Some(identity)) = (batch.stamp, identity) {
+            batch.stamp = Some(Stamp {
+                identity,
+                base_sequence: self.next_sequence,
+            });
+            // Sequences are 31 bits and wrap.
+            self.next_sequence = self.next_sequence.wrapping_add(batch.record_count) & i32::MAX;
+        }
+        self.in_flight = Some(Arc::clone(&batch.state));
+        Some(batch)
+    }
+
+    /// The moments at which something of this queue comes due.
+    fn times(&self, limits: &Limits) -> impl Iterator<Item = Duration> {
+        let oldest = self
+            .retry
+            .as_ref()
+            .or(self.ready.front())
+            .or(self.open.as_ref());
+        let expires = oldest.map(|batch| batch.created.saturating_add(limits.delivery_timeout));
+        let pauses = oldest.map(|_| self.backoff_until);
+        let lingers = self
+            .open
+            .as_ref()
+            .map(|batch| batch.created.saturating_add(limits.linger));
+        let is_idle = self.in_flight.is_none();
+        expires
+            .into_iter()
+            .chain(pauses.into_iter().chain(lingers).filter(move |_| is_idle))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.is_none()
+            && self.ready.is_empty()
+            && self.retry.is_none()
+            && self.in_flight.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! The producer: records in, acknowledged offsets out.
+//!
+//! ```text
+//!  send ─▶ partition ─▶ buffer space ─▶ open batch of the partition        (this file, accumulator)
+//!                                          │ full, lingered, or flushed
+//!                                          ▼
+//!                     sender task: one request per leader at a time each   (sender)
+//!                                          │
+//!            Delivery ◀── offset or error ◀┘ retry after a pause
+//! ```
+//!
+//! Invariants:
+//! - at most one batch of a partition is on its way, so records stay in the order of `send`
+//!   whatever fails and is sent again;
+//! - with idempotence, a batch that is sent again carries the sequence it had, so the broker can
+//!   tell a repetition from news (KIP-98);
+//! - records that were accepted are, in the end, acknowledged or failed, each exactly once.
+//!
+//! Call [`Producer::flush`] before the last clone is dropped: what is queued then is still sent, but
+//! nobody learns whether it arrived, and a process or runtime that ends takes it along.
+
+mod accumulator;
+mod batch;
+mod identity;
+mod partitioner;
+mod sender;
+mod verdict;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::records::BATCH_HEADER_BYTES;
+use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use self::accumulator::{Accumulator, Limits};
+use self::batch::{BatchState, record_bytes_max};
+use super::{Client, ClientError, MissingTopic, ProducerConfig, wall};
+
+/// A record to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct NewRecord {
+    /// The partition; `None`: by the key's murmur2, or sticky without a key.
+    pub partition: Option<PartitionId>,
+    /// `None`: now.
+    pub timestamp: Option<Timestamp>,
+    /// The key.
+    pub key: Option<Bytes>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// The headers.
+    pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+/// Batches records and sends them, in order per partition. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Producer {
+    handle: Arc<Handle>,
+}
+
+/// What all clones of a producer share; its end is the producer's end.
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.is_finishing.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+    }
+}
+
+/// What the producer and its sender task share.
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    config: ProducerConfig,
+    /// The zero of the accumulator's time.
+    start: Instant,
+    accumulator: Mutex<Accumulator>,
+    /// Free bytes of `buffer.memory`; closed when the sender has ended.
+    space: Semaphore,
+    /// How many `send`s wait for space: then nothing lingers.
+    waiting_for_space: AtomicUsize,
+    wake: Notify,
+    is_finishing: AtomicBool,
+    first_failure: Mutex<Option<ClientError>>,
+}
+
+impl Shared {
+    fn now(&self) -> Duration {
+        wall::monotonic().saturating_duration_since(self.start)
+    }
+}
+
+/// Resolves to the record's place once it is acknowledged. May be dropped.
+#[derive(Debug)]
+pub struct Delivery {
+    batch: Arc<BatchState>,
+    index: i64,
+}
+
+impl Delivery {
+    /// Waits for the acknowledgement. The offset is -1 where the broker does not tell: with
+    /// `acks=0`, or when it has forgotten where a repeated batch went.
+    ///
+    /// # Errors
+    /// The record was not (or not known to be) stored.
+    pub async fn wait(self) -> Result<(TopicPartition, Offset), ClientError> {
+        let base = self.batch.outcome().await?;
+        let offset = if base.0 < 0 {
+            base
+        } else {
+            base.plus(self.index)
+        };
+        Ok((self.batch.partition.clone(), offset))
+    }
+}
+
+impl Producer {
+    /// Starts a producer; it spawns a sender task on the current tokio runtime.
+    ///
+    /// # Errors
+    /// No producer id could be had.
+    pub async fn new(client: Client, config: ProducerConfig) -> Result<Self, ClientError> {
+        let mut accumulator = Accumulator::new(Limits::new(&config));
+        if config.is_idempotent() {
+            accumulator.identify(identity::ask_until_given(&client).await?);
+        }
+        let space = config.buffer_bytes.min(Semaphore::MAX_PERMITS);
+        let shared = Arc::new(Shared {
+            client,
+            config,
+            start: wall::monotonic(),
+            accumulator: Mutex::new(accumulator),
+            space: Semaphore::new(space),
+            waiting_for_space: AtomicUsize::new(0),
+            wake: Notify::new(),
+            is_finishing: AtomicBool::new(false),
+            first_failure: Mutex::new(None),
+        });
+        tokio::spawn(sender::run(Arc::clone(&shared)));
+        let handle = Arc::new(Handle { shared });
+        Ok(Self { handle })
+    }
+
+    /// Queues a record; waits only for buffer space and for the topic's metadata.
+    ///
+    /// # Errors
+    /// Unknown topic or partition, record too large, closed.
+    pub async fn send(
+        &self,
+        topic: &TopicName,
+        record: NewRecord,
+    ) -> Result<Delivery, ClientError> {
+        let shared = &*self.handle.shared;
+        let size = shared.check_size(topic, &record)?;
+        shared.learn(topic, record.partition).await?;
+        let space = shared.reserve(size).await?;
+        let (delivery, wake) = {
+            let timestamp = record.timestamp.unwrap_or_else(wall::wall);
+            let now = shared.now();
+            let mut accumulator = shared.accumulator.lock();
+            accumulator
+                .append(topic, &record, timestamp, now)
+                .ok_or(ClientError::Closed)?
+        };
+        // The space is given back when the batch is done.
+        space.forget();
+        if wake {
+            shared.wake.notify_one();
+        }
+        Ok(delivery)
+    }
+
+    /// Waits until all that was queued before is acknowledged.
+    ///
+    /// # Errors
+    /// The first failure since the last flush.
+    pub async fn flush(&self) -> Result<(), ClientError> {
+        let shared = &*self.handle.shared;
+        let unfinished = shared.accumulator.lock().close_all();
+        shared.wake.notify_one();
+        for batch in unfinished {
+            batch.wait().await;
+        }
+        match shared.first_failure.lock().take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    /// The space a record needs, if it can be sent at all.
+    fn check_size(&self, topic: &TopicName, record: &NewRecord) -> Result<usize, ClientError> {
+        let size = record_bytes_max(record);
+        let too_large = |limit, setting| ClientError::RecordTooLarge {
+            partition: TopicPartition::new(
+                topic.clone(),
+                record.partition.unwrap_or(PartitionId(-1)),
+            ),
+            size,
+            limit,
+            setting,
+        };
+        if BATCH_HEADER_BYTES + size > self.config.request_bytes_max {
+            return Err(too_large(self.config.request_bytes_max, "max.request.size"));
+        }
+        if size > self.config.buffer_bytes || u32::try_from(size).is_err() {
+            return Err(too_large(self.config.buffer_bytes, "buffer.memory"));
+        }
+        Ok(size)
+    }
+
+    /// Makes sure that the accumulator knows the topic and the partition.
+    async fn learn(
+        &self,
+        topic: &TopicName,
+        partition: Option<PartitionId>,
+    ) -> Result<(), ClientError> {
+        if self.accumulator.lock().knows(topic, partition) {
+            return Ok(());
+        }
+        let known = self.client.topic(topic, MissingTopic::Create).await?;
+        let mut count = known.partition_count();
+        if partition.is_some_and(|partition| partition.0 >= count) {
+            // It may have been added since.
+            count = self
+                .client
+                .look_up(topic, MissingTopic::Create)
+                .await?
+                .partition_count();
+        }
+        let mut accumulator = self.accumulator.lock();
+        accumulator.learn(topic, count);
+        if accumulator.knows(topic, partition) {
+            return Ok(());
+        }
+        let number = partition.unwrap_or_default();
+        let words = format!("topic '{topic}' has {count} partitions");
+        let what = format!("send to partition {number}");
+        Err(ClientError::broker(
+            what,
+            ErrorCode::InvalidPartitions,
+            Some(&words),
+        ))
+    }
+
+    async fn reserve(&self, size: usize) -> Result<SemaphorePermit<'_>, ClientError> {
+        let permits = u32::try_from(size).unwrap_or(u32::MAX);
+        if let Ok(space) = self.space.try_acquire_many(permits) {
+            return Ok(space);
+        }
+        let _waiting = Waiting::new(&self.waiting_for_space);
+        self.wake.notify_one();
+        self.space
+            .acquire_many(permits)
+            .await
+            .map_err(|_| ClientError::Closed)
+    }
+}
+
+/// Counts itself as long as it lives, also when whoever waits is cancelled.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! The task that moves batches from the accumulator to the brokers.
+//!
+//! One loop: send what may go, then sleep until a record, an answer or a deadline comes. Requests run
+//! as tasks of their own, up to five per leader (`max.in.flight.requests.per.connection`); what cannot
+//! go yet gathers into the next one. Whatever can be decided without waiting is decided by
+//! [`judge`], a table.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use brooklet_protocol::messages::kafka::ProduceResponse;
+use brooklet_protocol::messages::kafka::produce_request::{
+    PartitionProduceData, ProduceRequest, TopicProduceData,
+};
+use brooklet_protocol::messages::{RequestKind, ResponseKind};
+use brooklet_protocol::{TopicName, TopicPartition};
+use bytes::Bytes;
+use tokio::task::{JoinError, JoinSet};
+use tracing::debug;
+
+use super::batch::{Batch, Identity};
+use super::verdict::{Verdict, judge};
+use super::{Shared, identity};
+use crate::client::{Acks, Client, ClientError, MissingTopic, backoff, wire_name};
+use crate::transport::Node;
+
+/// The newest version that names topics; the next one wants their ids.
+const PRODUCE_VERSION: i16 = 12;
+/// How long the broker may wait for replicas, in milliseconds (`request.timeout.ms`).
+const PRODUCE_TIMEOUT_MS: i32 = 30_000;
+/// Requests on their way to one leader (`max.in.flight.requests.per.connection`).
+const REQUESTS_PER_NODE_MAX: usize = 5;
+
+/// What a task of the sender has brought.
+#[derive(Debug)]
+enum Finished {
+    Produced {
+        node: Node,
+        batches: Vec<Batch>,
+        answer: Result<ProduceResponse, ClientError>,
+    },
+    Refreshed,
+    Identified(Result<Identity, ClientError>),
+}
+
+/// Sends until the producer is dropped and everything is settled.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let _ending = Ending(&shared);
+    let mut sender = Sender {
+        shared: &shared,
+        tasks: JoinSet::new(),
+        in_flight: HashMap::new(),
+        stale_topics: BTreeSet::new(),
+        is_refreshing: false,
+        refresh_failures: 0,
+        is_identifying: false,
+        identity_failures: 0,
+    };
+    loop {
+        sender.start_requests();
+        if sender.is_done() {
+            return;
+        }
+        let wake = shared.accumulator.lock().next_wake(shared.now());
+        // Without a deadline the branch is off, and the time does not matter.
+        let deadline = shared.start + wake.unwrap_or_default();
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            Some(finished) = sender.tasks.join_next() => match finished {
+                Ok(finished) => sender.settle(finished),
+                Err(error) => return end_with(error),
+            },
+            () = tokio::time::sleep_until(deadline), if wake.is_some() => {}
+        }
+    }
+}
+
+/// However the sender ends (the runtime may just drop it), nobody waits in vain.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.space.close();
+        self.0.accumulator.lock().close();
+    }
+}
+
+/// A request's task panics only by a bug, which is not to be hidden; at shutdown it is cancelled.
+fn end_with(error: JoinError) {
+    if let Ok(panic) = error.try_into_panic() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[derive(Debug)]
+struct Sender<'a> {
+    shared: &'a Arc<Shared>,
+    tasks: JoinSet<Finished>,
+    in_flight: HashMap<Node, usize>,
+    /// Topics whose leaders are not known, or not any more.
+    stale_topics: BTreeSet<TopicName>,
+    is_refreshing: bool,
+    refresh_failures: u32,
+    is_identifying: bool,
+    identity_failures: u32,
+}
+
+impl Sender<'_> {
+    fn is_done(&self) -> bool {
+        self.shared.is_finishing.load(Ordering::Acquire)
+            && self.shared.accumulator.lock().is_empty()
+    }
+
+    fn start_requests(&mut self) {
+        let (now, client) = (self.shared.now(), &self.shared.client);
+        let hurried = self.shared.is_finishing.load(Ordering::Acquire)
+            || self.shared.waiting_for_space.load(Ordering::Acquire) > 0;
+        let (in_flight, stale_topics) = (&self.in_flight, &mut self.stale_topics);
+        let route = |partition: &TopicPartition| {
+            let leader = client.cached_leader(&partition.topic, partition.partition);
+            if leader.is_none() {
+                stale_topics.insert(partition.topic.clone());
+            }
+            leader.filter(|node| {
+                in_flight
+                    .get(node)
+                    .is_none_or(|n| *n < REQUESTS_PER_NODE_MAX)
+            })
+        };
+        let (expired, drained, needs_identity) = {
+            let mut accumulator = self.shared.accumulator.lock();
+            let expired = accumulator.expire(now);
+            let drained = accumulator.drain(now, hurried, route);
+            (expired, drained, accumulator.needs_identity())
+        };
+        if expired.batch_count > 0 {
+            let timeout = self.shared.config.delivery_timeout;
+            self.note_failure(&ClientError::DeliveryTimedOut(timeout));
+            self.shared.space.add_permits(expired.buffer_bytes);
+        }
+        let mut by_node = HashMap::<_, Vec<_>>::new();
+        for (node, batch) in drained {
+            by_node.entry(node).or_default().push(batch);
+        }
+        for (node, batches) in by_node {
+            self.produce(node, batches);
+        }
+        self.refresh_stale_topics();
+        if needs_identity {
+            self.ask_for_identity();
+        }
+    }
+
+    /// Sends batches to one leader, in requests of at most `max.request.size`.
+    fn produce(&mut self, node: Node, batches: Vec<Batch>) {
+        let limit = self.shared.config.request_bytes_max;
+        let (mut request, mut size) = (Vec::new(), 0);
+        for mut batch in batches {
+            let bytes = batch.seal();
+            if size + bytes.len() > limit && !request.is_empty() {
+                self.spawn_request(node, std::mem::take(&mut request));
+                size = 0;
+            }
+            size += bytes.len();
+            request.push((batch, bytes));
+        }
+        self.spawn_request(node, request);
+    }
+
+    fn spawn_request(&mut self, node: Node, request: Vec<(Batch, Bytes)>) {
+        let acks = self.shared.config.acks;
+        let body = produce_request(acks, &request);
+        let batches = request.into_iter().map(|(batch, _)| batch).collect();
+        let client = self.shared.client.clone();
+        *self.in_flight.entry(node).or_default() += 1;
+        self.tasks.spawn(async move {
+            let answer = read_answer(client.ask(node, PRODUCE_VERSION, body).await);
+            Finished::Produced {
+                node,
+                batches,
+                answer,
+            }
+        });
+    }
+
+    fn refresh_stale_topics(&mut self) {
+        if self.is_refreshing || self.stale_topics.is_empty() {
+            return;
+        }
+        self.is_refreshing = true;
+        let topics = std::mem::take(&mut self.stale_topics);
+        let client = self.shared.client.clone();
+        let failures = self.refresh_failures;
+        self.refresh_failures += 1;
+        self.tasks.spawn(async move {
+            if failures > 0 {
+                tokio::time::sleep(backoff::after(failures)).await;
+            }
+            refresh(&client, &topics).await;
+            Finished::Refreshed
+        });
+    }
+
+    fn ask_for_identity(&mut self) {
+        if self.is_identifying {
+            return;
+        }
+        self.is_identifying = true;
+        let (client, failures) = (self.shared.client.clone(), self.identity_failures);
+        self.tasks.spawn(async move {
+            if failures > 0 {
+                tokio::time::sleep(backoff::after(failures)).await;
+            }
+            Finished::Identified(identity::ask_until_given(&client).await)
+        });
+    }
+
+    fn settle(&mut self, finished: Finished) {
+        match finished {
+            Finished::Refreshed => self.is_refreshing = false,
+            Finished::Identified(Ok(identity)) => {
+                self.is_identifying = false;
+                self.identity_failures = 0;
+                self.shared.accumulator.lock().identify(identity);
+            }
+            Finished::Identified(Err(error)) => {
+                // Without an identity nothing can be sent; what is queued waits for the next
+                // attempt, until its delivery timeout.
+                debug!(%error, "no producer id");
+                self.is_identifying = false;
+                self.identity_failures += 1;
+            }
+            Finished::Produced {
+                node,
+                batches,
+                answer,
+            } => {
+                let requests = self.in_flight.entry(node).or_default();
+                *requests = requests.saturating_sub(1);
+                for batch in batches {
+                    let verdict = judge(&batch.state.partition, &answer, self.shared.config.acks);
+                    self.apply(batch, verdict);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, batch: Batch, verdict: Verdict) {
+        let (now, buffer_bytes) = (self.shared.now(), batch.buffer_bytes);
+        let topic = batch.state.partition.topic.clone();
+        match verdict {
+            Verdict::Stored(offset) => {
+                self.refresh_failures = 0;
+                self.shared.accumulator.lock().stored(batch, offset);
+            }
+            Verdict::Retry {
+                maybe_stored,
+                error,
+            } => {
+                debug!(partition = %batch.state.partition, %error, "batch is sent again");
+                let mut batch = batch;
+                batch.maybe_stored |= maybe_stored;
+                self.stale_topics.insert(topic);
+                self.shared.accumulator.lock().retry(batch, now);
+                return;
+            }
+            Verdict::Rejected(error) => {
+                self.note_failure(&error);
+                self.shared.accumulator.lock().rejected(batch, error);
+            }
+            Verdict::Lost(error) => {
+                self.note_failure(&error);
+                self.shared.accumulator.lock().lost(batch, error);
+            }
+        }
+        self.shared.space.add_permits(buffer_bytes);
+    }
+
+    fn note_failure(&self, error: &ClientError) {
+        self.shared
+            .first_failure
+            .lock()
+            .get_or_insert_with(|| error.duplicate());
+    }
+}
+
+/// Looks all topics up again; one that fails is found stale once more when it is next needed.
+async fn refresh(client: &Client, topics: &BTreeSet<TopicName>) {
+    let names: Vec<_> = topics.iter().map(TopicName::as_str).collect();
+    if let Err(error) = client
+        .ask_metadata(Some(&names), MissingTopic::Create)
+        .await
+    {
+        debug!(%error, "no metadata");
+    }
+}
+
+fn produce_request(acks: Acks, batches: &[(Batch, Bytes)]) -> RequestKind {
+    let mut topics = BTreeMap::<_, Vec<_>>::new();
+    for (batch, bytes) in batches {
+        let partition = &batch.state.partition;
+        let data = PartitionProduceData::default()
+            .with_index(partition.partition.0)
+            .with_records(Some(bytes.clone()));
+        topics.entry(&partition.topic).or_default().push(data);
+    }
+    let topic = |(name, partitions)| {
+        TopicProduceData::default()
+            .with_name(wire_name(name))
+            .with_partition_data(partitions)
+    };
+    ProduceRequest::default()
+        .with_acks(acks.code())
+        .with_timeout_ms(PRODUCE_TIMEOUT_MS)
+        .with_topic_data(topics.into_iter().map(topic).collect())
+        .into()
+}
+
+fn read_answer(answer: Result<ResponseKind, ClientError>) -> Result<ProduceResponse, ClientError> {
+    match answer? {
+        ResponseKind::Produce(answer) => Ok(answer),
+        other => Err(ClientError::unexpected("Produce", &other)),
+    }
+}
