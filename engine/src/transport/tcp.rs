@@ -193,3 +193,6 @@ fn nowhere(node: Node) -> TransportError {
         source: io::Error::new(io::ErrorKind::NotFound, words),
     }
 }
+
+#[cfg(test)]
+mod tests;
