@@ -1,0 +1,267 @@
+//! The language in which a program says what to do with its streams.
+//!
+//! ```
+//! use brooklet_engine::codec::json;
+//! use brooklet_engine::time::{Timestamp, hours, minutes};
+//! use brooklet_engine::{App, TestDriver, Tumbling};
+//!
+//! #[derive(Clone, serde::Serialize, serde::Deserialize)]
+//! struct Flight { scheduled_at: i64, origin: String, delay_min: f64 }
+//!
+//! let app = App::new("flights-demo");
+//! let delays = app
+//!     .stream("flights", json::<Flight>())
+//!     .event_time(|flight| Timestamp(flight.scheduled_at))
+//!     .key_by("by-origin", |flight| flight.origin.clone(), json())
+//!     .window(Tumbling::of(hours(1)).grace(minutes(45)))
+//!     .mean("mean-delay", |flight| flight.delay_min);
+//! delays.finals().to("delays", |result| Some(result.key.clone().into()), json());
+//! delays.late().for_each(|late| println!("{}: {}", late.key, late.reason()));
+//!
+//! let mut driver = TestDriver::new(app, 3).unwrap();
+//! let flight = Flight { scheduled_at: 5, origin: "JFK".into(), delay_min: 12.0 };
+//! let value = serde_json::to_vec(&flight).unwrap();
+//! driver.pipe("flights", 0, Some(b"N14228"), Some(&value), Timestamp(9));
+//! driver.end();
+//! assert_eq!(driver.read("delays").len(), 1);
+//! ```
+//!
+//! Handles are cheap and may be cloned: each terminal (`to`, `for_each`, `key_by`) on a clone makes
+//! a branch of its own, with its own copy of the closures. Closures are synchronous; every task
+//! owns its copy, so what a closure remembers is per task. The compiler fuses a branch into one
+//! loop.
+//!
+//! Operators have names that the program gives, because topics and counters carry them. Windows
+//! without a grace do not compile.
+//!
+//! Left out: joins, tables, sessions, several topics in one stream, and closures that fail.
+
+mod keyed;
+mod ops;
+mod source;
+mod stream;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::codec::Codec;
+use crate::metrics::Metrics;
+use crate::topology::{Registry, Shared, SourceNode};
+
+pub use keyed::{KeyedStream, Windowed, WindowedStream};
+pub use ops::{Filter, FlatMap, Identity, Map, Ops};
+pub use source::{ByEvent, ByRecord, Malformed, MalformedReason, SourceRoot};
+pub use stream::{PortRoot, Repartition, Root, Stream};
+
+/// A program: streams and what happens to them.
+pub struct App {
+    pub(crate) shared: Shared,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "App({:?})", self.shared.lock().name)
+    }
+}
+
+impl App {
+    /// An empty program. Its name is the first part of the names of its repartition topics.
+    pub fn new(name: &str) -> Self {
+        Self {
+            shared: Arc::new(Mutex::new(Registry::new(name))),
+        }
+    }
+
+    /// A stream of a topic's values. Event time is the record's timestamp, unless
+    /// [`Stream::event_time`] says otherwise.
+    pub fn stream<T: Send + 'static, C: Codec<T>>(
+        &self,
+        topic: &str,
+        codec: C,
+    ) -> Stream<SourceRoot<T, C, ByRecord>, Identity> {
+        let mut registry = self.shared.lock();
+        let counters = registry.metrics.source(topic);
+        let index = registry.topic(topic).map(|topic| {
+            registry.sources.push(SourceNode {
+                topic,
+                branches: Vec::new(),
+                counters: Arc::clone(&counters),
+            });
+            registry.sources.len() - 1
+        });
+        let shared = Arc::clone(&self.shared);
+        Stream::new(SourceRoot::new(shared, index, codec, counters))
+    }
+
+    /// The program's counters, also while it runs.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.lock().metrics.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::codec::{int64, json, raw, text};
+    use crate::time::{Timestamp, millis};
+    use crate::topology::TopologyError;
+    use crate::window::Tumbling;
+    use crate::{OutRecord, TestDriver};
+
+    type Nullable<'a> = Option<&'a [u8]>;
+
+    fn values(records: Vec<OutRecord>) -> Vec<String> {
+        let value = |record: OutRecord| String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+        records.into_iter().map(value).collect()
+    }
+
+    #[test]
+    fn steps_chain_and_streams_branch() {
+        let app = App::new("app");
+        let numbers = app.stream("in", text()).map(|text| text.len() as i64);
+        let pairs = numbers.clone().filter(|n| *n > 1).flat_map(|n| [n, -n]);
+        pairs.to("pairs", |_| None, json());
+        numbers.to("lengths", |n| Some(n.to_string().into()), json());
+        let mut driver = TestDriver::new(app, 1).unwrap();
+        for word in ["a", "bcd"] {
+            driver.pipe("in", 0, None, Some(word.as_bytes()), Timestamp(7));
+        }
+        assert_eq!(values(driver.read("pairs")), ["3", "-3"]);
+        let lengths = driver.read("lengths");
+        assert_eq!(lengths[1].key.as_deref(), Some(&b"3"[..]));
+        assert_eq!(lengths[1].timestamp, Timestamp(7));
+        assert_eq!(driver.report().records_in(), 2);
+    }
+
+    #[test]
+    fn branches_that_share_a_topic_keep_the_order_of_their_causes() {
+        let app = App::new("app");
+        let words = app.stream("in", text());
+        words.clone().to("out", |_| None, text());
+        words.map(|word| word + "!").to("out", |_| None, text());
+        let mut driver = TestDriver::new(app, 1).unwrap().scheduled(3);
+        for word in ["a", "b", "c"] {
+            driver.pipe("in", 0, None, Some(word.as_bytes()), Timestamp(0));
+        }
+        driver.end();
+        assert_eq!(
+            values(driver.read("out")),
+            ["a", "a!", "b", "b!", "c", "c!"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_counted_once_and_shown() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let hook = Arc::clone(&seen);
+        let app = App::new("app");
+        let numbers = app
+            .stream("in", int64())
+            .event_time(|n| Timestamp(*n))
+            .on_malformed(move |m| hook.lock().push(format!("{}: {}", m.offset, m.reason)));
+        let counts = numbers.clone().keyed_by_record_key::<i64>();
+        let counts = counts
+            .window(Tumbling::of(millis(10)).grace(millis(0)))
+            .count("n");
+        counts.finals().for_each(|_| ());
+        numbers.to("copy", |_| None, int64());
+        let mut driver = TestDriver::new(app, 1).unwrap();
+        let (key, value) = (1i64.to_be_bytes(), 5i64.to_be_bytes());
+        let negative = (-5i64).to_be_bytes();
+        let records: [(Nullable<'_>, Nullable<'_>); 6] = [
+            (Some(&key), Some(b"not a number")),
+            (Some(&key), None),
+            (Some(&key), Some(&negative)),
+            (None, Some(&value)),
+            (Some(b"no key"), Some(&value)),
+            (Some(&key), Some(&value)),
+        ];
+        for (key, value) in records {
+            driver.pipe("in", 0, key, value, Timestamp(0));
+        }
+        driver.end();
+        let counts = driver.report().sources["in"];
+        assert_eq!(
+            (counts.records, counts.malformed, counts.null_values),
+            (6, 1, 1)
+        );
+        assert_eq!(
+            (
+                counts.impossible_times,
+                counts.null_keys,
+                counts.malformed_keys
+            ),
+            (1, 1, 1)
+        );
+        assert_eq!(driver.report().windows["n"].counts.records, 1);
+        assert_eq!(driver.read("copy").len(), 3);
+        assert_eq!(
+            *seen.lock(),
+            [
+                "0: its value does not decode: expected 8 bytes, found 12",
+                "1: it has no value",
+                "2: its event time -5 is impossible",
+            ]
+        );
+    }
+
+    #[test]
+    fn time_advances_with_what_a_filter_drops() {
+        let app = App::new("app");
+        let keyed = app.stream("in", text()).filter(|word| word != "tick");
+        let keyed = keyed.keyed_by_record_key::<String>();
+        let counts = keyed
+            .window(Tumbling::of(millis(10)).grace(millis(0)))
+            .count("n");
+        counts.finals().to("out", |_| None, json());
+        let mut driver = TestDriver::new(app, 1).unwrap();
+        driver.pipe("in", 0, Some(b"k"), Some(b"a"), Timestamp(3));
+        assert_eq!(driver.read("out").len(), 0);
+        driver.pipe("in", 0, Some(b"k"), Some(b"tick"), Timestamp(10));
+        assert_eq!(driver.read("out").len(), 1);
+    }
+
+    #[test]
+    fn mistakes_are_told_when_the_program_runs() {
+        let error = |app: App| TestDriver::new(app, 1).unwrap_err().to_string();
+        assert_eq!(error(App::new("idle")), "the program 'idle' reads no topic");
+
+        let app = App::new("app");
+        app.stream("a/b", raw()).for_each(|_| ());
+        assert!(error(app).starts_with("topic 'a/b': "));
+
+        let app = App::new("app");
+        let keyed = app.stream("in", raw()).keyed_by_record_key::<String>();
+        let windows = Tumbling::of(millis(1)).grace(millis(0));
+        keyed
+            .window(windows)
+            .count("same")
+            .finals()
+            .for_each(|_| ());
+        keyed
+            .window(windows)
+            .count("same")
+            .finals()
+            .for_each(|_| ());
+        assert_eq!(error(app), "the name 'same' is used by two operators");
+
+        let app = App::new("app");
+        let none = Repartition::named("by").partitions(0);
+        drop(app.stream("in", raw()).key_by(none, |_| 0u32, raw()));
+        let expected = TopologyError::Partitions {
+            name: "by".to_owned(),
+            partitions: 0,
+        };
+        assert_eq!(error(app), expected.to_string());
+
+        let app = App::new("not a topic");
+        let keyed = app.stream("in", raw()).key_by("by", |_| 0u32, raw());
+        keyed.window(windows).count("n").finals().for_each(|_| ());
+        assert!(error(app).starts_with("topic 'not a topic-by-repartition': "));
+    }
+}

@@ -1,0 +1,279 @@
+//! A stream: a root, and the steps so far.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::keyed::KeyedStream;
+use super::ops::{Filter, FlatMap, Identity, Map, Ops};
+use crate::codec::Codec;
+use crate::key::Key;
+use crate::operator::Operators;
+use crate::outbox::Outbox;
+use crate::port::{ForEach, Items, PortBranch, Terminal, TerminalSpec, ToTopic};
+use crate::repartition::{KeyBy, Receiver};
+use crate::task::{At, TaskInfo};
+use crate::topology::{RepartitionNode, Shared, StageId};
+
+/// Where a stream begins: a topic, or an operator's port.
+pub trait Root: Clone + Send + 'static {
+    /// What it gives.
+    type Item: Send + 'static;
+    #[doc(hidden)]
+    fn shared(&self) -> &Shared;
+    #[doc(hidden)]
+    fn stage(&self) -> StageId;
+    #[doc(hidden)]
+    fn attach<U, O: Ops<Self::Item, Out = U>, Z: TerminalSpec<U>>(self, ops: O, terminal: Z);
+}
+
+/// A stream of values. Clone it to use it twice.
+#[derive(Clone)]
+#[must_use = "a stream does nothing until it ends in `to`, `for_each` or a window"]
+pub struct Stream<R, O> {
+    pub(super) root: R,
+    pub(super) ops: O,
+}
+
+impl<R: fmt::Debug, O: fmt::Debug> fmt::Debug for Stream<R, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} -> {:?}", self.root, self.ops)
+    }
+}
+
+impl<R> Stream<R, Identity> {
+    pub(super) fn new(root: R) -> Self {
+        Self {
+            root,
+            ops: Identity,
+        }
+    }
+}
+
+/// The name of a repartition, and optionally its number of partitions.
+#[derive(Clone, Debug)]
+pub struct Repartition {
+    name: String,
+    partitions: Option<i32>,
+}
+
+impl Repartition {
+    /// As many partitions as the stream has tasks.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            partitions: None,
+        }
+    }
+
+    /// This many partitions. Results do not depend on it.
+    pub fn partitions(mut self, count: i32) -> Self {
+        self.partitions = Some(count);
+        self
+    }
+}
+
+impl From<&str> for Repartition {
+    fn from(name: &str) -> Self {
+        Self::named(name)
+    }
+}
+
+impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
+    /// One value for each.
+    pub fn map<U, F>(self, f: F) -> Stream<R, Map<O, F>>
+    where
+        F: FnMut(O::Out) -> U + Clone + Send + 'static,
+        U: 'static,
+    {
+        let Self { root, ops: before } = self;
+        let ops = Map { before, f };
+        Stream { root, ops }
+    }
+
+    /// Those that pass the test.
+    pub fn filter<F>(self, f: F) -> Stream<R, Filter<O, F>>
+    where
+        F: FnMut(&O::Out) -> bool + Clone + Send + 'static,
+    {
+        let Self { root, ops: before } = self;
+        let ops = Filter { before, f };
+        Stream { root, ops }
+    }
+
+    /// Any number of values for each.
+    pub fn flat_map<I, F>(self, f: F) -> Stream<R, FlatMap<O, F>>
+    where
+        F: FnMut(O::Out) -> I + Clone + Send + 'static,
+        I: IntoIterator,
+        I::Item: 'static,
+    {
+        let Self { root, ops: before } = self;
+        let ops = FlatMap { before, f };
+        Stream { root, ops }
+    }
+
+    /// Writes each value to a topic, with its event time as the record's timestamp; the runtime
+    /// creates the topic if it is missing. The order within a partition is that of the task that
+    /// writes; when several tasks write to one partition, theirs interleave as they come.
+    pub fn to<F, C>(self, topic: &str, key: F, codec: C)
+    where
+        F: FnMut(&O::Out) -> Option<Bytes> + Clone + Send + 'static,
+        C: Codec<O::Out>,
+    {
+        let mut registry = self.root.shared().lock();
+        let Some(topic) = registry.topic(topic) else {
+            return;
+        };
+        registry.sinks.insert(topic.clone());
+        drop(registry);
+        self.root.attach(self.ops, ToTopic { topic, key, codec });
+    }
+
+    /// Calls a closure with each value, in the order of the task; each task has its own copy of it.
+    pub fn for_each<F>(self, f: F)
+    where
+        F: FnMut(O::Out) + Clone + Send + 'static,
+    {
+        self.root.attach(self.ops, ForEach(f));
+    }
+
+    /// Groups by a new key, through the topic `APP-NAME-repartition`: values of equal key meet in
+    /// one task.
+    pub fn key_by<K, F, C>(
+        self,
+        repartition: impl Into<Repartition>,
+        key: F,
+        codec: C,
+    ) -> KeyedStream<K, O::Out>
+    where
+        K: Key,
+        F: FnMut(&O::Out) -> K + Clone + Send + 'static,
+        C: Codec<O::Out>,
+        O::Out: Clone + Send,
+    {
+        let Repartition { name, partitions } = repartition.into();
+        let shared = Arc::clone(self.root.shared());
+        let keyed = KeyedStream::new(Arc::clone(&shared));
+        let mut registry = shared.lock();
+        registry.claim(&name);
+        registry.claim_partitions(&name, partitions);
+        let topic = format!("{}-{name}-repartition", registry.name);
+        let Some(topic) = registry.topic(&topic) else {
+            return keyed;
+        };
+        let metrics = registry.metrics.repartition(topic.as_str());
+        let (operators, receiver_codec) = (keyed.clone(), codec.clone());
+        let receiver = move |info: &TaskInfo| -> Box<dyn crate::task::Task> {
+            let operators = Operators::new(operators.open(info));
+            let codec = receiver_codec.clone();
+            Box::new(Receiver::new(
+                codec,
+                info.senders,
+                operators,
+                Arc::clone(&metrics),
+            ))
+        };
+        registry.repartitions.push(RepartitionNode {
+            topic: topic.clone(),
+            partitions,
+            written_by: self.root.stage(),
+            receiver: Box::new(receiver),
+        });
+        keyed.set_stage(StageId::Repartition(registry.repartitions.len() - 1));
+        drop(registry);
+        self.root.attach(self.ops, KeyBy { topic, key, codec });
+        keyed
+    }
+}
+
+/// The branches of a port, as the handles share them.
+pub(super) type Branches<T> = Arc<Mutex<Vec<BranchFactory<T>>>>;
+type BranchFactory<T> = Box<dyn Fn(&TaskInfo) -> Box<dyn PortBranch<T>> + Send>;
+
+/// The root of a stream that an operator gives.
+pub struct PortRoot<T> {
+    shared: Shared,
+    stage: StageId,
+    pub(super) branches: Branches<T>,
+}
+
+impl<T> PortRoot<T> {
+    pub(super) fn new(shared: Shared, stage: StageId) -> Self {
+        Self {
+            shared,
+            stage,
+            branches: Arc::default(),
+        }
+    }
+}
+
+impl<T> Clone for PortRoot<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            stage: self.stage,
+            branches: Arc::clone(&self.branches),
+        }
+    }
+}
+
+impl<T> fmt::Debug for PortRoot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PortRoot({:?})", self.stage)
+    }
+}
+
+impl<T: Send + 'static> Root for PortRoot<T> {
+    type Item = T;
+
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn stage(&self) -> StageId {
+        self.stage
+    }
+
+    fn attach<U, O: Ops<Self::Item, Out = U>, Z: TerminalSpec<U>>(self, ops: O, terminal: Z) {
+        let branch: BranchFactory<T> = Box::new(move |info| {
+            Box::new(Branch {
+                ops: ops.clone(),
+                terminal: terminal.open(info),
+                wants_time: Z::WANTS_TIME,
+            })
+        });
+        self.branches.lock().push(branch);
+    }
+}
+
+/// A branch from a port: steps and terminal, in one loop.
+struct Branch<O, Z> {
+    ops: O,
+    terminal: Z,
+    wants_time: bool,
+}
+
+impl<T: Send + 'static, O: Ops<T>, Z: Terminal<O::Out>> PortBranch<T> for Branch<O, Z> {
+    fn run(&mut self, items: Items<T>, at: &At, out: &mut Outbox) {
+        for (at, item) in items {
+            if let Some(item) = item {
+                let terminal = &mut self.terminal;
+                let mut accept = |item| terminal.accept(&at, None, item, out);
+                self.ops.push(item, &mut accept);
+            }
+            self.terminal.after(&at, out);
+        }
+        self.terminal.batch_end(at, out);
+    }
+
+    fn end(&mut self, at: &At, out: &mut Outbox) {
+        self.terminal.end(at, out);
+    }
+
+    fn wants_time(&self) -> bool {
+        self.wants_time
+    }
+}

@@ -1,0 +1,134 @@
+//! Where a record of a repartition topic comes from: one header that carries the sender's time.
+//!
+//! A repartition topic mixes the records of several senders. What the receiver must know to put
+//! them back in order, and to know how far time has come, travels in the header
+//! `brooklet.origin`, 33 bytes, big-endian:
+//!
+//! ```text
+//! 0      1        5         9         17       25             33
+//! ├──────┼────────┼─────────┼─────────┼────────┼──────────────┤
+//! │ kind │ sender │ senders │ arrival │ offset │ stream time  │
+//! │ i8   │ i32    │ i32     │ i64     │ i64    │ i64          │
+//! ```
+//!
+//! - *kind*: 0 a record; 1 a marker: no record, but the sender has come this far; 2 the sender's end.
+//! - *sender*: the sending task, of which there are *senders*.
+//! - *arrival*: the running maximum of the record timestamps that the sender has read; with
+//!   *offset*, how far it has read. Together the sender's position; it never goes back.
+//! - *stream time*: the sender's, the record itself included.
+
+use brooklet_protocol::{Offset, Timestamp};
+
+use crate::codec::DecodeError;
+
+/// The header's name.
+pub(crate) const HEADER: &str = "brooklet.origin";
+
+/// What a record of a repartition topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A record of the stream.
+    Record,
+    /// Nothing but the sender's progress.
+    Marker,
+    /// The last word of the sender.
+    End,
+}
+
+/// The header's fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) kind: Kind,
+    pub(crate) sender: i32,
+    pub(crate) senders: i32,
+    pub(crate) arrival: Timestamp,
+    pub(crate) offset: Offset,
+    pub(crate) stream_time: Timestamp,
+}
+
+/// Bytes of the header's value.
+const BYTES: usize = 33;
+
+impl Origin {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let kind: u8 = match self.kind {
+            Kind::Record => 0,
+            Kind::Marker => 1,
+            Kind::End => 2,
+        };
+        let mut bytes = Vec::with_capacity(BYTES);
+        bytes.push(kind);
+        bytes.extend_from_slice(&self.sender.to_be_bytes());
+        bytes.extend_from_slice(&self.senders.to_be_bytes());
+        bytes.extend_from_slice(&self.arrival.0.to_be_bytes());
+        bytes.extend_from_slice(&self.offset.0.to_be_bytes());
+        bytes.extend_from_slice(&self.stream_time.0.to_be_bytes());
+        bytes
+    }
+
+    /// Reads the header's value, and that the sender is one of the `senders` expected.
+    pub(crate) fn decode(bytes: &[u8], senders: i32) -> Result<Self, DecodeError> {
+        let bytes: [u8; BYTES] = crate::codec::fixed(bytes)?;
+        let int32 = |at: usize| i32::from_be_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let int64 = |at: usize| i64::from_be_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let kind = match bytes[0] {
+            0 => Kind::Record,
+            1 => Kind::Marker,
+            2 => Kind::End,
+            other => {
+                return Err(DecodeError(format!(
+                    "expected kind 0, 1 or 2, found {other}"
+                )));
+            }
+        };
+        let origin = Self {
+            kind,
+            sender: int32(1),
+            senders: int32(5),
+            arrival: Timestamp(int64(9)),
+            offset: Offset(int64(17)),
+            stream_time: Timestamp(int64(25)),
+        };
+        if origin.senders != senders || !(0..senders).contains(&origin.sender) {
+            let (sender, of) = (origin.sender, origin.senders);
+            let message = format!("expected a sender of {senders}, found {sender} of {of}");
+            return Err(DecodeError(message));
+        }
+        Ok(origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_bytes_are_these() {
+        let origin = Origin {
+            kind: Kind::Marker,
+            sender: 2,
+            senders: 3,
+            arrival: Timestamp(4),
+            offset: Offset(5),
+            stream_time: Timestamp::MIN,
+        };
+        let mut bytes = vec![1, 0, 0, 0, 2, 0, 0, 0, 3];
+        bytes.extend([
+            0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0x80, 0, 0, 0, 0, 0, 0, 0,
+        ]);
+        assert_eq!(origin.encode(), bytes);
+        assert_eq!(Origin::decode(&bytes, 3), Ok(origin));
+        let error = Origin::decode(&bytes, 2).unwrap_err();
+        assert_eq!(error.to_string(), "expected a sender of 2, found 2 of 3");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_safely(bytes in proptest::collection::vec(any::<u8>(), 0..40), senders: i32) {
+            if let Ok(origin) = Origin::decode(&bytes, senders) {
+                prop_assert_eq!(origin.encode(), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! Runs a program on a broker.
+//!
+//! ```text
+//!           ┌───────────────── one lane per task ─────────────────┐
+//!  broker ──▶ consumer ──batch──▶ task ──outbox──▶ producer ──flush──▶ broker
+//!           └─────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A *lane* reads one partition, feeds one task, and writes what the task wants written. Every lane is
+//! a tokio task of its own; lanes share the producer and nothing else. They meet only in topics:
+//! a receiver learns of its senders' time, and of their end, from the repartition topic.
+//!
+//! How a run begins and ends:
+//!
+//! 1. the repartition topics and the topics of `.to(…)` are created if they are missing, and the
+//!    repartition topics are read from their present end: what an earlier run left there is not read;
+//! 2. source lanes read from [`Start`] until their [`Bound`], then tell the receivers;
+//! 3. a receiver whose senders have all ended closes its windows and ends, too;
+//! 4. when all lanes have ended, the repartition topics are deleted.
+//!
+//! State is in memory and every run starts over: left out are commits, recovery of a crashed run and
+//! exactly-once output. Two runs of one program at the same time would read each other's
+//! repartition topics; consumer groups, which prevent it, are left out as well. A run that is
+//! dropped stops at once, at any record, and leaves its repartition topics behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::records::{BatchError, RecordBatch, Records};
+use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::client::{
+    Client, ClientError, Consumer, ConsumerConfig, Fetched, NewRecord, OffsetSpec, Producer,
+    ProducerConfig,
+};
+use crate::dsl::App;
+use crate::metrics::RunReport;
+use crate::origin;
+use crate::outbox::{OutRecord, Outbox};
+use crate::task::{InputRecord, Task};
+use crate::topology::{Parallelism, StageId, TopologyError};
+
+/// The most that one batch may decompress to.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+/// How often, and how long apart, a topic that was just created is looked for.
+const LOOKUPS_MAX: u32 = 50;
+const LOOKUP_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a run failed.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The program is not well declared.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// A request failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A batch cannot be read.
+    #[error("{partition}, batch at offset {offset}: {source}")]
+    Batch {
+        /// Where.
+        partition: TopicPartition,
+        /// The batch's base offset.
+        offset: Offset,
+        /// What is wrong.
+        source: BatchError,
+    },
+    /// A repartition topic is there already, with another number of partitions.
+    #[error("repartition topic '{topic}' has {found} partitions, expected {expected}: delete it")]
+    Repartition {
+        /// The topic.
+        topic: TopicName,
+        /// What the program asks for.
+        expected: i32,
+        /// What is there.
+        found: i32,
+    },
+    /// The ends of the sources were signalled, but not this partition's.
+    #[error("the end of {0} was not among the ends that were signalled")]
+    NoEnd(TopicPartition),
+    /// A closure of the program panicked.
+    #[error("the task of {partition} panicked: {message}")]
+    Panicked {
+        /// What it read.
+        partition: String,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// Where to begin to read the sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At their log start offsets.
+    #[default]
+    Earliest,
+    /// At their high watermarks as of now.
+    Latest,
+}
+
+/// The end offset of each source partition: the offset after the last record to be read.
+pub type Ends = BTreeMap<TopicPartition, Offset>;
+
+/// Where the input ends.
+#[derive(Clone, Debug, Default)]
+pub enum Bound {
+    /// Nowhere: the run goes on until it is dropped.
+    Never,
+    /// At the high watermarks as of the beginning of the run.
+    #[default]
+    AtEnd,
+    /// Where someone says while the run goes on, once: a live replay learns its end this way.
+    /// The run goes on until every source partition has an end; if the sender is dropped
+    /// without a word, it never ends.
+    Signalled(watch::Receiver<Option<Ends>>),
+}
+
+/// How to run a program.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Where to begin.
+    pub start: Start,
+    /// Where to end.
+    pub stop: Bound,
+    /// How results and repartition topics are written. Without idempotence a retry may write
+    /// a record twice.
+    pub producer: ProducerConfig,
+    /// How topics are read.
+    pub consumer: ConsumerConfig,
+}
+
+impl App {
+    /// Runs the program until its input's end, and reports what it counted. Dropping the future
+    /// stops the run.
+    ///
+    /// # Errors
+    /// The program is not well declared, a request failed for good, a batch is damaged, a closure
+    /// panicked. The first failure stops all tasks.
+    pub async fn run(self, client: &Client, options: RunOptions) -> Result<RunReport, RunError> {
+        self.shared.lock().check()?;
+        let run = Run::prepare(&self, client, options).await?;
+        let lanes = run.lanes(&self).await?;
+        drive(lanes).await?;
+        run.clean_up().await;
+        Ok(self.metrics().snapshot())
+    }
+}
+
+/// What all lanes have in common.
+struct Run {
+    client: Client,
+    options: RunOptions,
+    producer: Producer,
+    parallelism: Parallelism,
+}
+
+impl Run {
+    async fn prepare(app: &App, client: &Client, options: RunOptions) -> Result<Self, RunError> {
+        let (sources, sinks) = {
+            let registry = app.shared.lock();
+            let sources: BTreeSet<_> = registry.sources.iter().map(|s| s.topic.clone()).collect();
+            (sources, registry.sinks.clone())
+        };
+        let mut counts = BTreeMap::new();
+        for topic in sources {
+            let count = client.partition_count(&topic).await?;
+            counts.insert(topic, count);
+        }
+        let parallelism = app.shared.lock().parallelism(|topic| counts[topic]);
+        for (topic, partitions) in parallelism.repartitions.iter() {
+            create_repartition(client, topic, *partitions).await?;
+        }
+        for topic in sinks {
+            create(client, &topic, None, &BTreeMap::new()).await?;
+        }
+        Ok(Self {
+            client: client.clone(),
+            producer: Producer::new(client.clone(), options.producer.clone()).await?,
+            options,
+            parallelism,
+        })
+    }
+
+    /// Makes a lane for each task, with the offset to start from and the end to stop at.
+    async fn lanes(&self, app: &App) -> Result<Vec<Lane>, RunError> {
+        let mut lanes = Vec::new();
+        for (stage, tasks) in &self.parallelism.tasks {
+            let topic = app.shared.lock().topic_of(*stage).clone();
+            let partitions: Vec<_> = (0..*tasks)
+                .map(|partition| TopicPartition::new(topic.clone(), PartitionId(partition)))
+                .collect();
+            let is_source = matches!(stage, StageId::Source(_));
+            let start = match self.options.start {
+                Start::Earliest if is_source => OffsetSpec::Earliest,
+                _ => OffsetSpec::Latest,
+            };
+            let starts = self.client.list_offsets(&partitions, start).await?;
+            let end = self.end(is_source, &partitions).await?;
+            for partition in partitions {
+                let number = partition.partition.0;
+                let task = app.shared.lock().task(*stage, number, &self.parallelism);
+                let start = starts.get(&partition).copied();
+                let start = start.ok_or_else(|| missing_offset(&partition))?;
+                lanes.push(self.lane(task, partition, start, end.clone()));
+            }
+        }
+        Ok(lanes)
+    }
+
+    async fn end(&self, is_source: bool, partitions: &[TopicPartition]) -> Result<End, RunError> {
+        Ok(match &self.options.stop {
+            _ if !is_source => End::Told,
+            Bound::Never => End::Told,
+            Bound::AtEnd => {
+                let latest = OffsetSpec::Latest;
+                End::At(self.client.list_offsets(partitions, latest).await?)
+            }
+            Bound::Signalled(ends) => End::Signalled(ends.clone()),
+        })
+    }
+
+    fn lane(&self, task: Box<dyn Task>, from: TopicPartition, start: Offset, end: End) -> Lane {
+        let mut consumer = Consumer::new(self.client.clone(), self.options.consumer.clone());
+        consumer.assign([(from.clone(), start)]);
+        Lane {
+            partition: from,
+            position: start,
+            consumer,
+            producer: self.producer.clone(),
+            task,
+            end,
+        }
+    }
+
+    /// Deletes the repartition topics. The results are complete without it, so a failure is only
+    /// worth a warning.
+    async fn clean_up(&self) {
+        for topic in self.parallelism.repartitions.keys() {
+            if let Err(error) = self.client.delete_topic(topic).await {
+                tracing::warn!(%topic, %error, "the repartition topic cannot be deleted");
+            }
+        }
+    }
+}
+
+fn missing_offset(partition: &TopicPartition) -> ClientError {
+    ClientError::Unexpected(format!("no offset for {partition}"))
+}
+
+/// Creates a repartition topic whose records no retention takes away before they are read, however
+/// long ago their event times are.
+async fn create_repartition(
+    client: &Client,
+    topic: &TopicName,
+    partitions: i32,
+) -> Result<(), RunError> {
+    let configs = [
+        ("cleanup.policy", "delete"),
+        ("message.timestamp.type", "CreateTime"),
+        ("retention.bytes", "-1"),
+        ("retention.ms", "-1"),
+    ];
+    let configs = configs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    create(client, topic, Some(partitions), &BTreeMap::from(configs)).await?;
+    let found = wait_for(client, topic).await?;
+    if found == partitions {
+        return Ok(());
+    }
+    Err(RunError::Repartition {
+        topic: topic.clone(),
+        expected: partitions,
+        found,
+    })
+}
+
+/// Creates a topic unless it is there.
+async fn create(
+    client: &Client,
+    topic: &TopicName,
+    partitions: Option<i32>,
+    configs: &BTreeMap<String, String>,
+) -> Result<(), RunError> {
+    match client.create_topic(topic, partitions, configs).await {
+        Ok(()) => Ok(wait_for(client, topic).await.map(drop)?),
+        Err(ClientError::Broker {
+            code: ErrorCode::TopicAlreadyExists,
+            ..
+        }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A cluster needs a moment until every broker knows a new topic.
+async fn wait_for(client: &Client, topic: &TopicName) -> Result<i32, ClientError> {
+    for _ in 1..LOOKUPS_MAX {
+        match client.partition_count(topic).await {
+            Err(ClientError::UnknownTopic(_)) => tokio::time::sleep(LOOKUP_PAUSE).await,
+            answer => return answer,
+        }
+    }
+    client.partition_count(topic).await
+}
+
+/// Runs all lanes; the first failure stops the others.
+async fn drive(lanes: Vec<Lane>) -> Result<(), RunError> {
+    let mut running = JoinSet::new();
+    let mut names = BTreeMap::new();
+    for lane in lanes {
+        let name = lane.partition.to_string();
+        let handle = running.spawn(lane.run());
+        names.insert(handle.id(), name);
+    }
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(result) => result?,
+            Err(error) => return Err(panicked(error, &mut names)),
+        }
+    }
+    Ok(())
+}
+
+fn panicked(error: JoinError, names: &mut BTreeMap<tokio::task::Id, String>) -> RunError {
+    let partition = names.remove(&error.id()).unwrap_or_default();
+    let message = match error.try_into_panic() {
+        Ok(panic) => match panic.downcast::<String>() {
+            Ok(message) => *message,
+            Err(panic) => panic
+                .downcast_ref::<&str>()
+                .copied()
+                .unwrap_or("")
+                .to_owned(),
+        },
+        Err(error) => error.to_string(),
+    };
+    RunError::Panicked { partition, message }
+}
+
+/// How a lane learns where its input ends.
+#[derive(Clone)]
+enum End {
+    /// From its input, if at all.
+    Told,
+    /// It is known.
+    At(Ends),
+    /// It will be said.
+    Signalled(watch::Receiver<Option<Ends>>),
+}
+
+/// One task with what it reads from and writes to.
+struct Lane {
+    partition: TopicPartition,
+    position: Offset,
+    consumer: Consumer,
+    producer: Producer,
+    task: Box<dyn Task>,
+    end: End,
+}
+
+impl Lane {
+    async fn run(mut self) -> Result<(), RunError> {
+        let mut out = Outbox::default();
+        loop {
+            let end = self.end_offset()?;
+            if self.task.is_ended() || end.is_some_and(|end| self.position >= end) {
+                break;
+            }
+            let Some(fetched) = self.fetch().await? else {
+                continue;
+            };
+            for fetched in &fetched {
+                self.process(fetched, end.unwrap_or(Offset(i64::MAX)), &mut out)?;
+            }
+            self.write(&mut out).await?;
+        }
+        self.task.end(&mut out);
+        self.write(&mut out).await
+    }
+
+    fn end_offset(&self) -> Result<Option<Offset>, RunError> {
+        let end_in = |ends: &Ends| {
+            let end = ends.get(&self.partition).copied();
+            end.ok_or_else(|| RunError::NoEnd(self.partition.clone()))
+        };
+        match &self.end {
+            End::Told => Ok(None),
+            End::At(ends) => end_in(ends).map(Some),
+            End::Signalled(ends) => ends.borrow().as_ref().map(end_in).transpose(),
+        }
+    }
+
+    /// Waits for records, or (`None`) for news of the end.
+    async fn fetch(&mut self) -> Result<Option<Vec<Fetched>>, RunError> {
+        let polled = match &mut self.end {
+            End::Signalled(ends) => tokio::select! {
+                polled = self.consumer.poll() => polled,
+                Ok(()) = ends.changed() => return Ok(None),
+            },
+            _ => self.consumer.poll().await,
+        };
+        Ok(Some(polled?))
+    }
+
+    /// Feeds the task one fetch, up to the end.
+    fn process(
+        &mut self,
+        fetched: &Fetched,
+        end: Offset,
+        out: &mut Outbox,
+    ) -> Result<(), RunError> {
+        for batch in &fetched.batches {
+            if batch.header().is_control() {
+                continue;
+            }
+            let task = &mut self.task;
+            feed(batch, fetched.position, end, |inputs| {
+                task.process(inputs, out);
+            })
+            .map_err(|source| RunError::Batch {
+                partition: self.partition.clone(),
+                offset: batch.header().base_offset,
+                source,
+            })?;
+        }
+        if let Some(position) = self.consumer.position(&self.partition) {
+            self.position = position;
+        }
+        Ok(())
+    }
+
+    /// Writes what the task wants written, and waits until it is acknowledged: a broker that lags
+    /// slows the lane down instead of filling its memory.
+    async fn write(&mut self, out: &mut Outbox) -> Result<(), RunError> {
+        let mut is_empty = true;
+        for record in out.take() {
+            is_empty = false;
+            let (topic, record) = new_record(record);
+            // The flush waits for the delivery and reports its failure.
+            drop(self.producer.send(&topic, record).await?);
+        }
+        if !is_empty {
+            self.producer.flush().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the records in `position..end` of a batch readable and hands them on.
+fn feed(
+    batch: &RecordBatch,
+    position: Offset,
+    end: Offset,
+    process: impl FnOnce(&[InputRecord<'_>]),
+) -> Result<(), BatchError> {
+    let records: Records = batch.records(DECOMPRESSED_BYTES_MAX)?;
+    let mut inputs = Vec::new();
+    for record in &records {
+        let record = record?;
+        if record.offset < position || record.offset >= end {
+            continue;
+        }
+        let mut headers = record.headers();
+        inputs.push(InputRecord {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key,
+            value: record.value,
+            origin: headers
+                .find(|(name, _)| *name == origin::HEADER)
+                .and_then(|(_, v)| v),
+        });
+    }
+    if !inputs.is_empty() {
+        process(&inputs);
+    }
+    Ok(())
+}
+
+fn new_record(record: OutRecord) -> (TopicName, NewRecord) {
+    let origin = record
+        .origin
+        .map(|value| (origin::HEADER.to_owned(), Some(value)));
+    let new = NewRecord {
+        partition: record.partition,
+        timestamp: Some(record.timestamp),
+        key: record.key,
+        value: record.value,
+        headers: origin.into_iter().collect(),
+    };
+    (record.topic, new)
+}
