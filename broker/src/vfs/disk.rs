@@ -138,6 +138,9 @@ impl VfsFile for DiskFile {
     }
 
     fn map(&self) -> io::Result<Bytes> {
+        if self.len()? == 0 {
+            return Ok(Bytes::new());
+        }
         mmap::map(&self.file)
     }
 }
@@ -145,11 +148,18 @@ impl VfsFile for DiskFile {
 /// Writes all bytes of all slices and returns how many they were; the system may take any part of
 /// them per call.
 fn write_all_vectored(mut writer: impl Write, slices: &[IoSlice<'_>]) -> io::Result<u64> {
-    let total = slices.iter().map(|slice| slice.len() as u64).sum();
+    let total = slices.iter().map(|slice| slice.len()).sum::<usize>();
+    // Nearly always the first call takes all, and nothing needs to be remembered.
+    let first = match writer.write_vectored(slices) {
+        Ok(written) if written == total => return Ok(total as u64),
+        Ok(written) => written,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+        Err(error) => return Err(error),
+    };
     let mut rest = slices.to_vec();
     let mut rest = rest.as_mut_slice();
-    // Drops empty slices in front, which would read as "nothing could be written".
-    IoSlice::advance_slices(&mut rest, 0);
+    // Drops what is written and empty slices in front: an empty write reads as "no room".
+    IoSlice::advance_slices(&mut rest, first);
     while !rest.is_empty() {
         match writer.write_vectored(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -158,7 +168,7 @@ fn write_all_vectored(mut writer: impl Write, slices: &[IoSlice<'_>]) -> io::Res
             Err(error) => return Err(error),
         }
     }
-    Ok(total)
+    Ok(total as u64)
 }
 
 #[cfg(test)]
@@ -170,6 +180,18 @@ mod tests {
     fn behaves_as_a_vfs_has_to() {
         let dir = tempfile::tempdir().unwrap();
         conformance::check(&DiskVfs, dir.path());
+    }
+
+    #[test]
+    fn a_mapped_slice_outlives_the_handle_and_the_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sealed");
+        let file = DiskVfs.open(&path, OpenMode::Create).unwrap();
+        file.append(&[IoSlice::new(b"0123456789")]).unwrap();
+        let slice = file.map().unwrap().slice(3..6);
+        drop(file);
+        DiskVfs.remove_file(&path).unwrap();
+        assert_eq!(slice, "345");
     }
 
     /// Takes at most three bytes a call and is interrupted every second time.

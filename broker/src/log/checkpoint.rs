@@ -1,0 +1,184 @@
+//! Checkpoint files: one offset per partition, in Kafka's text format.
+//!
+//! ```text
+//!  0                 version
+//!  2                 how many lines follow
+//!  clicks 0 1234     topic, partition, offset
+//!  clicks 1 99
+//! ```
+//!
+//! They are replaced as a whole, so a reader finds the old content or the new.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
+use thiserror::Error;
+
+use crate::vfs::Vfs;
+
+/// Everything below is synced.
+pub const RECOVERY_POINT_FILE: &str = "recovery-point-offset-checkpoint";
+/// Where each log starts.
+pub const LOG_START_FILE: &str = "log-start-offset-checkpoint";
+/// High watermarks.
+pub const REPLICATION_FILE: &str = "replication-offset-checkpoint";
+
+const VERSION: &str = "0";
+
+/// The offsets in a checkpoint file.
+pub type Checkpoint = BTreeMap<TopicPartition, Offset>;
+
+/// Why a checkpoint cannot be read or written.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// The disk.
+    #[error("{path}: cannot {action} the checkpoint: {source}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Not the format.
+    #[error("{path}: line {line}: expected {expected}, found {found:?}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+}
+
+/// Reads a checkpoint; a file that does not exist holds no offsets.
+///
+/// # Errors
+/// The disk, or a malformed line.
+pub fn read(vfs: &dyn Vfs, path: &Path) -> Result<Checkpoint, CheckpointError> {
+    let content = match vfs.read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Checkpoint::new()),
+        content => content.map_err(|source| CheckpointError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?,
+    };
+    parse(&String::from_utf8_lossy(&content)).map_err(|(line, expected, found)| {
+        CheckpointError::Malformed {
+            path: path.to_owned(),
+            line,
+            expected,
+            found,
+        }
+    })
+}
+
+/// Replaces a checkpoint, durably.
+///
+/// # Errors
+/// The disk.
+pub fn write(vfs: &dyn Vfs, path: &Path, offsets: &Checkpoint) -> Result<(), CheckpointError> {
+    let entry = |(TopicPartition { topic, partition }, offset): (&TopicPartition, &Offset)| {
+        format!("{topic} {partition} {offset}\n")
+    };
+    let lines: String = offsets.iter().map(entry).collect();
+    let content = format!("{VERSION}\n{}\n{lines}", offsets.len());
+    (vfs.replace(path, content.as_bytes())).map_err(|source| CheckpointError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Line number, what was expected, what was found.
+type Complaint = (usize, &'static str, String);
+
+fn parse(content: &str) -> Result<Checkpoint, Complaint> {
+    let mut lines = (1..).zip(content.lines());
+    let mut line = |expected| lines.next().ok_or_else(|| (0, expected, String::new()));
+    let (number, version) = line("the version")?;
+    if version != VERSION {
+        return Err((number, "version 0", version.into()));
+    }
+    let (number, count) = line("a count")?;
+    let expected: usize = (count.parse()).map_err(|_| (number, "a count", count.to_owned()))?;
+    let mut offsets = Checkpoint::new();
+    for (number, text) in lines {
+        let complaint = || {
+            (
+                number,
+                "a new topic, its partition and an offset",
+                text.to_owned(),
+            )
+        };
+        let (partition, offset) = parse_entry(text).ok_or_else(complaint)?;
+        if offsets.insert(partition, offset).is_some() {
+            return Err(complaint());
+        }
+    }
+    if offsets.len() == expected {
+        Ok(offsets)
+    } else {
+        let found = format!("{} lines", offsets.len());
+        Err((number, "as many lines as the count says", found))
+    }
+}
+
+fn parse_entry(text: &str) -> Option<(TopicPartition, Offset)> {
+    let mut words = text.split(' ');
+    let mut word = || words.next();
+    let topic = TopicName::new(word()?).ok()?;
+    let partition: u32 = word()?.parse().ok()?;
+    let partition = PartitionId(i32::try_from(partition).ok()?);
+    let offset: u64 = word()?.parse().ok()?;
+    let offset = Offset(i64::try_from(offset).ok()?);
+    let end = word().is_none();
+    end.then(|| (TopicPartition::new(topic, partition), offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::sim::SimVfs;
+
+    fn partition(topic: &str, partition: i32) -> TopicPartition {
+        TopicPartition::new(TopicName::new(topic).unwrap(), PartitionId(partition))
+    }
+
+    #[test]
+    fn a_checkpoint_is_kafkas_text() {
+        let (vfs, path) = (SimVfs::new(0), Path::new(RECOVERY_POINT_FILE));
+        assert_eq!(read(&vfs, path).unwrap(), Checkpoint::new());
+        let offsets = Checkpoint::from([
+            (partition("clicks", 1), Offset(99)),
+            (partition("clicks", 0), Offset(1234)),
+        ]);
+        write(&vfs, path, &offsets).unwrap();
+        assert_eq!(
+            vfs.read(path).unwrap(),
+            b"0\n2\nclicks 0 1234\nclicks 1 99\n"
+        );
+        assert_eq!(read(&vfs, path).unwrap(), offsets);
+    }
+
+    #[test]
+    fn what_is_malformed_is_named_with_its_line() {
+        let complaint = |content: &str| parse(content).unwrap_err();
+        assert_eq!(complaint("1\n0\n"), (1, "version 0", "1".into()));
+        assert_eq!(complaint("0\n-1\n"), (2, "a count", "-1".into()));
+        assert_eq!(complaint("0\n2\na 0 1\n").2, "1 lines");
+        let bad = ["a 0", "a 0 1 2", "a -1 1", "a 0 -1", "a/b 0 1", "", "a 0 x"];
+        for text in bad {
+            assert_eq!(complaint(&format!("0\n2\na 7 1\n{text}\n")).0, 4, "{text}");
+        }
+        assert_eq!(complaint("0\n2\na 0 1\na 0 2\n").0, 4);
+        assert_eq!(complaint("").1, "the version");
+    }
+}

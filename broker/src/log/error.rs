@@ -1,0 +1,95 @@
+//! What goes wrong in a log: the disk, damage, or an offset that is not there.
+
+use std::path::PathBuf;
+
+use brooklet_protocol::Offset;
+use brooklet_protocol::records::BatchError;
+use thiserror::Error;
+
+/// What goes wrong in a log.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The disk.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Bytes that should be a batch are not.
+    #[error("segment {path}: batch at byte {position}: {source}")]
+    Corrupt {
+        /// The segment.
+        path: PathBuf,
+        /// Where in it.
+        position: u64,
+        /// What is wrong.
+        source: Damage,
+    },
+    /// Outside of log start offset ..= log end offset.
+    #[error("offset {requested} is outside {start}..={end}")]
+    OffsetOutOfRange {
+        /// Asked for.
+        requested: Offset,
+        /// Log start offset.
+        start: Offset,
+        /// Log end offset.
+        end: Offset,
+    },
+    /// An earlier sync failed, or a failed write could not be cut off: the log takes no more
+    /// writes.
+    #[error("{path}: the log is offline after a failed sync or write")]
+    Offline {
+        /// The log's directory.
+        path: PathBuf,
+    },
+}
+
+/// What is wrong with a place in a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Damage {
+    /// The batch itself.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A batch is good but does not continue the one before it.
+    #[error("expected offset {expected}, found {found}")]
+    Offset {
+        /// What the batch before says.
+        expected: Offset,
+        /// What stands there.
+        found: Offset,
+    },
+    /// The log ends, though more was once there.
+    #[error("the log ends at offset {end}, expected at least {expected}")]
+    EndsEarly {
+        /// Where it ends.
+        end: Offset,
+        /// Where it should have come to.
+        expected: Offset,
+    },
+}
+
+impl LogError {
+    /// Whether it says that stored bytes are damaged.
+    pub(super) fn is_corruption(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
+    }
+}
+
+/// Names what was attempted and where when an operation on files fails.
+pub(super) trait OrIo<T> {
+    fn or_io(self, action: &'static str, path: &std::path::Path) -> Result<T, LogError>;
+}
+
+impl<T> OrIo<T> for std::io::Result<T> {
+    fn or_io(self, action: &'static str, path: &std::path::Path) -> Result<T, LogError> {
+        self.map_err(|source| LogError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}

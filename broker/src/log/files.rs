@@ -1,0 +1,88 @@
+//! The names of a log's files, as Kafka gives them: the base offset in 20 digits, and what it is.
+//!
+//! ```text
+//!  00000000000000004096.log            batches from offset 4096 on
+//!  00000000000000004096.index          where in it an offset is
+//!  00000000000000004096.timeindex      where in it a time is
+//!  00000000000000004096.log.cut-1      what recovery cut off (ours; never read, never deleted)
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use brooklet_protocol::Offset;
+
+pub(super) const LOG: &str = "log";
+pub(super) const OFFSET_INDEX: &str = "index";
+pub(super) const TIME_INDEX: &str = "timeindex";
+
+/// The highest offset a log can hold; the distance to the end of `i64` is more than a batch spans,
+/// so that no sum of an offset and a batch's length overflows.
+pub(super) const OFFSET_MAX: i64 = i64::MAX - (1 << 32);
+
+/// What a name in a log's directory stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// A segment.
+    Segment(Offset),
+    /// An index of the segment with this base offset.
+    Index(Offset),
+    /// Half-written or already deleted; nobody will ask for it.
+    Leftover,
+    /// A compacted segment whose swap was interrupted.
+    Swap,
+    /// Something else.
+    Other,
+}
+
+/// Tells what the file called `name` is.
+pub(super) fn classify(name: &str) -> FileKind {
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    match (extension, base_offset(stem)) {
+        ("tmp" | "deleted" | "cleaned", _) => FileKind::Leftover,
+        ("swap", _) => FileKind::Swap,
+        (LOG, Some(base)) => FileKind::Segment(base),
+        (OFFSET_INDEX | TIME_INDEX, Some(base)) => FileKind::Index(base),
+        _ => FileKind::Other,
+    }
+}
+
+fn base_offset(stem: &str) -> Option<Offset> {
+    let digits = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
+    let base = digits.then(|| stem.parse().ok()).flatten()?;
+    (base <= OFFSET_MAX).then_some(Offset(base))
+}
+
+/// The path of a segment's file.
+pub(super) fn path(dir: &Path, base: Offset, extension: &str) -> PathBuf {
+    dir.join(format!("{:020}.{extension}", base.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kafkas() {
+        let path = path(Path::new("t-0"), Offset(4096), LOG);
+        assert_eq!(path, Path::new("t-0/00000000000000004096.log"));
+        let kind = |extension: &str| classify(&format!("00000000000000004096.{extension}"));
+        assert_eq!(kind("log"), FileKind::Segment(Offset(4096)));
+        assert_eq!(kind("index"), FileKind::Index(Offset(4096)));
+        assert_eq!(kind("timeindex"), FileKind::Index(Offset(4096)));
+        for leftover in ["log.deleted", "index.tmp", "log.cleaned"] {
+            assert_eq!(kind(leftover), FileKind::Leftover);
+        }
+        assert_eq!(kind("log.swap"), FileKind::Swap);
+        for other in ["log.cut-1", "snapshot"] {
+            assert_eq!(kind(other), FileKind::Other);
+        }
+        for other in [
+            "1.log",
+            "+0000000000000000001.log",
+            "99999999999999999999.log",
+            "",
+        ] {
+            assert_eq!(classify(other), FileKind::Other);
+        }
+    }
+}

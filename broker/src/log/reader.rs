@@ -1,0 +1,150 @@
+//! The readers' side of a log.
+//!
+//! Offsets, sizes and positions are read from what the writer has published; a read then finds the
+//! segment by binary search, an index entry by another, and walks over headers to the batch.
+//! Readers never block the writer and never see half a batch.
+
+use std::sync::Arc;
+
+use brooklet_protocol::{Offset, Timestamp};
+use bytes::Bytes;
+
+use super::LogError;
+use super::segment::{Segment, Wanted};
+use super::shared::Shared;
+
+/// The readers' side of a log: never blocks the writer, never sees half a batch.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    shared: Arc<Shared>,
+}
+
+/// A segment, for whoever looks inside a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Bytes of batches.
+    pub size_bytes: u64,
+    /// Its file.
+    pub path: std::path::PathBuf,
+    /// Whether it is complete; the last one is not.
+    pub is_sealed: bool,
+}
+
+impl LogReader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Offset of the first record still there.
+    pub fn log_start_offset(&self) -> Offset {
+        self.shared.segments()[0].base_offset()
+    }
+
+    /// Offset the next record will get.
+    pub fn log_end_offset(&self) -> Offset {
+        self.shared.end_offset()
+    }
+
+    /// Bytes in all segments.
+    pub fn size_bytes(&self) -> u64 {
+        (self.shared.segments().iter())
+            .map(|segment| segment.size())
+            .sum()
+    }
+
+    /// The segments, in order.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let info = |segment: &Arc<Segment>| SegmentInfo {
+            base_offset: segment.base_offset(),
+            size_bytes: segment.size(),
+            path: segment.path().to_owned(),
+            is_sealed: segment.is_sealed(),
+        };
+        self.shared.segments().iter().map(info).collect()
+    }
+
+    /// Whole batches from the one that contains `from`, below `up_to`, at most `bytes_max`; but at
+    /// least one batch when `at_least_one`. Empty at `up_to` and at the end. The bytes end at a
+    /// segment's end: a further read goes on in the next one. They also end before a damaged batch;
+    /// a read that begins there names the damage.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange`, the disk, `Corrupt` (checked once per byte since open).
+    pub fn read(
+        &self,
+        from: Offset,
+        up_to: Offset,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Result<Bytes, LogError> {
+        // The end first: what is below it, the segments looked at afterwards have.
+        let end = self.shared.end_offset();
+        let segments = self.shared.segments();
+        let start = segments[0].base_offset();
+        if from < start || from > end {
+            return Err(LogError::OffsetOutOfRange {
+                requested: from,
+                start,
+                end,
+            });
+        }
+        if from >= end.min(up_to) {
+            return Ok(Bytes::new());
+        }
+        let above = segments.partition_point(|segment| segment.base_offset() <= from);
+        segments[above - 1].read(Wanted {
+            from,
+            up_to: end.min(up_to),
+            bytes_max,
+            at_least_one,
+        })
+    }
+
+    /// The first record with a timestamp of at least `timestamp`, as (offset, its timestamp).
+    ///
+    /// # Errors
+    /// The disk, corruption.
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: Timestamp,
+    ) -> Result<Option<(Offset, Timestamp)>, LogError> {
+        for segment in &*self.shared.segments() {
+            if let Some(found) = segment.find_timestamp(timestamp)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the highest timestamp (the first of them), as (offset, timestamp).
+    ///
+    /// # Errors
+    /// The disk, corruption.
+    pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>, LogError> {
+        let segments = self.shared.segments();
+        let highest = segments
+            .iter()
+            .filter_map(|segment| segment.max_timestamp())
+            .max();
+        match highest {
+            Some(timestamp) => self.offset_for_timestamp(timestamp),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes durable what is in the log now; returns the offset below which everything is. Blocks.
+    /// After a failure the log is offline for good.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn sync(&self) -> Result<Offset, LogError> {
+        self.shared.sync()
+    }
+
+    /// The offset below which everything is durable.
+    pub fn recovery_point(&self) -> Offset {
+        self.shared.recovery_point()
+    }
+}

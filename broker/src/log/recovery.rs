@@ -1,0 +1,460 @@
+//! Opening a log: what may be found, and what is done about it.
+//!
+//! The **recovery point** is an offset that was written down after a sync: everything below it was
+//! durable then. It tells a torn tail, which a crash leaves and nobody was promised, from damage,
+//! which is somebody's data. Torn tails are cut, damage never is.
+//!
+//! | found | called | done |
+//! |---|---|---|
+//! | no segment, recovery point 0 | new | an empty segment is created |
+//! | clean mark, the last segment ends with a whole batch | clean | trusted; only headers behind the last index entry are read |
+//! | clean mark, but it does not | not clean | goes on as without the mark |
+//! | no mark, every batch from the recovery point's segment on is good | whole | their indexes are rebuilt |
+//! | a bad batch at or above the recovery point | torn tail | copied to a side file, then cut |
+//! | segments behind a torn tail or a hole above the recovery point | unreachable | renamed to side files |
+//! | a bad batch below the recovery point | damage | refused, no segment is touched |
+//! | a hole between segments below the recovery point | damage | refused, no segment is touched |
+//! | the log ends below the recovery point, or is missing | damage | refused, no segment is touched |
+//! | an index that is missing, cut or inconsistent | hint | rebuilt (of sealed segments at first use) |
+//! | `.tmp`, `.deleted`, `.cleaned`; an index without its segment | leftover | removed |
+//! | `.swap` | foreign | left alone |
+//!
+//! Side files are called `SEGMENT.log.cut-N`; they are never read again and never deleted, so that
+//! a person can look at what was cut. Damage in a segment that is not scanned is found, and named,
+//! by whoever reads it; the rest of the log stays readable. A batch is bad when its header is malformed, it is not whole,
+//! its checksum is wrong, or its offset does not continue the one before.
+//!
+//! Left out: completing or undoing Kafka's interrupted compactions (`.swap`).
+
+use std::collections::BTreeSet;
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use brooklet_protocol::Offset;
+use brooklet_protocol::records::BatchHeader;
+
+use super::cursor::BatchCursor;
+use super::error::OrIo;
+use super::files::{self, FileKind};
+use super::indexes::{self, GrowingIndexes};
+use super::segment::{Segment, WALK_WINDOW_BYTES, log_path};
+use super::shared::Shared;
+use super::writer::{Active, age_start};
+use super::{Damage, LogConfig, LogError};
+use crate::vfs::{OpenMode, Vfs, VfsFile};
+
+/// What a scan, which reads everything, reads at once.
+const SCAN_WINDOW_BYTES: usize = 1 << 20;
+
+/// What is known of a log before it is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RecoveryStart {
+    /// Whether the last shutdown was clean: then nothing is scanned.
+    pub clean_shutdown: bool,
+    /// Everything below was synced: a bad batch below it is damage, not a torn tail.
+    pub recovery_point: Offset,
+}
+
+/// What opening a log found and did.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    /// Batches scanned.
+    pub batches_scanned: u64,
+    /// Bytes cut off the tail and kept in side files.
+    pub bytes_cut: u64,
+    /// The first of the files where they are kept.
+    pub side_file: Option<PathBuf>,
+    /// Segments whose indexes were rebuilt.
+    pub indexes_rebuilt: u64,
+}
+
+/// A log while it is being opened.
+struct Recovery<'a> {
+    vfs: Arc<dyn Vfs>,
+    dir: &'a Path,
+    config: &'a LogConfig,
+    synced_below: Offset,
+    segments: Vec<Arc<Segment>>,
+    unsynced_names: BTreeSet<PathBuf>,
+    /// To be removed once the log is found to be good.
+    leftovers: Vec<PathBuf>,
+    report: RecoveryReport,
+}
+
+/// The last segment and where it ends.
+struct Tail {
+    segment: Segment,
+    file: Arc<dyn VfsFile>,
+    next_offset: Offset,
+    /// Why the log does not go on there, if it should.
+    broken: Option<LogError>,
+}
+
+/// Opens or creates the log in `dir`.
+pub(super) fn open(
+    vfs: Arc<dyn Vfs>,
+    dir: &Path,
+    config: &LogConfig,
+    start: RecoveryStart,
+) -> Result<(Shared, Active, RecoveryReport), LogError> {
+    let mut recovery = Recovery {
+        vfs,
+        dir,
+        config,
+        synced_below: start.recovery_point,
+        segments: Vec::new(),
+        unsynced_names: BTreeSet::new(),
+        leftovers: Vec::new(),
+        report: RecoveryReport::default(),
+    };
+    recovery.prepare_dir()?;
+    let bases = recovery.sort_files()?;
+    if bases.is_empty() {
+        return recovery.create();
+    }
+    if start.clean_shutdown
+        && let Some(tail) = recovery.open_clean(&bases)?
+    {
+        let recovery_point = tail.next_offset;
+        return recovery.finish(tail, recovery_point);
+    }
+    let tail = recovery.scan(&bases)?;
+    recovery.finish(tail, start.recovery_point)
+}
+
+impl Recovery<'_> {
+    fn prepare_dir(&mut self) -> Result<(), LogError> {
+        if !self.vfs.exists(self.dir) {
+            (self.vfs.create_dir_all(self.dir)).or_io("create", self.dir)?;
+            self.unsynced_names
+                .extend(self.dir.parent().map(Path::to_owned));
+        }
+        Ok(())
+    }
+
+    /// Tells segments from leftovers; returns the segments' base offsets, ascending.
+    fn sort_files(&mut self) -> Result<Vec<Offset>, LogError> {
+        let entries = self.vfs.read_dir(self.dir).or_io("list", self.dir)?;
+        let names = || {
+            (entries.iter())
+                .filter(|entry| !entry.is_dir)
+                .map(|entry| &entry.name)
+        };
+        let bases: BTreeSet<Offset> = names()
+            .filter_map(|name| match files::classify(name) {
+                FileKind::Segment(base) => Some(base),
+                _ => None,
+            })
+            .collect();
+        for name in names() {
+            let path = self.dir.join(name);
+            match files::classify(name) {
+                FileKind::Leftover => self.leftovers.push(path),
+                FileKind::Index(base) if !bases.contains(&base) => self.leftovers.push(path),
+                FileKind::Swap => tracing::warn!(file = %path.display(), "foreign: left alone"),
+                FileKind::Segment(_) | FileKind::Index(_) | FileKind::Other => {}
+            }
+        }
+        Ok(bases.into_iter().collect())
+    }
+
+    fn remove_leftovers(&mut self) -> Result<(), LogError> {
+        for path in &self.leftovers {
+            tracing::info!(file = %path.display(), "leftover: removed");
+            self.vfs.remove_file(path).or_io("remove", path)?;
+            self.unsynced_names.insert(self.dir.to_owned());
+        }
+        Ok(())
+    }
+
+    /// A new log, unless there was one.
+    fn create(mut self) -> Result<(Shared, Active, RecoveryReport), LogError> {
+        self.check_end(&log_path(self.dir, Offset::ZERO), 0, Offset::ZERO)?;
+        self.remove_leftovers()?;
+        let active = Active::create(&self.vfs, self.dir, Offset::ZERO, self.config)?;
+        self.unsynced_names.insert(self.dir.to_owned());
+        let segments = Arc::new([Arc::clone(&active.segment)]);
+        let ends = (Offset::ZERO, Offset::ZERO);
+        let dir = self.dir.to_owned();
+        let shared = Shared::new(self.vfs, dir, segments, ends, self.unsynced_names);
+        Ok((shared, active, self.report))
+    }
+
+    /// Refuses a log that ends below the recovery point.
+    fn check_end(&self, path: &Path, position: u64, end: Offset) -> Result<(), LogError> {
+        if end >= self.synced_below {
+            return Ok(());
+        }
+        let expected = self.synced_below;
+        tracing::error!(log = %self.dir.display(), %end, %expected, "damage: the log ends early");
+        Err(LogError::Corrupt {
+            path: path.to_owned(),
+            position,
+            source: Damage::EndsEarly { end, expected },
+        })
+    }
+
+    /// Takes over segments without reading them.
+    fn trust(&mut self, bases: &[Offset]) -> Result<(), LogError> {
+        for base in bases {
+            let path = log_path(self.dir, *base);
+            let file = self.vfs.open(&path, OpenMode::Read).or_io("open", &path)?;
+            let size = file.len().or_io("measure", &path)?;
+            let interval_bytes = self.config.index_interval_bytes;
+            let vfs = Arc::clone(&self.vfs);
+            let segment = Segment::sealed(vfs, path, *base, size, interval_bytes);
+            self.segments.push(Arc::new(segment));
+        }
+        Ok(())
+    }
+
+    /// The clean way: only the end of the last segment is looked at. `None` if it is not whole.
+    fn open_clean(&mut self, bases: &[Offset]) -> Result<Option<Tail>, LogError> {
+        let (last, sealed) = bases.split_last().expect("there is a segment");
+        let tail = self.walk_to_end(*last)?;
+        if let Some(broken) = tail.broken {
+            tracing::warn!(log = %self.dir.display(), %broken, "not clean, though marked as clean");
+            return Ok(None);
+        }
+        self.check_end(tail.segment.path(), tail.segment.size(), tail.next_offset)?;
+        self.trust(sealed)?;
+        Ok(Some(tail))
+    }
+
+    /// Walks over the headers behind the last index entry; over all, and indexes them, when the
+    /// indexes are not usable.
+    fn walk_to_end(&mut self, base: Offset) -> Result<Tail, LogError> {
+        let path = log_path(self.dir, base);
+        let (file, size) = self.open_file(&path)?;
+        let indexed = indexes::read_growing(&*self.vfs, &path, size);
+        let rebuild = indexed.is_none() && size > 0;
+        let indexes = indexed.unwrap_or_default();
+        let segment = self.active(path, base, (&file, size, size), indexes);
+        let mut cursor = segment.seek_last(WALK_WINDOW_BYTES)?;
+        let broken = walk(&mut cursor, |cursor, header| {
+            if rebuild {
+                segment.index(header, cursor.position());
+            }
+            Ok(())
+        })?;
+        let next_offset = cursor.next_offset();
+        if rebuild && broken.is_none() {
+            let path = segment.path().display();
+            tracing::warn!(segment = %path, "indexes missing or inconsistent: rebuilt");
+            self.report.indexes_rebuilt += 1;
+        }
+        Ok(Tail {
+            segment,
+            file,
+            next_offset,
+            broken,
+        })
+    }
+
+    /// A segment of `size` bytes, of which those from `verified_from` on are known to be good.
+    fn active(
+        &self,
+        path: PathBuf,
+        base: Offset,
+        (file, size, verified_from): (&Arc<dyn VfsFile>, u64, u64),
+        indexes: GrowingIndexes,
+    ) -> Segment {
+        let vfs = Arc::clone(&self.vfs);
+        let content = (Arc::clone(file), size, verified_from);
+        let interval_bytes = self.config.index_interval_bytes;
+        Segment::active(vfs, (path, base), content, indexes, interval_bytes)
+    }
+
+    fn open_file(&self, path: &Path) -> Result<(Arc<dyn VfsFile>, u64), LogError> {
+        let file = self.vfs.open(path, OpenMode::Write).or_io("open", path)?;
+        let size = file.len().or_io("measure", path)?;
+        Ok((file, size))
+    }
+
+    /// The other way: every batch from the recovery point's segment on is read.
+    fn scan(&mut self, bases: &[Offset]) -> Result<Tail, LogError> {
+        // Whoever wrote these files may not have synced their names.
+        self.unsynced_names.insert(self.dir.to_owned());
+        let above = bases.partition_point(|base| *base <= self.synced_below);
+        let first = above.saturating_sub(1);
+        self.trust(&bases[..first])?;
+        let mut left = &bases[first..];
+        loop {
+            let (base, behind) = left.split_first().expect("there is a segment");
+            let mut tail = self.scan_segment(*base)?;
+            if tail.broken.is_none()
+                && let Some(next_base) = behind.first()
+                && *next_base != tail.next_offset
+            {
+                tail.broken = Some(hole(&log_path(self.dir, *next_base), &tail, *next_base));
+            }
+            if let Some(broken) = tail.broken.take() {
+                self.judge(&tail, broken)?;
+                self.cut(&tail)?;
+                self.set_aside(behind)?;
+                return Ok(tail);
+            }
+            if behind.is_empty() {
+                self.check_end(tail.segment.path(), tail.segment.size(), tail.next_offset)?;
+                return Ok(tail);
+            }
+            tail.segment.seal();
+            self.segments.push(Arc::new(tail.segment));
+            left = behind;
+        }
+    }
+
+    /// Verifies a segment batch by batch and makes its indexes anew.
+    fn scan_segment(&mut self, base: Offset) -> Result<Tail, LogError> {
+        let path = log_path(self.dir, base);
+        let (file, size) = self.open_file(&path)?;
+        let segment = self.active(path, base, (&file, size, 0), GrowingIndexes::default());
+        let mut cursor = segment.walk(SCAN_WINDOW_BYTES);
+        let batches_scanned = &mut self.report.batches_scanned;
+        let broken = walk(&mut cursor, |cursor, header| {
+            cursor.verified_batch(header)?;
+            segment.index(header, cursor.position());
+            *batches_scanned += 1;
+            Ok(())
+        })?;
+        let (next_offset, good_bytes) = (cursor.next_offset(), cursor.position());
+        segment.publish(good_bytes);
+        self.report.indexes_rebuilt += 1;
+        Ok(Tail {
+            segment,
+            file,
+            next_offset,
+            broken,
+        })
+    }
+
+    /// Torn tail or damage: the recovery point tells.
+    fn judge(&self, tail: &Tail, broken: LogError) -> Result<(), LogError> {
+        let (next_offset, recovery_point) = (tail.next_offset, self.synced_below);
+        if next_offset < recovery_point {
+            tracing::error!(%broken, %next_offset, %recovery_point, "damage: refused");
+            return Err(broken);
+        }
+        tracing::warn!(%broken, %next_offset, %recovery_point, "torn tail: cut");
+        Ok(())
+    }
+
+    /// Copies what is behind the good batches to a side file, then cuts it off.
+    fn cut(&mut self, tail: &Tail) -> Result<(), LogError> {
+        let path = tail.segment.path();
+        let (good, size) = (tail.segment.size(), tail.file.len().or_io("measure", path)?);
+        if good == size {
+            return Ok(());
+        }
+        let side_path = self.side_path(path);
+        let side_file =
+            (self.vfs.open(&side_path, OpenMode::CreateNew)).or_io("create", &side_path)?;
+        let mut position = good;
+        while position < size {
+            let length = (size - position).min(SCAN_WINDOW_BYTES as u64);
+            let mut buffer = vec![0; length as usize];
+            (tail.file.read_exact_at(&mut buffer, position)).or_io("read", path)?;
+            (side_file.append(&[IoSlice::new(&buffer)])).or_io("write", &side_path)?;
+            position += length;
+        }
+        // The copy is safe before the original goes.
+        side_file.sync_data().or_io("sync", &side_path)?;
+        self.vfs.sync_dir(self.dir).or_io("sync", self.dir)?;
+        tail.file.set_len(good).or_io("cut", path)?;
+        tail.file.sync_data().or_io("sync", path)?;
+        self.note_cut(side_path, size - good);
+        Ok(())
+    }
+
+    /// Renames segments that cannot be reached any more to side files.
+    fn set_aside(&mut self, bases: &[Offset]) -> Result<(), LogError> {
+        for base in bases {
+            let path = log_path(self.dir, *base);
+            let (_, size) = self.open_file(&path)?;
+            let side_path = self.side_path(&path);
+            tracing::warn!(segment = %path.display(), to = %side_path.display(), "unreachable: renamed");
+            self.vfs.rename(&path, &side_path).or_io("rename", &path)?;
+            let indexes = indexes::paths(&path).into_iter();
+            (self.leftovers).extend(indexes.filter(|index| self.vfs.exists(index)));
+            self.note_cut(side_path, size);
+        }
+        if bases.is_empty() {
+            return Ok(());
+        }
+        self.vfs.sync_dir(self.dir).or_io("sync", self.dir)
+    }
+
+    fn note_cut(&mut self, side_path: PathBuf, bytes: u64) {
+        self.report.bytes_cut += bytes;
+        self.report.side_file.get_or_insert(side_path);
+    }
+
+    /// The next free name of a side file.
+    fn side_path(&self, path: &Path) -> PathBuf {
+        let mut number = 1;
+        loop {
+            let side_path = path.with_extension(format!("{}.cut-{number}", files::LOG));
+            if !self.vfs.exists(&side_path) {
+                return side_path;
+            }
+            number += 1;
+        }
+    }
+
+    /// Puts the parts together; the tail becomes the active segment.
+    fn finish(
+        mut self,
+        tail: Tail,
+        recovery_point: Offset,
+    ) -> Result<(Shared, Active, RecoveryReport), LogError> {
+        self.remove_leftovers()?;
+        let first_timestamp = (tail.segment.walk(0).header()?)
+            .as_ref()
+            .and_then(age_start);
+        let active = Active {
+            size: tail.segment.size(),
+            segment: Arc::new(tail.segment),
+            file: tail.file,
+            first_timestamp,
+            first_append: None,
+        };
+        self.segments.push(Arc::clone(&active.segment));
+        let ends = (tail.next_offset, recovery_point);
+        let (dir, segments) = (self.dir.to_owned(), self.segments.into());
+        let shared = Shared::new(self.vfs, dir, segments, ends, self.unsynced_names);
+        Ok((shared, active, self.report))
+    }
+}
+
+/// Goes over batch after batch as long as `visit` and the headers are good; returns the damage
+/// that it meets, if any.
+fn walk(
+    cursor: &mut BatchCursor<'_>,
+    mut visit: impl FnMut(&mut BatchCursor<'_>, &BatchHeader) -> Result<(), LogError>,
+) -> Result<Option<LogError>, LogError> {
+    loop {
+        let header = match cursor.header() {
+            Ok(None) => return Ok(None),
+            Ok(Some(header)) => visit(cursor, &header).map(|()| header),
+            Err(error) => Err(error),
+        };
+        match header {
+            Ok(header) => cursor.advance(&header),
+            Err(error) if error.is_corruption() => return Ok(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The segment at `path` does not start where the one before it ends.
+fn hole(path: &Path, before: &Tail, found: Offset) -> LogError {
+    LogError::Corrupt {
+        path: path.to_owned(),
+        position: 0,
+        source: Damage::Offset {
+            expected: before.next_offset,
+            found,
+        },
+    }
+}

@@ -1,0 +1,136 @@
+//! What the writer and the readers of one log share.
+//!
+//! The writer publishes in one order: the segment, then its size, then the log's end. Readers look
+//! in the opposite order, so whatever end they see is covered by segments and sizes they see after
+//! it. Nothing here is locked while a file is written, synced or read, except the turn to sync.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use brooklet_protocol::Offset;
+use parking_lot::{Mutex, RwLock};
+
+use super::LogError;
+use super::error::OrIo;
+use super::segment::Segment;
+use crate::vfs::Vfs;
+
+/// Segments in ascending order of their offsets; there is always one.
+pub(super) type Segments = Arc<[Arc<Segment>]>;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    segments: RwLock<Segments>,
+    end_offset: AtomicI64,
+    recovery_point: AtomicI64,
+    /// Directories with names that were not synced.
+    unsynced_names: Mutex<BTreeSet<PathBuf>>,
+    /// Whoever syncs holds it.
+    sync_turn: Mutex<()>,
+    offline: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        vfs: Arc<dyn Vfs>,
+        dir: PathBuf,
+        segments: Segments,
+        (end_offset, recovery_point): (Offset, Offset),
+        unsynced_names: BTreeSet<PathBuf>,
+    ) -> Self {
+        Self {
+            vfs,
+            dir,
+            segments: RwLock::new(segments),
+            end_offset: AtomicI64::new(end_offset.0),
+            recovery_point: AtomicI64::new(recovery_point.0),
+            unsynced_names: Mutex::new(unsynced_names),
+            sync_turn: Mutex::new(()),
+            offline: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn vfs(&self) -> &Arc<dyn Vfs> {
+        &self.vfs
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn segments(&self) -> Segments {
+        Arc::clone(&self.segments.read())
+    }
+
+    /// Adds a new last segment, whose name is not synced yet.
+    pub(super) fn push_segment(&self, segment: Arc<Segment>) {
+        self.unsynced_names.lock().insert(self.dir.clone());
+        let mut segments = self.segments.write();
+        *segments = segments.iter().cloned().chain([segment]).collect();
+    }
+
+    pub(super) fn end_offset(&self) -> Offset {
+        Offset(self.end_offset.load(Ordering::Acquire))
+    }
+
+    pub(super) fn publish_end(&self, end: Offset) {
+        self.end_offset.store(end.0, Ordering::Release);
+    }
+
+    pub(super) fn recovery_point(&self) -> Offset {
+        Offset(self.recovery_point.load(Ordering::Acquire))
+    }
+
+    pub(super) fn go_offline(&self) {
+        tracing::error!(log = %self.dir.display(), "the log is offline");
+        self.offline.store(true, Ordering::Release);
+    }
+
+    pub(super) fn check_online(&self) -> Result<(), LogError> {
+        if self.offline.load(Ordering::Acquire) {
+            let path = self.dir.clone();
+            return Err(LogError::Offline { path });
+        }
+        Ok(())
+    }
+
+    /// Makes durable what is in the log at the call. Callers that come while one is syncing wait,
+    /// and find their records covered by the next sync at the latest.
+    pub(super) fn sync(&self) -> Result<Offset, LogError> {
+        let wanted = self.end_offset();
+        let _turn = self.sync_turn.lock();
+        self.check_online()?;
+        if self.recovery_point() >= wanted {
+            return Ok(self.recovery_point());
+        }
+        let end = self.end_offset();
+        if let Err(error) = self.sync_files() {
+            self.go_offline();
+            return Err(error);
+        }
+        self.recovery_point.store(end.0, Ordering::Release);
+        Ok(end)
+    }
+
+    /// Syncs every segment that has bytes above the recovery point, and the names.
+    fn sync_files(&self) -> Result<(), LogError> {
+        let recovery_point = self.recovery_point();
+        let segments = self.segments();
+        let first = segments.partition_point(|segment| segment.base_offset() <= recovery_point);
+        for (number, segment) in segments.iter().enumerate() {
+            // One that was synced while active and sealed since still has to sync its indexes.
+            if number + 1 >= first || segment.holds_file() {
+                segment.sync()?;
+            }
+        }
+        let names = std::mem::take(&mut *self.unsynced_names.lock());
+        for dir in names {
+            self.vfs.sync_dir(&dir).or_io("sync", &dir)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! Every row of the decision table, and every byte at which a tail can be torn.
+
+use super::*;
+
+/// Batches of 100 bytes and one record, two a segment.
+fn filled(vfs: &SimVfs, batches: i64) -> Log {
+    let mut log = open(vfs, config(200));
+    for _ in 0..batches {
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+    }
+    log
+}
+
+/// Reopens and expects the log to hold the first `batches`.
+fn reopen(vfs: &SimVfs, start: RecoveryStart, batches: usize) -> RecoveryReport {
+    let (mut log, report) = open_with(vfs, config(200), start).unwrap();
+    let found = read_from(&log.reader(), Offset(0)).unwrap();
+    assert_eq!(found.len(), batches);
+    for (number, batch) in found.iter().enumerate() {
+        let expected = stored(&batch_of_bytes(100), Offset(number as i64));
+        assert_eq!(*batch.bytes(), expected);
+    }
+    let next = append(&mut log, &batch_of_bytes(100)).unwrap();
+    assert_eq!(
+        next.base_offset,
+        Offset(batches as i64),
+        "the log goes on there"
+    );
+    report
+}
+
+fn refused(vfs: &SimVfs, start: RecoveryStart) -> String {
+    let files = || -> Vec<_> {
+        (names(vfs).into_iter())
+            .map(|name| (vfs.read(&dir().join(&name)).unwrap(), name))
+            .collect()
+    };
+    let before = files();
+    let error = open_with(vfs, config(200), start).unwrap_err();
+    assert_eq!(before, files(), "damage is left as it is");
+    assert!(matches!(error, LogError::Corrupt { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn new_a_directory_without_segments() {
+    let vfs = SimVfs::new(0);
+    let log = open(&vfs, config(200));
+    assert_eq!(log.reader().log_end_offset(), Offset(0));
+    assert_eq!(names(&vfs), ["00000000000000000000.log"]);
+    assert!(read_from(&log.reader(), Offset(0)).unwrap().is_empty());
+    log.close().unwrap();
+    reopen(&vfs, start(true, 0), 0);
+}
+
+#[test]
+fn clean_nothing_is_scanned() {
+    let vfs = SimVfs::new(0);
+    let recovery_point = filled(&vfs, 5).close().unwrap();
+    assert_eq!(recovery_point, Offset(5));
+    let report = reopen(&vfs, start(true, 5), 5);
+    assert_eq!((report.batches_scanned, report.indexes_rebuilt), (0, 0));
+}
+
+#[test]
+fn clean_a_last_segment_without_usable_indexes_gets_new_ones() {
+    let vfs = SimVfs::new(0);
+    filled(&vfs, 6).close().unwrap();
+    let index = segment(4).with_extension("index");
+    let good = vfs.read(&index).unwrap();
+    vfs.remove_file(&index).unwrap();
+    let (log, report) = open_with(&vfs, config(200), start(true, 6)).unwrap();
+    assert_eq!((report.batches_scanned, report.indexes_rebuilt), (0, 1));
+    log.close().unwrap();
+    assert_eq!(vfs.read(&index).unwrap(), good);
+}
+
+#[test]
+fn not_clean_though_marked_so() {
+    let vfs = SimVfs::new(0);
+    filled(&vfs, 5).close().unwrap();
+    overwrite(&vfs, &segment(4), &content(&vfs, 4)[..70]);
+    refused(&vfs, start(true, 5));
+    let report = reopen(&vfs, start(true, 4), 4);
+    assert_eq!(report.bytes_cut, 70);
+}
+
+#[test]
+fn whole_only_the_recovery_points_segment_and_later_ones_are_scanned() {
+    for (recovery_point, scanned) in [(0, 5), (1, 5), (2, 3), (3, 3), (4, 1), (5, 1)] {
+        let vfs = SimVfs::new(0);
+        drop(filled(&vfs, 5));
+        for base in [0, 2] {
+            vfs.remove_file(&segment(base).with_extension("timeindex"))
+                .unwrap();
+        }
+        let report = reopen(&vfs, start(false, recovery_point), 5);
+        assert_eq!((report.batches_scanned, report.bytes_cut), (scanned, 0));
+        assert_eq!(report.side_file, None);
+    }
+}
+
+#[test]
+fn torn_tail_a_bad_batch_at_the_recovery_point_is_kept_aside_and_cut() {
+    let vfs = SimVfs::new(0);
+    drop(filled(&vfs, 5));
+    vfs.flip_bit(&segment(2), 190 * 8).unwrap();
+    let tail = content(&vfs, 2)[100..].to_vec();
+    let unreachable = content(&vfs, 4);
+    let report = reopen(&vfs, start(false, 3), 3);
+    assert_eq!(report.bytes_cut, 200);
+    let side_file = report.side_file.unwrap();
+    assert_eq!(side_file, segment(2).with_extension("log.cut-1"));
+    assert_eq!(vfs.read(&side_file).unwrap(), tail);
+    let aside = segment(4).with_extension("log.cut-1");
+    assert_eq!(
+        vfs.read(&aside).unwrap(),
+        unreachable,
+        "what is behind is kept too"
+    );
+    assert!(!vfs.exists(&segment(4)));
+}
+
+#[test]
+fn torn_tail_side_files_are_never_overwritten() {
+    let vfs = SimVfs::new(0);
+    drop(filled(&vfs, 1));
+    for number in 1..4 {
+        let mut torn = content(&vfs, 0);
+        torn.truncate(100);
+        torn.push(number);
+        overwrite(&vfs, &segment(0), &torn);
+        let (_, report) = open_with(&vfs, config(200), start(false, 1)).unwrap();
+        let side_file = report.side_file.unwrap();
+        assert_eq!(
+            side_file,
+            segment(0).with_extension(format!("log.cut-{number}"))
+        );
+        assert_eq!(vfs.read(&side_file).unwrap(), [number]);
+    }
+}
+
+#[test]
+fn damage_a_bad_batch_below_the_recovery_point_is_refused() {
+    let vfs = SimVfs::new(0);
+    drop(filled(&vfs, 5));
+    vfs.flip_bit(&segment(2), 90 * 8).unwrap();
+    let error = refused(&vfs, start(false, 3));
+    let expected = "segment t-0/00000000000000000002.log: batch at byte 0: batch has crc";
+    assert!(error.starts_with(expected), "{error}");
+    // In a segment that is not scanned it is found by whoever reads it.
+    let (log, _) = open_with(&vfs, config(200), start(false, 4)).unwrap();
+    let read = |from| log.reader().read(Offset(from), Offset(5), 100, true);
+    assert!(matches!(read(2), Err(LogError::Corrupt { .. })));
+    assert!([0, 1, 3, 4].into_iter().all(|from| read(from).is_ok()));
+}
+
+#[test]
+fn a_hole_between_segments_is_judged_by_the_recovery_point() {
+    let vfs = SimVfs::new(0);
+    drop(filled(&vfs, 7));
+    vfs.remove_file(&segment(4)).unwrap();
+    let error = refused(&vfs, start(false, 5));
+    assert!(error.contains("expected offset 4, found 6"), "{error}");
+    let report = reopen(&vfs, start(false, 4), 4);
+    assert_eq!(
+        report.bytes_cut, 100,
+        "what is behind the hole is kept aside"
+    );
+    assert!(vfs.exists(&segment(6).with_extension("log.cut-1")));
+}
+
+#[test]
+fn damage_a_log_that_ends_below_the_recovery_point_is_refused() {
+    let vfs = SimVfs::new(0);
+    drop(filled(&vfs, 5));
+    let error = refused(&vfs, start(false, 6));
+    assert!(
+        error.ends_with("the log ends at offset 5, expected at least 6"),
+        "{error}"
+    );
+    let error = refused(&vfs, start(true, 6));
+    assert!(
+        error.ends_with("the log ends at offset 5, expected at least 6"),
+        "{error}"
+    );
+    overwrite(&vfs, &segment(4), b"");
+    refused(&vfs, start(false, 5));
+    for base in [0, 2, 4] {
+        vfs.remove_file(&segment(base)).unwrap();
+    }
+    for index in names(&vfs) {
+        vfs.remove_file(&dir().join(index)).unwrap();
+    }
+    let error = refused(&vfs, start(false, 5));
+    assert!(
+        error.ends_with("the log ends at offset 0, expected at least 5"),
+        "{error}"
+    );
+}
+
+#[test]
+fn leftovers_are_removed_and_foreign_files_are_not() {
+    let vfs = SimVfs::new(0);
+    filled(&vfs, 3).close().unwrap();
+    let mine = names(&vfs);
+    let leftovers = [
+        "00000000000000000000.log.deleted",
+        "00000000000000000000.index.deleted",
+        "00000000000000000000.log.cleaned",
+        "00000000000000000000.timeindex.tmp",
+        "00000000000000000009.index",
+    ];
+    let foreign = [
+        "00000000000000000000.log.swap",
+        "partition.metadata",
+        "00000000000000000000.log.cut-7",
+    ];
+    for name in leftovers.iter().chain(&foreign) {
+        overwrite(&vfs, &dir().join(name), b"x");
+    }
+    reopen(&vfs, start(true, 3), 3);
+    let mut expected: Vec<_> = mine.into_iter().chain(foreign.map(str::to_owned)).collect();
+    expected.sort();
+    assert_eq!(names(&vfs), expected);
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_recovers_to_the_batches_before_it() {
+    let vfs = SimVfs::new(0);
+    let mut log = open(&vfs, config(1 << 20));
+    for _ in 0..4 {
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+    }
+    let whole = content(&vfs, 0);
+    for length in 0..=whole.len() {
+        for clean in [false, true] {
+            let vfs = SimVfs::new(0);
+            vfs.create_dir_all(dir()).unwrap();
+            overwrite(&vfs, &segment(0), &whole[..length]);
+            let report = reopen(&vfs, start(clean, 0), length / 100);
+            assert_eq!(report.bytes_cut, length as u64 % 100);
+        }
+    }
+}
+
+#[test]
+fn a_tail_of_zeros_is_torn() {
+    let vfs = SimVfs::new(0);
+    drop(filled(&vfs, 1));
+    let mut content = content(&vfs, 0);
+    content.resize(4096, 0);
+    overwrite(&vfs, &segment(0), &content);
+    assert_eq!(reopen(&vfs, start(false, 1), 1).bytes_cut, 3996);
+}
+
+#[test]
+fn recovery_itself_can_be_interrupted_at_any_operation() {
+    for seed in 0..40 {
+        for operations in 0.. {
+            let vfs = SimVfs::new(seed);
+            let mut log = open(&vfs, config(200));
+            for _ in 0..3 {
+                append(&mut log, &batch_of_bytes(100)).unwrap();
+            }
+            log.reader().sync().unwrap();
+            for _ in 0..4 {
+                append(&mut log, &batch_of_bytes(100)).unwrap();
+            }
+            let crashed = vfs.crash();
+            crashed.cut_power_after(operations);
+            let done = open_with(&crashed, config(200), start(false, 3)).is_ok();
+            let crashed = crashed.crash();
+            let (log, _) = open_with(&crashed, config(200), start(false, 3)).unwrap();
+            let found = read_from(&log.reader(), Offset(0)).unwrap().len();
+            assert!(
+                (3..=7).contains(&found),
+                "seed {seed}, operation {operations}: {found}"
+            );
+            if done {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The writer's side of a log.
+//!
+//! An append stamps, rolls, writes, publishes and indexes, in this order. Two fields of a batch
+//! change on the way, base offset and leader epoch; both lie in the header and outside of the
+//! checksum, so a copy of the 61 header bytes goes to the disk in one write with the body as the
+//! producer sent it.
+
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::Arc;
+
+use brooklet_protocol::records::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch};
+use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
+
+use super::error::OrIo;
+use super::indexes::GrowingIndexes;
+use super::reader::LogReader;
+use super::segment::{Segment, log_path};
+use super::shared::Shared;
+use super::{LogConfig, LogError, RecoveryReport, RecoveryStart, recovery};
+use crate::vfs::{OpenMode, Vfs, VfsFile};
+
+/// Where a batch landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+}
+
+/// The writer's side of a log. One at a time.
+#[derive(Debug)]
+pub struct Log {
+    config: LogConfig,
+    shared: Arc<Shared>,
+    active: Active,
+}
+
+/// The segment that is written on.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) segment: Arc<Segment>,
+    pub(super) file: Arc<dyn VfsFile>,
+    pub(super) size: u64,
+    /// The first batch's highest timestamp: the segment's age counts from there.
+    pub(super) first_timestamp: Option<Timestamp>,
+    /// When this process first wrote on it: the age of records without a timestamp.
+    pub(super) first_append: Option<Timestamp>,
+}
+
+impl Active {
+    /// Creates an empty segment. Its name is not synced.
+    pub(super) fn create(
+        vfs: &Arc<dyn Vfs>,
+        dir: &Path,
+        base: Offset,
+        config: &LogConfig,
+    ) -> Result<Self, LogError> {
+        let path = log_path(dir, base);
+        let file = vfs
+            .open(&path, OpenMode::CreateNew)
+            .or_io("create", &path)?;
+        let segment = Segment::active(
+            Arc::clone(vfs),
+            (path, base),
+            (Arc::clone(&file), 0, 0),
+            GrowingIndexes::default(),
+            config.index_interval_bytes,
+        );
+        Ok(Self {
+            segment: Arc::new(segment),
+            file,
+            size: 0,
+            first_timestamp: None,
+            first_append: None,
+        })
+    }
+
+    /// Whether the batch must go to a new segment.
+    fn is_full_for(
+        &self,
+        header: &BatchHeader,
+        base: Offset,
+        now: Timestamp,
+        config: &LogConfig,
+    ) -> bool {
+        // A segment takes at least one batch, however large.
+        if self.size == 0 {
+            return false;
+        }
+        let size_max = config.segment_bytes.min(i32::MAX as u64);
+        let last_offset = base.plus(i64::from(header.last_offset_delta));
+        self.size + header.size() as u64 > size_max
+            || self.age_ms(header, now) > config.segment_age_max.as_millis()
+            || self.segment.indexes().is_full(config)
+            || last_offset.0 - self.segment.base_offset().0 > i64::from(i32::MAX)
+    }
+
+    /// How much later than the segment's beginning the batch is, in records' time; by `now` where
+    /// records have none.
+    fn age_ms(&self, header: &BatchHeader, now: Timestamp) -> u128 {
+        let (from, to) = match self.first_timestamp {
+            Some(first) => (first, header.max_timestamp),
+            None => (self.first_append.unwrap_or(now), now),
+        };
+        u128::try_from(i128::from(to.0) - i128::from(from.0)).unwrap_or(0)
+    }
+}
+
+impl Log {
+    /// Opens or creates the log in `dir`, recovering what a crash has left; see
+    /// [`recovery`](super::recovery) for what is found and done.
+    ///
+    /// # Errors
+    /// The disk, or damage below the recovery point.
+    pub fn open(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        config: LogConfig,
+        start: RecoveryStart,
+    ) -> Result<(Self, RecoveryReport), LogError> {
+        let (shared, active, report) = recovery::open(vfs, dir, &config, start)?;
+        let log = Self {
+            config,
+            shared: Arc::new(shared),
+            active,
+        };
+        Ok((log, report))
+    }
+
+    /// Appends one batch that the caller has checked: stamps base offset and leader epoch, rolls
+    /// if needed, writes, indexes. `now` is for the age of the segment only.
+    ///
+    /// # Errors
+    /// The disk; the log is as before. If what was written in part cannot be cut off again, the
+    /// log is offline.
+    pub fn append(
+        &mut self,
+        batch: &RecordBatch,
+        leader_epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<Appended, LogError> {
+        self.shared.check_online()?;
+        let base = self.shared.end_offset();
+        if self
+            .active
+            .is_full_for(batch.header(), base, now, &self.config)
+        {
+            self.roll(base)?;
+        }
+        let stamped = batch.stamped_header(base, leader_epoch);
+        let position = self.active.size;
+        self.write(&stamped, &batch.bytes()[BATCH_HEADER_BYTES..])?;
+
+        let header = BatchHeader {
+            base_offset: base,
+            ..*batch.header()
+        };
+        self.active.segment.publish(self.active.size);
+        self.shared.publish_end(header.next_offset());
+        self.active.segment.index(&header, position);
+        self.active.first_append.get_or_insert(now);
+        if position == 0 {
+            self.active.first_timestamp = age_start(&header);
+        }
+        Ok(Appended {
+            base_offset: base,
+            last_offset: header.last_offset(),
+        })
+    }
+
+    /// Writes a batch at the end of the active segment, all of it or nothing.
+    fn write(&mut self, header: &[u8], body: &[u8]) -> Result<(), LogError> {
+        let active = &mut self.active;
+        let slices = [header, body].map(IoSlice::new);
+        if let Err(error) = active.file.append(&slices) {
+            if let Err(error) = active.file.set_len(active.size) {
+                tracing::error!(segment = %active.segment.path().display(), %error,
+                    "cannot cut off what a failed append has left");
+                self.shared.go_offline();
+            }
+            return Err(error).or_io("append to", active.segment.path());
+        }
+        active.size += (header.len() + body.len()) as u64;
+        Ok(())
+    }
+
+    /// Seals the active segment and goes on with a new one that starts at `base`.
+    fn roll(&mut self, base: Offset) -> Result<(), LogError> {
+        let dir = self.shared.dir().to_owned();
+        let next = Active::create(self.shared.vfs(), &dir, base, &self.config)?;
+        self.active.segment.seal();
+        self.shared.push_segment(Arc::clone(&next.segment));
+        tracing::debug!(log = %dir.display(), %base, "rolled a new segment");
+        self.active = next;
+        Ok(())
+    }
+
+    /// The readers' side; cheap to clone.
+    pub fn reader(&self) -> LogReader {
+        LogReader::new(Arc::clone(&self.shared))
+    }
+
+    /// Syncs everything and closes; returns the recovery point. Readers may read on.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn close(self) -> Result<Offset, LogError> {
+        let recovery_point = self.shared.sync()?;
+        self.active.segment.seal();
+        self.active.segment.sync_indexes()?;
+        Ok(recovery_point)
+    }
+}
+
+/// The timestamp from which a segment that begins with this batch ages, if it has one.
+pub(super) fn age_start(header: &BatchHeader) -> Option<Timestamp> {
+    (header.max_timestamp.0 >= 0).then_some(header.max_timestamp)
+}
