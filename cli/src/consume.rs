@@ -5,6 +5,7 @@
 //! comes even while others go on writing.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use brooklet_engine::Client;
 use brooklet_engine::client::{Consumer, ConsumerConfig, Fetched, OffsetSpec};
@@ -15,7 +16,7 @@ use crate::escape::{Delimiter, delimiter};
 use crate::exit::{CliError, Exit};
 use crate::format::{Format, Located, Parts, delimited};
 use crate::output::{Output, OutputError};
-use crate::signals::Signals;
+use crate::signals::Stop;
 use crate::start_offset::{OffsetRange, StartOffset};
 use crate::topic::topic_error;
 
@@ -89,16 +90,26 @@ impl Args {
 
 /// Reads until the count, the end or a signal.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let mut signals = Signals::catch()?;
+    let mut stop = Stop::on_signal()?;
+    let reading = async {
+        let client = globals.connect().await?;
+        let output = Output::stdout(!args.unbuffered);
+        consume(globals, client, &args, output).await
+    };
     tokio::select! {
-        result = consume(globals, &args) => result.map(|()| Exit::Ok),
+        result = reading => result.map(|()| Exit::Ok),
         // Nothing is lost: records are written before the next wait.
-        signal = signals.next() => Ok(signal.exit()),
+        signal = stop.wait() => Ok(signal.exit()),
     }
 }
 
-async fn consume(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let client = globals.connect().await?;
+/// Reads until the count or the end.
+pub(crate) async fn consume<W: Write>(
+    globals: &Globals,
+    client: Client,
+    args: &Args,
+    output: Output<W>,
+) -> anyhow::Result<()> {
     let partitions = partitions(&client, args).await?;
     let ranges = ranges(&client, &partitions).await?;
     let starts = starts(&client, args.offset, &ranges).await?;
@@ -107,7 +118,7 @@ async fn consume(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let mut consumer = Consumer::new(client, ConsumerConfig::default());
     consumer.assign(starts.clone());
     let mut printer = Printer {
-        output: Output::stdout(!args.unbuffered),
+        output,
         format: args.format(),
         records_left: args.count.unwrap_or(u64::MAX),
     };
@@ -248,13 +259,13 @@ impl Ends {
 
 /// Prints records until their count is used up.
 #[derive(Debug)]
-struct Printer {
-    output: Output,
+struct Printer<W> {
+    output: Output<W>,
     format: Format,
     records_left: u64,
 }
 
-impl Printer {
+impl<W: Write> Printer<W> {
     /// Prints what was fetched below `end`.
     fn print(&mut self, fetched: &Fetched, end: Offset) -> anyhow::Result<()> {
         let range = fetched.position..end;

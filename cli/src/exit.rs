@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use anyhow::Error;
+use brooklet_broker::StartError;
 use brooklet_broker::log::LogError;
 use brooklet_engine::client::ClientError;
 use brooklet_engine::transport::TransportError;
@@ -79,7 +80,8 @@ pub(crate) fn report(error: &Error) -> Exit {
     exit_of(error)
 }
 
-fn exit_of(error: &Error) -> Exit {
+/// The exit code of an error.
+pub(crate) fn exit_of(error: &Error) -> Exit {
     error
         .chain()
         .find_map(exit_of_cause)
@@ -102,6 +104,11 @@ fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 
 fn exit_of_client(error: &ClientError) -> Option<Exit> {
     match error {
+        ClientError::Transport(TransportError::Connect { source, .. })
+            if source.kind() == io::ErrorKind::InvalidInput =>
+        {
+            Some(Exit::Usage)
+        }
         ClientError::Transport(
             TransportError::Connect { .. }
             | TransportError::Broken { .. }
@@ -142,7 +149,7 @@ fn describe(error: &Error) -> String {
 
 /// Whether an error's own words already hold those of its sources.
 fn is_complete(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<ClientError>() || cause.is::<TransportError>() || cause.is::<LogError>()
+    cause.is::<ClientError>() || cause.is::<StartError>() || cause.is::<LogError>()
 }
 
 fn words_of(cause: &(dyn std::error::Error + 'static)) -> String {
@@ -167,7 +174,9 @@ pub(crate) fn io_words(error: &io::Error) -> String {
 
 fn next_step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     match cause.downcast_ref::<ClientError>()? {
-        ClientError::Transport(TransportError::Connect { .. }) => {
+        ClientError::Transport(TransportError::Connect { source, .. })
+            if source.kind() != io::ErrorKind::InvalidInput =>
+        {
             Some("Is a broker running? Start one with: brooklet serve")
         }
         ClientError::UnknownTopic(_) => Some("List the topics with: brooklet topic list"),

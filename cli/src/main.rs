@@ -146,21 +146,4 @@ fn start(cli: Cli) -> anyhow::Result<Exit> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_arguments_of_all_verbs_are_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn global_options_stand_before_or_after_the_verb() {
-        let before = Cli::try_parse_from(["brooklet", "-b", "h:1", "topic", "list"]).unwrap();
-        let after = Cli::try_parse_from(["brooklet", "topic", "list", "-b", "h:1"]).unwrap();
-        assert_eq!(before.globals.bootstrap_server, "h:1");
-        assert_eq!(after.globals.bootstrap_server, "h:1");
-    }
-}
+mod tests;

@@ -57,7 +57,8 @@ impl Output {
 }
 
 impl<W: Write> Output<W> {
-    fn new(sink: W, is_buffered: bool) -> Self {
+    /// Any sink.
+    pub(crate) fn new(sink: W, is_buffered: bool) -> Self {
         Self {
             sink,
             buffer: Vec::new(),

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use brooklet_broker::clock::Clock;
+use brooklet_engine::Client;
 use brooklet_engine::client::{Acks, ClientError, Delivery, NewRecord, Producer, ProducerConfig};
 use brooklet_protocol::records::Compression;
 use brooklet_protocol::{PartitionId, TopicName};
@@ -30,7 +31,7 @@ use crate::Globals;
 use crate::escape::{Delimiter, delimiter};
 use crate::exit::Exit;
 use crate::files::{Input, open_input};
-use crate::signals::{Signal, Signals};
+use crate::signals::{Signal, Stop};
 use crate::split::{Splitter, split_key};
 use crate::terminal::{Stream, is_terminal};
 
@@ -238,6 +239,17 @@ impl Sender {
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let input = open_input(args.file.as_deref())?;
     let client = globals.connect().await?;
+    produce(globals, client, &args, input, Stop::on_signal()?).await
+}
+
+/// Sends all of `input`.
+pub(crate) async fn produce(
+    globals: &Globals,
+    client: Client,
+    args: &Args,
+    input: Input,
+    stop: Stop,
+) -> anyhow::Result<Exit> {
     let acks = Acks::from(args.acks);
     let config = ProducerConfig {
         acks,
@@ -253,13 +265,11 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         under_way: VecDeque::new(),
         tally: Tally::default(),
     };
-    let mut signals = Signals::catch()?;
     let progress = progress_bar(globals, input.bytes_total);
     let started = globals.clock.monotonic().0;
     let chunks = start_reading(input, splitter)?;
-    let maker = RecordMaker::new(&args);
-    let sent = send_all(chunks, &maker, &mut sender, &mut signals, &progress).await;
-    signals.insist();
+    let maker = RecordMaker::new(args);
+    let sent = send_all(chunks, &maker, &mut sender, stop, &progress).await;
     let tally = sender.finish().await;
     progress.finish_and_clear();
     summarize(
@@ -276,19 +286,22 @@ async fn send_all(
     mut chunks: mpsc::Receiver<anyhow::Result<Chunk>>,
     maker: &RecordMaker,
     sender: &mut Sender,
-    signals: &mut Signals,
+    mut stop: Stop,
     progress: &ProgressBar,
 ) -> anyhow::Result<Option<Signal>> {
     loop {
         let chunk = tokio::select! {
             chunk = chunks.recv() => chunk,
-            signal = signals.next() => return Ok(Some(signal)),
+            signal = stop.wait() => return Ok(Some(signal)),
         };
         let Some(chunk) = chunk else {
             return Ok(None);
         };
         let chunk = chunk?;
         for line in chunk.lines {
+            if let Some(signal) = stop.asked() {
+                return Ok(Some(signal));
+            }
             sender.send(maker.make(line)).await?;
         }
         progress.inc(chunk.bytes_read);

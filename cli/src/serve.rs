@@ -18,7 +18,7 @@ use crate::Globals;
 use crate::exit::Exit;
 use crate::files;
 use crate::output::Output;
-use crate::signals::Signals;
+use crate::signals::Stop;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -55,28 +55,24 @@ impl Args {
         BrokerConfig {
             storage,
             kafka: Some(self.kafka.clone()),
-            num_partitions: 1,
-            auto_create_topics: true,
-            message_max_bytes: 1_048_588,
-            socket_request_max_bytes: 100 << 20,
+            ..BrokerConfig::default()
         }
     }
 }
 
 /// Runs a broker until a signal comes.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let mut signals = Signals::catch()?;
+    let mut stop = Stop::on_signal()?;
     if let Some(file) = &args.ready_file {
         files::remove_stale(file)?;
     }
     let broker = tokio::select! {
         broker = Broker::start(args.broker_config()) => broker?,
         // Recovery of a large log may take a while; what is unfinished is done again next time.
-        signal = signals.next() => return Ok(signal.exit()),
+        signal = stop.wait() => return Ok(signal.exit()),
     };
     announce(globals, &args, &broker)?;
-    signals.next().await;
-    signals.insist();
+    stop.wait().await;
     broker
         .shutdown()
         .await

@@ -4,9 +4,12 @@
 //!  running ──first signal──▶ finishing (flush, sync, answer) ──▶ exit
 //!                               └──second signal──▶ exit 130, at once
 //! ```
+//!
+//! A task of its own waits for the signals, so that the second works whatever the verb is busy with.
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::exit::Exit;
 
@@ -29,39 +32,51 @@ impl Signal {
     }
 }
 
-/// Both signals, caught from now on: they no longer kill the process by themselves.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    interrupt: Stream,
-    terminate: Stream,
-}
+/// Tells a verb that it should come to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop(watch::Receiver<Option<Signal>>);
 
-impl Signals {
-    /// Catches the signals.
+impl Stop {
+    /// Catches both signals from now on: the first no longer ends the process by itself.
     ///
     /// # Errors
     /// The system allows no handler.
-    pub(crate) fn catch() -> anyhow::Result<Self> {
-        let stream = |kind| signal(kind).context("cannot catch signals");
-        Ok(Self {
-            interrupt: stream(SignalKind::interrupt())?,
-            terminate: stream(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for the next signal. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
-        }
-    }
-
-    /// From now on a signal ends the process at once, whatever it is busy with.
-    pub(crate) fn insist(mut self) {
+    pub(crate) fn on_signal() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("cannot catch signals");
+        let mut interrupt = catch(SignalKind::interrupt())?;
+        let mut terminate = catch(SignalKind::terminate())?;
+        let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
-            self.next().await;
+            let first = tokio::select! {
+                _ = interrupt.recv() => Signal::Interrupt,
+                _ = terminate.recv() => Signal::Terminate,
+            };
+            sender.send_replace(Some(first));
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
             std::process::exit(Exit::Interrupted.code());
         });
+        Ok(Self(receiver))
+    }
+
+    /// For tests: nobody asks.
+    #[cfg(test)]
+    pub(crate) fn never() -> Self {
+        Self(watch::channel(None).1)
+    }
+
+    /// The signal, if one came.
+    pub(crate) fn asked(&self) -> Option<Signal> {
+        *self.0.borrow()
+    }
+
+    /// Waits for a signal. Cancel-safe.
+    pub(crate) async fn wait(&mut self) -> Signal {
+        if let Ok(signal) = self.0.wait_for(Option::is_some).await {
+            return signal.expect("the signal was waited for");
+        }
+        std::future::pending().await
     }
 }

@@ -1,6 +1,7 @@
 //! `topic`: create, list, describe and delete topics.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::str::FromStr;
 
 use brooklet_engine::Client;
@@ -117,7 +118,17 @@ impl FromStr for Setting {
 /// Runs one of the verbs.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let client = globals.connect().await?;
-    let mut output = Output::stdout(true);
+    topic(globals, client, args, Output::stdout(true)).await?;
+    Ok(Exit::Ok)
+}
+
+/// Runs one of the verbs with that client, printing there.
+pub(crate) async fn topic<W: Write>(
+    globals: &Globals,
+    client: Client,
+    args: Args,
+    mut output: Output<W>,
+) -> anyhow::Result<()> {
     match args.verb {
         Verb::Create(args) => create(globals, &client, args).await?,
         Verb::List(args) => list(&client, &args, &mut output).await?,
@@ -125,7 +136,7 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         Verb::Delete(args) => delete(globals, &client, args).await?,
     }
     output.flush()?;
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 async fn create(globals: &Globals, client: &Client, args: CreateArgs) -> anyhow::Result<()> {
@@ -180,7 +191,11 @@ impl From<&TopicMetadata> for Listed {
     }
 }
 
-async fn list(client: &Client, args: &ListArgs, output: &mut Output) -> anyhow::Result<()> {
+async fn list<W: Write>(
+    client: &Client,
+    args: &ListArgs,
+    output: &mut Output<W>,
+) -> anyhow::Result<()> {
     let metadata = client.metadata(None).await?;
     let shown = metadata
         .topics
@@ -216,7 +231,11 @@ struct DescribedPartition {
     end_offset: i64,
 }
 
-async fn describe(client: &Client, args: &DescribeArgs, output: &mut Output) -> anyhow::Result<()> {
+async fn describe<W: Write>(
+    client: &Client,
+    args: &DescribeArgs,
+    output: &mut Output<W>,
+) -> anyhow::Result<()> {
     let names: Vec<&str> = args.names.iter().map(TopicName::as_str).collect();
     let metadata = client.metadata(Some(&names)).await?;
     let mut topics = Vec::new();
@@ -293,8 +312,8 @@ fn description(topic: &Described) -> String {
 }
 
 /// Prints topics as the user wants them.
-fn print<T: Serialize>(
-    output: &mut Output,
+fn print<T: Serialize, W: Write>(
+    output: &mut Output<W>,
     format: OutputFormat,
     topics: &[T],
     text: impl Fn(&[T]) -> String,
