@@ -25,8 +25,6 @@ mod error;
 mod metadata;
 mod offsets;
 mod producer;
-#[cfg(test)]
-mod testing;
 mod wall;
 
 use std::sync::Arc;
@@ -259,3 +257,6 @@ pub(crate) enum MissingTopic {
 fn wire_name(topic: &TopicName) -> kafka::TopicName {
     kafka::TopicName(StrBytes::from_string(topic.as_str().to_owned()))
 }
+
+#[cfg(test)]
+mod testing;

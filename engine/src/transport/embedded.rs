@@ -81,3 +81,6 @@ impl Transport for Embedded {
     /// Where the broker listens is of no interest from within.
     fn learn(&self, _: &[(BrokerId, String)]) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,8 @@ pub(super) struct Accumulator {
     queues: Vec<Queue>,
     /// `None` while a new one is being asked for, and without idempotence.
     identity: Option<Identity>,
+    /// The first error of a batch since the last [`take_failure`](Self::take_failure).
+    first_failure: Option<ClientError>,
     is_closed: bool,
 }
 
@@ -88,15 +90,6 @@ struct Queue {
     next_sequence: i32,
 }
 
-/// Batches that were given up.
-#[derive(Debug, Default)]
-pub(super) struct Expired {
-    /// The memory that they held.
-    pub(super) buffer_bytes: usize,
-    /// How many they are.
-    pub(super) batch_count: usize,
-}
-
 impl Accumulator {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
@@ -104,6 +97,7 @@ impl Accumulator {
             topics: HashMap::new(),
             queues: Vec::new(),
             identity: None,
+            first_failure: None,
             is_closed: false,
         }
     }
@@ -179,32 +173,26 @@ impl Accumulator {
         times.filter(|time| *time > now).min()
     }
 
-    /// Gives up what has waited longer than `delivery.timeout.ms`.
-    pub(super) fn expire(&mut self, now: Duration) -> Expired {
+    /// Gives up what has waited longer than `delivery.timeout.ms`; returns the memory it held.
+    pub(super) fn expire(&mut self, now: Duration) -> usize {
         let Some(created_max) = now.checked_sub(self.limits.delivery_timeout) else {
-            return Expired::default();
+            return 0;
         };
-        let mut given_up = Vec::new();
+        let is_late = |batch: &Batch| batch.created <= created_max;
+        let mut late = Vec::new();
         for queue in &mut self.queues {
-            given_up.extend(queue.retry.take_if(|batch| batch.created <= created_max));
-            while queue
-                .ready
-                .front()
-                .is_some_and(|batch| batch.created <= created_max)
-            {
-                given_up.extend(queue.ready.pop_front());
+            late.extend(queue.retry.take_if(|batch| is_late(batch)));
+            while queue.ready.front().is_some_and(is_late) {
+                late.extend(queue.ready.pop_front());
             }
-            given_up.extend(queue.open.take_if(|batch| batch.created <= created_max));
+            late.extend(queue.open.take_if(|batch| is_late(batch)));
         }
-        let expired = Expired {
-            buffer_bytes: given_up.iter().map(|batch| batch.buffer_bytes).sum(),
-            batch_count: given_up.len(),
-        };
-        for batch in given_up {
+        let buffer_bytes = late.iter().map(|batch| batch.buffer_bytes).sum();
+        for batch in late {
             let error = ClientError::DeliveryTimedOut(self.limits.delivery_timeout);
             self.give_up(batch, error);
         }
-        expired
+        buffer_bytes
     }
 
     /// The broker has stored a batch at this offset.
@@ -246,7 +234,13 @@ impl Accumulator {
                 self.queue_of(&batch).next_sequence = stamp.base_sequence;
             }
         }
+        self.first_failure.get_or_insert_with(|| error.duplicate());
         batch.state.finish(Err(error));
+    }
+
+    /// The first failure since this was last asked.
+    pub(super) fn take_failure(&mut self) -> Option<ClientError> {
+        self.first_failure.take()
     }
 
     /// Whether a new identity has to be asked for.
@@ -282,6 +276,7 @@ impl Accumulator {
     /// The end: fails what is left and takes no more.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
+        self.first_failure.get_or_insert(ClientError::Closed);
         for batch in self.close_all() {
             batch.finish(Err(ClientError::Closed));
         }

@@ -90,7 +90,6 @@ struct Shared {
     waiting_for_space: AtomicUsize,
     wake: Notify,
     is_finishing: AtomicBool,
-    first_failure: Mutex<Option<ClientError>>,
 }
 
 impl Shared {
@@ -143,7 +142,6 @@ impl Producer {
             waiting_for_space: AtomicUsize::new(0),
             wake: Notify::new(),
             is_finishing: AtomicBool::new(false),
-            first_failure: Mutex::new(None),
         });
         tokio::spawn(sender::run(Arc::clone(&shared)));
         let handle = Arc::new(Handle { shared });
@@ -190,7 +188,7 @@ impl Producer {
         for batch in unfinished {
             batch.wait().await;
         }
-        match shared.first_failure.lock().take() {
+        match shared.accumulator.lock().take_failure() {
             Some(error) => Err(error),
             None => Ok(()),
         }

@@ -128,17 +128,13 @@ impl Sender<'_> {
                     .is_none_or(|n| *n < REQUESTS_PER_NODE_MAX)
             })
         };
-        let (expired, drained, needs_identity) = {
+        let (expired_bytes, drained, needs_identity) = {
             let mut accumulator = self.shared.accumulator.lock();
-            let expired = accumulator.expire(now);
+            let expired_bytes = accumulator.expire(now);
             let drained = accumulator.drain(now, hurried, route);
-            (expired, drained, accumulator.needs_identity())
+            (expired_bytes, drained, accumulator.needs_identity())
         };
-        if expired.batch_count > 0 {
-            let timeout = self.shared.config.delivery_timeout;
-            self.note_failure(&ClientError::DeliveryTimedOut(timeout));
-            self.shared.space.add_permits(expired.buffer_bytes);
-        }
+        self.shared.space.add_permits(expired_bytes);
         let mut by_node = HashMap::<_, Vec<_>>::new();
         for (node, batch) in drained {
             by_node.entry(node).or_default().push(batch);
@@ -266,22 +262,13 @@ impl Sender<'_> {
                 return;
             }
             Verdict::Rejected(error) => {
-                self.note_failure(&error);
                 self.shared.accumulator.lock().rejected(batch, error);
             }
             Verdict::Lost(error) => {
-                self.note_failure(&error);
                 self.shared.accumulator.lock().lost(batch, error);
             }
         }
         self.shared.space.add_permits(buffer_bytes);
-    }
-
-    fn note_failure(&self, error: &ClientError) {
-        self.shared
-            .first_failure
-            .lock()
-            .get_or_insert_with(|| error.duplicate());
     }
 }
 

@@ -242,8 +242,8 @@ async fn a_fetch_that_waits_is_in_nobodys_way() {
                             .await;
                     }
                     _ => {
-                        peer.answer(id, request.version, MetadataResponse::default())
-                            .await
+                        let answer = MetadataResponse::default();
+                        peer.answer(id, request.version, answer).await;
                     }
                 }
             }
