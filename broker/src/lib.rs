@@ -1,8 +1,15 @@
 //! A broker in one process: a log-structured segment store that speaks the Kafka protocol.
 //!
-//! Skeleton of the house; a module uses only what stands to its right:
-//! broker ▶ server ▶ api ▶ controller ▶ driver ▶ partition ▶ log ▶ vfs, and beside them the pure
-//! column (coordination), without I/O, clock or tokio.
+//! A module uses only what stands to its right:
+//!
+//! ```text
+//!  broker ─▶ server ─▶ api ─▶ controller ─▶ driver ─▶ partition ─▶ log ─▶ vfs    does I/O
+//!                                              └─▶ coordination                 pure: no I/O, no
+//!                                                                               clock, no tokio
+//! ```
+//!
+//! [`Broker::call`] is the one door: sockets and the embedded engine bring it the same typed Kafka
+//! requests. Time comes from a [`clock::Clock`], files from a [`vfs::Vfs`].
 
 pub mod api;
 pub mod broker;
@@ -15,4 +22,4 @@ pub mod partition;
 pub mod server;
 pub mod vfs;
 
-pub use broker::{Broker, BrokerConfig, StartError, Storage};
+pub use broker::{Broker, BrokerConfig, Environment, StartError, Storage};

@@ -1,1 +1,93 @@
-//! Skeleton: one file per Kafka API.
+//! One file per Kafka API.
+//!
+//! ```text
+//!   Request ──▶ dispatch ──▶ table: served in this version? ──▶ produce / fetch / … ──▶ Response
+//!                  ▲                                                 │
+//!          sockets and the embedded engine                one MetadataImage per request
+//! ```
+//!
+//! A handler is a function of the request and the [`ApiContext`]. It takes the controller's image
+//! once and answers from that one moment. Each file opens with the behaviour, the versions and the
+//! gaps; [`table`] lists them all and feeds ApiVersions, [`dispatch`] and the documentation.
+//!
+//! Invariants: this is the only place where an error becomes an error code ([`error`]); a handler
+//! never panics on what a client sent; an API that is not in the table is not served, rather than
+//! answered with half a truth.
+
+use brooklet_protocol::messages::{Request, RequestKind, Response, ResponseKind};
+
+pub mod context;
+pub mod error;
+pub mod table;
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod fetch;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod topics;
+
+#[cfg(test)]
+mod tests;
+
+pub use api_versions::unsupported_version;
+pub use context::{ApiContext, ApiSettings};
+pub use produce::{expects_no_response, has_error};
+
+/// The request's API is not in the table, or not in this version. A socket is closed upon it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("api key {api_key} version {version} is not served")]
+pub struct NotServed {
+    /// The API; -1 for one that nobody serves.
+    pub api_key: i16,
+    /// The version asked for.
+    pub version: i16,
+}
+
+/// Answers one request.
+///
+/// May be dropped while it waits if, and only if, the request is a fetch: others would be left
+/// half done.
+///
+/// # Errors
+/// The API or the version is not served.
+pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, NotServed> {
+    let version = request.version;
+    let api_key = request.api().map_or(-1, |api| api as i16);
+    let not_served = NotServed { api_key, version };
+    if !table::is_served(api_key, version) {
+        return match request.body {
+            // An unknown version of this one API is answered (KIP-511).
+            RequestKind::ApiVersions(_) => Ok(unsupported_version()),
+            _ => Err(not_served),
+        };
+    }
+    Ok(match request.body {
+        RequestKind::Produce(body) => {
+            ResponseKind::Produce(produce::handle(ctx, version, body).await)
+        }
+        RequestKind::Fetch(body) => ResponseKind::Fetch(fetch::handle(ctx, version, body).await),
+        RequestKind::ListOffsets(body) => {
+            ResponseKind::ListOffsets(list_offsets::handle(ctx, version, &body))
+        }
+        RequestKind::Metadata(body) => {
+            ResponseKind::Metadata(metadata::handle(ctx, version, body).await)
+        }
+        RequestKind::ApiVersions(body) => {
+            ResponseKind::ApiVersions(api_versions::handle(version, &body))
+        }
+        RequestKind::CreateTopics(body) => {
+            ResponseKind::CreateTopics(create_topics::handle(ctx, version, body).await)
+        }
+        RequestKind::DeleteTopics(body) => {
+            ResponseKind::DeleteTopics(delete_topics::handle(ctx, version, body).await)
+        }
+        RequestKind::InitProducerId(body) => {
+            ResponseKind::InitProducerId(init_producer_id::handle(ctx, &body).await)
+        }
+        _ => return Err(not_served),
+    })
+}

@@ -1,16 +1,53 @@
-//! Skeleton: a log and who waits for it.
+//! A partition: a log, how far consumers may read it, and who waits for it.
+//!
+//! ```text
+//!   log start            high watermark      log end
+//!       │                       │               │
+//!       ▼                       ▼               ▼
+//!       ├───────────────────────┼───────────────┤
+//!       │ consumers read these  │ written, not  │ ◀── the one writer, under a lock that is
+//!       │                       │ yet published │     never held across an await
+//! ```
+//!
+//! An append writes into the page cache on the caller's thread. [`Partition::commit`] then waits
+//! for the promised durability ([`group_commit`]), moves the high watermark, and wakes the fetches
+//! that wait ([`waiters`]).
+//!
+//! Invariants:
+//! - log start ≤ high watermark ≤ log end; the high watermark never goes back while the broker runs;
+//! - one writer at a time, and readers never block it;
+//! - once a sync has failed, every append fails and nothing is published any more: the partition is
+//!   offline until the broker restarts and recovers it.
+//!
+//! Left out: the last stable offset (it equals the high watermark until there are transactions) and
+//! the state of idempotent producers, so that a retried batch is stored a second time.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::log::{Appended, LogConfig, LogError, LogReader, RecoveryReport, RecoveryStart};
+use crate::log::{Appended, Log, LogConfig, LogError, LogReader, RecoveryReport, RecoveryStart};
 use crate::vfs::Vfs;
+
+mod group_commit;
+mod waiters;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use group_commit::{GroupCommit, SyncFailed};
+pub use waiters::ChangeGuard;
+use waiters::Waiters;
 
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +60,49 @@ pub enum Durability {
 
 /// One partition: a log, its high watermark, and who waits for it.
 #[derive(Debug)]
-pub struct Partition {}
+pub struct Partition {
+    id: TopicPartition,
+    dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    /// Whether syncs happen at all: not in an ephemeral broker.
+    sync: bool,
+    /// `None` once closed.
+    writer: Mutex<Option<Log>>,
+    reader: LogReader,
+    progress: Arc<Progress>,
+    commits: Arc<GroupCommit>,
+}
+
+/// How far consumers may read, and who waits for more.
+#[derive(Debug)]
+struct Progress {
+    high_watermark: AtomicI64,
+    waiters: Arc<Waiters>,
+}
+
+impl Progress {
+    fn high_watermark(&self) -> Offset {
+        Offset(self.high_watermark.load(Ordering::Acquire))
+    }
+
+    /// Moves the high watermark to `offset`, unless it is there or beyond, and wakes who waits.
+    fn publish(&self, offset: Offset) {
+        if self.high_watermark.fetch_max(offset.0, Ordering::AcqRel) < offset.0 {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        self.waiters.wake();
+    }
+}
 
 impl Partition {
-    /// Opens or creates the log in `dir`. Blocks.
+    /// Opens or creates the log in `dir`. Blocks. `sync: false` never syncs: what is written counts
+    /// as durable.
     ///
     /// # Errors
-    /// As [`crate::log::Log::open`].
+    /// As [`Log::open`].
     pub fn open(
         vfs: Arc<dyn Vfs>,
         clock: Arc<dyn Clock>,
@@ -39,17 +112,35 @@ impl Partition {
         start: RecoveryStart,
         sync: bool,
     ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
-        let _ = (vfs, clock, id, dir, config, start, sync);
-        todo!()
+        let (log, report) = Log::open(vfs, dir, config, start)?;
+        let reader = log.reader();
+        let progress = Arc::new(Progress {
+            high_watermark: AtomicI64::new(reader.log_end_offset().0),
+            waiters: Arc::default(),
+        });
+        let partition = Self {
+            id,
+            dir: dir.to_owned(),
+            clock,
+            sync,
+            writer: Mutex::new(Some(log)),
+            commits: Arc::new(GroupCommit::new(reader.clone(), Arc::clone(&progress))),
+            reader,
+            progress,
+        };
+        Ok((Arc::new(partition), report))
     }
+
     /// Which one.
     pub fn id(&self) -> &TopicPartition {
-        todo!()
+        &self.id
     }
-    /// The current leader epoch.
+
+    /// The current leader epoch: always 0, because a single broker never hands its leadership on.
     pub fn leader_epoch(&self) -> LeaderEpoch {
         LeaderEpoch(0)
     }
+
     /// Appends checked batches, in order, on the caller's thread; the answer waits for `durability`.
     ///
     /// # Errors
@@ -59,25 +150,73 @@ impl Partition {
         batches: &[RecordBatch],
         durability: Durability,
     ) -> Result<Appended, LogError> {
-        let _ = (batches, durability);
-        todo!()
+        let appended = self.append_written(batches)?;
+        self.commit(appended.last_offset.plus(1), durability)
+            .await?;
+        Ok(appended)
     }
-    /// Appends without waiting for a sync, and without publishing: the high watermark moves in [`Partition::commit`].
+
+    /// Appends without waiting for a sync, and without publishing: the high watermark moves in
+    /// [`Partition::commit`]. If one batch fails, those before it are in the log, unpublished.
     ///
     /// # Errors
     /// The disk, or offline.
     pub fn append_written(&self, batches: &[RecordBatch]) -> Result<Appended, LogError> {
-        let _ = batches;
-        todo!()
+        let mut writer = self.writer.lock();
+        let log = writer.as_mut().ok_or_else(|| self.closed())?;
+        if self.commits.has_failed() {
+            return Err(self.offline());
+        }
+        let now = self.clock.wall();
+        let end = self.reader.log_end_offset();
+        let mut appended = Appended {
+            base_offset: end,
+            last_offset: end.plus(-1),
+        };
+        for batch in batches {
+            appended.last_offset = log.append(batch, self.leader_epoch(), now)?.last_offset;
+        }
+        Ok(appended)
     }
-    /// Waits until everything below `offset` has `durability`, then publishes it: the high watermark is at least `offset`.
+
+    /// Starts what [`Partition::commit`] with [`Durability::Synced`] waits for, so that the syncs
+    /// of several partitions overlap. Needs a runtime.
+    pub fn begin_commit(&self, offset: Offset) {
+        if self.sync {
+            self.commits.begin(offset);
+        }
+    }
+
+    /// Waits until everything below `offset` has `durability`, then publishes it: the high
+    /// watermark is at least `offset`. May be dropped while it waits: the sync goes on.
     ///
     /// # Errors
     /// The sync failed.
     pub async fn commit(&self, offset: Offset, durability: Durability) -> Result<(), LogError> {
-        let _ = (offset, durability);
-        todo!()
+        if self.sync && durability == Durability::Synced {
+            let synced = self.commits.wait(offset).await;
+            synced.map_err(|SyncFailed| self.offline())?;
+        }
+        self.progress.publish(offset);
+        Ok(())
     }
+
+    /// Makes durable what is in the log now.
+    ///
+    /// # Errors
+    /// The sync failed.
+    pub async fn flush(&self) -> Result<(), LogError> {
+        self.commit(self.log_end_offset(), Durability::Synced).await
+    }
+
+    /// Whether a flush has something to do.
+    pub fn is_dirty(&self) -> bool {
+        self.sync
+            && self.commits.durable() < self.log_end_offset()
+            && !self.commits.has_failed()
+            && self.writer.lock().is_some()
+    }
+
     /// Batches from `from` up to the high watermark; see [`LogReader::read`].
     ///
     /// # Errors
@@ -88,37 +227,58 @@ impl Partition {
         bytes_max: usize,
         at_least_one: bool,
     ) -> Result<Bytes, LogError> {
-        let _ = (from, bytes_max, at_least_one);
-        todo!()
+        let up_to = self.high_watermark();
+        if from >= up_to && from <= self.log_end_offset() {
+            return Ok(Bytes::new());
+        }
+        self.reader.read(from, up_to, bytes_max, at_least_one)
     }
+
     /// Consumers see records below it.
     pub fn high_watermark(&self) -> Offset {
-        todo!()
+        self.progress.high_watermark()
     }
+
     /// Offset of the first record still there.
     pub fn log_start_offset(&self) -> Offset {
-        todo!()
+        self.reader.log_start_offset()
     }
+
     /// Offset the next record will get.
     pub fn log_end_offset(&self) -> Offset {
-        todo!()
+        self.reader.log_end_offset()
     }
+
     /// The log, for look-ups by time and for sizes.
     pub fn log(&self) -> &LogReader {
-        todo!()
+        &self.reader
     }
-    /// `waiter` is notified (once) at the next change: the high watermark moves, the partition goes offline or is closed.
-    pub fn notify_on_change(&self, waiter: &Arc<Notify>) {
-        let _ = waiter;
-        todo!()
+
+    /// Whether a sync has failed, or the partition was closed: it takes no more writes.
+    pub fn is_offline(&self) -> bool {
+        self.commits.has_failed() || self.writer.lock().is_none()
     }
-    /// Syncs and closes; later appends fail. Returns the recovery point. Blocks.
+
+    /// While the guard lives, `waiter` is notified at each change: the high watermark moves, the
+    /// partition goes offline or is closed.
+    pub fn notify_on_change(&self, waiter: &Arc<Notify>) -> ChangeGuard {
+        self.progress.waiters.register(waiter)
+    }
+
+    /// Syncs (unless ephemeral) and closes; later appends fail. Returns the recovery point. Blocks.
+    /// Closing again does nothing.
     ///
     /// # Errors
     /// The disk.
     pub fn close(&self) -> Result<Offset, LogError> {
-        todo!()
+        let log = self.writer.lock().take();
+        self.progress.wake();
+        match log {
+            Some(log) if self.sync => log.close(),
+            Some(_) | None => Ok(self.reader.recovery_point()),
+        }
     }
+
     /// First record at or after `timestamp` below the high watermark.
     ///
     /// # Errors
@@ -127,7 +287,36 @@ impl Partition {
         &self,
         timestamp: Timestamp,
     ) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        let _ = timestamp;
-        todo!()
+        let found = self.reader.offset_for_timestamp(timestamp)?;
+        Ok(found.filter(|(offset, _)| *offset < self.high_watermark()))
+    }
+
+    /// The record with the highest timestamp, if it is below the high watermark.
+    ///
+    /// # Errors
+    /// The disk, corruption.
+    pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>, LogError> {
+        let found = self.reader.max_timestamp()?;
+        Ok(found.filter(|(offset, _)| *offset < self.high_watermark()))
+    }
+
+    /// How many wait for a change.
+    #[cfg(test)]
+    pub(crate) fn waiter_count(&self) -> usize {
+        self.progress.waiters.count()
+    }
+
+    fn offline(&self) -> LogError {
+        LogError::Offline {
+            path: self.dir.clone(),
+        }
+    }
+
+    fn closed(&self) -> LogError {
+        LogError::Io {
+            action: "append",
+            path: self.dir.clone(),
+            source: io::Error::other("the partition is closed"),
+        }
     }
 }

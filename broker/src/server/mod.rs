@@ -1,1 +1,54 @@
-//! Skeleton: listeners and connections.
+//! Listeners and connections: the door for Kafka clients that come over TCP.
+//!
+//! ```text
+//!  accept ─▶ too many? shed ─▶ task per connection:  read a frame ─▶ decode ─▶ dispatch ─▶ encode ─▶ write
+//!                                        ▲                                                   │
+//!                                        └───────────────────────────────────────────────────┘
+//! ```
+//!
+//! One request of a connection is handled at a time, so answers leave in the order of the requests,
+//! as the protocol demands; a client that pipelines has its next requests waiting in the socket.
+//!
+//! Invariants:
+//! - memory per connection is bounded: a frame grows as its bytes arrive, never by the length it
+//!   claims, up to `socket.request.max.bytes`; an answer is written before the next one is made;
+//! - what a client sends can close its own connection and nothing else, not even by a bug: a panic
+//!   ends one task;
+//! - a connection that makes no progress is closed: 10 minutes without a request, or 30 seconds
+//!   within one.
+//!
+//! Left out: TLS and SASL, a limit per address, quotas.
+
+use std::time::Duration;
+
+mod connection;
+mod listener;
+
+#[cfg(test)]
+mod tests;
+
+pub use listener::{Server, bind};
+
+/// The bounds of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `socket.request.max.bytes`.
+    pub request_bytes_max: usize,
+    /// `max.connections`.
+    pub connections_max: usize,
+    /// `connections.max.idle.ms`: without a request for so long, a connection is closed.
+    pub idle_max: Duration,
+    /// A request must be there in whole so long after its first byte.
+    pub request_read_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_bytes_max: 100 << 20,
+            connections_max: 4096,
+            idle_max: Duration::from_secs(600),
+            request_read_max: Duration::from_secs(30),
+        }
+    }
+}

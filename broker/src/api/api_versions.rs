@@ -1,0 +1,46 @@
+//! ApiVersions (18), versions 0 to 4: the first request of a connection.
+//!
+//! - Answers [`super::table`]. Finalized features are none.
+//! - From version 3 on the client gives its name and version, which must look like such (KIP-511);
+//!   otherwise INVALID_REQUEST.
+//! - An unknown version is not a reason to hang up: a newer client gets a version 0 answer with
+//!   UNSUPPORTED_VERSION and the range of this one API, and tries again with a version from it.
+
+use brooklet_protocol::messages::kafka::api_versions_response::ApiVersion;
+use brooklet_protocol::messages::kafka::{ApiVersionsRequest, ApiVersionsResponse};
+use brooklet_protocol::messages::{ApiKey, ErrorCode, Response, ResponseKind};
+
+use super::table::{self, Api};
+
+pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
+    let named = is_software_name(&request.client_software_name)
+        && is_software_name(&request.client_software_version);
+    if version >= 3 && !named {
+        return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
+    }
+    ApiVersionsResponse::default().with_api_keys(table::TABLE.iter().map(range).collect())
+}
+
+/// The answer to an ApiVersions request of an unknown version; to be encoded as version 0.
+pub fn unsupported_version() -> Response {
+    let own = table::find(ApiKey::ApiVersions as i16);
+    ResponseKind::ApiVersions(
+        ApiVersionsResponse::default()
+            .with_error_code(ErrorCode::UnsupportedVersion.code())
+            .with_api_keys(own.into_iter().map(range).collect()),
+    )
+}
+
+fn range(api: &Api) -> ApiVersion {
+    ApiVersion::default()
+        .with_api_key(api.key as i16)
+        .with_min_version(api.version_min_advertised)
+        .with_max_version(api.version_max)
+}
+
+/// Letters and digits, with `-` and `.` in between.
+fn is_software_name(name: &str) -> bool {
+    let outer = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    outer(name.chars().next()) && outer(name.chars().next_back()) && name.chars().all(inner)
+}

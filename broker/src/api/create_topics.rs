@@ -1,0 +1,179 @@
+//! CreateTopics (19), versions 2 to 7.
+//!
+//! - Each topic stands for itself: one that fails does not keep the others from being created. When
+//!   the answer leaves, the topics are there and have leaders.
+//! - `num_partitions` -1 is `num.partitions`; a replication factor must be 1 or -1: there is one
+//!   broker, INVALID_REPLICATION_FACTOR otherwise.
+//! - Manual assignments are taken if they say what is true here: partitions 0, 1, … each on this
+//!   broker alone; INVALID_REPLICA_ASSIGNMENT otherwise.
+//! - A name that occurs twice is refused (INVALID_REQUEST), and answered once.
+//! - `validate_only` checks all of it and creates nothing.
+//! - From version 5 on the answer has the number of partitions, the replication factor and the
+//!   settings; from version 7 on the topic's id.
+//!
+//! Left out: settings that were not given are not listed (their defaults come with
+//! DescribeConfigs); the timeout, since nothing happens later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brooklet_protocol::messages::kafka::create_topics_request::CreatableTopic;
+use brooklet_protocol::messages::kafka::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult,
+};
+use brooklet_protocol::messages::kafka::{self, CreateTopicsRequest, CreateTopicsResponse};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+use brooklet_protocol::{BrokerId, TopicName};
+use uuid::Uuid;
+
+use super::context::ApiContext;
+use super::error::ApiError;
+use crate::controller::NewTopic;
+
+/// Kafka's code for a setting that belongs to the topic itself.
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: CreateTopicsRequest,
+) -> CreateTopicsResponse {
+    let mut seen = BTreeSet::new();
+    let mut twice = BTreeSet::new();
+    for topic in &request.topics {
+        if !seen.insert(topic.name.clone()) {
+            twice.insert(topic.name.clone());
+        }
+    }
+    let mut results = Vec::with_capacity(seen.len());
+    for topic in request.topics {
+        if !seen.remove(&topic.name) {
+            continue;
+        }
+        let created = if twice.contains(&topic.name) {
+            let message = format!("topic '{}' is in the request twice", topic.name.as_str());
+            Err(ApiError::new(ErrorCode::InvalidRequest, message))
+        } else {
+            create(ctx, &topic, request.validate_only).await
+        };
+        results.push(answer(version, topic, created));
+    }
+    CreateTopicsResponse::default().with_topics(results)
+}
+
+/// A topic that was created, or would be.
+struct Created {
+    id: Uuid,
+    partition_count: i32,
+    configs: BTreeMap<String, String>,
+}
+
+async fn create(
+    ctx: &ApiContext,
+    asked: &CreatableTopic,
+    validate_only: bool,
+) -> Result<Created, ApiError> {
+    let topic = new_topic(ctx.controller.image().broker_id, asked)?;
+    let partition_count = topic.partition_count.unwrap_or(ctx.settings.num_partitions);
+    if validate_only {
+        ctx.controller.validate_topic(&topic)?;
+        return Ok(Created {
+            id: Uuid::nil(),
+            partition_count,
+            configs: topic.configs,
+        });
+    }
+    let created = ctx.controller.create_topic(topic).await?;
+    Ok(Created {
+        id: created.id,
+        partition_count: i32::try_from(created.partitions.len()).unwrap_or(i32::MAX),
+        configs: created.configs.clone(),
+    })
+}
+
+fn new_topic(this_broker: BrokerId, asked: &CreatableTopic) -> Result<NewTopic, ApiError> {
+    let name = TopicName::new(&asked.name)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
+    let mut configs = BTreeMap::new();
+    for config in &asked.configs {
+        let Some(value) = &config.value else {
+            let message = format!("setting {} has no value", config.name.as_str());
+            return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+        };
+        configs.insert(config.name.to_string(), value.to_string());
+    }
+    Ok(NewTopic {
+        name,
+        partition_count: partition_count(this_broker, asked)?,
+        configs,
+    })
+}
+
+/// The number of partitions, by count or by assignment.
+fn partition_count(this_broker: BrokerId, asked: &CreatableTopic) -> Result<Option<i32>, ApiError> {
+    if !asked.assignments.is_empty() {
+        if (asked.num_partitions, asked.replication_factor) != (-1, -1) {
+            let message = "both a count and an assignment of partitions are given";
+            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+        }
+        return assigned_count(this_broker, asked).map(Some);
+    }
+    if !matches!(asked.replication_factor, -1 | 1) {
+        let factor = asked.replication_factor;
+        let message = format!("replication factor {factor}, expected 1: there is one broker");
+        return Err(ApiError::new(ErrorCode::InvalidReplicationFactor, message));
+    }
+    match asked.num_partitions {
+        -1 => Ok(None),
+        count if count >= 1 => Ok(Some(count)),
+        count => {
+            let message = format!("number of partitions {count}, expected at least 1");
+            Err(ApiError::new(ErrorCode::InvalidPartitions, message))
+        }
+    }
+}
+
+fn assigned_count(this_broker: BrokerId, asked: &CreatableTopic) -> Result<i32, ApiError> {
+    let refused = |message| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
+    let mut partitions = BTreeSet::new();
+    for assignment in &asked.assignments {
+        if assignment.broker_ids != [kafka::BrokerId(this_broker.0)] {
+            return refused(format!(
+                "partition {} is assigned to brokers {:?}, expected [{this_broker}]",
+                assignment.partition_index, assignment.broker_ids
+            ));
+        }
+        partitions.insert(assignment.partition_index);
+    }
+    let count = i32::try_from(asked.assignments.len()).unwrap_or(i32::MAX);
+    if partitions.into_iter().eq(0..count) {
+        Ok(count)
+    } else {
+        refused("the assigned partitions are not numbered 0, 1, 2, …".to_owned())
+    }
+}
+
+fn answer(
+    version: i16,
+    asked: CreatableTopic,
+    created: Result<Created, ApiError>,
+) -> CreatableTopicResult {
+    let result = CreatableTopicResult::default().with_name(asked.name);
+    match created {
+        Ok(created) if version >= 5 => result
+            .with_topic_id(created.id)
+            .with_num_partitions(created.partition_count)
+            .with_replication_factor(1)
+            .with_configs(Some(created.configs.into_iter().map(config).collect())),
+        Ok(_) => result,
+        Err(error) => result
+            .with_error_code(error.code.code())
+            .with_error_message(error.message_bytes()),
+    }
+}
+
+fn config((name, value): (String, String)) -> CreatableTopicConfigs {
+    CreatableTopicConfigs::default()
+        .with_name(StrBytes::from_string(name))
+        .with_value(Some(StrBytes::from_string(value)))
+        .with_config_source(DYNAMIC_TOPIC_CONFIG)
+}

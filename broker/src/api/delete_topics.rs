@@ -1,0 +1,86 @@
+//! DeleteTopics (20), versions 1 to 6: by name, and from version 6 on also by id.
+//!
+//! - When the answer leaves, the topics are gone from the metadata; their files follow.
+//! - An unknown name answers UNKNOWN_TOPIC_OR_PARTITION, an unknown id UNKNOWN_TOPIC_ID; a topic
+//!   that is given by name and id at once, by neither, or twice, INVALID_REQUEST.
+//! - An internal topic cannot be deleted: INVALID_TOPIC_EXCEPTION.
+//!
+//! Left out: `delete.topic.enable=false`; the timeout, since nothing happens later.
+
+use std::collections::BTreeSet;
+
+use brooklet_protocol::messages::kafka::delete_topics_request::DeleteTopicState;
+use brooklet_protocol::messages::kafka::delete_topics_response::DeletableTopicResult;
+use brooklet_protocol::messages::kafka::{self, DeleteTopicsRequest, DeleteTopicsResponse};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+use uuid::Uuid;
+
+use super::context::ApiContext;
+use super::error::ApiError;
+use super::topics::{TopicRef, find_topic};
+use crate::controller::MetadataImage;
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: DeleteTopicsRequest,
+) -> DeleteTopicsResponse {
+    let image = ctx.controller.image();
+    let asked: Vec<_> = if version >= 6 {
+        request.topics
+    } else {
+        let by_name = |name| DeleteTopicState::default().with_name(Some(name));
+        request.topic_names.into_iter().map(by_name).collect()
+    };
+    let mut seen = BTreeSet::new();
+    let mut responses = Vec::with_capacity(asked.len());
+    for topic in asked {
+        let deleted = delete(ctx, &image, &topic, &mut seen).await;
+        responses.push(answer(topic, deleted));
+    }
+    DeleteTopicsResponse::default().with_responses(responses)
+}
+
+/// Name and id of a deleted topic.
+type Deleted = (kafka::TopicName, Uuid);
+
+async fn delete(
+    ctx: &ApiContext,
+    image: &MetadataImage,
+    asked: &DeleteTopicState,
+    seen: &mut BTreeSet<Uuid>,
+) -> Result<Deleted, ApiError> {
+    let topic_ref = match &asked.name {
+        Some(name) if asked.topic_id.is_nil() => TopicRef::Name(name),
+        None if !asked.topic_id.is_nil() => TopicRef::Id(asked.topic_id),
+        Some(_) | None => {
+            let message = "expected a topic's name or its id";
+            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+        }
+    };
+    let topic = find_topic(image, topic_ref)?;
+    if !seen.insert(topic.id) {
+        let message = format!("topic '{}' is in the request twice", topic.name);
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
+    if topic.is_internal {
+        let message = format!("topic '{}' is internal", topic.name);
+        return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
+    }
+    ctx.controller.delete_topic(&topic.name).await?;
+    let name = StrBytes::from_string(topic.name.to_string());
+    Ok((kafka::TopicName(name), topic.id))
+}
+
+fn answer(asked: DeleteTopicState, deleted: Result<Deleted, ApiError>) -> DeletableTopicResult {
+    match deleted {
+        Ok((name, id)) => DeletableTopicResult::default()
+            .with_name(Some(name))
+            .with_topic_id(id),
+        Err(error) => DeletableTopicResult::default()
+            .with_name(asked.name)
+            .with_topic_id(asked.topic_id)
+            .with_error_code(error.code.code())
+            .with_error_message(error.message_bytes()),
+    }
+}

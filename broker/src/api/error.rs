@@ -1,0 +1,113 @@
+//! From our errors to Kafka's error codes.
+//!
+//! The matches name every variant: a new error does not compile until its code is chosen here. The
+//! code decides what a client does next: a retriable one is tried again, others are given to the
+//! application.
+
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+use brooklet_protocol::records::BatchError;
+
+use crate::controller::ControllerError;
+use crate::driver::DriverError;
+use crate::log::LogError;
+
+/// A code, and words for the person who has to deal with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// Kafka's error code.
+    pub code: ErrorCode,
+    /// Sent along where the protocol has room.
+    pub message: String,
+}
+
+impl ApiError {
+    /// Joins the two.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// The message as the protocol carries it.
+    pub fn message_bytes(&self) -> Option<StrBytes> {
+        Some(StrBytes::from_string(self.message.clone()))
+    }
+}
+
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        Self::new(log_error_code(&error), error.to_string())
+    }
+}
+
+impl From<ControllerError> for ApiError {
+    fn from(error: ControllerError) -> Self {
+        Self::new(controller_error_code(&error), error.to_string())
+    }
+}
+
+impl From<BatchError> for ApiError {
+    fn from(error: BatchError) -> Self {
+        Self::new(batch_error_code(&error), error.to_string())
+    }
+}
+
+/// The log's errors. Those of the disk are retriable: the partition may come back.
+pub fn log_error_code(error: &LogError) -> ErrorCode {
+    match error {
+        LogError::Io { .. } | LogError::Offline { .. } => ErrorCode::KafkaStorageError,
+        LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+    }
+}
+
+/// The controller's errors.
+pub fn controller_error_code(error: &ControllerError) -> ErrorCode {
+    match error {
+        ControllerError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
+        ControllerError::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
+        ControllerError::NameCollision { .. } => ErrorCode::InvalidTopicException,
+        ControllerError::PartitionCount(_) => ErrorCode::InvalidPartitions,
+        ControllerError::InvalidConfig(_) => ErrorCode::InvalidConfig,
+        ControllerError::Log(error) => log_error_code(error),
+        ControllerError::Io { .. } => ErrorCode::KafkaStorageError,
+        ControllerError::Coordination(error) => driver_error_code(error),
+        ControllerError::ClusterId { .. } => ErrorCode::InconsistentClusterId,
+        // Nothing that the client did, and nothing that another try would mend.
+        ControllerError::Tree { .. } | ControllerError::BadNode { .. } => {
+            ErrorCode::UnknownServerError
+        }
+    }
+}
+
+/// A coordinator's errors. A broker that stops is one to look away from: "not the controller"
+/// makes clients ask again, elsewhere or later.
+pub fn driver_error_code(error: &DriverError) -> ErrorCode {
+    match error {
+        DriverError::Log(error) => log_error_code(error),
+        DriverError::Replay(_) => ErrorCode::KafkaStorageError,
+        DriverError::Stopped => ErrorCode::NotController,
+    }
+}
+
+/// A produced batch's errors. Damage on the way is worth another try; a batch that was built wrong
+/// is not.
+pub fn batch_error_code(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::Truncated { .. } | BatchError::Length(_) | BatchError::Crc { .. } => {
+            ErrorCode::CorruptMessage
+        }
+        BatchError::Codec(_) => ErrorCode::UnsupportedCompressionType,
+        BatchError::Magic(_)
+        | BatchError::Offsets { .. }
+        | BatchError::RecordCount { .. }
+        | BatchError::Record { .. }
+        | BatchError::Decompress { .. }
+        | BatchError::ProducedBaseOffset(_)
+        | BatchError::ProducedCount { .. }
+        | BatchError::ProducedControl
+        | BatchError::ProducedLogAppendTime
+        | BatchError::ProducedIdentity { .. } => ErrorCode::InvalidRecord,
+    }
+}

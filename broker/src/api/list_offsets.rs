@@ -1,0 +1,120 @@
+//! ListOffsets (2), versions 1 to 10: from a moment to an offset.
+//!
+//! | timestamp | meaning | from version |
+//! |---|---|---|
+//! | ≥ 0 | the first record that is not older; none: offset and timestamp -1 | 1 |
+//! | -1 | latest: the high watermark | 1 |
+//! | -2 | earliest: the log start | 1 |
+//! | -3 | the record with the highest timestamp; none: -1 | 7 |
+//! | -4 | earliest on this machine's disk: the log start | 8 |
+//! | -5 | the last that moved to tiered storage: -1, there is none | 9 |
+//!
+//! Other negative timestamps, and these before their version, answer UNSUPPORTED_VERSION. A
+//! partition named twice answers INVALID_REQUEST. Under read_committed the latest offset is the
+//! last stable one, which is the high watermark while there are no transactions.
+
+use std::collections::BTreeSet;
+
+use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::messages::kafka::list_offsets_request::ListOffsetsPartition;
+use brooklet_protocol::messages::kafka::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use brooklet_protocol::messages::kafka::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
+use brooklet_protocol::{Offset, Timestamp};
+
+use super::context::ApiContext;
+use super::error::ApiError;
+use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
+use crate::controller::MetadataImage;
+use crate::partition::Partition;
+
+/// What "none" looks like.
+const NONE: (Offset, Timestamp) = (Offset(-1), Timestamp::NONE);
+
+pub(super) fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: &ListOffsetsRequest,
+) -> ListOffsetsResponse {
+    let image = ctx.controller.image();
+    let mut seen = BTreeSet::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let answers = topic.partitions.iter().map(|asked| {
+            let found = if seen.insert((topic.name.clone(), asked.partition_index)) {
+                look_up(&image, version, &topic.name, asked)
+            } else {
+                Err(ApiError::new(ErrorCode::InvalidRequest, "named twice"))
+            };
+            answer(version, asked.partition_index, found)
+        });
+        let partitions = answers.collect();
+        topics.push(
+            ListOffsetsTopicResponse::default()
+                .with_name(topic.name.clone())
+                .with_partitions(partitions),
+        );
+    }
+    ListOffsetsResponse::default().with_topics(topics)
+}
+
+/// Offset, timestamp and the leader epoch.
+type Found = (Offset, Timestamp, i32);
+
+fn look_up(
+    image: &MetadataImage,
+    version: i16,
+    name: &TopicName,
+    asked: &ListOffsetsPartition,
+) -> Result<Found, ApiError> {
+    let topic = find_topic(image, TopicRef::Name(name))?;
+    let partition = find_partition(topic, asked.partition_index)?;
+    check_leader_epoch(partition, asked.current_leader_epoch)?;
+    let (offset, timestamp) = offset_at(partition, version, asked.timestamp)?;
+    let epoch = match offset {
+        Offset(-1) => -1,
+        Offset(_) => partition.leader_epoch().0,
+    };
+    Ok((offset, timestamp, epoch))
+}
+
+fn offset_at(
+    partition: &Partition,
+    version: i16,
+    timestamp: i64,
+) -> Result<(Offset, Timestamp), ApiError> {
+    Ok(match timestamp {
+        0.. => partition
+            .offset_for_timestamp(Timestamp(timestamp))?
+            .unwrap_or(NONE),
+        -1 => (partition.high_watermark(), Timestamp::NONE),
+        -2 => (partition.log_start_offset(), Timestamp::NONE),
+        -3 if version >= 7 => partition.max_timestamp()?.unwrap_or(NONE),
+        -4 if version >= 8 => (partition.log_start_offset(), Timestamp::NONE),
+        -5 if version >= 9 => NONE,
+        _ => {
+            let message = format!("timestamp {timestamp} has no meaning in version {version}");
+            return Err(ApiError::new(ErrorCode::UnsupportedVersion, message));
+        }
+    })
+}
+
+fn answer(
+    version: i16,
+    index: i32,
+    found: Result<Found, ApiError>,
+) -> ListOffsetsPartitionResponse {
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
+    match found {
+        Ok((offset, timestamp, epoch)) => response
+            .with_offset(offset.0)
+            .with_timestamp(timestamp.0)
+            .with_leader_epoch(if version >= 4 { epoch } else { -1 }),
+        Err(error) => response
+            .with_error_code(error.code.code())
+            .with_offset(-1)
+            .with_timestamp(-1)
+            .with_leader_epoch(-1),
+    }
+}

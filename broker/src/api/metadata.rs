@@ -1,0 +1,172 @@
+//! Metadata (3), versions 0 to 13: which brokers there are, and who leads which partition.
+//!
+//! - No list of topics (version 0: an empty one) asks for all; an empty list asks for the brokers.
+//! - A name that does not exist is created, if the broker (`auto.create.topics.enable`) and the
+//!   request (version 4 and up) allow it. Kafka answers LEADER_NOT_AVAILABLE meanwhile and lets the
+//!   client ask again; here the topic is there when the answer leaves.
+//! - A bad name answers INVALID_TOPIC_EXCEPTION, an unknown one UNKNOWN_TOPIC_OR_PARTITION, an
+//!   unknown id UNKNOWN_TOPIC_ID (by id from version 12 on).
+//! - A partition whose disk has failed keeps its leader, as the only one there can be, and lists
+//!   it as offline.
+//!
+//! Left out: authorized operations (the "not asked" value, -2147483648, is always answered) and
+//! racks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use brooklet_protocol::TopicName;
+use brooklet_protocol::messages::kafka::metadata_request::MetadataRequestTopic;
+use brooklet_protocol::messages::kafka::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use brooklet_protocol::messages::kafka::{self, MetadataRequest, MetadataResponse};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+
+use super::context::ApiContext;
+use super::error::ApiError;
+use super::topics::{TopicRef, find_topic};
+use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic};
+use crate::partition::Partition;
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: MetadataRequest,
+) -> MetadataResponse {
+    let asked = request
+        .topics
+        .filter(|topics| version > 0 || !topics.is_empty());
+    // An image from before the topics were created would not have them.
+    let refused = match &asked {
+        Some(topics) if request.allow_auto_topic_creation && ctx.settings.auto_create_topics => {
+            create_missing(ctx, topics).await
+        }
+        Some(_) | None => BTreeMap::new(),
+    };
+    let image = ctx.controller.image();
+    let topics = match asked {
+        None => image.topics.values().map(|t| describe(&image, t)).collect(),
+        Some(topics) => listed(&image, version, topics, &refused),
+    };
+    MetadataResponse::default()
+        .with_brokers(vec![this_broker(ctx, &image)])
+        .with_cluster_id(Some(StrBytes::from_string(image.cluster_id.clone())))
+        .with_controller_id(image.broker_id.0.into())
+        .with_topics(topics)
+}
+
+fn this_broker(ctx: &ApiContext, image: &MetadataImage) -> MetadataResponseBroker {
+    MetadataResponseBroker::default()
+        .with_node_id(image.broker_id.0.into())
+        .with_host(StrBytes::from_string(ctx.settings.advertised_host.clone()))
+        .with_port(ctx.settings.advertised_port)
+}
+
+/// Creates the topics that are not there; answers why some could not be.
+async fn create_missing(
+    ctx: &ApiContext,
+    asked: &[MetadataRequestTopic],
+) -> BTreeMap<kafka::TopicName, ApiError> {
+    let image = ctx.controller.image();
+    let mut refused = BTreeMap::new();
+    for asked_name in asked.iter().filter_map(|topic| topic.name.as_ref()) {
+        let missing = image.topic(asked_name.as_str()).is_none();
+        // A bad name is refused below, as it is when nothing may be created.
+        let Some(name) = TopicName::new(asked_name).ok().filter(|_| missing) else {
+            continue;
+        };
+        let topic = NewTopic {
+            name,
+            partition_count: None,
+            configs: BTreeMap::new(),
+        };
+        match ctx.controller.create_topic(topic).await {
+            // Another client was faster: there it is.
+            Ok(_) | Err(ControllerError::TopicExists(_)) => {}
+            Err(error) => {
+                refused.insert(asked_name.clone(), error.into());
+            }
+        }
+    }
+    refused
+}
+
+/// The topics asked for, each once.
+fn listed(
+    image: &MetadataImage,
+    version: i16,
+    asked: Vec<MetadataRequestTopic>,
+    refused: &BTreeMap<kafka::TopicName, ApiError>,
+) -> Vec<MetadataResponseTopic> {
+    let mut seen = BTreeSet::new();
+    let mut topics = Vec::with_capacity(asked.len());
+    for topic in asked {
+        if !seen.insert((topic.name.clone(), topic.topic_id)) {
+            continue;
+        }
+        let found = look_up(image, version, &topic, refused);
+        topics.push(found.map_or_else(
+            |code| unknown(version, topic, code),
+            |topic| describe(image, topic),
+        ));
+    }
+    topics
+}
+
+fn look_up<'a>(
+    image: &'a MetadataImage,
+    version: i16,
+    asked: &MetadataRequestTopic,
+    refused: &BTreeMap<kafka::TopicName, ApiError>,
+) -> Result<&'a Arc<Topic>, ErrorCode> {
+    match &asked.name {
+        Some(name) if asked.topic_id.is_nil() => {
+            if let Some(error) = refused.get(name) {
+                return Err(error.code);
+            }
+            if TopicName::new(name).is_err() {
+                return Err(ErrorCode::InvalidTopicException);
+            }
+            find_topic(image, TopicRef::Name(name)).map_err(|error| error.code)
+        }
+        None if version >= 12 => {
+            find_topic(image, TopicRef::Id(asked.topic_id)).map_err(|error| error.code)
+        }
+        // By name and id at once, or by id in a version that could not name it in the answer.
+        Some(_) | None => Err(ErrorCode::InvalidRequest),
+    }
+}
+
+fn unknown(version: i16, asked: MetadataRequestTopic, code: ErrorCode) -> MetadataResponseTopic {
+    let name = match asked.name {
+        None if version < 12 => Some(kafka::TopicName::default()),
+        name => name,
+    };
+    MetadataResponseTopic::default()
+        .with_error_code(code.code())
+        .with_name(name)
+        .with_topic_id(asked.topic_id)
+}
+
+fn describe(image: &MetadataImage, topic: &Arc<Topic>) -> MetadataResponseTopic {
+    let partitions = topic.partitions.iter().map(|p| leader_of(image, p));
+    let name = StrBytes::from_string(topic.name.to_string());
+    MetadataResponseTopic::default()
+        .with_name(Some(kafka::TopicName(name)))
+        .with_topic_id(topic.id)
+        .with_is_internal(topic.is_internal)
+        .with_partitions(partitions.collect())
+}
+
+fn leader_of(image: &MetadataImage, partition: &Partition) -> MetadataResponsePartition {
+    let this_broker = kafka::BrokerId(image.broker_id.0);
+    let offline = partition.is_offline().then_some(this_broker);
+    MetadataResponsePartition::default()
+        .with_partition_index(partition.id().partition.0)
+        .with_leader_id(this_broker)
+        .with_leader_epoch(partition.leader_epoch().0)
+        .with_replica_nodes(vec![this_broker])
+        .with_isr_nodes(vec![this_broker])
+        .with_offline_replicas(offline.into_iter().collect())
+}

@@ -1,0 +1,250 @@
+//! Produce (0), versions 3 to 13: appends record batches.
+//!
+//! ```text
+//!   acks  0   appended; no answer at all, and a failure closes the connection
+//!         1   appended: in the page cache (survives kill -9), synced within a second
+//!        -1   appended and synced ("all": with a single copy, only the disk counts)
+//! ```
+//!
+//! Per partition, in this order: the topic (by name up to version 12, by id from 13 on) and the
+//! partition exist; exactly one batch, in format 2; not larger than `max.message.bytes`; zstd only
+//! from version 7 on; checksum, count and offsets as a producer must set them; no transaction.
+//! Then all partitions are appended, and only then their syncs are awaited, so that these overlap.
+//! The records stay as they came: nothing is decoded, decompressed or encoded anew.
+//!
+//! A sync that outlasts the request's timeout answers REQUEST_TIMED_OUT; the records are in the
+//! log nevertheless, as in Kafka.
+//!
+//! Left out: transactions (INVALID_TXN_STATE, which is what Kafka answers when a partition was not
+//! added to the transaction first; clients give up), duplicates of idempotent producers (stored
+//! again), `message.timestamp.type=LogAppendTime` and the bounds on timestamps, keyless records on
+//! compacted topics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use brooklet_protocol::Offset;
+use brooklet_protocol::messages::kafka::ProduceRequest;
+use brooklet_protocol::messages::kafka::ProduceResponse;
+use brooklet_protocol::messages::kafka::produce_request::{PartitionProduceData, TopicProduceData};
+use brooklet_protocol::messages::kafka::produce_response::{
+    PartitionProduceResponse, TopicProduceResponse,
+};
+use brooklet_protocol::messages::{ErrorCode, Request, RequestKind, Response, ResponseKind};
+use brooklet_protocol::records::{BatchError, Compression, RecordBatch};
+
+use super::context::ApiContext;
+use super::error::ApiError;
+use super::topics::{TopicRef, find_partition, find_topic};
+use crate::clock::Monotonic;
+use crate::controller::{MetadataImage, Topic};
+use crate::partition::{Durability, Partition};
+
+/// Whether the client does not wait for an answer (`acks=0`).
+pub fn expects_no_response(request: &Request) -> bool {
+    matches!(&request.body, RequestKind::Produce(body) if body.acks == 0)
+}
+
+/// Whether any partition failed; then a client that gets no answer learns of it by being cut off.
+pub fn has_error(response: &Response) -> bool {
+    let ResponseKind::Produce(response) = response else {
+        return false;
+    };
+    let mut partitions = response
+        .responses
+        .iter()
+        .flat_map(|t| &t.partition_responses);
+    partitions.any(|partition| partition.error_code != 0)
+}
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: ProduceRequest,
+) -> ProduceResponse {
+    let image = ctx.controller.image();
+    let producing = Producing {
+        ctx,
+        image: &image,
+        version,
+        durability: durability(ctx, request.acks),
+        transactional: request.transactional_id.is_some(),
+    };
+    let appended: Vec<_> = request
+        .topic_data
+        .into_iter()
+        .map(|topic| producing.append_topic(topic))
+        .collect();
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let deadline = Monotonic(ctx.clock.monotonic().0.saturating_add(timeout));
+    let mut responses = Vec::with_capacity(appended.len());
+    for (topic, partitions) in appended {
+        let mut answers = Vec::with_capacity(partitions.len());
+        for (index, appended) in partitions {
+            let committed = producing.commit(appended, deadline).await;
+            answers.push(answer(index, committed));
+        }
+        responses.push(topic.with_partition_responses(answers));
+    }
+    ProduceResponse::default().with_responses(responses)
+}
+
+/// What `acks` asks for.
+fn durability(ctx: &ApiContext, acks: i16) -> Result<Durability, ApiError> {
+    match acks {
+        -1 if ctx.settings.acks_all_sync => Ok(Durability::Synced),
+        -1..=1 => Ok(Durability::Written),
+        _ => {
+            let message = format!("acks {acks}, expected 0, 1 or -1");
+            Err(ApiError::new(ErrorCode::InvalidRequiredAcks, message))
+        }
+    }
+}
+
+/// A batch in the log, not yet committed.
+struct Uncommitted {
+    partition: Arc<Partition>,
+    durability: Durability,
+    base_offset: Offset,
+    end: Offset,
+}
+
+type Outcome<T> = Result<T, ApiError>;
+
+/// One request on its way.
+struct Producing<'a> {
+    ctx: &'a ApiContext,
+    image: &'a MetadataImage,
+    version: i16,
+    durability: Outcome<Durability>,
+    transactional: bool,
+}
+
+impl Producing<'_> {
+    fn append_topic(
+        &self,
+        data: TopicProduceData,
+    ) -> (TopicProduceResponse, Vec<(i32, Outcome<Uncommitted>)>) {
+        let topic_ref = match self.version {
+            ..13 => TopicRef::Name(&data.name),
+            13.. => TopicRef::Id(data.topic_id),
+        };
+        let topic = find_topic(self.image, topic_ref);
+        let partitions = data.partition_data.into_iter().map(|partition| {
+            let appended = match &topic {
+                Ok(topic) => self.append(topic, &partition),
+                Err(error) => Err(error.clone()),
+            };
+            (partition.index, appended)
+        });
+        let partitions = partitions.collect();
+        let response = TopicProduceResponse::default()
+            .with_name(data.name)
+            .with_topic_id(data.topic_id);
+        (response, partitions)
+    }
+
+    fn append(&self, topic: &Topic, data: &PartitionProduceData) -> Outcome<Uncommitted> {
+        let durability = self.durability.clone()?;
+        if topic.is_internal {
+            let message = format!(
+                "topic '{}' is internal, clients cannot write to it",
+                topic.name
+            );
+            return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
+        }
+        let partition = find_partition(topic, data.index)?;
+        let batch = self.check(topic, data)?;
+        let appended = partition.append_written(std::slice::from_ref(&batch))?;
+        let end = appended.last_offset.plus(1);
+        if durability == Durability::Synced {
+            partition.begin_commit(end);
+        }
+        Ok(Uncommitted {
+            partition: Arc::clone(partition),
+            durability,
+            base_offset: appended.base_offset,
+            end,
+        })
+    }
+
+    /// The one batch, if it may be appended.
+    fn check(&self, topic: &Topic, data: &PartitionProduceData) -> Outcome<RecordBatch> {
+        let mut bytes = data.records.clone().unwrap_or_default();
+        if bytes.is_empty() {
+            return Err(invalid_record("no record batch, expected exactly one"));
+        }
+        let bytes_max = topic.message_bytes_max(self.ctx.settings.message_max_bytes);
+        let too_large = |size: usize| {
+            let message = format!("record batch of {size} bytes, the most is {bytes_max}");
+            Err(ApiError::new(ErrorCode::MessageTooLarge, message))
+        };
+        let batch = match RecordBatch::split_from(&mut bytes) {
+            Ok(batch) => batch,
+            Err(BatchError::Truncated { expected, .. }) if expected > bytes_max => {
+                return too_large(expected);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !bytes.is_empty() {
+            return Err(invalid_record(
+                "more than one record batch, expected exactly one",
+            ));
+        }
+        if batch.bytes().len() > bytes_max {
+            return too_large(batch.bytes().len());
+        }
+        batch.validate_for_produce()?;
+        if self.version < 7 && batch.header().compression()? == Compression::Zstd {
+            let message = format!("zstd in version {}, expected at least 7", self.version);
+            return Err(ApiError::new(
+                ErrorCode::UnsupportedCompressionType,
+                message,
+            ));
+        }
+        if self.transactional || batch.header().is_transactional() {
+            let message = "transactions are not supported";
+            return Err(ApiError::new(ErrorCode::InvalidTxnState, message));
+        }
+        Ok(batch)
+    }
+
+    /// Waits for the durability that was asked for, at most until `deadline`.
+    async fn commit(
+        &self,
+        appended: Outcome<Uncommitted>,
+        deadline: Monotonic,
+    ) -> Outcome<Uncommitted> {
+        let appended = appended?;
+        let commit = appended.partition.commit(appended.end, appended.durability);
+        tokio::select! {
+            biased;
+            committed = commit => committed?,
+            () = self.ctx.clock.sleep_until(deadline) => {
+                let message = "not synced before the request's timeout";
+                return Err(ApiError::new(ErrorCode::RequestTimedOut, message));
+            }
+        }
+        Ok(appended)
+    }
+}
+
+fn invalid_record(message: &str) -> ApiError {
+    ApiError::new(ErrorCode::InvalidRecord, message)
+}
+
+fn answer(index: i32, committed: Outcome<Uncommitted>) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default()
+        .with_index(index)
+        .with_log_append_time_ms(-1);
+    match committed {
+        Ok(appended) => response
+            .with_base_offset(appended.base_offset.0)
+            .with_log_start_offset(appended.partition.log_start_offset().0),
+        Err(error) => response
+            .with_error_code(error.code.code())
+            .with_error_message(error.message_bytes())
+            .with_base_offset(-1)
+            .with_log_start_offset(-1),
+    }
+}

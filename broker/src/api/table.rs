@@ -1,0 +1,149 @@
+//! Which APIs are served, in which versions, and with which gaps: one table.
+//!
+//! ApiVersions advertises it, [`super::dispatch`] obeys it, and [`markdown`] turns it into
+//! documentation, so that the three cannot disagree.
+
+use std::fmt::Write;
+
+use brooklet_protocol::messages::ApiKey;
+
+/// One API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Its key.
+    pub key: ApiKey,
+    /// The lowest version that ApiVersions advertises.
+    pub version_min_advertised: i16,
+    /// The lowest version that is served.
+    pub version_min: i16,
+    /// The highest version that is served.
+    pub version_max: i16,
+    /// The file in `broker/src/api/` that answers it.
+    pub handler: &'static str,
+    /// What differs from Kafka.
+    pub notes: &'static str,
+}
+
+/// All that is served, by key.
+pub const TABLE: &[Api] = &[
+    Api {
+        // Clients that find no version 0 take the broker for one without message format 1 and turn
+        // compression and idempotence off (KAFKA-18659). Kafka itself serves 3 upwards, too.
+        version_min_advertised: 0,
+        ..api(
+            ApiKey::Produce,
+            (3, 13),
+            "produce",
+            "No transactions; a batch that an idempotent producer repeats is stored again.",
+        )
+    },
+    api(
+        ApiKey::Fetch,
+        (4, 18),
+        "fetch",
+        "No incremental sessions: each fetch is a full one. No followers.",
+    ),
+    api(
+        ApiKey::ListOffsets,
+        (1, 10),
+        "list_offsets",
+        "No tiered storage: the earliest local offset is the earliest.",
+    ),
+    api(
+        ApiKey::Metadata,
+        (0, 13),
+        "metadata",
+        "No authorization: authorized operations are never listed.",
+    ),
+    api(
+        ApiKey::ApiVersions,
+        (0, 4),
+        "api_versions",
+        "No finalized features.",
+    ),
+    api(
+        ApiKey::CreateTopics,
+        (2, 7),
+        "create_topics",
+        "One broker: a replication factor above 1 is refused. Answers list the given settings only.",
+    ),
+    api(ApiKey::DeleteTopics, (1, 6), "delete_topics", ""),
+    api(
+        ApiKey::InitProducerId,
+        (0, 5),
+        "init_producer_id",
+        "No transactions: a transactional id is refused.",
+    ),
+];
+
+const fn api(key: ApiKey, versions: (i16, i16), handler: &'static str, notes: &'static str) -> Api {
+    Api {
+        key,
+        version_min_advertised: versions.0,
+        version_min: versions.0,
+        version_max: versions.1,
+        handler,
+        notes,
+    }
+}
+
+/// The row of an API.
+pub fn find(api_key: i16) -> Option<&'static Api> {
+    TABLE.iter().find(|api| api.key as i16 == api_key)
+}
+
+/// Whether a request is answered.
+pub fn is_served(api_key: i16, version: i16) -> bool {
+    find(api_key).is_some_and(|api| (api.version_min..=api.version_max).contains(&version))
+}
+
+/// The table as Markdown.
+pub fn markdown() -> String {
+    let mut page =
+        String::from("| API | key | versions | differs from Kafka |\n|---|---|---|---|\n");
+    for api in TABLE {
+        writeln!(
+            page,
+            "| {:?} | {} | {}–{} | {} |",
+            api.key, api.key as i16, api.version_min, api.version_max, api.notes
+        )
+        .expect("writing to a string does not fail");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_by_key_and_within_what_the_codec_knows() {
+        assert!(TABLE.is_sorted_by_key(|api| api.key as i16));
+        for api in TABLE {
+            let known = api.key.valid_versions();
+            assert!(
+                known.min <= api.version_min && api.version_max <= known.max,
+                "{api:?}"
+            );
+            assert!(api.version_min_advertised <= api.version_min, "{api:?}");
+        }
+    }
+
+    #[test]
+    fn every_row_has_its_file() {
+        for api in TABLE {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("src/api")
+                .join(api.handler)
+                .with_extension("rs");
+            assert!(file.exists(), "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_a_line_for_each_row() {
+        let page = markdown();
+        assert_eq!(page.lines().count(), 2 + TABLE.len());
+        assert!(page.contains("| Produce | 0 | 3–13 |"), "{page}");
+    }
+}

@@ -1,0 +1,271 @@
+use std::time::Duration;
+
+use brooklet_protocol::messages::kafka::{TransactionalId, produce_request::TopicProduceData};
+use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
+use brooklet_protocol::records::{BatchBuilder, Compression};
+use brooklet_protocol::{ProducerEpoch, ProducerId, Timestamp};
+use bytes::{Bytes, BytesMut};
+
+use super::{Fixture, batch, body, code, compressed_batch, produce_request};
+
+/// A batch with one byte changed, and with a checksum that fits again where asked.
+fn altered(position: usize, value: u8) -> Bytes {
+    let mut bytes = BytesMut::from(&batch(&["a", "b"])[..]);
+    bytes[position] = value;
+    let crc = crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes.freeze()
+}
+
+/// Bit by bit, because only a handful of tests need it.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let mut crc = !0_u32;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
+        }
+    }
+    !crc
+}
+
+#[tokio::test]
+async fn offsets_follow_each_other_in_every_version_and_with_every_acks() {
+    let fixture = Fixture::start().await;
+    let id = fixture.create("clicks", 1).await;
+    let mut next = 0;
+    for version in 3..=13 {
+        for acks in [-1, 0, 1] {
+            let mut request = produce_request("clicks", 0, acks, Some(batch(&["a", "b"])));
+            if version >= 13 {
+                request.topic_data[0].topic_id = id;
+                request.topic_data[0].name = super::topic("");
+            }
+            let response = fixture.call(version, RequestKind::Produce(request)).await;
+            let topic = body!(Produce, response).responses.remove(0);
+            let partition = &topic.partition_responses[0];
+            assert_eq!(partition.error_code, 0, "version {version}: {partition:?}");
+            assert_eq!(partition.base_offset, next);
+            assert_eq!(partition.log_append_time_ms, -1);
+            assert_eq!(
+                partition.log_start_offset,
+                if version >= 5 { 0 } else { -1 }
+            );
+            next += 2;
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_batches_are_refused_by_name() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let good = batch(&["a"]);
+    let mut two = BytesMut::from(&good[..]);
+    two.extend_from_slice(&good);
+    let mut bit_flipped = BytesMut::from(&good[..]);
+    bit_flipped[65] ^= 1;
+    let cases = [
+        ("none", None, ErrorCode::InvalidRecord),
+        ("empty", Some(Bytes::new()), ErrorCode::InvalidRecord),
+        ("two", Some(two.freeze()), ErrorCode::InvalidRecord),
+        (
+            "cut off",
+            Some(good.slice(..good.len() - 1)),
+            ErrorCode::CorruptMessage,
+        ),
+        (
+            "header cut off",
+            Some(good.slice(..40)),
+            ErrorCode::CorruptMessage,
+        ),
+        (
+            "bit flipped",
+            Some(bit_flipped.freeze()),
+            ErrorCode::CorruptMessage,
+        ),
+        ("magic 1", Some(altered(16, 1)), ErrorCode::InvalidRecord),
+        ("control", Some(altered(22, 0x20)), ErrorCode::InvalidRecord),
+        (
+            "base offset 1",
+            Some(altered(7, 1)),
+            ErrorCode::InvalidRecord,
+        ),
+        ("count", Some(altered(60, 3)), ErrorCode::InvalidRecord),
+        (
+            "codec 5",
+            Some(altered(22, 5)),
+            ErrorCode::UnsupportedCompressionType,
+        ),
+    ];
+    for (name, records, expected) in cases {
+        let answer = fixture.produce(9, "clicks", -1, records).await;
+        assert_eq!(answer.error_code, code(expected), "{name}: {answer:?}");
+        assert_eq!(
+            (answer.base_offset, answer.log_start_offset),
+            (-1, -1),
+            "{name}"
+        );
+        assert!(answer.error_message.is_some(), "{name}");
+    }
+    let first = fixture.produce(9, "clicks", -1, Some(good)).await;
+    assert_eq!(
+        first.base_offset, 0,
+        "nothing that was refused is in the log"
+    );
+}
+
+#[tokio::test]
+async fn acks_other_than_0_1_and_all_are_refused() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    for acks in [2, -2] {
+        let answer = fixture
+            .produce(9, "clicks", acks, Some(batch(&["a"])))
+            .await;
+        assert_eq!(answer.error_code, code(ErrorCode::InvalidRequiredAcks));
+    }
+}
+
+#[tokio::test]
+async fn a_batch_beyond_the_limit_is_too_large() {
+    let fixture = Fixture::start_with(|config| config.message_max_bytes = 200).await;
+    fixture.create("clicks", 1).await;
+    let large = batch(&[&"x".repeat(200)]);
+    for records in [large.clone(), large.slice(..100)] {
+        let answer = fixture.produce(9, "clicks", -1, Some(records)).await;
+        assert_eq!(answer.error_code, code(ErrorCode::MessageTooLarge));
+    }
+    let answer = fixture.produce(9, "clicks", -1, Some(batch(&["x"]))).await;
+    assert_eq!(answer.error_code, 0);
+}
+
+#[tokio::test]
+async fn zstd_needs_version_7() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let zstd = compressed_batch(Compression::Zstd, &["a"]);
+    let answer = fixture.produce(6, "clicks", -1, Some(zstd.clone())).await;
+    assert_eq!(
+        answer.error_code,
+        code(ErrorCode::UnsupportedCompressionType)
+    );
+    let answer = fixture.produce(7, "clicks", -1, Some(zstd)).await;
+    assert_eq!(answer.error_code, 0);
+}
+
+#[tokio::test]
+async fn unknown_topics_partitions_and_ids_are_told_apart() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 2).await;
+    let answer = fixture.produce(9, "nowhere", -1, Some(batch(&["a"]))).await;
+    assert_eq!(answer.error_code, code(ErrorCode::UnknownTopicOrPartition));
+    for partition in [2, -1] {
+        let request = produce_request("clicks", partition, -1, Some(batch(&["a"])));
+        let response = fixture.call(9, RequestKind::Produce(request)).await;
+        let topic = body!(Produce, response).responses.remove(0);
+        let answer = &topic.partition_responses[0];
+        assert_eq!(answer.error_code, code(ErrorCode::UnknownTopicOrPartition));
+    }
+    let answer = fixture.produce(13, "", -1, Some(batch(&["a"]))).await;
+    assert_eq!(answer.error_code, code(ErrorCode::UnknownTopicId));
+}
+
+#[tokio::test]
+async fn one_bad_partition_does_not_keep_the_others_out() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let mut request = produce_request("clicks", 0, -1, Some(batch(&["a"])));
+    let other = produce_request("nowhere", 0, -1, Some(batch(&["a"])));
+    let other: TopicProduceData = other.topic_data[0].clone();
+    request.topic_data.insert(0, other);
+    let response = fixture.call(9, RequestKind::Produce(request)).await;
+    let codes: Vec<_> = body!(Produce, response)
+        .responses
+        .iter()
+        .map(|topic| topic.partition_responses[0].error_code)
+        .collect();
+    assert_eq!(codes, [code(ErrorCode::UnknownTopicOrPartition), 0]);
+}
+
+#[tokio::test]
+async fn transactions_are_refused_for_good() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let mut request = produce_request("clicks", 0, -1, Some(batch(&["a"])));
+    request.transactional_id = Some(TransactionalId(StrBytes::from_static_str("tx")));
+    let response = fixture.call(9, RequestKind::Produce(request)).await;
+    let topic = body!(Produce, response).responses.remove(0);
+    let refused = &topic.partition_responses[0];
+    assert_eq!(refused.error_code, code(ErrorCode::InvalidTxnState));
+
+    let mut transactional = BatchBuilder::new(Compression::None)
+        .with_producer(ProducerId(1), ProducerEpoch(0), 0)
+        .with_transaction();
+    transactional.append(Timestamp(1), None, Some(b"a"), &[]);
+    let records = transactional.build().bytes().clone();
+    let refused = fixture.produce(9, "clicks", -1, Some(records)).await;
+    assert_eq!(refused.error_code, code(ErrorCode::InvalidTxnState));
+    assert!(!ErrorCode::InvalidTxnState.is_retriable());
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_a_storage_error_and_the_partition_is_listed_offline() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    fixture.vfs.sim.fail_next_sync();
+    for acks in [-1, 1] {
+        let answer = fixture
+            .produce(9, "clicks", acks, Some(batch(&["a"])))
+            .await;
+        assert_eq!(answer.error_code, code(ErrorCode::KafkaStorageError));
+    }
+    let all = super::topics::metadata(&fixture, 13, None, true).await;
+    let topic = all
+        .topics
+        .iter()
+        .find(|t| t.name == Some(super::topic("clicks")));
+    assert_eq!(topic.unwrap().partitions[0].offline_replicas.len(), 1);
+}
+
+#[tokio::test]
+async fn a_sync_that_takes_too_long_answers_that_it_did() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    fixture.vfs.hold_syncs();
+    let slow = fixture.produce(9, "clicks", -1, Some(batch(&["a"])));
+    let time = async {
+        fixture.vfs.sync_begun().await;
+        fixture.clock.advance(Duration::from_secs(1));
+    };
+    let (answer, ()) = tokio::join!(slow, time);
+    assert_eq!(answer.error_code, code(ErrorCode::RequestTimedOut));
+    fixture.vfs.release_syncs();
+    let next = fixture.produce(9, "clicks", -1, Some(batch(&["b"]))).await;
+    assert_eq!(next.base_offset, 1);
+}
+
+#[tokio::test]
+async fn acks_all_waits_for_the_disk_and_acks_1_does_not() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let before = fixture.vfs.sync_count();
+    fixture.produce(9, "clicks", 1, Some(batch(&["a"]))).await;
+    assert_eq!(fixture.vfs.sync_count(), before);
+    fixture.produce(9, "clicks", -1, Some(batch(&["b"]))).await;
+    assert_eq!(fixture.vfs.sync_count(), before + 1);
+}
+
+#[tokio::test]
+async fn acks_1_is_synced_within_the_flush_interval() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    fixture.produce(9, "clicks", 1, Some(batch(&["a"]))).await;
+    let image = fixture.broker.controller().image();
+    let partition = &image.topic("clicks").unwrap().partitions[0];
+    assert!(partition.is_dirty());
+    fixture.vfs.hold_syncs();
+    fixture.clock.advance(Duration::from_secs(1));
+    fixture.vfs.sync_begun().await;
+    fixture.vfs.release_syncs();
+}

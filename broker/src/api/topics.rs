@@ -1,0 +1,59 @@
+//! Finding the topic and the partition that a request names, and checking the leader epoch.
+
+use std::sync::Arc;
+
+use brooklet_protocol::messages::{ErrorCode, kafka};
+use uuid::Uuid;
+
+use super::error::ApiError;
+use crate::controller::{MetadataImage, Topic};
+use crate::partition::Partition;
+
+/// How a request names a topic: by name in older versions, by id in newer ones (KIP-516).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TopicRef<'a> {
+    Name(&'a kafka::TopicName),
+    Id(Uuid),
+}
+
+/// The topic, or why there is none.
+pub(super) fn find_topic<'a>(
+    image: &'a MetadataImage,
+    topic: TopicRef<'_>,
+) -> Result<&'a Arc<Topic>, ApiError> {
+    match topic {
+        TopicRef::Name(name) => image.topic(name.as_str()).ok_or_else(|| {
+            let message = format!("topic '{}' does not exist", name.as_str());
+            ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
+        }),
+        TopicRef::Id(id) => image.topic_by_id(id).ok_or_else(|| {
+            let message = format!("there is no topic with id {id}");
+            ApiError::new(ErrorCode::UnknownTopicId, message)
+        }),
+    }
+}
+
+/// The partition, or why there is none.
+pub(super) fn find_partition(topic: &Topic, index: i32) -> Result<&Arc<Partition>, ApiError> {
+    let found = usize::try_from(index)
+        .ok()
+        .and_then(|index| topic.partitions.get(index));
+    found.ok_or_else(|| {
+        let count = topic.partitions.len();
+        let message = format!("topic '{}' has {count} partitions, no {index}", topic.name);
+        ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
+    })
+}
+
+/// Whether the client and we agree on who leads (KIP-320); -1 does not ask.
+pub(super) fn check_leader_epoch(partition: &Partition, epoch: i32) -> Result<(), ApiError> {
+    let current = partition.leader_epoch().0;
+    let code = match epoch {
+        -1 => return Ok(()),
+        _ if epoch < current => ErrorCode::FencedLeaderEpoch,
+        _ if epoch > current => ErrorCode::UnknownLeaderEpoch,
+        _ => return Ok(()),
+    };
+    let message = format!("leader epoch {epoch}, expected {current}");
+    Err(ApiError::new(code, message))
+}

@@ -1,0 +1,99 @@
+//! What the broker does by itself: it syncs what `acks=1` has left in the page cache, and writes
+//! down how far each log is synced.
+//!
+//! ```text
+//!  every log.flush.interval.ms   every partition with unsynced records: fdatasync, some at a time
+//!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of)
+//! ```
+//!
+//! The checkpoint tells a torn tail from damage after a crash. It may be old: what it does not
+//! vouch for is scanned.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use brooklet_protocol::TopicPartition;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::data_dir::DataDir;
+use crate::clock::{Clock, Monotonic};
+use crate::controller::Controller;
+use crate::log::checkpoint::Checkpoint;
+use crate::partition::Partition;
+
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+/// Partitions synced at a time; more would only queue up at the disk.
+const SYNCS_MAX: usize = 16;
+
+pub(super) struct Background {
+    pub(super) controller: Arc<Controller>,
+    pub(super) coordination: Arc<Partition>,
+    pub(super) data: Arc<DataDir>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) flush_interval: Duration,
+    pub(super) shutdown: watch::Receiver<bool>,
+}
+
+impl Background {
+    /// Runs until shutdown.
+    pub(super) async fn run(mut self) {
+        let mut written = Checkpoint::new();
+        let mut next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
+        loop {
+            let next_flush = self.in_time(self.flush_interval);
+            tokio::select! {
+                biased;
+                _ = self.shutdown.wait_for(|stop| *stop) => return,
+                () = self.clock.sleep_until(next_flush) => {}
+            }
+            self.flush().await;
+            if self.clock.monotonic() >= next_checkpoint {
+                self.checkpoint(&mut written).await;
+                next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
+            }
+        }
+    }
+
+    async fn flush(&self) {
+        let image = self.controller.image();
+        let partitions = image.topics.values().flat_map(|topic| &topic.partitions);
+        let dirty: Vec<_> = partitions.filter(|p| p.is_dirty()).cloned().collect();
+        for some in dirty.chunks(SYNCS_MAX) {
+            let mut syncs = JoinSet::new();
+            for partition in some {
+                let partition = Arc::clone(partition);
+                // A failure takes the partition offline, which has been logged.
+                syncs.spawn(async move { partition.flush().await.is_ok() });
+            }
+            syncs.join_all().await;
+        }
+    }
+
+    async fn checkpoint(&self, written: &mut Checkpoint) {
+        let points = recovery_points(self.controller.recovery_points(), &self.coordination);
+        if points == *written {
+            return;
+        }
+        let data = Arc::clone(&self.data);
+        let writing = tokio::task::spawn_blocking(move || {
+            data.write_recovery_points(&points).map(|()| points)
+        });
+        match writing.await {
+            Ok(Ok(points)) => *written = points,
+            Ok(Err(error)) => tracing::warn!("{error}"),
+            Err(error) => tracing::error!("writing the recovery points was cut short: {error}"),
+        }
+    }
+
+    fn in_time(&self, time: Duration) -> Monotonic {
+        Monotonic(self.clock.monotonic().0.saturating_add(time))
+    }
+}
+
+/// Those of the topics, with that of the coordination log.
+pub(super) fn recovery_points(mut of_topics: Checkpoint, coordination: &Partition) -> Checkpoint {
+    let id: TopicPartition = coordination.id().clone();
+    of_topics.insert(id, coordination.log().recovery_point());
+    of_topics
+}

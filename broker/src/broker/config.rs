@@ -1,0 +1,187 @@
+//! What a broker is started with, and why it does not start.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::data_dir::random_u128;
+use crate::clock::{Clock, SystemClock};
+use crate::controller::ControllerError;
+use crate::driver::DriverError;
+use crate::log::checkpoint::CheckpointError;
+use crate::log::{LogConfig, LogError};
+use crate::vfs::Vfs;
+use crate::vfs::disk::DiskVfs;
+
+/// Where the data lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In this directory; kept.
+    Directory(PathBuf),
+    /// In a temporary directory, never synced, removed at shutdown.
+    Ephemeral,
+}
+
+/// What a broker is started with. The fields have Kafka's meaning, and its default in brackets.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// `log.dirs`: where the data lives (ephemeral).
+    pub storage: Storage,
+    /// `listeners`: where Kafka clients connect, as `HOST:PORT` (127.0.0.1:9092). Port 0 picks a
+    /// free one; `localhost` is 127.0.0.1. `None` listens nowhere.
+    pub kafka: Option<String>,
+    /// `num.partitions` (1): of topics that are created without a number.
+    pub num_partitions: i32,
+    /// `auto.create.topics.enable` (true): asking for a topic's metadata creates it.
+    pub auto_create_topics: bool,
+    /// `message.max.bytes` (1048588): the largest record batch.
+    pub message_max_bytes: usize,
+    /// `socket.request.max.bytes` (104857600): the largest request.
+    pub socket_request_max_bytes: usize,
+    /// `fetch.max.bytes` (57671680): the largest answer to a fetch, but for its first batch.
+    pub fetch_max_bytes: usize,
+    /// `max.connections` (4096; Kafka: no limit).
+    pub max_connections: usize,
+    /// `connections.max.idle.ms` (10 minutes).
+    pub connections_max_idle: Duration,
+    /// `log.flush.interval.ms` (1 second; Kafka: never): what `acks=1` has acknowledged is synced
+    /// after at most so long.
+    pub log_flush_interval: Duration,
+    /// `acks.all.sync` (true; not in Kafka): `acks=all` waits for the disk.
+    pub acks_all_sync: bool,
+    /// `log.segment.bytes`, `log.roll.ms`, `log.index.size.max.bytes`, `log.index.interval.bytes`:
+    /// for topics that do not say otherwise.
+    pub log: LogConfig,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            storage: Storage::Ephemeral,
+            kafka: Some("127.0.0.1:9092".to_owned()),
+            num_partitions: 1,
+            auto_create_topics: true,
+            message_max_bytes: 1_048_588,
+            socket_request_max_bytes: 100 << 20,
+            fetch_max_bytes: 55 << 20,
+            max_connections: 4096,
+            connections_max_idle: Duration::from_secs(600),
+            log_flush_interval: Duration::from_secs(1),
+            acks_all_sync: true,
+            log: LogConfig::default(),
+        }
+    }
+}
+
+/// The outer world: disk, time and chance. Tests and lessons bring their own.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The file system.
+    pub vfs: Arc<dyn Vfs>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What ids are made from; must differ at each start.
+    pub seed: u128,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self {
+            vfs: Arc::new(DiskVfs),
+            clock: Arc::new(SystemClock::new()),
+            seed: random_u128(),
+        }
+    }
+}
+
+/// Why a broker does not start. Messages end with the next step.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address is taken or not ours.
+    #[error("cannot bind {address}: {}. Try --kafka 127.0.0.1:0 for a free port", bind_reason(.source))]
+    Bind {
+        /// Asked for.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error("{path}: cannot {action}: {source}. Choose another directory with --data-dir DIR")]
+    DataDir {
+        /// What was attempted.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Somebody else works in the data directory.
+    #[error(
+        "{path} is locked: another brooklet or Kafka uses this data directory. Stop it, or choose \
+         another directory with --data-dir DIR"
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A directory with something else in it.
+    #[error(
+        "{path} has no meta.properties but contains '{found}': not a data directory. Choose an \
+         empty one with --data-dir DIR"
+    )]
+    NotADataDir {
+        /// The directory.
+        path: PathBuf,
+        /// One of its entries.
+        found: String,
+    },
+    /// The data directory was written by another version, or by Kafka itself.
+    #[error("{path}: {key} is {found}, expected {expected}. Start the version that wrote it")]
+    FormatVersion {
+        /// The file that says so.
+        path: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// The value that we know.
+        expected: &'static str,
+    },
+    /// `meta.properties` is damaged.
+    #[error("{path}: {key} is {found:?}, expected {expected}. Restore the file from a backup")]
+    BadMeta {
+        /// The file.
+        path: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// Its value; `None` when the key is missing.
+        found: Option<String>,
+        /// What a value looks like.
+        expected: &'static str,
+    },
+    /// The recovery points are damaged.
+    #[error("{0}. Remove the file to have every log checked from its start")]
+    Checkpoint(#[from] CheckpointError),
+    /// The coordination log cannot be opened.
+    #[error("{0}. The file named is kept as it is; restore it from a backup")]
+    Log(#[from] LogError),
+    /// The coordination log cannot be replayed.
+    #[error("{0}. The files named are kept as they are; restore them from a backup")]
+    Coordination(#[from] DriverError),
+    /// The topics cannot be opened.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+    /// A bug while opening.
+    #[error("opening the data directory was cut short: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+fn bind_reason(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "address in use".to_owned(),
+        _ => source.to_string(),
+    }
+}

@@ -1,0 +1,322 @@
+//! The data directory: whose it is, who works in it, and whether it was left in order.
+//!
+//! ```text
+//!  DATA/.lock                              held while a broker runs
+//!       meta.properties                    cluster.id, node.id, directory.id, brooklet.format
+//!       .kafka_cleanshutdown               written last at shutdown, removed first at start
+//!       recovery-point-offset-checkpoint   below these offsets everything is synced
+//!       __coordination-0/                  the coordination log
+//!       TOPIC-PARTITION/                   the others
+//! ```
+//!
+//! Names and contents are Kafka's; `brooklet.format` is ours and keeps Kafka's own directories
+//! from being taken for one of these.
+//!
+//! Invariants: nothing is written before the lock is held; the clean-shutdown mark is durably gone
+//! before the first log is opened, so that it can never vouch for a later crash; names are synced in
+//! their directories before anything below them is acknowledged.
+//!
+//! An ephemeral broker has a directory of its own below the system's temporary one. Its lock is
+//! how the next broker tells one that is in use from one that a `kill -9` has left.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use brooklet_protocol::BrokerId;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::config::{StartError, Storage};
+use crate::controller::kafka_uuid;
+use crate::log::checkpoint::{self, Checkpoint, CheckpointError, RECOVERY_POINT_FILE};
+use crate::vfs::{OpenMode, Vfs};
+
+const LOCK_FILE: &str = ".lock";
+const META_FILE: &str = "meta.properties";
+const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+/// What Kafka writes into the mark.
+const CLEAN_SHUTDOWN_CONTENT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
+/// The directory of the coordination log.
+pub(super) const COORDINATION_DIR: &str = "__coordination-0";
+const META_VERSION: &str = "1";
+const FORMAT: &str = "1";
+const EPHEMERAL_PREFIX: &str = "brooklet-";
+
+/// A locked data directory.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) path: PathBuf,
+    pub(super) is_ephemeral: bool,
+    /// `None` once released.
+    lock: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
+}
+
+/// What a data directory says of itself at start.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) cluster_id: String,
+    pub(super) broker_id: BrokerId,
+    pub(super) clean_shutdown: bool,
+    pub(super) recovery_points: Checkpoint,
+}
+
+impl DataDir {
+    /// Creates the directory if needed, and locks it. Blocks.
+    pub(super) fn lock(
+        vfs: Arc<dyn Vfs>,
+        storage: Storage,
+        seed: u128,
+    ) -> Result<Self, StartError> {
+        match storage {
+            Storage::Directory(path) => Self::lock_at(vfs, path, false),
+            Storage::Ephemeral => Self::lock_ephemeral(vfs, seed),
+        }
+    }
+
+    fn lock_at(vfs: Arc<dyn Vfs>, path: PathBuf, is_ephemeral: bool) -> Result<Self, StartError> {
+        create_durably(&*vfs, &path, is_ephemeral)
+            .map_err(|source| disk("create the data directory", &path, source))?;
+        let lock_path = path.join(LOCK_FILE);
+        let lock = vfs.lock(&lock_path).map_err(|source| match source.kind() {
+            ErrorKind::WouldBlock => StartError::Locked {
+                path: lock_path.clone(),
+            },
+            _ => disk("write", &lock_path, source),
+        })?;
+        Ok(Self {
+            vfs,
+            path,
+            is_ephemeral,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    /// Another broker that clears away leftovers may be faster than our lock: then the lock is
+    /// taken, or the directory is gone, and another name is tried.
+    fn lock_ephemeral(vfs: Arc<dyn Vfs>, seed: u128) -> Result<Self, StartError> {
+        let process = std::process::id();
+        let mut attempt = seed as u64;
+        loop {
+            let name = format!("{EPHEMERAL_PREFIX}{process}-{attempt:016x}");
+            let path = std::env::temp_dir().join(name);
+            match Self::lock_at(Arc::clone(&vfs), path, true) {
+                Ok(dir) if vfs.exists(&dir.path.join(LOCK_FILE)) => return Ok(dir),
+                Ok(_) | Err(StartError::Locked { .. }) => attempt = attempt.wrapping_add(1),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads what the last run has left, and removes its clean-shutdown mark. Blocks.
+    pub(super) fn read(&self, seed: u128) -> Result<Found, StartError> {
+        let meta = match self.vfs.read(&self.path.join(META_FILE)) {
+            Ok(content) => self.parse_meta(&String::from_utf8_lossy(&content))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => self.create_meta(seed)?,
+            Err(error) => return Err(disk("read", &self.path.join(META_FILE), error)),
+        };
+        let recovery_points = checkpoint::read(&*self.vfs, &self.path.join(RECOVERY_POINT_FILE))?;
+        let mark = self.path.join(CLEAN_SHUTDOWN_FILE);
+        let clean_shutdown = self.vfs.exists(&mark);
+        if clean_shutdown {
+            let removed = self.vfs.remove_file(&mark);
+            removed
+                .and_then(|()| self.vfs.sync_dir(&self.path))
+                .map_err(|source| disk("remove", &mark, source))?;
+        }
+        Ok(Found {
+            cluster_id: meta.cluster_id,
+            broker_id: meta.node_id,
+            clean_shutdown,
+            recovery_points,
+        })
+    }
+
+    /// Writes the recovery points, durably. Blocks.
+    pub(super) fn write_recovery_points(&self, points: &Checkpoint) -> Result<(), CheckpointError> {
+        checkpoint::write(&*self.vfs, &self.path.join(RECOVERY_POINT_FILE), points)
+    }
+
+    /// Leaves the mark that the next start need not scan anything. Blocks.
+    pub(super) fn mark_clean(&self) -> io::Result<()> {
+        let mark = self.path.join(CLEAN_SHUTDOWN_FILE);
+        self.vfs.replace(&mark, CLEAN_SHUTDOWN_CONTENT)
+    }
+
+    /// Removes an ephemeral directory while it is still locked, then lets go of the lock. Blocks.
+    pub(super) fn release(&self) {
+        let mut lock = self.lock.lock();
+        if self.is_ephemeral && lock.is_some() {
+            remove_leftover(&*self.vfs, &self.path);
+        }
+        *lock = None;
+    }
+
+    fn parse_meta(&self, content: &str) -> Result<Meta, StartError> {
+        let path = self.path.join(META_FILE);
+        let entries = properties(content);
+        known_version(&path, &entries, "version", META_VERSION)?;
+        known_version(&path, &entries, "brooklet.format", FORMAT)?;
+        let bad = |key, expected| StartError::BadMeta {
+            path: path.clone(),
+            key,
+            found: entries.get(key).map(|&found| found.to_owned()),
+            expected,
+        };
+        let value = |key| entries.get(key).copied().filter(|value| !value.is_empty());
+        let cluster_id = value("cluster.id").ok_or_else(|| bad("cluster.id", "an id"))?;
+        let node_id = value("node.id")
+            .and_then(|id| id.parse::<u16>().ok())
+            .ok_or_else(|| bad("node.id", "a number from 0 to 65535"))?;
+        value("directory.id")
+            .and_then(kafka_uuid::from_text)
+            .ok_or_else(|| bad("directory.id", "22 characters of base64"))?;
+        Ok(Meta {
+            cluster_id: cluster_id.to_owned(),
+            node_id: BrokerId(i32::from(node_id)),
+        })
+    }
+
+    /// Makes an empty directory ours.
+    fn create_meta(&self, seed: u128) -> Result<Meta, StartError> {
+        let entries = self.vfs.read_dir(&self.path);
+        let entries = entries.map_err(|source| disk("list", &self.path, source))?;
+        // An interrupted first start may have left the last two.
+        let known = ["lost+found", "meta.properties.tmp", COORDINATION_DIR];
+        let harmless = |name: &str| name.starts_with('.') || known.contains(&name);
+        if let Some(foreign) = entries.into_iter().find(|entry| !harmless(&entry.name)) {
+            return Err(StartError::NotADataDir {
+                path: self.path.clone(),
+                found: foreign.name,
+            });
+        }
+        // Two ids from one seed: the second is a mix of it that nobody would take for the first.
+        let id = |bits| kafka_uuid::to_text(Uuid::from_u128(bits));
+        let (cluster_id, directory_id) = (id(seed), id(!seed.rotate_left(64)));
+        let content = format!(
+            "version={META_VERSION}\ncluster.id={cluster_id}\nnode.id=1\n\
+             directory.id={directory_id}\nbrooklet.format={FORMAT}\n"
+        );
+        // Before the file, whose writing syncs the directory and thereby both names.
+        let coordination = self.path.join(COORDINATION_DIR);
+        self.vfs
+            .create_dir_all(&coordination)
+            .map_err(|source| disk("create", &coordination, source))?;
+        let path = self.path.join(META_FILE);
+        let written = if self.is_ephemeral {
+            self.vfs
+                .open(&path, OpenMode::CreateNew)
+                .and_then(|file| file.append(&[IoSlice::new(content.as_bytes())]).map(drop))
+        } else {
+            self.vfs.replace(&path, content.as_bytes())
+        };
+        written.map_err(|source| disk("write", &path, source))?;
+        Ok(Meta {
+            cluster_id,
+            node_id: BrokerId(1),
+        })
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Creates a directory and its parents so that they outlast a crash: each new name is synced in the
+/// directory that has it.
+fn create_durably(vfs: &dyn Vfs, path: &Path, is_ephemeral: bool) -> io::Result<()> {
+    let missing: Vec<_> = path
+        .ancestors()
+        .take_while(|dir| !vfs.exists(dir))
+        .collect();
+    vfs.create_dir_all(path)?;
+    if is_ephemeral {
+        return Ok(());
+    }
+    let parents = missing.into_iter().filter_map(Path::parent);
+    for parent in parents {
+        // The parent of a relative path's first part is here.
+        let here = parent.as_os_str().is_empty();
+        vfs.sync_dir(if here { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
+/// What `meta.properties` says.
+struct Meta {
+    cluster_id: String,
+    node_id: BrokerId,
+}
+
+/// The `key=value` lines of a Java properties file; comments and empty lines are skipped.
+fn properties(content: &str) -> BTreeMap<&str, &str> {
+    let lines = content.lines().map(str::trim);
+    lines
+        .filter(|line| !line.starts_with(['#', '!']))
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .collect()
+}
+
+fn known_version(
+    path: &Path,
+    entries: &BTreeMap<&str, &str>,
+    key: &'static str,
+    expected: &'static str,
+) -> Result<(), StartError> {
+    match entries.get(key) {
+        Some(found) if *found == expected => Ok(()),
+        found => Err(StartError::FormatVersion {
+            path: path.to_owned(),
+            key,
+            found: found.map_or("missing", |found| found).to_owned(),
+            expected,
+        }),
+    }
+}
+
+/// Removes the ephemeral directories that no broker holds any more. Blocks.
+pub(super) fn remove_leftovers(vfs: &dyn Vfs) {
+    let parent = std::env::temp_dir();
+    let Ok(entries) = vfs.read_dir(&parent) else {
+        return;
+    };
+    for entry in entries {
+        let path = parent.join(&entry.name);
+        let lock_path = path.join(LOCK_FILE);
+        let is_ours = entry.is_dir && entry.name.starts_with(EPHEMERAL_PREFIX);
+        // Whoever has a directory without a lock in it has not got that far yet.
+        if !is_ours || !vfs.exists(&lock_path) {
+            continue;
+        }
+        if let Ok(_lock) = vfs.lock(&lock_path) {
+            remove_leftover(vfs, &path);
+        }
+    }
+}
+
+fn remove_leftover(vfs: &dyn Vfs, path: &Path) {
+    if let Err(error) = vfs.remove_dir_all(path) {
+        tracing::warn!("{}: cannot remove: {error}", path.display());
+    }
+}
+
+fn disk(action: &'static str, path: &Path, source: io::Error) -> StartError {
+    StartError::DataDir {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// 128 random bits, from the keys that the standard library draws for its hash maps.
+pub(super) fn random_u128() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    half() << 64 | half()
+}

@@ -1,0 +1,354 @@
+//! The assembled broker.
+//!
+//! ```text
+//!  lock the data directory ─▶ bind ─▶ meta.properties, clean-shutdown mark, recovery points
+//!    ─▶ __coordination-0 ─▶ tree ─▶ controller: topics, partitions ─▶ background tasks ─▶ listen
+//! ```
+//!
+//! The address is bound early, so that "in use" is said before anything is opened, and served last,
+//! so that nobody sees half a broker. Whatever waits for the disk at start runs on blocking threads.
+//!
+//! Shutdown goes the other way: no new connections, running requests end, waiting fetches are
+//! answered; partitions are synced and closed; the recovery points are written, then the mark that
+//! all of this succeeded; the lock goes last.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use brooklet_protocol::TopicPartition;
+use brooklet_protocol::messages::{Request, Response};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::api::{self, ApiContext, ApiSettings};
+use crate::controller::{Controller, ControllerSetup, CoordinationTree};
+use crate::log::checkpoint::{Checkpoint, CheckpointError};
+use crate::log::{LogConfig, LogError, RecoveryStart};
+use crate::partition::{Durability, Partition};
+use crate::server::{self, Limits, Server};
+
+mod background;
+mod config;
+mod data_dir;
+
+#[cfg(test)]
+mod tests;
+
+use background::{Background, recovery_points};
+pub use config::{BrokerConfig, Environment, StartError, Storage};
+use data_dir::{COORDINATION_DIR, DataDir, Found, remove_leftovers};
+
+/// A running broker. Cheap to clone; in-process callers use [`Broker::call`].
+#[derive(Clone, Debug)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ctx: ApiContext,
+    kafka: Option<SocketAddr>,
+    data: Arc<DataDir>,
+    coordination: Arc<Partition>,
+    stop: watch::Sender<bool>,
+    /// `None` once it was shut down.
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    server: Option<Server>,
+    background: JoinHandle<()>,
+}
+
+impl Broker {
+    /// Opens the data, recovers what a crash has left, and listens.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
+        Self::start_in(Environment::default(), config).await
+    }
+
+    /// Starts on another file system, clock and seed than the machine's own.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_in(
+        environment: Environment,
+        config: BrokerConfig,
+    ) -> Result<Self, StartError> {
+        let data = lock_data(&environment, &config.storage).await?;
+        let bound = bind(config.kafka.as_deref()).await?;
+        let (listener, kafka) = bound.unzip();
+        let opened = open(&environment, &config, Arc::clone(&data), kafka).await?;
+        let (stop, shutdown) = watch::channel(false);
+        let ctx = ApiContext {
+            controller: opened.controller,
+            clock: environment.clock,
+            settings: Arc::new(settings(&config, kafka)),
+            shutdown,
+        };
+        let background = Background {
+            controller: Arc::clone(&ctx.controller),
+            coordination: Arc::clone(&opened.coordination),
+            data: Arc::clone(&data),
+            clock: Arc::clone(&ctx.clock),
+            flush_interval: config.log_flush_interval,
+            shutdown: ctx.shutdown.clone(),
+        };
+        let running = Running {
+            server: listener.map(|l| Server::start(l, ctx.clone(), limits(&config))),
+            // An ephemeral broker syncs nothing and has nothing to write down.
+            background: if data.is_ephemeral {
+                tokio::spawn(async {})
+            } else {
+                tokio::spawn(background.run())
+            },
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                ctx,
+                kafka,
+                data,
+                coordination: opened.coordination,
+                stop,
+                running: Mutex::new(Some(running)),
+            }),
+        })
+    }
+
+    /// The one door: what a socket would bring, without the socket.
+    ///
+    /// An API or a version that is not served (see [`crate::api::table`]), on which a socket would
+    /// be closed, is answered with an ApiVersions response that says UNSUPPORTED_VERSION.
+    pub async fn call(&self, request: Request) -> Response {
+        let answered = api::dispatch(&self.inner.ctx, request).await;
+        answered.unwrap_or_else(|_not_served| api::unsupported_version())
+    }
+
+    /// Where Kafka clients connect, with the port that was picked.
+    pub fn kafka_address(&self) -> Option<SocketAddr> {
+        self.inner.kafka
+    }
+
+    /// The controller, for whoever looks inside.
+    pub fn controller(&self) -> &Arc<Controller> {
+        &self.inner.ctx.controller
+    }
+
+    /// The directory of the data; gone after the shutdown of an ephemeral broker.
+    pub fn data_dir(&self) -> &Path {
+        &self.inner.data.path
+    }
+
+    /// Stops listening, lets running requests end, syncs, marks the shutdown as clean. A second
+    /// call waits for the first and does nothing.
+    ///
+    /// # Errors
+    /// What could not be synced or written; the next start then recovers as after a crash.
+    pub async fn shutdown(&self) -> Result<(), LogError> {
+        let mut running = self.inner.running.lock().await;
+        let Some(Running { server, background }) = running.take() else {
+            return Ok(());
+        };
+        self.inner.stop.send_replace(true);
+        if let Some(server) = server {
+            server.stopped().await;
+        }
+        if let Err(error) = background.await {
+            tracing::error!("the background task ended by itself: {error}");
+        }
+        let closed = self.inner.ctx.controller.shutdown().await;
+        let inner = Arc::clone(&self.inner);
+        let marked = spawn_blocking(move || inner.close(closed)).await;
+        marked.unwrap_or_else(|bug| {
+            Err(io_error(
+                "close",
+                &self.inner.data.path,
+                io::Error::other(bug),
+            ))
+        })
+    }
+}
+
+impl Inner {
+    /// The last steps. Blocks.
+    fn close(&self, topics: Result<Checkpoint, LogError>) -> Result<(), LogError> {
+        let coordination = self.coordination.close();
+        let topics = topics?;
+        coordination?;
+        if !self.data.is_ephemeral {
+            let points = recovery_points(topics, &self.coordination);
+            self.data
+                .write_recovery_points(&points)
+                .map_err(checkpoint_error)?;
+            self.data
+                .mark_clean()
+                .map_err(|source| io_error("mark as cleanly shut down", &self.data.path, source))?;
+        }
+        self.data.release();
+        Ok(())
+    }
+}
+
+/// What stands between the data directory and the handlers.
+struct Opened {
+    coordination: Arc<Partition>,
+    controller: Arc<Controller>,
+}
+
+async fn lock_data(
+    environment: &Environment,
+    storage: &Storage,
+) -> Result<Arc<DataDir>, StartError> {
+    let (vfs, storage, seed) = (
+        Arc::clone(&environment.vfs),
+        storage.clone(),
+        environment.seed,
+    );
+    let data = spawn_blocking(move || DataDir::lock(vfs, storage, seed)).await??;
+    if data.is_ephemeral {
+        let vfs = Arc::clone(&data.vfs);
+        // Nobody waits for it: it is other brokers' dust.
+        drop(spawn_blocking(move || remove_leftovers(&*vfs)));
+    }
+    Ok(Arc::new(data))
+}
+
+async fn bind(address: Option<&str>) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let failed = |source| StartError::Bind {
+        address: address.to_owned(),
+        source,
+    };
+    let listener = server::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok(Some((listener, bound)))
+}
+
+async fn open(
+    environment: &Environment,
+    config: &BrokerConfig,
+    data: Arc<DataDir>,
+    kafka: Option<SocketAddr>,
+) -> Result<Opened, StartError> {
+    let (clock, seed) = (Arc::clone(&environment.clock), environment.seed);
+    let opening = {
+        let (data, clock) = (Arc::clone(&data), Arc::clone(&clock));
+        spawn_blocking(move || open_coordination(&data, clock, seed))
+    };
+    let (found, coordination, tree) = opening.await??;
+    let advertised = kafka.map(Server::advertised);
+    let setup = ControllerSetup {
+        vfs: Arc::clone(&data.vfs),
+        clock,
+        data_dir: data.path.clone(),
+        coordination: tree,
+        cluster_id: found.cluster_id,
+        broker_id: found.broker_id,
+        advertised: advertised.map(|(ip, port)| (ip.to_string(), port)),
+        partition_count_default: config.num_partitions,
+        log: config.log.clone(),
+        sync: !data.is_ephemeral,
+        clean_shutdown: found.clean_shutdown,
+        recovery_points: found.recovery_points,
+        // Not the seed itself, of which the cluster id was made.
+        id_seed: seed.rotate_left(32),
+    };
+    Ok(Opened {
+        coordination,
+        controller: Controller::start(setup).await?,
+    })
+}
+
+type Coordination = (Found, Arc<Partition>, Arc<CoordinationTree>);
+
+/// Blocks.
+fn open_coordination(
+    data: &DataDir,
+    clock: Arc<dyn crate::clock::Clock>,
+    seed: u128,
+) -> Result<Coordination, StartError> {
+    let found = data.read(seed)?;
+    let id = TopicPartition::from_dir_name(COORDINATION_DIR).expect("the name is legal");
+    let start = RecoveryStart {
+        clean_shutdown: found.clean_shutdown,
+        recovery_point: found.recovery_points.get(&id).copied().unwrap_or_default(),
+    };
+    let (partition, report) = Partition::open(
+        Arc::clone(&data.vfs),
+        Arc::clone(&clock),
+        id.clone(),
+        &data.path.join(COORDINATION_DIR),
+        LogConfig::default(),
+        start,
+        !data.is_ephemeral,
+    )?;
+    if let Some(side_file) = &report.side_file {
+        let (bytes, side_file) = (report.bytes_cut, side_file.display());
+        tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");
+    }
+    let durability = if data.is_ephemeral {
+        Durability::Written
+    } else {
+        Durability::Synced
+    };
+    let tree = CoordinationTree::open(Arc::clone(&partition), clock, durability)?;
+    Ok((found, partition, tree))
+}
+
+fn settings(config: &BrokerConfig, kafka: Option<SocketAddr>) -> ApiSettings {
+    let (host, port) = match kafka.map(Server::advertised) {
+        Some((ip, port)) => (ip.to_string(), i32::from(port)),
+        None => ("127.0.0.1".to_owned(), 0),
+    };
+    ApiSettings {
+        num_partitions: config.num_partitions,
+        auto_create_topics: config.auto_create_topics,
+        message_max_bytes: config.message_max_bytes,
+        fetch_max_bytes: config.fetch_max_bytes,
+        acks_all_sync: config.acks_all_sync,
+        advertised_host: host,
+        advertised_port: port,
+    }
+}
+
+fn limits(config: &BrokerConfig) -> Limits {
+    Limits {
+        request_bytes_max: config.socket_request_max_bytes,
+        connections_max: config.max_connections,
+        idle_max: config.connections_max_idle,
+        ..Limits::default()
+    }
+}
+
+fn checkpoint_error(error: CheckpointError) -> LogError {
+    match error {
+        CheckpointError::Io {
+            action,
+            path,
+            source,
+        } => LogError::Io {
+            action,
+            path,
+            source,
+        },
+        CheckpointError::Malformed { path, .. } => {
+            io_error("write", &path, io::Error::other("malformed"))
+        }
+    }
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> LogError {
+    LogError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}

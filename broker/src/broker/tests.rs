@@ -1,0 +1,304 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use brooklet_protocol::messages::Request;
+use brooklet_protocol::messages::kafka::MetadataRequest;
+use brooklet_protocol::messages::kafka::metadata_request::MetadataRequestTopic;
+use brooklet_protocol::messages::{RequestKind, StrBytes, kafka};
+use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
+use brooklet_protocol::{Offset, Timestamp};
+
+use super::{Broker, BrokerConfig, Environment, StartError, Storage};
+use crate::clock::ManualClock;
+use crate::partition::{Durability, Partition};
+use crate::vfs::sim::SimVfs;
+use crate::vfs::{OpenMode, Vfs};
+
+const META: &str = "version=1\ncluster.id=AAAAAAAAAAAAAAAAAAAAAQ\nnode.id=1\n\
+                    directory.id=AAAAAAAAAAAAAAAAAAAAAQ\nbrooklet.format=1\n";
+
+fn config(path: &str) -> BrokerConfig {
+    BrokerConfig {
+        storage: Storage::Directory(PathBuf::from(path)),
+        kafka: None,
+        ..BrokerConfig::default()
+    }
+}
+
+fn environment(vfs: &SimVfs, clock: &ManualClock, seed: u128) -> Environment {
+    Environment {
+        vfs: Arc::new(vfs.clone()),
+        clock: Arc::new(clock.clone()),
+        seed,
+    }
+}
+
+async fn start(vfs: &SimVfs) -> Result<Broker, StartError> {
+    let clock = ManualClock::new(Timestamp(1000));
+    Broker::start_in(environment(vfs, &clock, 7), config("/data")).await
+}
+
+async fn partition(broker: &Broker) -> Arc<Partition> {
+    let name = kafka::TopicName(StrBytes::from_static_str("clicks"));
+    let topic = MetadataRequestTopic::default().with_name(Some(name));
+    let body = MetadataRequest::default().with_topics(Some(vec![topic]));
+    let request = Request {
+        version: 9,
+        client_id: None,
+        body: RequestKind::Metadata(body),
+    };
+    broker.call(request).await;
+    let image = broker.controller().image();
+    Arc::clone(&image.topic("clicks").unwrap().partitions[0])
+}
+
+fn batch() -> RecordBatch {
+    let mut batch = BatchBuilder::new(Compression::None);
+    batch.append(Timestamp(1), None, Some(b"a"), &[]);
+    batch.build()
+}
+
+fn write(vfs: &SimVfs, path: &str, content: &str) {
+    vfs.create_dir_all(Path::new("/data")).unwrap();
+    let file = vfs.open(Path::new(path), OpenMode::Truncate).unwrap();
+    file.append(&[std::io::IoSlice::new(content.as_bytes())])
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_clean_restart_finds_everything_and_uses_up_its_mark() {
+    let vfs = SimVfs::new(1);
+    let mark = Path::new("/data/.kafka_cleanshutdown");
+    let broker = start(&vfs).await.unwrap();
+    let cluster_id = broker.controller().image().cluster_id.clone();
+    let partition_0 = partition(&broker).await;
+    partition_0
+        .append(&[batch()], Durability::Written)
+        .await
+        .unwrap();
+    assert!(!vfs.exists(mark));
+    broker.shutdown().await.unwrap();
+    assert!(vfs.exists(mark));
+
+    let broker = start(&vfs).await.unwrap();
+    assert!(!vfs.exists(mark));
+    assert_eq!(broker.controller().image().cluster_id, cluster_id);
+    assert_eq!(partition(&broker).await.high_watermark(), Offset(1));
+}
+
+#[tokio::test]
+async fn what_acks_all_acknowledged_survives_the_loss_of_power() {
+    for seed in 0..20 {
+        let vfs = SimVfs::new(seed);
+        let broker = start(&vfs).await.unwrap();
+        let partition_0 = partition(&broker).await;
+        partition_0
+            .append(&[batch()], Durability::Synced)
+            .await
+            .unwrap();
+        partition_0
+            .append(&[batch()], Durability::Written)
+            .await
+            .unwrap();
+        let vfs = vfs.crash();
+        let broker = start(&vfs).await.unwrap();
+        let end = partition(&broker).await.log_end_offset();
+        assert!((1..=2).contains(&end.0), "seed {seed}: {end}");
+    }
+}
+
+#[tokio::test]
+async fn two_brokers_do_not_share_a_directory() {
+    let vfs = SimVfs::new(1);
+    let first = start(&vfs).await.unwrap();
+    let error = start(&vfs).await.unwrap_err();
+    assert!(matches!(error, StartError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("/data/.lock"), "{error}");
+    first.shutdown().await.unwrap();
+    start(&vfs).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_address_names_the_way_out() {
+    let (vfs, clock) = (SimVfs::new(1), ManualClock::new(Timestamp(0)));
+    let on = |path: &str, address: &str| BrokerConfig {
+        kafka: Some(address.to_owned()),
+        ..config(path)
+    };
+    let first = Broker::start_in(environment(&vfs, &clock, 1), on("/a", "localhost:0"))
+        .await
+        .unwrap();
+    let address = first.kafka_address().unwrap();
+    assert!(address.ip().is_loopback() && address.is_ipv4());
+    let taken = on("/b", &address.to_string());
+    let error = Broker::start_in(environment(&vfs, &clock, 2), taken)
+        .await
+        .unwrap_err();
+    let expected =
+        format!("cannot bind {address}: address in use. Try --kafka 127.0.0.1:0 for a free port");
+    assert_eq!(error.to_string(), expected);
+    // Whoever failed to start holds nothing.
+    Broker::start_in(environment(&vfs, &clock, 3), on("/b", "127.0.0.1:0"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn meta_properties_of_others_are_refused_by_name() {
+    let without = |line: &str| META.replace(line, "");
+    let cases = [
+        (
+            META.replace("version=1", "version=2"),
+            "version is 2, expected 1",
+        ),
+        (
+            without("brooklet.format=1\n"),
+            "brooklet.format is missing, expected 1",
+        ),
+        (
+            META.replace("format=1", "format=9"),
+            "brooklet.format is 9, expected 1",
+        ),
+        (
+            META.replace("node.id=1", "node.id=one"),
+            "node.id is Some(\"one\")",
+        ),
+        (without("node.id=1\n"), "node.id is None"),
+        (
+            META.replace("cluster.id=AAAAAAAAAAAAAAAAAAAAAQ", "cluster.id="),
+            "cluster.id is Some",
+        ),
+        (
+            META.replace("directory.id=A", "directory.id=?"),
+            "directory.id is Some",
+        ),
+        (String::new(), "version is missing"),
+    ];
+    for (meta, expected) in cases {
+        let vfs = SimVfs::new(1);
+        write(&vfs, "/data/meta.properties", &meta);
+        let error = start(&vfs).await.unwrap_err().to_string();
+        assert!(error.contains("/data/meta.properties"), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+    let vfs = SimVfs::new(1);
+    write(
+        &vfs,
+        "/data/meta.properties",
+        &format!("# written by hand\n\n{META}"),
+    );
+    let broker = start(&vfs).await.unwrap();
+    assert_eq!(
+        broker.controller().image().cluster_id,
+        "AAAAAAAAAAAAAAAAAAAAAQ"
+    );
+}
+
+#[tokio::test]
+async fn a_directory_with_something_else_in_it_is_left_alone() {
+    let vfs = SimVfs::new(1);
+    write(&vfs, "/data/thesis.tex", "");
+    let error = start(&vfs).await.unwrap_err();
+    assert!(matches!(error, StartError::NotADataDir { .. }), "{error}");
+    assert!(!vfs.exists(Path::new("/data/meta.properties")));
+}
+
+#[tokio::test]
+async fn damaged_recovery_points_are_not_guessed() {
+    let vfs = SimVfs::new(1);
+    start(&vfs).await.unwrap().shutdown().await.unwrap();
+    write(
+        &vfs,
+        "/data/recovery-point-offset-checkpoint",
+        "0\n1\nclicks zero 5\n",
+    );
+    let error = start(&vfs).await.unwrap_err();
+    assert!(matches!(error, StartError::Checkpoint(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    Vfs::open(&crate::vfs::disk::DiskVfs, &file, OpenMode::Create).unwrap();
+    let error = Broker::start(config(file.to_str().unwrap()))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StartError::DataDir { .. }), "{error}");
+    assert!(error.to_string().contains("--data-dir"), "{error}");
+}
+
+#[tokio::test]
+async fn recovery_points_are_written_down_every_five_seconds() {
+    let (vfs, clock) = (SimVfs::new(1), ManualClock::new(Timestamp(0)));
+    let file = Path::new("/data/recovery-point-offset-checkpoint");
+    let broker = Broker::start_in(environment(&vfs, &clock, 7), config("/data"))
+        .await
+        .unwrap();
+    let partition_0 = partition(&broker).await;
+    partition_0
+        .append(&[batch()], Durability::Written)
+        .await
+        .unwrap();
+    while !vfs.exists(file) {
+        clock.advance(Duration::from_millis(500));
+        tokio::task::yield_now().await;
+    }
+    let content = String::from_utf8(vfs.read(file).unwrap()).unwrap();
+    assert!(content.contains("clicks 0 1\n"), "{content}");
+    assert!(content.contains("__coordination 0 "), "{content}");
+}
+
+#[tokio::test]
+async fn shutting_down_again_does_nothing() {
+    let broker = start(&SimVfs::new(1)).await.unwrap();
+    let (first, second) = tokio::join!(broker.shutdown(), broker.shutdown());
+    first.unwrap();
+    second.unwrap();
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_ephemeral_broker_leaves_nothing_and_clears_what_a_kill_has_left() {
+    let (vfs, clock) = (SimVfs::new(1), ManualClock::new(Timestamp(0)));
+    let ephemeral = || BrokerConfig {
+        storage: Storage::Ephemeral,
+        ..config("")
+    };
+    let temporary = std::env::temp_dir();
+    let killed = temporary.join("brooklet-1-dead");
+    let starting = temporary.join("brooklet-2-not-locked-yet");
+    let foreign = temporary.join("somebody-else");
+    for dir in [&killed, &starting, &foreign] {
+        vfs.create_dir_all(dir).unwrap();
+    }
+    vfs.open(&killed.join(".lock"), OpenMode::Create).unwrap();
+
+    let first = Broker::start_in(environment(&vfs, &clock, 1), ephemeral())
+        .await
+        .unwrap();
+    let second = Broker::start_in(environment(&vfs, &clock, 1), ephemeral())
+        .await
+        .unwrap();
+    assert_ne!(
+        first.data_dir(),
+        second.data_dir(),
+        "the same seed, another directory"
+    );
+    while vfs.exists(&killed) {
+        tokio::task::yield_now().await;
+    }
+    assert!(vfs.exists(&starting) && vfs.exists(&foreign) && vfs.exists(first.data_dir()));
+    partition(&first)
+        .await
+        .append(&[batch()], Durability::Synced)
+        .await
+        .unwrap();
+    first.shutdown().await.unwrap();
+    assert!(!vfs.exists(first.data_dir()));
+    let dir = second.data_dir().to_owned();
+    drop(second);
+    tokio::task::yield_now().await;
+    assert!(!vfs.exists(&dir), "also without a shutdown");
+}

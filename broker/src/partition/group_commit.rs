@@ -1,0 +1,137 @@
+//! Group commit: many waiters, one `fdatasync`.
+//!
+//! An append with `acks=all` is answered once its bytes are on the disk. A sync takes as long for
+//! one batch as for a hundred, so nobody syncs alone:
+//!
+//! ```text
+//!  append 7 ──wants 8──▶ idle ──▶ leader: sync ──────────────▶ durable 8 ──▶ wake 7
+//!  append 8 ───────────wants 9──▶ waits  │                        │
+//!  append 9 ───────────wants 10─▶ waits  └── appended meanwhile ──▶ sync ──▶ durable 10 ─▶ wake 8, 9
+//! ```
+//!
+//! The leader is no special thread: it is a blocking task that the first waiter spawns and that
+//! ends once nobody wants more. It outlives the request that spawned it, so a client that hangs up
+//! takes no other client's sync with it.
+//!
+//! Invariants: at most one sync runs; `durable` only grows; after a failed sync nothing is ever
+//! called durable again (the kernel may have dropped the dirty pages and reports that only once).
+
+use std::sync::Arc;
+
+use brooklet_protocol::Offset;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Progress;
+use crate::log::LogReader;
+
+/// The syncs of one partition.
+#[derive(Debug)]
+pub(super) struct GroupCommit {
+    log: LogReader,
+    progress: Arc<Progress>,
+    state: Mutex<State>,
+    round: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Everything below it is on the disk.
+    durable: Offset,
+    /// Somebody waits until everything below it is.
+    wanted: Offset,
+    leader_runs: bool,
+    failed: bool,
+}
+
+/// The sync that would have made an append durable failed; the log has the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SyncFailed;
+
+impl GroupCommit {
+    pub(super) fn new(log: LogReader, progress: Arc<Progress>) -> Self {
+        let state = State {
+            durable: log.recovery_point(),
+            wanted: Offset::ZERO,
+            leader_runs: false,
+            failed: false,
+        };
+        Self {
+            log,
+            progress,
+            state: Mutex::new(state),
+            round: Notify::new(),
+        }
+    }
+
+    /// Everything below it is on the disk.
+    pub(super) fn durable(&self) -> Offset {
+        self.state.lock().durable
+    }
+
+    /// Whether a sync has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.state.lock().failed
+    }
+
+    /// Sees to it that everything below `offset` gets synced, and does not wait for it.
+    pub(super) fn begin(self: &Arc<Self>, offset: Offset) {
+        let mut state = self.state.lock();
+        // What is not in the log yet no sync can reach.
+        let offset = offset.min(self.log.log_end_offset());
+        state.wanted = state.wanted.max(offset);
+        if state.durable < offset && !state.failed && !state.leader_runs {
+            state.leader_runs = true;
+            let commits = Arc::clone(self);
+            tokio::task::spawn_blocking(move || commits.lead());
+        }
+    }
+
+    /// Waits until everything below `offset` is on the disk.
+    pub(super) async fn wait(self: &Arc<Self>, offset: Offset) -> Result<(), SyncFailed> {
+        self.begin(offset);
+        let offset = offset.min(self.log.log_end_offset());
+        loop {
+            let round = self.round.notified();
+            tokio::pin!(round);
+            // Registered before the state is read, so that no round in between is missed.
+            round.as_mut().enable();
+            {
+                let state = self.state.lock();
+                if state.durable >= offset {
+                    return Ok(());
+                }
+                if state.failed {
+                    return Err(SyncFailed);
+                }
+            }
+            round.await;
+        }
+    }
+
+    /// Syncs until nobody wants more.
+    fn lead(&self) {
+        loop {
+            let synced = self.log.sync();
+            let mut state = self.state.lock();
+            match synced {
+                Ok(durable) => {
+                    state.durable = state.durable.max(durable);
+                    self.progress.publish(state.durable);
+                }
+                Err(error) => {
+                    tracing::error!("{error}; the partition is offline until the broker restarts");
+                    state.failed = true;
+                    self.progress.wake();
+                }
+            }
+            let done = state.failed || state.durable >= state.wanted;
+            state.leader_runs = !done;
+            drop(state);
+            self.round.notify_waiters();
+            if done {
+                return;
+            }
+        }
+    }
+}

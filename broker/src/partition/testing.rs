@@ -1,0 +1,137 @@
+//! A file system whose syncs can be counted and held up.
+
+use std::fmt::Debug;
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
+
+use crate::vfs::sim::SimVfs;
+use crate::vfs::{DirEntry, OpenMode, Vfs, VfsFile};
+
+/// A [`SimVfs`] with a gate before every sync of a segment. Clones share the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct GatedVfs {
+    pub(crate) sim: SimVfs,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    opened: Condvar,
+    entered: Notify,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    closed: bool,
+    syncs: usize,
+}
+
+impl GatedVfs {
+    /// The gate is open.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            sim: SimVfs::new(seed),
+            gate: Arc::default(),
+        }
+    }
+
+    /// From now on syncs wait.
+    pub(crate) fn hold_syncs(&self) {
+        self.gate.state.lock().closed = true;
+    }
+
+    /// Lets them go on.
+    pub(crate) fn release_syncs(&self) {
+        self.gate.state.lock().closed = false;
+        self.gate.opened.notify_all();
+    }
+
+    /// Waits until a sync has come to the gate.
+    pub(crate) async fn sync_begun(&self) {
+        self.gate.entered.notified().await;
+    }
+
+    /// How many segments were synced so far.
+    pub(crate) fn sync_count(&self) -> usize {
+        self.gate.state.lock().syncs
+    }
+}
+
+impl Vfs for GatedVfs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn VfsFile>> {
+        let file = self.sim.open(path, mode)?;
+        if path.extension().is_none_or(|extension| extension != "log") {
+            return Ok(file);
+        }
+        Ok(Arc::new(GatedFile {
+            file,
+            gate: Arc::clone(&self.gate),
+        }))
+    }
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.sim.read_dir(path)
+    }
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.sim.create_dir_all(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.sim.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.sim.remove_file(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.sim.remove_dir_all(path)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        self.sim.exists(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.sim.sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Debug + Send + Sync>> {
+        self.sim.lock(path)
+    }
+}
+
+#[derive(Debug)]
+struct GatedFile {
+    file: Arc<dyn VfsFile>,
+    gate: Arc<Gate>,
+}
+
+impl VfsFile for GatedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn append(&self, slices: &[IoSlice<'_>]) -> io::Result<u64> {
+        self.file.append(slices)
+    }
+    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, position)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.gate.state.lock();
+        state.syncs += 1;
+        if state.closed {
+            self.gate.entered.notify_one();
+            self.gate
+                .opened
+                .wait_while(&mut state, |state| state.closed);
+        }
+        drop(state);
+        self.file.sync_data()
+    }
+    fn map(&self) -> io::Result<Bytes> {
+        self.file.map()
+    }
+}

@@ -1,0 +1,192 @@
+//! One connection: frames in, answers out, in order.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brooklet_protocol::frame::split_frame;
+use brooklet_protocol::messages::{
+    ApiKey, MessageError, Request, RequestKind, Response, decode_request, encode_response,
+};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Limits;
+use crate::api::{self, ApiContext};
+use crate::clock::Monotonic;
+
+/// An answer's buffer is kept for the next one unless it has grown beyond this.
+const OUTPUT_BYTES_KEPT: usize = 64 << 10;
+/// Bytes to make room for before reading.
+const READ_BYTES: usize = 8 << 10;
+/// While a fetch waits, so many bytes of further requests are read ahead, to notice the end.
+const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
+
+/// One client.
+pub(super) struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    ctx: Arc<ApiContext>,
+    limits: Limits,
+    input: BytesMut,
+    output: BytesMut,
+}
+
+/// Why a connection ends; logged at level debug, because clients come and go.
+struct Close(String);
+
+impl<E: Display> From<E> for Close {
+    fn from(reason: E) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        ctx: Arc<ApiContext>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            stream,
+            peer,
+            ctx,
+            limits,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+        }
+    }
+
+    /// Serves until the client hangs up, misbehaves, or the broker shuts down.
+    pub(super) async fn run(mut self) {
+        let peer = self.peer;
+        let Err(Close(reason)) = self.serve().await;
+        tracing::debug!("{peer}: connection closed: {reason}");
+    }
+
+    async fn serve(&mut self) -> Result<std::convert::Infallible, Close> {
+        loop {
+            let frame = self.read_frame().await?;
+            self.answer(frame).await?;
+            self.write_output().await?;
+        }
+    }
+
+    /// The next request, as bytes.
+    async fn read_frame(&mut self) -> Result<Bytes, Close> {
+        let mut deadline = self.in_time(self.limits.idle_max);
+        let mut begun = false;
+        loop {
+            if *self.ctx.shutdown.borrow() {
+                return Err(Close::from("the broker shuts down"));
+            }
+            if let Some(frame) = split_frame(&mut self.input, self.limits.request_bytes_max)? {
+                return Ok(frame);
+            }
+            if !begun && !self.input.is_empty() {
+                begun = true;
+                deadline = self.in_time(self.limits.request_read_max);
+            }
+            self.read_more(deadline).await?;
+        }
+    }
+
+    async fn read_more(&mut self, deadline: Monotonic) -> Result<(), Close> {
+        // Room grows with the bytes that came, not with the length that was claimed.
+        self.input.reserve(READ_BYTES.max(self.input.len()));
+        tokio::select! {
+            biased;
+            read = self.stream.read_buf(&mut self.input) => match read? {
+                0 => Err(Close::from("the client hung up")),
+                _ => Ok(()),
+            },
+            () = self.ctx.shut_down() => Err(Close::from("the broker shuts down")),
+            () = self.ctx.clock.sleep_until(deadline) => Err(Close::from("no request in time")),
+        }
+    }
+
+    /// A client that does not read its answers is cut off like one that does not ask.
+    async fn write_output(&mut self) -> Result<(), Close> {
+        let deadline = self.in_time(self.limits.idle_max);
+        tokio::select! {
+            biased;
+            written = self.stream.write_all(&self.output) => written?,
+            () = self.ctx.clock.sleep_until(deadline) => {
+                return Err(Close::from("an answer was not read in time"));
+            }
+        }
+        self.output.clear();
+        if self.output.capacity() > OUTPUT_BYTES_KEPT {
+            self.output = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    fn in_time(&self, patience: Duration) -> Monotonic {
+        Monotonic(self.ctx.clock.monotonic().0.saturating_add(patience))
+    }
+
+    /// Puts the answer to `frame` into the output; nothing, where the client expects nothing.
+    async fn answer(&mut self, frame: Bytes) -> Result<(), Close> {
+        let (correlation_id, request) = match decode_request(frame) {
+            Ok(decoded) => decoded,
+            // The one request whose unknown versions are answered (KIP-511).
+            Err(MessageError::UnknownVersion {
+                api: ApiKey::ApiVersions,
+                correlation_id,
+                ..
+            }) => {
+                let response = api::unsupported_version();
+                return Ok(encode_response(
+                    &mut self.output,
+                    correlation_id,
+                    0,
+                    &response,
+                )?);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let version = request.version;
+        let is_silent = api::expects_no_response(&request);
+        let response = self.dispatch(request).await?;
+        if !is_silent {
+            return Ok(encode_response(
+                &mut self.output,
+                correlation_id,
+                version,
+                &response,
+            )?);
+        }
+        if api::has_error(&response) {
+            return Err(Close::from("a batch sent with acks=0 was refused"));
+        }
+        Ok(())
+    }
+
+    /// A fetch may wait long, and ends early when its client is gone. Everything else runs to its
+    /// end: a topic is not left half created because somebody hung up.
+    async fn dispatch(&mut self, request: Request) -> Result<Response, Close> {
+        let is_fetch = matches!(request.body, RequestKind::Fetch(_));
+        let dispatched = api::dispatch(&self.ctx, request);
+        if !is_fetch {
+            return Ok(dispatched.await?);
+        }
+        tokio::pin!(dispatched);
+        loop {
+            tokio::select! {
+                biased;
+                response = &mut dispatched => return Ok(response?),
+                read = self.stream.read_buf(&mut self.input),
+                    if self.input.len() < READ_AHEAD_BYTES_MAX =>
+                {
+                    if read? == 0 {
+                        return Err(Close::from("the client hung up while its fetch waited"));
+                    }
+                }
+            }
+        }
+    }
+}

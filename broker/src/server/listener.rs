@@ -1,0 +1,148 @@
+//! Accepts connections, counts them, and ends them at shutdown.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::Limits;
+use super::connection::Connection;
+use crate::api::ApiContext;
+use crate::clock::{Clock, Monotonic};
+
+/// How long running requests may take to end at shutdown.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+/// How long to wait after an accept that failed, for example because there are no more files.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Binds `address`, as `HOST:PORT`; port 0 picks a free one.
+///
+/// `localhost` is 127.0.0.1: where it means ::1 first, clients that are told one address and try
+/// the other would find nobody.
+///
+/// # Errors
+/// The address is taken, is not ours, or is no address.
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
+    match address.strip_prefix("localhost:") {
+        Some(port) => TcpListener::bind(format!("{}:{port}", Ipv4Addr::LOCALHOST)).await,
+        None => TcpListener::bind(address).await,
+    }
+}
+
+/// A running listener.
+#[derive(Debug)]
+pub struct Server {
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `listener` until `ctx.shutdown` turns true. Needs a runtime.
+    pub fn start(listener: TcpListener, ctx: ApiContext, limits: Limits) -> Self {
+        let acceptor = Acceptor {
+            listener,
+            ctx: Arc::new(ctx),
+            limits,
+            connections: JoinSet::new(),
+        };
+        Self {
+            accepting: tokio::spawn(acceptor.run()),
+        }
+    }
+
+    /// Waits until all connections have ended; `ctx.shutdown` must have turned true.
+    pub async fn stopped(self) {
+        if let Err(error) = self.accepting.await {
+            tracing::error!("the listener ended by itself: {error}");
+        }
+    }
+
+    /// The address that clients are told: the bound one, with 127.0.0.1 for "every interface".
+    pub fn advertised(bound: SocketAddr) -> (IpAddr, u16) {
+        let ip = match bound.ip() {
+            ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip => ip,
+        };
+        (ip, bound.port())
+    }
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    ctx: Arc<ApiContext>,
+    limits: Limits,
+    connections: JoinSet<()>,
+}
+
+impl Acceptor {
+    async fn run(mut self) {
+        let ctx = Arc::clone(&self.ctx);
+        loop {
+            tokio::select! {
+                biased;
+                () = ctx.shut_down() => break,
+                Some(ended) = self.connections.join_next() => report(ended),
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.serve(stream, peer),
+                    Err(error) => self.back_off(&error).await,
+                },
+            }
+        }
+        self.drain().await;
+    }
+
+    fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.connections.len() >= self.limits.connections_max {
+            let limit = self.limits.connections_max;
+            tracing::warn!("{peer}: connection refused, max.connections={limit} are open");
+            return;
+        }
+        // An answer is written at once and in whole: waiting for more to send would only delay it.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("{peer}: {error}");
+            return;
+        }
+        let connection = Connection::new(stream, peer, Arc::clone(&self.ctx), self.limits);
+        self.connections.spawn(connection.run());
+    }
+
+    /// Established connections go on meanwhile; without the pause this would be a busy loop.
+    async fn back_off(&self, error: &io::Error) {
+        tracing::warn!("cannot accept a connection: {error}");
+        tokio::select! {
+            () = sleep(&*self.ctx.clock, ACCEPT_BACKOFF) => {}
+            () = self.ctx.shut_down() => {}
+        }
+    }
+
+    /// Lets running requests end; what takes too long is cut off.
+    async fn drain(mut self) {
+        drop(self.listener);
+        let mut time_is_up = sleep(&*self.ctx.clock, SHUTDOWN_MAX);
+        loop {
+            tokio::select! {
+                biased;
+                ended = self.connections.join_next() => match ended {
+                    Some(ended) => report(ended),
+                    None => return,
+                },
+                () = &mut time_is_up => break,
+            }
+        }
+        let count = self.connections.len();
+        tracing::warn!("{count} connections still busy at shutdown are closed");
+        self.connections.shutdown().await;
+    }
+}
+
+fn sleep(clock: &dyn Clock, time: Duration) -> crate::clock::Sleep {
+    clock.sleep_until(Monotonic(clock.monotonic().0.saturating_add(time)))
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!("a connection was closed by a bug: {error}");
+    }
+}
