@@ -124,13 +124,11 @@ pub(crate) async fn consume<W: Write>(
     };
     let mut ends = Ends::new(args.exit_at_end, &ranges);
     loop {
-        for (partition, end) in ends.take_reached(|p| consumer.position(p)) {
-            consumer.pause(&partition);
-            let exiting = if ends.is_over() { ": exiting" } else { "" };
-            let TopicPartition { topic, partition } = partition;
-            globals.note(format_args!(
-                "% Reached end of topic {topic} [{partition}] at offset {end}{exiting}"
-            ));
+        let reached = ends.take_reached(|p| consumer.position(p));
+        for (index, (partition, end)) in reached.iter().enumerate() {
+            consumer.pause(partition);
+            let is_last = ends.is_over() && index + 1 == reached.len();
+            report_end(globals, partition, *end, is_last);
         }
         if ends.is_over() || printer.records_left == 0 {
             return Ok(());
@@ -211,6 +209,14 @@ fn report_moved_starts(globals: &Globals, start: StartOffset, starts: &[(TopicPa
             "% Offset {wanted} is not in topic {topic} [{partition}]: starting at {placed}"
         ));
     }
+}
+
+fn report_end(globals: &Globals, partition: &TopicPartition, end: Offset, is_last: bool) {
+    let TopicPartition { topic, partition } = partition;
+    let exiting = if is_last { ": exiting" } else { "" };
+    globals.note(format_args!(
+        "% Reached end of topic {topic} [{partition}] at offset {end}{exiting}"
+    ));
 }
 
 /// Where each partition ends for us, until it is reached.

@@ -387,8 +387,13 @@ fn progress_bar(globals: &Globals, bytes_total: Option<u64>) -> ProgressBar {
 }
 
 fn summarize(globals: &Globals, topic: &TopicName, tally: &Tally, took: Duration) {
+    let records = if tally.stored == 1 {
+        "record"
+    } else {
+        "records"
+    };
     globals.note(format_args!(
-        "produced {} records ({}) to {topic} in {:.3} s",
+        "produced {} {records} ({}) to {topic} in {:.3} s",
         HumanCount(tally.stored),
         HumanBytes(tally.bytes_stored),
         took.as_secs_f64()
