@@ -52,6 +52,8 @@ pub(super) struct DataDir {
     pub(super) vfs: Arc<dyn Vfs>,
     pub(super) path: PathBuf,
     pub(super) is_ephemeral: bool,
+    /// Directories that have got a new name on the way to this one, not synced yet.
+    parents: Vec<PathBuf>,
     /// `None` once released.
     lock: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
@@ -79,7 +81,8 @@ impl DataDir {
     }
 
     fn lock_at(vfs: Arc<dyn Vfs>, path: PathBuf, is_ephemeral: bool) -> Result<Self, StartError> {
-        create_durably(&*vfs, &path, is_ephemeral)
+        let parents = parents_of_missing(&*vfs, &path);
+        vfs.create_dir_all(&path)
             .map_err(|source| disk("create the data directory", &path, source))?;
         let lock_path = path.join(LOCK_FILE);
         let lock = vfs.lock(&lock_path).map_err(|source| match source.kind() {
@@ -92,6 +95,7 @@ impl DataDir {
             vfs,
             path,
             is_ephemeral,
+            parents,
             lock: Mutex::new(Some(lock)),
         })
     }
@@ -110,6 +114,17 @@ impl DataDir {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Makes the directory itself outlast a crash, if it is new. Blocks.
+    pub(super) fn sync_name(&self) -> Result<(), StartError> {
+        if self.is_ephemeral {
+            return Ok(());
+        }
+        self.parents.iter().try_for_each(|parent| {
+            let synced = self.vfs.sync_dir(parent);
+            synced.map_err(|source| disk("sync", parent, source))
+        })
     }
 
     /// Reads what the last run has left, and removes its clean-shutdown mark. Blocks.
@@ -228,24 +243,21 @@ impl Drop for DataDir {
     }
 }
 
-/// Creates a directory and its parents so that they outlast a crash: each new name is synced in the
-/// directory that has it.
-fn create_durably(vfs: &dyn Vfs, path: &Path, is_ephemeral: bool) -> io::Result<()> {
-    let missing: Vec<_> = path
-        .ancestors()
-        .take_while(|dir| !vfs.exists(dir))
-        .collect();
-    vfs.create_dir_all(path)?;
-    if is_ephemeral {
-        return Ok(());
-    }
-    let parents = missing.into_iter().filter_map(Path::parent);
-    for parent in parents {
-        // The parent of a relative path's first part is here.
-        let here = parent.as_os_str().is_empty();
-        vfs.sync_dir(if here { Path::new(".") } else { parent })?;
-    }
-    Ok(())
+/// The directories that get a new name when `path` is created.
+fn parents_of_missing(vfs: &dyn Vfs, path: &Path) -> Vec<PathBuf> {
+    let missing = path.ancestors().take_while(|dir| !vfs.exists(dir));
+    let parents = missing.filter_map(Path::parent);
+    // The parent of a relative path's first part is here.
+    let here = |dir: &Path| dir.as_os_str().is_empty();
+    parents
+        .map(|dir| {
+            if here(dir) {
+                PathBuf::from(".")
+            } else {
+                dir.to_owned()
+            }
+        })
+        .collect()
 }
 
 /// What `meta.properties` says.

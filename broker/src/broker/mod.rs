@@ -84,7 +84,13 @@ impl Broker {
         let data = lock_data(&environment, &config.storage).await?;
         let bound = bind(config.kafka.as_deref()).await?;
         let (listener, kafka) = bound.unzip();
+        let named = spawn_blocking({
+            // Beside the opening: syncs that run together share the file system's journal.
+            let data = Arc::clone(&data);
+            move || data.sync_name()
+        });
         let opened = open(&environment, &config, Arc::clone(&data), kafka).await?;
+        named.await??;
         let (stop, shutdown) = watch::channel(false);
         let ctx = ApiContext {
             controller: opened.controller,
