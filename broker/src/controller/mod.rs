@@ -1,60 +1,97 @@
-//! Skeleton: what the broker knows of topics.
+//! Topics: kept in the coordination tree, served as an immutable image.
+//!
+//! Coordination is real, not a label: the tree is the only truth about topics, and the controller
+//! learns of a change as any other client would, by a watch.
+//!
+//! ```text
+//!  create_topic ─▶ multi on the tree ─▶ /brokers/topics/T, …/partitions/P/state, /config/topics/T
+//!       ▲                                        │ child watch on /brokers/topics,
+//!       │                                        ▼ data watch on each topic
+//!       │                                    follower ─▶ opens or retires partitions
+//!       └── waits until the image has it ◀── new MetadataImage
+//! ```
+//!
+//! Invariants:
+//! - what the image shows stands in the tree, and its partitions are open;
+//! - a topic that could not be opened is not in the image, and whoever asked for it is told why;
+//! - a topic created again under an old name has a new id and starts empty ([`directories`]).
+//!
+//! Left out: sessions (the znodes that are ephemeral in Kafka, `/brokers/ids/N` and `/controller`,
+//! are written anew at each start), changes of settings after creation, more than one broker.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use brooklet_protocol::{BrokerId, PartitionId, TopicName};
-use thiserror::Error;
-use uuid::Uuid;
+use brooklet_protocol::{BrokerId, Offset, TopicName, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::partition::Partition;
+use crate::clock::Clock;
+use crate::coordination::ErrorCode;
+use crate::driver::DriverError;
+use crate::log::{LogConfig, LogError};
+use crate::vfs::Vfs;
 
-/// Everything the request handlers know of the cluster, at one moment. Immutable.
-#[derive(Clone, Debug)]
-pub struct MetadataImage {
-    /// Kafka's cluster id (22 characters of base64).
-    pub cluster_id: String,
-    /// This broker.
-    pub broker_id: BrokerId,
-    /// `/controller_epoch`.
-    pub controller_epoch: i32,
-    /// All topics.
-    pub topics: BTreeMap<TopicName, Arc<Topic>>,
-}
+mod directories;
+mod error;
+mod first_nodes;
+mod follower;
+mod ids;
+mod image;
+pub mod kafka_uuid;
+pub mod topic_config;
+mod tree;
+mod znodes;
 
-/// One topic.
+#[cfg(test)]
+mod tests;
+
+use directories::{Directories, Recovery};
+pub use error::ControllerError;
+use follower::{Follower, Shared};
+pub use image::{MetadataImage, Topic};
+pub use tree::{CoordinationTree, Watcher};
+use znodes::TopicSpec;
+
+/// The topic whose one partition is the tree's log. It is in no listing.
+pub const COORDINATION_TOPIC: &str = "__coordination";
+/// The most partitions of one topic.
+pub const PARTITION_COUNT_MAX: i32 = 10_000;
+/// Producer ids that are claimed at once.
+const PRODUCER_ID_BLOCK_SIZE: i64 = 1000;
+
+/// What a controller is started with.
 #[derive(Debug)]
-pub struct Topic {
-    /// Its name.
-    pub name: TopicName,
-    /// Its id (KIP-516); a topic that is deleted and created again gets a new one.
-    pub id: Uuid,
-    /// Settings that differ from the broker's, as given, under Kafka's names.
-    pub configs: BTreeMap<String, String>,
-    /// The partitions, by their number.
-    pub partitions: Vec<Arc<Partition>>,
-    /// Hidden from ordinary listings.
-    pub is_internal: bool,
-}
-
-impl MetadataImage {
-    /// A topic by name.
-    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
-        self.topics
-            .iter()
-            .find(|(n, _)| n.as_str() == name)
-            .map(|(_, t)| t)
-    }
-    /// A topic by id.
-    pub fn topic_by_id(&self, id: Uuid) -> Option<&Arc<Topic>> {
-        self.topics.values().find(|t| t.id == id)
-    }
-    /// A partition by topic name and number.
-    pub fn partition(&self, topic: &str, partition: PartitionId) -> Option<&Arc<Partition>> {
-        self.topic(topic)?
-            .partitions
-            .get(usize::try_from(partition.0).ok()?)
-    }
+pub struct ControllerSetup {
+    /// Where the partitions' directories are.
+    pub vfs: Arc<dyn Vfs>,
+    /// Stamps znodes and records.
+    pub clock: Arc<dyn Clock>,
+    /// The directory of the partitions' directories.
+    pub data_dir: PathBuf,
+    /// The tree.
+    pub coordination: Arc<CoordinationTree>,
+    /// From `meta.properties`; has to be the one in `/cluster/id`, if that is there.
+    pub cluster_id: String,
+    /// `node.id`.
+    pub broker_id: BrokerId,
+    /// Host and port that clients are sent to; `None` when the broker listens nowhere.
+    pub advertised: Option<(String, u16)>,
+    /// `num.partitions`.
+    pub partition_count_default: i32,
+    /// The broker's defaults for logs.
+    pub log: LogConfig,
+    /// Whether anything is synced; false for an ephemeral broker.
+    pub sync: bool,
+    /// Whether the last shutdown was clean.
+    pub clean_shutdown: bool,
+    /// What was synced of each partition, from the checkpoint file.
+    pub recovery_points: BTreeMap<TopicPartition, Offset>,
+    /// Topic ids are made from it: a new random one at each start.
+    pub id_seed: u128,
 }
 
 /// A topic to be created.
@@ -68,72 +105,247 @@ pub struct NewTopic {
     pub configs: BTreeMap<String, String>,
 }
 
-/// Why the controller refuses.
-#[derive(Debug, Error)]
-pub enum ControllerError {
-    /// The topic is there.
-    #[error("topic '{0}' already exists")]
-    TopicExists(TopicName),
-    /// The topic is not there.
-    #[error("topic '{0}' does not exist")]
-    UnknownTopic(TopicName),
-    /// `a.b` and `a_b` would be one name in metrics.
-    #[error("topic '{new}' collides with existing topic '{existing}'")]
-    NameCollision {
-        /// Asked for.
-        new: TopicName,
-        /// There.
-        existing: TopicName,
-    },
-    /// Not a number of partitions.
-    #[error("number of partitions {0} is not between 1 and 10000")]
-    PartitionCount(i32),
-    /// A setting Kafka does not know, or a value it would not take.
-    #[error("{0}")]
-    InvalidConfig(String),
-    /// The disk.
-    #[error(transparent)]
-    Log(#[from] crate::log::LogError),
-}
-
 /// Makes the image from the coordination tree, and changes topics by changing the tree.
 #[derive(Debug)]
-pub struct Controller {}
+pub struct Controller {
+    tree: Arc<CoordinationTree>,
+    shared: Arc<Shared>,
+    partition_count_default: i32,
+    /// Held while a topic is created or deleted, so that names are judged against what will be.
+    changing: tokio::sync::Mutex<()>,
+    /// Claimed producer ids that were not given yet.
+    producer_ids: tokio::sync::Mutex<Range<i64>>,
+    /// The zxid up to which the image shows the tree's topics.
+    shown: watch::Receiver<i64>,
+    /// Dropped or true, it ends the follower.
+    stop: watch::Sender<bool>,
+    follower: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Controller {
+    /// Brings the tree up to date, opens all partitions and follows the tree from then on.
+    ///
+    /// # Errors
+    /// See [`ControllerError`]; a partition that is damaged below its recovery point is one of them.
+    pub async fn start(setup: ControllerSetup) -> Result<Arc<Self>, ControllerError> {
+        let controller_epoch = first_nodes::write(&setup).await?;
+        let image = MetadataImage {
+            cluster_id: setup.cluster_id,
+            broker_id: setup.broker_id,
+            controller_epoch,
+            topics: BTreeMap::new(),
+        };
+        let directories = Directories {
+            vfs: setup.vfs,
+            clock: setup.clock,
+            data_dir: setup.data_dir,
+            log: setup.log,
+            sync: setup.sync,
+        };
+        let recovery = Recovery {
+            clean_shutdown: setup.clean_shutdown,
+            points: setup.recovery_points,
+        };
+        let shared = Arc::new(Shared::new(image, setup.id_seed));
+        let tree = setup.coordination;
+        let (follower, shown) =
+            Follower::start(&tree, &shared, Arc::new(directories), recovery).await?;
+        let (stop, stopped) = watch::channel(false);
+        let follower = tokio::spawn(follower.run(stopped));
+        Ok(Arc::new(Self {
+            tree,
+            shared,
+            partition_count_default: setup.partition_count_default,
+            changing: tokio::sync::Mutex::default(),
+            producer_ids: tokio::sync::Mutex::new(0..0),
+            shown,
+            stop,
+            follower: Mutex::new(Some(follower)),
+        }))
+    }
+
     /// The image of this moment.
     pub fn image(&self) -> Arc<MetadataImage> {
-        todo!()
+        self.shared.image()
     }
+
+    /// The tree, for whoever looks inside.
+    pub fn coordination(&self) -> &Arc<CoordinationTree> {
+        &self.tree
+    }
+
     /// Checks a topic as [`Controller::create_topic`] does, and creates nothing.
     ///
     /// # Errors
     /// See [`ControllerError`].
     pub fn validate_topic(&self, topic: &NewTopic) -> Result<(), ControllerError> {
-        let _ = topic;
-        todo!()
+        let image = self.image();
+        let name = &topic.name;
+        if image.topic(name.as_str()).is_some() || name.as_str() == COORDINATION_TOPIC {
+            return Err(ControllerError::TopicExists(name.clone()));
+        }
+        let metric_name = |name: &TopicName| name.as_str().replace('.', "_");
+        let new = metric_name(name);
+        if let Some(existing) = image.topics.keys().find(|n| metric_name(n) == new) {
+            return Err(ControllerError::NameCollision {
+                new: name.clone(),
+                existing: existing.clone(),
+            });
+        }
+        let partition_count = self.partition_count(topic);
+        if !(1..=PARTITION_COUNT_MAX).contains(&partition_count) {
+            return Err(ControllerError::PartitionCount(partition_count));
+        }
+        topic_config::validate(&topic.configs).map_err(ControllerError::InvalidConfig)
     }
+
+    fn partition_count(&self, topic: &NewTopic) -> i32 {
+        topic
+            .partition_count
+            .unwrap_or(self.partition_count_default)
+    }
+
     /// Creates a topic: a `multi` on the tree; returns once the image has it and its partitions are open.
     ///
     /// # Errors
-    /// See [`ControllerError`].
+    /// See [`ControllerError`]. The topic is not there then; if even its znodes could not be taken
+    /// back, the next attempt does that, or the next start opens it.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<Arc<Topic>, ControllerError> {
-        let _ = topic;
-        todo!()
+        let _one_at_a_time = self.changing.lock().await;
+        self.validate_topic(&topic)?;
+        if self.shared.is_half_created(topic.name.as_str()) {
+            // A full disk, for example, did not let it be taken back then.
+            self.delete_nodes(&topic.name).await?;
+        }
+        let image = self.image();
+        let spec = TopicSpec {
+            partition_count: self.partition_count(&topic),
+            id: self.shared.new_id(),
+            name: topic.name,
+            configs: topic.configs,
+        };
+        let operations = spec.creation(image.broker_id, image.controller_epoch);
+        match self.tree.multi(operations).await {
+            Ok(zxid) => self.wait_until_shown(zxid).await?,
+            Err(ControllerError::Tree { path, code })
+                if code == ErrorCode::NodeExists && path == znodes::topic(spec.name.as_str()) =>
+            {
+                return Err(ControllerError::TopicExists(spec.name));
+            }
+            Err(error) => return Err(error),
+        }
+        match self.image().topic(spec.name.as_str()) {
+            Some(topic) if topic.id == spec.id => Ok(Arc::clone(topic)),
+            _ => Err(self.take_back(spec.name).await),
+        }
     }
+
+    /// Removes the znodes of a topic that could not be opened; gives the reason why it could not.
+    async fn take_back(&self, name: TopicName) -> ControllerError {
+        let failure = self.shared.take_failure(name.as_str());
+        if let Err(error) = self.delete_nodes(&name).await {
+            tracing::error!("topic {name}: cannot be opened nor taken back: {error}");
+        }
+        failure.unwrap_or(ControllerError::UnknownTopic(name))
+    }
+
     /// Deletes a topic; returns once the image is without it. Its files go in the background.
     ///
     /// # Errors
     /// See [`ControllerError`].
     pub async fn delete_topic(&self, name: &TopicName) -> Result<(), ControllerError> {
-        let _ = name;
-        todo!()
+        let _one_at_a_time = self.changing.lock().await;
+        if self.image().topic(name.as_str()).is_none() {
+            return Err(ControllerError::UnknownTopic(name.clone()));
+        }
+        let zxid = self.delete_nodes(name).await?;
+        self.wait_until_shown(zxid).await
     }
+
+    async fn delete_nodes(&self, name: &TopicName) -> Result<i64, ControllerError> {
+        let partitions = znodes::topic(name.as_str()) + "/partitions";
+        let partitions = if self.tree.exists(&partitions).await? {
+            Some(self.tree.children(&partitions, None).await?.0)
+        } else {
+            None
+        };
+        let config = znodes::topic_config(name.as_str());
+        let has_config = self.tree.exists(&config).await?;
+        let operations = znodes::deletion(name, partitions.as_deref(), has_config);
+        self.tree.multi(operations).await
+    }
+
+    async fn wait_until_shown(&self, zxid: i64) -> Result<(), ControllerError> {
+        let mut shown = self.shown.clone();
+        match shown.wait_for(|shown| *shown >= zxid).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(DriverError::Stopped.into()),
+        }
+    }
+
     /// A producer id never given before: blocks of 1000 from `/latest_producer_id_block`.
     ///
     /// # Errors
-    /// The disk.
+    /// The coordination log; all ids are given.
     pub async fn next_producer_id(&self) -> Result<i64, ControllerError> {
-        todo!()
+        let mut ids = self.producer_ids.lock().await;
+        if ids.is_empty() {
+            *ids = self.claim_producer_ids().await?;
+        }
+        Ok(ids.next().expect("a claimed block has ids"))
+    }
+
+    /// Claims the next block; whoever else claims at the same time gets another one, because the
+    /// znode's version is checked.
+    async fn claim_producer_ids(&self) -> Result<Range<i64>, ControllerError> {
+        let path = znodes::PRODUCER_IDS;
+        loop {
+            let (data, stat) = self.tree.get(path, None).await?;
+            let block = znodes::next_producer_ids(data.as_deref(), PRODUCER_ID_BLOCK_SIZE);
+            let block = block.map_err(|reason| ControllerError::BadNode {
+                path: path.into(),
+                reason,
+            })?;
+            let value = znodes::producer_ids_value(self.image().broker_id, &block);
+            match self.tree.set(path, Some(value), stat.version).await {
+                Ok(_) => return Ok(block),
+                Err(ControllerError::Tree {
+                    code: ErrorCode::BadVersion,
+                    ..
+                }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The offset below which each partition is durable, for the checkpoint file.
+    pub fn recovery_points(&self) -> BTreeMap<TopicPartition, Offset> {
+        let image = self.image();
+        let points = image.partitions();
+        points
+            .map(|partition| (partition.id().clone(), partition.log().recovery_point()))
+            .collect()
+    }
+
+    /// Syncs and closes all partitions; gives their recovery points. The coordination log is
+    /// closed by whoever opened it.
+    ///
+    /// # Errors
+    /// The first partition that could not be synced; the others are closed nevertheless.
+    pub async fn shutdown(&self) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
+        self.stop.send_replace(true);
+        let follower = self.follower.lock().take();
+        if let Some(follower) = follower {
+            follower::joined(follower.await);
+        }
+        let image = self.image();
+        let close = tokio::task::spawn_blocking(move || {
+            let closed: Vec<_> = image
+                .partitions()
+                .map(|partition| Ok((partition.id().clone(), partition.close()?)))
+                .collect();
+            closed.into_iter().collect()
+        });
+        follower::joined(close.await)
     }
 }

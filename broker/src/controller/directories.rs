@@ -1,0 +1,295 @@
+//! Topics as directories: one per partition, named `TOPIC-PARTITION` as in Kafka.
+//!
+//! ```text
+//!  DATA/clicks-0/            partition.metadata   version: 0
+//!                                                 topic_id: 3Jw2…  (22 characters)
+//!                            00000000000000000000.log, .index, .timeindex
+//!  DATA/clicks-0.<32 hex>-delete/   the topic was deleted; removed in the background
+//!  DATA/clicks-0.<32 hex>-stray/    another topic's data stood in the way; kept
+//! ```
+//!
+//! `partition.metadata` ties a directory to a topic's id. A topic that was deleted and created again
+//! under its old name has another id, so old records never turn up in the new topic, whatever a
+//! crash in between has left.
+//!
+//! Everything here blocks.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use brooklet_protocol::{Offset, PartitionId, TopicPartition};
+use uuid::Uuid;
+
+use super::znodes::TopicSpec;
+use super::{ControllerError, kafka_uuid, topic_config};
+use crate::clock::Clock;
+use crate::log::{LogConfig, RecoveryStart};
+use crate::partition::Partition;
+use crate::vfs::{OpenMode, Vfs};
+
+const METADATA_FILE: &str = "partition.metadata";
+const DELETED: &str = "delete";
+const STRAY: &str = "stray";
+/// What file systems take.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Opens and removes the directories of partitions.
+#[derive(Debug)]
+pub(super) struct Directories {
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) data_dir: PathBuf,
+    pub(super) log: LogConfig,
+    pub(super) sync: bool,
+}
+
+/// What is known of the logs before they are opened.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recovery {
+    pub(super) clean_shutdown: bool,
+    pub(super) points: BTreeMap<TopicPartition, Offset>,
+}
+
+impl Recovery {
+    /// A partition without a checkpoint is recovered from its start.
+    fn start_of(&self, partition: &TopicPartition) -> RecoveryStart {
+        match self.points.get(partition) {
+            Some(point) => RecoveryStart {
+                clean_shutdown: self.clean_shutdown,
+                recovery_point: *point,
+            },
+            None => RecoveryStart::default(),
+        }
+    }
+}
+
+impl Directories {
+    /// Opens the topic's partitions from `first` on. If one fails, those before it are closed again
+    /// and new directories are gone.
+    pub(super) fn open(
+        &self,
+        topic: &TopicSpec,
+        first: usize,
+        recovery: &Recovery,
+        set_aside: Uuid,
+    ) -> Result<Vec<Arc<Partition>>, ControllerError> {
+        let mut opened = Vec::new();
+        let mut created = Vec::new();
+        for number in first as i32..topic.partition_count {
+            let id = TopicPartition::new(topic.name.clone(), PartitionId(number));
+            let dir = self.data_dir.join(id.to_string());
+            let result = self.prepare(&dir, topic.id, set_aside).and_then(|new| {
+                created.extend(new.then(|| dir.clone()));
+                self.open_one(topic, id, &dir, recovery)
+            });
+            match result {
+                Ok(partition) => opened.push(partition),
+                Err(error) => {
+                    close_all(&opened);
+                    for dir in created {
+                        self.remove(&dir);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    fn open_one(
+        &self,
+        topic: &TopicSpec,
+        id: TopicPartition,
+        dir: &Path,
+        recovery: &Recovery,
+    ) -> Result<Arc<Partition>, ControllerError> {
+        let config = topic_config::log_config(&topic.configs, &self.log);
+        let start = recovery.start_of(&id);
+        let vfs = Arc::clone(&self.vfs);
+        let clock = Arc::clone(&self.clock);
+        let (partition, report) = Partition::open(vfs, clock, id, dir, config, start, self.sync)?;
+        if report.bytes_cut > 0 {
+            let (id, bytes) = (partition.id(), report.bytes_cut);
+            tracing::warn!(
+                "{id}: a crash has left {bytes} bytes that are no whole batch, kept aside"
+            );
+        }
+        Ok(partition)
+    }
+
+    /// Makes sure that `dir` is there and the topic's; tells whether it is new.
+    fn prepare(&self, dir: &Path, id: Uuid, set_aside: Uuid) -> Result<bool, ControllerError> {
+        let metadata = dir.join(METADATA_FILE);
+        if self.vfs.exists(&metadata) {
+            let text = self.vfs.read(&metadata);
+            let text = text.map_err(|e| failed("read", &metadata, e))?;
+            if read_metadata(&text) == Some(id) {
+                return Ok(false);
+            }
+        }
+        if self.vfs.exists(dir) {
+            let aside = self.rename(dir, set_aside, STRAY)?;
+            tracing::warn!(
+                "{}: not this topic's, kept as {}",
+                dir.display(),
+                aside.display()
+            );
+        }
+        if let Err(error) = self.create(dir, &metadata, id) {
+            if self.vfs.exists(dir) {
+                self.remove(dir);
+            }
+            return Err(failed("create", dir, error));
+        }
+        Ok(true)
+    }
+
+    fn create(&self, dir: &Path, metadata: &Path, id: Uuid) -> io::Result<()> {
+        self.vfs.create_dir_all(dir)?;
+        let text = write_metadata(id);
+        if self.sync {
+            self.vfs.replace(metadata, text.as_bytes())?;
+            self.vfs.sync_dir(&self.data_dir)
+        } else {
+            let file = self.vfs.open(metadata, OpenMode::Truncate)?;
+            file.append(&[IoSlice::new(text.as_bytes())]).map(drop)
+        }
+    }
+
+    /// Closes the topic's partitions and renames their directories; what comes back is to be removed.
+    pub(super) fn retire(
+        &self,
+        partitions: &[Arc<Partition>],
+        unique: Uuid,
+    ) -> Result<Vec<PathBuf>, ControllerError> {
+        close_all(partitions);
+        let dir = |partition: &Arc<Partition>| self.data_dir.join(partition.id().to_string());
+        let renamed = partitions
+            .iter()
+            .map(|partition| self.rename(&dir(partition), unique, DELETED));
+        let renamed = renamed.collect();
+        if self.sync {
+            let data_dir = &self.data_dir;
+            let synced = self.vfs.sync_dir(data_dir);
+            synced.map_err(|e| failed("sync", data_dir, e))?;
+        }
+        renamed
+    }
+
+    /// Removes a directory; a failure is logged, and the next start tries again.
+    pub(super) fn remove(&self, dir: &Path) {
+        if let Err(error) = self.vfs.remove_dir_all(dir) {
+            tracing::warn!("{}: cannot remove: {error}", dir.display());
+        }
+    }
+
+    /// Directories of topics whose deletion was not finished.
+    pub(super) fn leftovers(&self) -> Result<Vec<PathBuf>, ControllerError> {
+        let is_leftover = |name: &str| name.ends_with(&format!("-{DELETED}"));
+        self.names(is_leftover)
+    }
+
+    /// Names the directories of partitions that no topic has; they are left alone.
+    pub(super) fn report_strays(
+        &self,
+        is_known: impl Fn(&TopicPartition) -> bool,
+    ) -> Result<(), ControllerError> {
+        let is_stray =
+            |name: &str| TopicPartition::from_dir_name(name).is_some_and(|id| !is_known(&id));
+        for dir in self.names(is_stray)? {
+            tracing::warn!("{}: no topic has this partition; left alone", dir.display());
+        }
+        Ok(())
+    }
+
+    fn names(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, ControllerError> {
+        let entries = self.vfs.read_dir(&self.data_dir);
+        let entries = entries.map_err(|e| failed("list", &self.data_dir, e))?;
+        let dirs = entries.into_iter().filter(|e| e.is_dir && wanted(&e.name));
+        Ok(dirs.map(|e| self.data_dir.join(e.name)).collect())
+    }
+
+    fn rename(&self, dir: &Path, unique: Uuid, why: &str) -> Result<PathBuf, ControllerError> {
+        let name = dir.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let renamed = self.data_dir.join(renamed(name, unique, why));
+        let done = self.vfs.rename(dir, &renamed);
+        done.map_err(|e| failed("rename", dir, e))?;
+        Ok(renamed)
+    }
+}
+
+/// Closes what is to be thrown away: whether it reaches the disk does not matter.
+fn close_all(partitions: &[Arc<Partition>]) {
+    for partition in partitions {
+        if let Err(error) = partition.close() {
+            tracing::warn!("{}: {error}", partition.id());
+        }
+    }
+}
+
+/// `clicks-0` becomes `clicks-0.<32 hex>-delete`; a long topic name is cut so that it fits.
+fn renamed(name: &str, unique: Uuid, why: &str) -> String {
+    let (topic, partition) = name.rsplit_once('-').unwrap_or((name, "0"));
+    let suffix = format!("-{partition}.{}-{why}", unique.simple());
+    // Topic names are ASCII.
+    let topic = topic.get(..NAME_BYTES_MAX - suffix.len()).unwrap_or(topic);
+    format!("{topic}{suffix}")
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> ControllerError {
+    ControllerError::Io {
+        action,
+        path: path.into(),
+        source,
+    }
+}
+
+fn write_metadata(id: Uuid) -> String {
+    format!("version: 0\ntopic_id: {}", kafka_uuid::to_text(id))
+}
+
+/// The topic's id, if it is a version we know.
+fn read_metadata(text: &[u8]) -> Option<Uuid> {
+    let lines = str::from_utf8(text).ok()?.lines();
+    let fields: BTreeMap<_, _> = lines.filter_map(|line| line.split_once(": ")).collect();
+    match fields.get("version") {
+        Some(&"0") => kafka_uuid::from_text(fields.get("topic_id")?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deleted_directory_is_named_as_in_kafka() {
+        let unique = Uuid::from_u128(0xabc);
+        let hex = "00000000000000000000000000000abc";
+        assert_eq!(
+            renamed("my-clicks-12", unique, DELETED),
+            format!("my-clicks-12.{hex}-delete")
+        );
+        let long = renamed(&format!("{}-7", "x".repeat(249)), unique, DELETED);
+        assert_eq!(long.len(), NAME_BYTES_MAX);
+        assert!(long.ends_with(&format!("x-7.{hex}-delete")));
+    }
+
+    #[test]
+    fn partition_metadata_is_kafkas_text() {
+        let id = Uuid::from_u128(1);
+        let text = write_metadata(id);
+        assert_eq!(text, "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
+        assert_eq!(read_metadata(text.as_bytes()), Some(id));
+        assert_eq!(read_metadata(format!("{text}\n").as_bytes()), Some(id));
+        for other in [
+            "",
+            "version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ",
+            "version: 0",
+        ] {
+            assert_eq!(read_metadata(other.as_bytes()), None, "{other:?}");
+        }
+    }
+}

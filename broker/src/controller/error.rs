@@ -1,0 +1,74 @@
+//! Why the controller refuses.
+
+use std::path::PathBuf;
+
+use brooklet_protocol::TopicName;
+use thiserror::Error;
+
+use crate::coordination::ErrorCode;
+use crate::driver::DriverError;
+
+/// Why the controller refuses.
+#[derive(Debug, Error)]
+pub enum ControllerError {
+    /// The topic is there.
+    #[error("topic '{0}' already exists")]
+    TopicExists(TopicName),
+    /// The topic is not there.
+    #[error("topic '{0}' does not exist")]
+    UnknownTopic(TopicName),
+    /// `a.b` and `a_b` would be one name in metrics.
+    #[error("topic '{new}' collides with existing topic '{existing}'")]
+    NameCollision {
+        /// Asked for.
+        new: TopicName,
+        /// There.
+        existing: TopicName,
+    },
+    /// Not a number of partitions.
+    #[error("number of partitions {0} is not between 1 and 10000")]
+    PartitionCount(i32),
+    /// A setting Kafka does not know, or a value it would not take.
+    #[error("{0}")]
+    InvalidConfig(String),
+    /// The disk, below a partition.
+    #[error(transparent)]
+    Log(#[from] crate::log::LogError),
+    /// The disk.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The coordination log, or the broker is shutting down.
+    #[error("coordination: {0}")]
+    Coordination(#[from] DriverError),
+    /// The tree refuses what should have been possible: somebody else has changed it.
+    #[error("coordination: {path}: {code}")]
+    Tree {
+        /// Which znode.
+        path: String,
+        /// What the tree says.
+        code: ErrorCode,
+    },
+    /// A znode holds what Kafka would not write there.
+    #[error("znode {path}: {reason}")]
+    BadNode {
+        /// Which znode.
+        path: String,
+        /// What was expected.
+        reason: String,
+    },
+    /// The data directory belongs to another cluster.
+    #[error("the data are of cluster {found}, expected {expected}")]
+    ClusterId {
+        /// Started with.
+        expected: String,
+        /// In `/cluster/id`.
+        found: String,
+    },
+}

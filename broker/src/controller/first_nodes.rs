@@ -1,0 +1,98 @@
+//! What a broker writes into the tree when it starts.
+//!
+//! The first start creates Kafka's classic znodes. Every start counts up `/controller_epoch` and
+//! writes `/brokers/ids/N` and `/controller` anew: in Kafka they are ephemeral and vanish with
+//! their session; here nothing else has a session yet, so the start removes what an earlier run
+//! has left. All of it is one multi: a crash leaves the tree as it was before, or as it is after.
+
+use super::znodes::{self, CLUSTER_ID, CONTROLLER, CONTROLLER_EPOCH, FEATURE, PERSISTENT};
+use super::{ControllerError, ControllerSetup, tree};
+use crate::coordination::{ANY_VERSION, Operation};
+
+/// Writes them, and gives the new controller epoch.
+pub(super) async fn write(setup: &ControllerSetup) -> Result<i32, ControllerError> {
+    let (tree, now) = (&setup.coordination, setup.clock.wall());
+    let mut operations = Vec::new();
+    for path in PERSISTENT {
+        if !tree.exists(path).await? {
+            operations.push(tree::create(path, None));
+        }
+    }
+    check_cluster_id(setup, &mut operations).await?;
+    if !tree.exists(FEATURE).await? {
+        operations.push(tree::create(FEATURE, Some(znodes::feature_value())));
+    }
+    let epoch = count_up_epoch(setup, &mut operations).await?;
+
+    for path in left_behind(setup).await? {
+        let version = ANY_VERSION;
+        operations.push(Operation::Delete { path, version });
+    }
+    let broker = znodes::broker_value(setup.advertised.as_ref(), now);
+    operations.push(tree::create(&znodes::broker(setup.broker_id), Some(broker)));
+    let controller = znodes::controller_value(setup.broker_id, now);
+    operations.push(tree::create(CONTROLLER, Some(controller)));
+    tree.multi(operations).await?;
+    Ok(epoch)
+}
+
+async fn check_cluster_id(
+    setup: &ControllerSetup,
+    operations: &mut Vec<Operation>,
+) -> Result<(), ControllerError> {
+    if !setup.coordination.exists(CLUSTER_ID).await? {
+        let value = znodes::cluster_id_value(&setup.cluster_id);
+        operations.push(tree::create(CLUSTER_ID, Some(value)));
+        return Ok(());
+    }
+    let (data, _) = setup.coordination.get(CLUSTER_ID, None).await?;
+    let found = znodes::read_cluster_id(data.as_deref()).map_err(bad(CLUSTER_ID))?;
+    if found == setup.cluster_id {
+        return Ok(());
+    }
+    Err(ControllerError::ClusterId {
+        expected: setup.cluster_id.clone(),
+        found,
+    })
+}
+
+/// Every start is an election that this broker wins.
+async fn count_up_epoch(
+    setup: &ControllerSetup,
+    operations: &mut Vec<Operation>,
+) -> Result<i32, ControllerError> {
+    if !setup.coordination.exists(CONTROLLER_EPOCH).await? {
+        operations.push(tree::create(CONTROLLER_EPOCH, Some("1".into())));
+        return Ok(1);
+    }
+    let (data, stat) = setup.coordination.get(CONTROLLER_EPOCH, None).await?;
+    let epoch = znodes::read_controller_epoch(data.as_deref()).map_err(bad(CONTROLLER_EPOCH))?;
+    let epoch = epoch.wrapping_add(1);
+    operations.push(Operation::SetData {
+        path: CONTROLLER_EPOCH.into(),
+        data: Some(epoch.to_string().into()),
+        version: stat.version,
+    });
+    Ok(epoch)
+}
+
+/// The znodes that would have ended with the session of an earlier run.
+async fn left_behind(setup: &ControllerSetup) -> Result<Vec<String>, ControllerError> {
+    let tree = &setup.coordination;
+    let mut paths = Vec::new();
+    if tree.exists("/brokers/ids").await? {
+        let (ids, _) = tree.children("/brokers/ids", None).await?;
+        paths.extend(ids.iter().map(|id| format!("/brokers/ids/{id}")));
+    }
+    if tree.exists(CONTROLLER).await? {
+        paths.push(CONTROLLER.into());
+    }
+    Ok(paths)
+}
+
+fn bad(path: &'static str) -> impl FnOnce(String) -> ControllerError {
+    move |reason| ControllerError::BadNode {
+        path: path.into(),
+        reason,
+    }
+}

@@ -1,0 +1,352 @@
+//! Follows the tree: from what the watches say to partitions that are open and an image of them.
+//!
+//! A watch says only that something has changed, and fires once; so the follower does not trust
+//! the event but looks again, and leaves the watch again by looking. One look:
+//!
+//! ```text
+//!  list /brokers/topics, watching ─▶ read topics that are new or were told of, watching
+//!     ─▶ image without those that are gone ─▶ close, rename and remove their directories
+//!     ─▶ open those that are new ─▶ image with them ─▶ "shown up to this zxid"
+//! ```
+//!
+//! An answer of the tree comes after the events of all changes it shows. So once the listing is
+//! here, every event up to its zxid is in the mailbox, and a topic that was deleted and created
+//! again in between is not overlooked: its deletion was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use brooklet_protocol::TopicName;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+use tokio::task::{JoinError, spawn_blocking};
+use uuid::Uuid;
+
+use super::directories::{Directories, Recovery};
+use super::ids::Ids;
+use super::znodes::{self, TOPICS, TopicSpec};
+use super::{
+    COORDINATION_TOPIC, ControllerError, CoordinationTree, MetadataImage, PARTITION_COUNT_MAX,
+    Topic, Watcher, topic_config,
+};
+use crate::coordination::{ErrorCode, WatchEvent};
+use crate::partition::Partition;
+
+/// What the follower and the controller's callers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    image: RwLock<Arc<MetadataImage>>,
+    ids: Mutex<Ids>,
+    /// Topics of the tree that are not in the image, and why: `None` once their creator was told.
+    failures: Mutex<BTreeMap<String, Option<ControllerError>>>,
+}
+
+impl Shared {
+    pub(super) fn new(image: MetadataImage, id_seed: u128) -> Self {
+        Self {
+            image: RwLock::new(Arc::new(image)),
+            ids: Mutex::new(Ids::new(id_seed)),
+            failures: Mutex::default(),
+        }
+    }
+
+    pub(super) fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.image.read())
+    }
+
+    pub(super) fn new_id(&self) -> Uuid {
+        self.ids.lock().next()
+    }
+
+    pub(super) fn take_failure(&self, topic: &str) -> Option<ControllerError> {
+        self.failures.lock().get_mut(topic)?.take()
+    }
+
+    /// Whether a topic's creator was told that it failed, and its znodes are still there.
+    pub(super) fn is_half_created(&self, topic: &str) -> bool {
+        matches!(self.failures.lock().get(topic), Some(None))
+    }
+
+    /// What keeps a broker from starting. A partition that is damaged, or a disk that fails, does.
+    /// A znode that makes no sense does not: it was logged, and somebody may yet correct it.
+    fn take_fatal(&self) -> Option<ControllerError> {
+        let mut failures = self.failures.lock();
+        let is_fatal = |error: &ControllerError| !matches!(error, ControllerError::BadNode { .. });
+        failures
+            .values_mut()
+            .find(|failure| failure.as_ref().is_some_and(is_fatal))?
+            .take()
+    }
+
+    fn publish(&self, topics: BTreeMap<TopicName, Arc<Topic>>) {
+        let mut image = self.image.write();
+        let unchanged = (**image).clone();
+        *image = Arc::new(MetadataImage {
+            topics,
+            ..unchanged
+        });
+    }
+}
+
+/// The task that follows.
+#[derive(Debug)]
+pub(super) struct Follower {
+    tree: Arc<CoordinationTree>,
+    watcher: Watcher,
+    shared: Arc<Shared>,
+    directories: Arc<Directories>,
+    /// Names whose data is watched.
+    watched: BTreeSet<String>,
+    shown: watch::Sender<i64>,
+}
+
+impl Follower {
+    /// Looks for the first time and opens all topics.
+    pub(super) async fn start(
+        tree: &Arc<CoordinationTree>,
+        shared: &Arc<Shared>,
+        directories: Arc<Directories>,
+        recovery: Recovery,
+    ) -> Result<(Self, watch::Receiver<i64>), ControllerError> {
+        let (shown, shown_to) = watch::channel(-1);
+        let mut follower = Self {
+            tree: Arc::clone(tree),
+            watcher: tree.watcher(),
+            shared: Arc::clone(shared),
+            directories,
+            watched: BTreeSet::new(),
+            shown,
+        };
+        follower.sweep().await?;
+        follower.look(BTreeSet::new(), recovery).await?;
+        if let Some(error) = shared.take_fatal() {
+            return Err(error);
+        }
+        follower.report_strays().await?;
+        Ok((follower, shown_to))
+    }
+
+    /// Looks again whenever a watch fires, until `stop` says so.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let event = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                event = self.watcher.next() => event,
+            };
+            let told = if let Some(event) = event {
+                topic_of(event).into_iter().collect()
+            } else {
+                self.watcher = self.tree.watcher();
+                std::mem::take(&mut self.watched)
+            };
+            if let Err(error) = self.look(told, Recovery::default()).await {
+                tracing::error!("topics can no longer be followed: {error}");
+                return;
+            }
+        }
+    }
+
+    /// One look, see above; `told` are topics whose data has changed.
+    async fn look(
+        &mut self,
+        mut told: BTreeSet<String>,
+        recovery: Recovery,
+    ) -> Result<(), ControllerError> {
+        let (names, zxid) = self.tree.children(TOPICS, Some(self.watcher.id())).await?;
+        while let Some(event) = self.watcher.next_now() {
+            told.extend(topic_of(event));
+        }
+        let names: BTreeSet<String> = names.into_iter().collect();
+        self.watched.retain(|name| names.contains(name));
+        let mut specs = Vec::new();
+        for name in &names {
+            if told.contains(name) || !self.watched.contains(name) {
+                specs.extend(self.read(name).await?);
+            }
+        }
+        self.shared.failures.lock().retain(|n, _| names.contains(n));
+        self.retire(&names, &specs).await;
+        self.open(specs, &Arc::new(recovery)).await;
+        self.shown.send_replace(zxid);
+        Ok(())
+    }
+
+    /// What the tree says of a topic; `None` if it makes no sense, or the topic is gone again.
+    async fn read(&mut self, name: &str) -> Result<Option<TopicSpec>, ControllerError> {
+        let path = znodes::topic(name);
+        let watch = Some(self.watcher.id());
+        let Some(data) = found(self.tree.get(&path, watch).await)? else {
+            // Its parent's watch has fired, or will.
+            self.watched.remove(name);
+            return Ok(None);
+        };
+        self.watched.insert(name.into());
+        let config = self.tree.get(&znodes::topic_config(name), None).await;
+        let config = found(config)?.flatten();
+        match checked_spec(name, data.as_deref(), config.as_deref()) {
+            Ok(spec) => Ok(Some(spec)),
+            Err(reason) => {
+                self.fail(name, ControllerError::BadNode { path, reason });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes topics out of the image that are gone, or have another id now.
+    async fn retire(&self, names: &BTreeSet<String>, specs: &[TopicSpec]) {
+        let stays = |topic: &Topic| {
+            let replaced = specs
+                .iter()
+                .any(|s| s.name == topic.name && s.id != topic.id);
+            names.contains(topic.name.as_str()) && !replaced
+        };
+        let topics = self.shared.image().topics.clone();
+        let (kept, gone): (BTreeMap<_, _>, _) = topics.into_iter().partition(|(_, t)| stays(t));
+        if gone.is_empty() {
+            return;
+        }
+        self.shared.publish(kept);
+        for topic in gone.into_values() {
+            let directories = Arc::clone(&self.directories);
+            let unique = self.shared.new_id();
+            let name = topic.name.clone();
+            let retire = move || directories.retire(&topic.partitions, unique);
+            match joined(spawn_blocking(retire).await) {
+                Ok(dirs) => remove_in_background(&self.directories, dirs),
+                Err(error) => tracing::error!("topic {name}: cannot put its files away: {error}"),
+            }
+        }
+    }
+
+    /// Opens what is not open yet, and publishes it.
+    async fn open(&self, specs: Vec<TopicSpec>, recovery: &Arc<Recovery>) {
+        let mut topics = self.shared.image().topics.clone();
+        for spec in specs {
+            let open = topics.get(&spec.name).map(|t| t.partitions.clone());
+            let mut partitions = open.unwrap_or_default();
+            let name = spec.name.clone();
+            match self.open_rest(&spec, partitions.len(), recovery).await {
+                Ok(rest) => partitions.extend(rest),
+                Err(error) => {
+                    self.fail(name.as_str(), error);
+                    continue;
+                }
+            }
+            self.shared.failures.lock().remove(name.as_str());
+            topics.insert(name, Arc::new(topic(spec, partitions)));
+        }
+        self.shared.publish(topics);
+    }
+
+    async fn open_rest(
+        &self,
+        spec: &TopicSpec,
+        first: usize,
+        recovery: &Arc<Recovery>,
+    ) -> Result<Vec<Arc<Partition>>, ControllerError> {
+        let (directories, spec, recovery) = (
+            Arc::clone(&self.directories),
+            spec.clone(),
+            Arc::clone(recovery),
+        );
+        let set_aside = self.shared.new_id();
+        let open = move || directories.open(&spec, first, &recovery, set_aside);
+        joined(spawn_blocking(open).await)
+    }
+
+    fn fail(&self, name: &str, error: ControllerError) {
+        tracing::error!("topic {name} is not served: {error}");
+        let mut failures = self.shared.failures.lock();
+        failures.insert(name.into(), Some(error));
+    }
+
+    /// Removes what an interrupted deletion has left.
+    async fn sweep(&self) -> Result<(), ControllerError> {
+        let directories = Arc::clone(&self.directories);
+        let leftovers = joined(spawn_blocking(move || directories.leftovers()).await)?;
+        remove_in_background(&self.directories, leftovers);
+        Ok(())
+    }
+
+    async fn report_strays(&self) -> Result<(), ControllerError> {
+        let directories = Arc::clone(&self.directories);
+        let image = self.shared.image();
+        let report = move || {
+            directories.report_strays(|id| {
+                let topic = id.topic.as_str();
+                topic == COORDINATION_TOPIC || image.partition(topic, id.partition).is_some()
+            })
+        };
+        joined(spawn_blocking(report).await)
+    }
+}
+
+fn topic_of(event: WatchEvent) -> Option<String> {
+    znodes::topic_of(&event.path).map(str::to_owned)
+}
+
+/// A topic as the tree has it, if this broker could have created it.
+fn checked_spec(
+    name: &str,
+    data: Option<&[u8]>,
+    config: Option<&[u8]>,
+) -> Result<TopicSpec, String> {
+    if name == COORDINATION_TOPIC {
+        return Err("the name is the coordination log's".into());
+    }
+    let name = TopicName::new(name).map_err(|error| error.to_string())?;
+    let spec = TopicSpec::read(name, data, config)?;
+    if spec.partition_count > PARTITION_COUNT_MAX {
+        return Err(ControllerError::PartitionCount(spec.partition_count).to_string());
+    }
+    topic_config::validate(&spec.configs)?;
+    Ok(spec)
+}
+
+fn topic(spec: TopicSpec, partitions: Vec<Arc<Partition>>) -> Topic {
+    let is_internal = ["__consumer_offsets", "__transaction_state"].contains(&spec.name.as_str());
+    Topic {
+        name: spec.name,
+        id: spec.id,
+        configs: spec.configs,
+        partitions,
+        is_internal,
+    }
+}
+
+/// The data of a znode that may not be there.
+fn found<D, S>(read: Result<(D, S), ControllerError>) -> Result<Option<D>, ControllerError> {
+    match read {
+        Ok((data, _)) => Ok(Some(data)),
+        Err(ControllerError::Tree {
+            code: ErrorCode::NoNode,
+            ..
+        }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_in_background(directories: &Arc<Directories>, dirs: Vec<std::path::PathBuf>) {
+    if dirs.is_empty() {
+        return;
+    }
+    let directories = Arc::clone(directories);
+    // Detached: if the process ends first, the next start removes what is left.
+    drop(spawn_blocking(move || {
+        for dir in dirs {
+            directories.remove(&dir);
+        }
+    }));
+}
+
+/// The result of a task of ours, which nobody cancels; its panic goes on here.
+pub(super) fn joined<T>(result: Result<T, JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(error) => panic!("the runtime went away under the controller: {error}"),
+        },
+    }
+}

@@ -1,0 +1,73 @@
+//! What the broker knows of the cluster, as values that never change.
+//!
+//! A request takes the image once and works on it to its end; a change makes a new image. So no
+//! handler sees half of a change, and none takes a lock while it works.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use brooklet_protocol::{BrokerId, PartitionId, TopicName};
+use uuid::Uuid;
+
+use super::topic_config;
+use crate::partition::Partition;
+
+/// Everything the request handlers know of the cluster, at one moment. Immutable.
+#[derive(Clone, Debug)]
+pub struct MetadataImage {
+    /// Kafka's cluster id (22 characters of base64).
+    pub cluster_id: String,
+    /// This broker.
+    pub broker_id: BrokerId,
+    /// `/controller_epoch`.
+    pub controller_epoch: i32,
+    /// All topics.
+    pub topics: BTreeMap<TopicName, Arc<Topic>>,
+}
+
+/// One topic.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: TopicName,
+    /// Its id (KIP-516); a topic that is deleted and created again gets a new one.
+    pub id: Uuid,
+    /// Settings that differ from the broker's, as given, under Kafka's names.
+    pub configs: BTreeMap<String, String>,
+    /// The partitions, by their number.
+    pub partitions: Vec<Arc<Partition>>,
+    /// Hidden from ordinary listings.
+    pub is_internal: bool,
+}
+
+impl Topic {
+    /// The largest batch that it takes, in bytes: its `max.message.bytes`, or the broker's
+    /// `message.max.bytes`, given as `default`.
+    pub fn message_bytes_max(&self, default: usize) -> usize {
+        topic_config::number_of(&self.configs, topic_config::MAX_MESSAGE_BYTES).unwrap_or(default)
+    }
+}
+
+impl MetadataImage {
+    /// A topic by name.
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(name)
+    }
+
+    /// A topic by id.
+    pub fn topic_by_id(&self, id: Uuid) -> Option<&Arc<Topic>> {
+        self.topics.values().find(|t| t.id == id)
+    }
+
+    /// A partition by topic name and number.
+    pub fn partition(&self, topic: &str, partition: PartitionId) -> Option<&Arc<Partition>> {
+        self.topic(topic)?
+            .partitions
+            .get(usize::try_from(partition.0).ok()?)
+    }
+
+    /// All partitions of all topics.
+    pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.topics.values().flat_map(|topic| &topic.partitions)
+    }
+}

@@ -1,0 +1,521 @@
+//! The controller on a simulated disk: topics through restarts, crashes and failures.
+
+use std::path::Path;
+
+use brooklet_protocol::records::{BatchBuilder, Compression};
+use brooklet_protocol::{PartitionId, Timestamp};
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::coordination::{ANY_VERSION, Command, Operation, Reply};
+use crate::log::RecoveryStart;
+use crate::partition::{Durability, Partition};
+use crate::vfs::sim::SimVfs;
+
+const DATA: &str = "/data";
+
+fn open_tree(vfs: &SimVfs, clock: &Arc<dyn Clock>) -> Result<Arc<CoordinationTree>, String> {
+    let id = TopicPartition::new(TopicName::new(COORDINATION_TOPIC).unwrap(), PartitionId(0));
+    let dir = Path::new(DATA).join(id.to_string());
+    vfs.create_dir_all(&dir).map_err(|e| e.to_string())?;
+    vfs.sync_dir(Path::new(DATA)).map_err(|e| e.to_string())?;
+    let (log, _) = Partition::open(
+        Arc::new(vfs.clone()),
+        Arc::clone(clock),
+        id,
+        &dir,
+        LogConfig::default(),
+        RecoveryStart::default(),
+        true,
+    )
+    .map_err(|e| e.to_string())?;
+    CoordinationTree::open(log, Arc::clone(clock), Durability::Synced).map_err(|e| e.to_string())
+}
+
+fn setup(vfs: &SimVfs) -> Result<ControllerSetup, String> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(1_000)));
+    Ok(ControllerSetup {
+        vfs: Arc::new(vfs.clone()),
+        coordination: open_tree(vfs, &clock)?,
+        clock,
+        data_dir: DATA.into(),
+        cluster_id: "AAAAAAAAAAAAAAAAAAAAAQ".into(),
+        broker_id: BrokerId(1),
+        advertised: Some(("localhost".into(), 9092)),
+        partition_count_default: 2,
+        log: LogConfig::default(),
+        sync: true,
+        clean_shutdown: false,
+        recovery_points: BTreeMap::new(),
+        // Each start has another one, as a real broker's.
+        id_seed: u128::from(vfs.operations()),
+    })
+}
+
+async fn try_start(vfs: &SimVfs) -> Result<Arc<Controller>, String> {
+    let setup = setup(vfs)?;
+    Controller::start(setup).await.map_err(|e| e.to_string())
+}
+
+async fn start(vfs: &SimVfs) -> Arc<Controller> {
+    try_start(vfs).await.unwrap()
+}
+
+fn name(name: &str) -> TopicName {
+    TopicName::new(name).unwrap()
+}
+
+fn new_topic(topic: &str, partition_count: Option<i32>) -> NewTopic {
+    NewTopic {
+        name: name(topic),
+        partition_count,
+        configs: BTreeMap::new(),
+    }
+}
+
+/// Names, ids and numbers of partitions.
+fn listed(controller: &Controller) -> Vec<(String, uuid::Uuid, usize)> {
+    let image = controller.image();
+    let row = |t: &Arc<Topic>| (t.name.to_string(), t.id, t.partitions.len());
+    image.topics.values().map(row).collect()
+}
+
+fn dirs(vfs: &SimVfs) -> Vec<String> {
+    let entries = vfs.read_dir(Path::new(DATA)).unwrap();
+    entries.into_iter().map(|e| e.name).collect()
+}
+
+async fn append(topic: &Topic) {
+    let mut batch = BatchBuilder::new(Compression::None);
+    batch.append(Timestamp(5), None, Some(b"a record"), &[]);
+    let batches = [batch.build()];
+    let partition = &topic.partitions[0];
+    partition
+        .append(&batches, Durability::Synced)
+        .await
+        .unwrap();
+}
+
+async fn text_at(tree: &CoordinationTree, path: &str) -> String {
+    let (data, _) = tree.get(path, None).await.unwrap();
+    String::from_utf8(data.unwrap().into()).unwrap()
+}
+
+#[tokio::test]
+async fn topics_and_their_ids_stay_through_a_restart() {
+    let vfs = SimVfs::new(1);
+    let controller = start(&vfs).await;
+    assert_eq!(listed(&controller), []);
+    let clicks = controller.create_topic(new_topic("clicks", None)).await;
+    let clicks = clicks.unwrap();
+    let mut one = new_topic("one", Some(1));
+    one.configs = BTreeMap::from([("max.message.bytes".into(), "77".into())]);
+    controller.create_topic(one).await.unwrap();
+    append(&clicks).await;
+    let before = listed(&controller);
+    assert_eq!(before[0], ("clicks".to_owned(), clicks.id, 2));
+    let first = TopicPartition::new(name("clicks"), PartitionId(0));
+    assert_eq!(controller.recovery_points()[&first], Offset(1));
+    let points = controller.shutdown().await.unwrap();
+    assert_eq!(points.len(), 3);
+    assert_eq!(points[&first], Offset(1));
+
+    let controller = start(&vfs).await;
+    assert_eq!(listed(&controller), before);
+    let image = controller.image();
+    assert_eq!(image.topic("one").unwrap().message_bytes_max(5), 77);
+    assert_eq!(image.topic("clicks").unwrap().message_bytes_max(5), 5);
+    let partition = image.partition("clicks", PartitionId(0)).unwrap();
+    assert_eq!(partition.log_end_offset(), Offset(1));
+    assert!(image.partition("clicks", PartitionId(2)).is_none());
+    assert!(image.partition("clicks", PartitionId(-1)).is_none());
+    assert_eq!(image.topic_by_id(clicks.id).unwrap().name, clicks.name);
+}
+
+#[tokio::test]
+async fn the_tree_holds_kafkas_classic_nodes() {
+    let vfs = SimVfs::new(2);
+    let controller = start(&vfs).await;
+    controller
+        .create_topic(new_topic("t", Some(1)))
+        .await
+        .unwrap();
+    let tree = controller.coordination();
+    let expected = r#"{"id":"AAAAAAAAAAAAAAAAAAAAAQ","version":"1"}"#;
+    assert_eq!(text_at(tree, "/cluster/id").await, expected);
+    let broker = text_at(tree, "/brokers/ids/1").await;
+    assert!(
+        broker.contains(r#""endpoints":["PLAINTEXT://localhost:9092"]"#),
+        "{broker}"
+    );
+    let state = r#"{"controller_epoch":1,"isr":[1],"leader":1,"leader_epoch":0,"version":1}"#;
+    assert_eq!(
+        text_at(tree, "/brokers/topics/t/partitions/0/state").await,
+        state
+    );
+    assert_eq!(text_at(tree, "/controller_epoch").await, "1");
+    for path in znodes::PERSISTENT {
+        assert!(tree.exists(path).await.unwrap(), "{path}");
+    }
+    controller.shutdown().await.unwrap();
+
+    // A start is an election, and a new registration of the broker.
+    let controller = start(&vfs).await;
+    assert_eq!(controller.image().controller_epoch, 2);
+    let tree = controller.coordination();
+    assert_eq!(text_at(tree, "/controller_epoch").await, "2");
+    let (_, stat) = tree.get("/brokers/ids/1", None).await.unwrap();
+    assert_eq!((stat.version, stat.czxid), (0, stat.mzxid));
+}
+
+#[tokio::test]
+async fn a_start_with_another_cluster_id_is_refused() {
+    let vfs = SimVfs::new(3);
+    start(&vfs).await.shutdown().await.unwrap();
+    let mut setup = setup(&vfs).unwrap();
+    setup.cluster_id = "AAAAAAAAAAAAAAAAAAAAAg".into();
+    let error = Controller::start(setup).await.unwrap_err();
+    assert!(
+        matches!(error, ControllerError::ClusterId { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_topic_is_gone_and_comes_back_empty_with_a_new_id() {
+    let vfs = SimVfs::new(4);
+    let controller = start(&vfs).await;
+    let first = controller
+        .create_topic(new_topic("t", Some(1)))
+        .await
+        .unwrap();
+    append(&first).await;
+    controller.delete_topic(&first.name).await.unwrap();
+    assert_eq!(listed(&controller), []);
+    assert!(!dirs(&vfs).contains(&"t-0".to_owned()));
+    let tree = controller.coordination();
+    assert!(!tree.exists("/brokers/topics/t").await.unwrap());
+    assert!(!tree.exists("/config/topics/t").await.unwrap());
+    let again = controller.delete_topic(&first.name).await.unwrap_err();
+    assert!(matches!(again, ControllerError::UnknownTopic(_)));
+
+    let second = controller
+        .create_topic(new_topic("t", Some(1)))
+        .await
+        .unwrap();
+    assert_ne!(second.id, first.id);
+    assert_eq!(second.partitions[0].log_end_offset(), Offset::ZERO);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused() {
+    let vfs = SimVfs::new(5);
+    let controller = start(&vfs).await;
+    controller
+        .create_topic(new_topic("a.b", None))
+        .await
+        .unwrap();
+    let refused = |topic: NewTopic| {
+        let validated = controller.validate_topic(&topic).unwrap_err().to_string();
+        let controller = Arc::clone(&controller);
+        async move {
+            let created = controller.create_topic(topic).await;
+            assert_eq!(created.unwrap_err().to_string(), validated);
+            validated
+        }
+    };
+    let rows = [
+        (new_topic("a.b", None), "topic 'a.b' already exists"),
+        (
+            new_topic("a_b", None),
+            "topic 'a_b' collides with existing topic 'a.b'",
+        ),
+        (
+            new_topic("__coordination", None),
+            "topic '__coordination' already exists",
+        ),
+        (
+            new_topic("n", Some(0)),
+            "number of partitions 0 is not between 1 and 10000",
+        ),
+        (
+            new_topic("n", Some(10_001)),
+            "number of partitions 10001 is not between 1 and 10000",
+        ),
+    ];
+    for (topic, expected) in rows {
+        assert_eq!(refused(topic).await, expected);
+    }
+    let mut topic = new_topic("n", None);
+    topic.configs.insert("segment.byte".into(), "1".into());
+    assert!(
+        refused(topic)
+            .await
+            .ends_with("the nearest name is 'segment.bytes'")
+    );
+    assert_eq!(listed(&controller).len(), 1);
+}
+
+#[tokio::test]
+async fn many_who_create_at_once_get_one_topic() {
+    let vfs = SimVfs::new(6);
+    let controller = start(&vfs).await;
+    let attempts: Vec<_> = (0..8)
+        .map(|_| {
+            let controller = Arc::clone(&controller);
+            tokio::spawn(async move { controller.create_topic(new_topic("t", Some(1))).await })
+        })
+        .collect();
+    let mut created = 0;
+    for attempt in attempts {
+        match attempt.await.unwrap() {
+            Ok(_) => created += 1,
+            Err(error) => assert!(matches!(error, ControllerError::TopicExists(_))),
+        }
+    }
+    assert_eq!(created, 1);
+}
+
+#[tokio::test]
+async fn the_image_follows_whoever_changes_the_tree() {
+    let vfs = SimVfs::new(7);
+    let controller = start(&vfs).await;
+    let tree = Arc::clone(controller.coordination());
+    let spec = TopicSpec {
+        name: name("foreign"),
+        id: uuid::Uuid::from_u128(9),
+        partition_count: 1,
+        configs: BTreeMap::new(),
+    };
+    // As with a client of the tree's own: nobody asked the controller.
+    let zxid = tree.multi(spec.creation(BrokerId(1), 1)).await.unwrap();
+    controller.wait_until_shown(zxid).await.unwrap();
+    assert_eq!(listed(&controller), [("foreign".to_owned(), spec.id, 1)]);
+
+    // More partitions, by the topic's data; the next create shows that the follower has looked.
+    let grown = TopicSpec {
+        partition_count: 3,
+        ..spec.clone()
+    };
+    let Operation::Create { path, data, .. } = grown.creation(BrokerId(1), 1).remove(0) else {
+        panic!("a creation begins with the topic's znode");
+    };
+    tree.set(&path, data, ANY_VERSION).await.unwrap();
+    controller
+        .create_topic(new_topic("next", Some(1)))
+        .await
+        .unwrap();
+    assert_eq!(listed(&controller)[0], ("foreign".to_owned(), spec.id, 3));
+
+    // Gone and there again under another id, in one change.
+    let partitions = ["0".to_owned()];
+    let mut operations = znodes::deletion(&spec.name, Some(&partitions), true);
+    let reborn = TopicSpec {
+        id: uuid::Uuid::from_u128(10),
+        ..spec
+    };
+    operations.extend(reborn.creation(BrokerId(1), 1));
+    let zxid = tree.multi(operations).await.unwrap();
+    controller.wait_until_shown(zxid).await.unwrap();
+    assert_eq!(listed(&controller)[0], ("foreign".to_owned(), reborn.id, 1));
+}
+
+#[tokio::test]
+async fn a_znode_that_makes_no_sense_hides_only_itself() {
+    let vfs = SimVfs::new(8);
+    let controller = start(&vfs).await;
+    let tree = Arc::clone(controller.coordination());
+    for bad in ["junk", "__coordination", "not a name"] {
+        let path = znodes::topic(bad);
+        tree.multi(vec![tree::create(&path, Some(Bytes::from_static(b"{")))])
+            .await
+            .unwrap();
+    }
+    controller
+        .create_topic(new_topic("good", Some(1)))
+        .await
+        .unwrap();
+    assert_eq!(listed(&controller).len(), 1);
+    let taken = controller.create_topic(new_topic("junk", Some(1))).await;
+    assert!(matches!(taken, Err(ControllerError::TopicExists(_))));
+    controller.shutdown().await.unwrap();
+    let controller = start(&vfs).await;
+    assert_eq!(listed(&controller).len(), 1);
+    assert!(dirs(&vfs).contains(&"__coordination-0".to_owned()));
+}
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_opened_is_taken_back() {
+    let vfs = SimVfs::new(9);
+    let controller = start(&vfs).await;
+    // The disk takes the transaction of the topic, but not the third of its partitions.
+    let needed = {
+        let before = vfs.used_bytes();
+        controller
+            .create_topic(new_topic("x", Some(3)))
+            .await
+            .unwrap();
+        let grown = vfs.used_bytes() - before;
+        controller.delete_topic(&name("x")).await.unwrap();
+        while dirs(&vfs).len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        grown
+    };
+    vfs.set_capacity(Some(vfs.used_bytes() + needed - 1));
+    let created = controller.create_topic(new_topic("t", Some(3))).await;
+    let error = created.unwrap_err();
+    assert!(
+        matches!(error, ControllerError::Io { .. } | ControllerError::Log(_)),
+        "{error}"
+    );
+    assert_eq!(dirs(&vfs), ["__coordination-0"]);
+    vfs.set_capacity(None);
+    let created = controller.create_topic(new_topic("t", Some(3))).await;
+    assert_eq!(created.unwrap().partitions.len(), 3);
+}
+
+#[tokio::test]
+async fn another_topics_directory_is_set_aside_and_kept() {
+    let vfs = SimVfs::new(10);
+    let controller = start(&vfs).await;
+    let topic = controller
+        .create_topic(new_topic("t", Some(1)))
+        .await
+        .unwrap();
+    append(&topic).await;
+    controller.shutdown().await.unwrap();
+    // The tree is lost, the data are not.
+    vfs.remove_dir_all(&Path::new(DATA).join("__coordination-0"))
+        .unwrap();
+
+    let controller = start(&vfs).await;
+    assert_eq!(listed(&controller), []);
+    assert!(dirs(&vfs).contains(&"t-0".to_owned()), "left alone");
+    let topic = controller
+        .create_topic(new_topic("t", Some(1)))
+        .await
+        .unwrap();
+    assert_eq!(topic.partitions[0].log_end_offset(), Offset::ZERO);
+    let stray = dirs(&vfs);
+    let stray = stray.iter().find(|d| d.ends_with("-stray")).unwrap();
+    let log = Path::new(DATA).join(stray).join("00000000000000000000.log");
+    assert!(vfs.read(&log).unwrap().len() > 61);
+}
+
+#[tokio::test]
+async fn leftovers_of_a_deletion_are_removed() {
+    let vfs = SimVfs::new(11);
+    start(&vfs).await.shutdown().await.unwrap();
+    let leftover = Path::new(DATA).join("t-0.00000000000000000000000000000abc-delete");
+    vfs.create_dir_all(&leftover).unwrap();
+    let controller = start(&vfs).await;
+    // The removal is under way in the background, ahead of whatever is asked of the same pool.
+    while vfs.exists(&leftover) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(listed(&controller), []);
+}
+
+#[tokio::test]
+async fn producer_ids_are_never_given_twice() {
+    let vfs = SimVfs::new(12);
+    let controller = start(&vfs).await;
+    for expected in 0..1002 {
+        assert_eq!(controller.next_producer_id().await.unwrap(), expected);
+    }
+    controller.shutdown().await.unwrap();
+    let controller = start(&vfs).await;
+    assert_eq!(controller.next_producer_id().await.unwrap(), 2000);
+    let value = r#"{"block_end":"2999","block_start":"2000","broker":1,"version":1}"#;
+    let tree = controller.coordination();
+    assert_eq!(text_at(tree, "/latest_producer_id_block").await, value);
+}
+
+#[tokio::test]
+async fn a_watcher_that_does_not_read_is_cut_off_and_a_dropped_one_is_forgotten() {
+    let vfs = SimVfs::new(13);
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
+    let tree = open_tree(&vfs, &clock).unwrap();
+    let mut slow = tree.watcher();
+    let mut seen = 0;
+    for round in 0..1025 {
+        tree.get("/zookeeper/config", Some(slow.id()))
+            .await
+            .unwrap();
+        let data = Some(Bytes::from(round.to_string()));
+        tree.set("/zookeeper/config", data, ANY_VERSION)
+            .await
+            .unwrap();
+    }
+    while slow.next().await.is_some() {
+        seen += 1;
+    }
+    assert_eq!(
+        seen, 1024,
+        "what was delivered is still there, then comes the end"
+    );
+
+    let dropped = tree.watcher();
+    let watch = Some(dropped.id());
+    tree.children("/", watch).await.unwrap();
+    drop(dropped);
+    let listing = Command::GetChildren {
+        path: "/".into(),
+        watch: None,
+    };
+    let answer = tree.submit(listing).await.unwrap();
+    assert!(matches!(answer.result, Ok(Reply::Children { .. })));
+}
+
+/// Create two topics, delete one, create it again.
+async fn scenario(vfs: &SimVfs) -> Result<(), String> {
+    let controller = try_start(vfs).await?;
+    let result = async {
+        controller.create_topic(new_topic("a", Some(2))).await?;
+        controller.create_topic(new_topic("b", Some(1))).await?;
+        controller.delete_topic(&name("a")).await?;
+        controller.create_topic(new_topic("a", Some(1))).await?;
+        Ok::<_, ControllerError>(())
+    };
+    result.await.map_err(|e| e.to_string())
+}
+
+/// Wherever the power goes, the next start finds a tree from before or after each change, and the
+/// partitions that the tree speaks of, open and empty.
+#[test]
+fn a_power_cut_anywhere_leaves_whole_topics() {
+    // One runtime per run: whatever the cut has left waiting goes with it.
+    let run = |vfs: &SimVfs| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(scenario(vfs))
+    };
+    let whole = SimVfs::new(14);
+    run(&whole).unwrap();
+    for cut in (0..whole.operations()).step_by(3) {
+        let vfs = SimVfs::new(cut);
+        vfs.cut_power_after(cut);
+        drop(run(&vfs));
+        let found = vfs.crash();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let controller = try_start(&found)
+                .await
+                .unwrap_or_else(|e| panic!("cut {cut}: {e}"));
+            let tree = controller.coordination();
+            let (topics, _) = tree.children("/brokers/topics", None).await.unwrap();
+            let shown: Vec<_> = listed(&controller).into_iter().map(|t| t.0).collect();
+            assert_eq!(shown, topics, "cut {cut}");
+            for partition in controller.image().partitions() {
+                assert_eq!(partition.log_end_offset(), Offset::ZERO);
+            }
+            let next = controller.create_topic(new_topic("c", None)).await;
+            assert!(next.is_ok(), "cut {cut}: {next:?}");
+        });
+    }
+}

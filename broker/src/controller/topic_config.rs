@@ -1,0 +1,317 @@
+//! The settings of a topic, under Kafka's names.
+//!
+//! One table says which settings there are, what they take, and whether they already act here.
+//! Every name that Kafka 4 lists is accepted, checked and stored, so that programs which set them
+//! go on working; a setting that does not act yet is marked so in the table.
+//!
+//! Ours differs in one limit: `segment.bytes` may be as small as 256, so that a lesson can watch
+//! segments roll.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::log::LogConfig;
+
+/// Name of the setting that bounds a batch.
+pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicConfig {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// Kafka's default.
+    pub default: &'static str,
+    /// What it takes.
+    pub kind: ConfigKind,
+    /// Whether it already changes what the broker does; otherwise it is only stored.
+    pub acts: bool,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// What a setting takes.
+#[derive(Clone, Copy, Debug)]
+pub enum ConfigKind {
+    /// A whole number, both ends included.
+    Number {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A number from 0 to 1.
+    Ratio,
+    /// `true` or `false`.
+    Boolean,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Some of these words, separated by commas.
+    Words(&'static [&'static str]),
+}
+
+impl fmt::Display for ConfigKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Ratio => f.write_str("a number from 0 to 1"),
+            Self::Boolean => f.write_str("true or false"),
+            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Words(words) => write!(f, "a list of {}", words.join(", ")),
+        }
+    }
+}
+
+impl ConfigKind {
+    fn takes(self, value: &str) -> bool {
+        match self {
+            Self::Number { min, max } => parsed(value).is_some_and(|n| (min..=max).contains(&n)),
+            Self::Ratio => parsed(value).is_some_and(|n| (0.0..=1.0).contains(&n)),
+            Self::Boolean => ["true", "false"].contains(&&*value.trim().to_lowercase()),
+            Self::Word(words) => words.contains(&value.trim()),
+            Self::Words(words) => value.split(',').all(|word| words.contains(&word.trim())),
+        }
+    }
+}
+
+fn parsed<T: FromStr>(value: &str) -> Option<T> {
+    value.trim().parse().ok()
+}
+
+/// A Java `long` of at least `min`.
+const fn long(min: i64) -> ConfigKind {
+    ConfigKind::Number { min, max: i64::MAX }
+}
+
+/// A Java `int` of at least `min`.
+const fn int(min: i64) -> ConfigKind {
+    ConfigKind::Number {
+        min,
+        max: i32::MAX as i64,
+    }
+}
+
+const fn number(min: i64, max: i64) -> ConfigKind {
+    ConfigKind::Number { min, max }
+}
+
+const fn acts(
+    name: &'static str,
+    default: &'static str,
+    kind: ConfigKind,
+    doc: &'static str,
+) -> TopicConfig {
+    TopicConfig {
+        name,
+        default,
+        kind,
+        acts: true,
+        doc,
+    }
+}
+
+const fn stored(
+    name: &'static str,
+    default: &'static str,
+    kind: ConfigKind,
+    doc: &'static str,
+) -> TopicConfig {
+    TopicConfig {
+        acts: false,
+        ..acts(name, default, kind, doc)
+    }
+}
+
+const CODECS: ConfigKind =
+    ConfigKind::Word(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]);
+const POLICIES: ConfigKind = ConfigKind::Words(&["delete", "compact"]);
+const CLOCKS: ConfigKind = ConfigKind::Word(&["CreateTime", "LogAppendTime"]);
+const BOOLEAN: ConfigKind = ConfigKind::Boolean;
+const FOREVER: &str = "9223372036854775807";
+
+/// All settings, sorted by name.
+#[rustfmt::skip]
+pub const TOPIC_CONFIGS: &[TopicConfig] = &[
+    stored("cleanup.policy", "delete", POLICIES, "whether old records go by age and size, or by key"),
+    stored("compression.gzip.level", "-1", number(-1, 9), "effort of gzip; -1 for its default"),
+    stored("compression.lz4.level", "9", number(1, 17), "effort of lz4"),
+    stored("compression.type", "producer", CODECS, "how batches are compressed on disk"),
+    stored("compression.zstd.level", "3", number(-131_072, 22), "effort of zstd"),
+    stored("delete.retention.ms", "86400000", long(0), "how long compaction keeps tombstones"),
+    stored("file.delete.delay.ms", "60000", long(0), "how long a deleted segment's file stays"),
+    stored("flush.messages", FOREVER, long(1), "a sync after so many records"),
+    stored("flush.ms", FOREVER, long(0), "a sync after so long"),
+    acts("index.interval.bytes", "4096", int(0), "one index entry per so many bytes"),
+    stored("max.compaction.lag.ms", FOREVER, long(1), "how long a record may stay uncompacted"),
+    acts(MAX_MESSAGE_BYTES, "1048588", int(0), "the largest batch"),
+    stored("message.timestamp.after.max.ms", "3600000", long(0), "how far a timestamp may be ahead"),
+    stored("message.timestamp.before.max.ms", FOREVER, long(0), "how far a timestamp may be behind"),
+    stored("message.timestamp.type", "CreateTime", CLOCKS, "whose clock stamps records"),
+    stored("min.cleanable.dirty.ratio", "0.5", ConfigKind::Ratio, "compaction starts at this share of unclean bytes"),
+    stored("min.compaction.lag.ms", "0", long(0), "how long a record is safe from compaction"),
+    stored("min.insync.replicas", "1", int(1), "replicas that acks=all waits for; there is one"),
+    stored("preallocate", "false", BOOLEAN, "whether a segment's file gets its size at once"),
+    stored("retention.bytes", "-1", long(i64::MIN), "the largest partition; -1 for no limit"),
+    stored("retention.ms", "604800000", long(-1), "the greatest age of a record; -1 for no limit"),
+    acts("segment.bytes", "1073741824", int(256), "a segment rolls before it grows beyond"),
+    acts("segment.index.bytes", "10485760", int(4), "a segment rolls when its index has this size"),
+    stored("segment.jitter.ms", "0", long(0), "spreads segments that roll by age"),
+    acts("segment.ms", "604800000", long(1), "a segment rolls when its first record is older"),
+    stored("unclean.leader.election.enable", "false", BOOLEAN, "whether a lagging replica may lead; there is one replica"),
+];
+
+/// Checks the names and the values.
+///
+/// # Errors
+/// The first setting that Kafka would not take, in words.
+pub fn validate(configs: &BTreeMap<String, String>) -> Result<(), String> {
+    configs.iter().try_for_each(|(name, value)| {
+        let Some(config) = TOPIC_CONFIGS.iter().find(|c| c.name == name) else {
+            let near = nearest(name);
+            return Err(format!(
+                "unknown topic config '{name}'; the nearest name is '{near}'"
+            ));
+        };
+        if config.kind.takes(value) {
+            return Ok(());
+        }
+        Err(format!(
+            "topic config '{name}': expected {}, found '{value}'",
+            config.kind
+        ))
+    })
+}
+
+/// The broker's defaults with what the topic sets. The settings have been validated.
+pub(super) fn log_config(configs: &BTreeMap<String, String>, defaults: &LogConfig) -> LogConfig {
+    let mut log = defaults.clone();
+    if let Some(bytes) = number_of(configs, "segment.bytes") {
+        log.segment_bytes = bytes;
+    }
+    if let Some(millis) = number_of(configs, "segment.ms") {
+        log.segment_age_max = Duration::from_millis(millis);
+    }
+    if let Some(bytes) = number_of(configs, "segment.index.bytes") {
+        log.segment_index_bytes = bytes;
+    }
+    if let Some(bytes) = number_of(configs, "index.interval.bytes") {
+        log.index_interval_bytes = bytes;
+    }
+    log
+}
+
+/// The value of a setting that is there and is a number.
+pub(super) fn number_of<T: FromStr>(configs: &BTreeMap<String, String>, name: &str) -> Option<T> {
+    parsed(configs.get(name)?)
+}
+
+/// The setting whose name takes the fewest edits.
+fn nearest(name: &str) -> &'static str {
+    // A name of any length may come from the wire; beyond this it resembles none.
+    let start: String = name.chars().take(64).collect();
+    let names = TOPIC_CONFIGS.iter().map(|config| config.name);
+    let nearest = names.min_by_key(|known| edits(&start, known));
+    nearest.expect("the table is not empty")
+}
+
+/// Levenshtein's distance, row by row.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in (1..).zip(a.chars()) {
+        let mut diagonal = row[0];
+        row[0] = i;
+        for (j, to) in (1..).zip(b.chars()) {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j];
+            row[j] = replaced.min(row[j] + 1).min(row[j - 1] + 1);
+        }
+    }
+    row[b.chars().count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs(name: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_takes_its_own_defaults() {
+        assert!(TOPIC_CONFIGS.is_sorted_by(|a, b| a.name < b.name));
+        for config in TOPIC_CONFIGS {
+            let defaults = configs(config.name, config.default);
+            assert_eq!(validate(&defaults), Ok(()), "{}", config.name);
+        }
+    }
+
+    #[test]
+    fn each_kind_takes_its_values_and_no_others() {
+        let rows: [(&str, &[&str], &[&str]); 7] = [
+            (
+                "segment.bytes",
+                &["256", " 300 ", "2147483647"],
+                &["255", "2147483648", "1e3", "", "-1"],
+            ),
+            ("retention.ms", &["-1", "0"], &["-2", "9223372036854775808"]),
+            (
+                "cleanup.policy",
+                &["delete", "compact,delete", "compact, delete"],
+                &["", "archive", "delete,"],
+            ),
+            ("compression.type", &["zstd"], &["ZSTD", "brotli", "none"]),
+            (
+                "min.cleanable.dirty.ratio",
+                &["0", "0.25", "1.0"],
+                &["1.1", "NaN", "-0.1"],
+            ),
+            ("preallocate", &["true", "FALSE"], &["yes", "1"]),
+            (
+                "message.timestamp.type",
+                &["LogAppendTime"],
+                &["createtime"],
+            ),
+        ];
+        for (name, good, bad) in rows {
+            for value in good {
+                assert_eq!(validate(&configs(name, value)), Ok(()), "{name}={value}");
+            }
+            for value in bad {
+                assert!(validate(&configs(name, value)).is_err(), "{name}={value}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_would_have_been_right() {
+        assert_eq!(
+            validate(&configs("retentoin.ms", "1")),
+            Err("unknown topic config 'retentoin.ms'; the nearest name is 'retention.ms'".into())
+        );
+        assert_eq!(
+            validate(&configs("segment.ms", "soon")),
+            Err(format!(
+                "topic config 'segment.ms': expected a whole number from 1 to {FOREVER}, found 'soon'"
+            ))
+        );
+    }
+
+    #[test]
+    fn what_acts_reaches_the_log() {
+        let set = [
+            ("segment.bytes", "300"),
+            ("segment.ms", "5"),
+            ("segment.index.bytes", "80"),
+            ("index.interval.bytes", "0"),
+        ];
+        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let log = log_config(&BTreeMap::from(set), &LogConfig::default());
+        assert_eq!(log.segment_bytes, 300);
+        assert_eq!(log.segment_age_max, Duration::from_millis(5));
+        assert_eq!(log.segment_index_bytes, 80);
+        assert_eq!(log.index_interval_bytes, 0);
+    }
+}

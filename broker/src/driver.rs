@@ -1,1 +1,0 @@
-//! Skeleton: runs a state machine on its log.

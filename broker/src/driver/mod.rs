@@ -1,0 +1,303 @@
+//! Runs a state machine on its log.
+//!
+//! A coordinator (the tree of znodes, a consumer group, transactions) is a pure state machine: it
+//! decides, but it neither writes nor waits. The [`Driver`] does that for it. One command goes
+//! through six steps:
+//!
+//! ```text
+//!             under the lock                              without it
+//!  submit ─▶ decide ─▶ append ─▶ replay ─────────▶ commit ─▶ deliver effects ─▶ answer
+//!            (reads)   (page     (the only place   (synced,  (in the order
+//!                      cache)    state changes)    shared)   of the log)
+//! ```
+//!
+//! Invariants:
+//! - hard state changes only in [`StateMachine::replay`], so replaying the log from its start gives
+//!   the state of the live run;
+//! - an append that fails changes nothing;
+//! - an answer, also that of a read, leaves only once every record it rests on is committed, and
+//!   after the effects of those records;
+//! - effects are delivered once, in the order of their records;
+//! - a command whose caller has gone away is still brought to its end.
+//!
+//! Left out: snapshots. A machine's log is replayed from its start each time.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use brooklet_protocol::{Offset, Timestamp};
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::Notify;
+
+use crate::clock::{Clock, Monotonic};
+use crate::log::LogError;
+use crate::partition::Durability;
+
+mod record_log;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use record_log::{LogRecord, RecordLog, ReplayError, ReplayRecord};
+
+/// When, and where in the log, a machine decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The time of day.
+    pub wall: Timestamp,
+    /// Time that never goes back.
+    pub monotonic: Monotonic,
+    /// The offset that the first record of the decision gets.
+    pub offset: Offset,
+}
+
+/// What a machine has decided. Nothing has happened yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision<A> {
+    /// To be logged and then replayed; none for a read.
+    pub records: Vec<LogRecord>,
+    /// To be given once the records are committed.
+    pub answer: A,
+}
+
+impl<A> Decision<A> {
+    /// A decision that changes nothing.
+    pub fn read(answer: A) -> Self {
+        Self {
+            records: Vec::new(),
+            answer,
+        }
+    }
+}
+
+/// A table made from a log. No I/O, no clock, no randomness: all it knows came in.
+pub trait StateMachine: Debug + Send + 'static {
+    /// What it is asked.
+    type Command: Send + 'static;
+    /// What it says.
+    type Answer: Send + 'static;
+    /// What others learn of a change, such as a watch that fires.
+    type Effect: Send + 'static;
+
+    /// Judges a command. May change soft state (watches, timers), which dies with the process; hard
+    /// state stays as it is.
+    fn decide(&mut self, at: Moment, command: Self::Command) -> Decision<Self::Answer>;
+
+    /// Takes a record of the log into the state: the only place where hard state changes. Live, it
+    /// is called right after the decision; at start, with everything the log has.
+    ///
+    /// # Errors
+    /// The record cannot be one of this machine's decisions in this state.
+    fn replay(
+        &mut self,
+        offset: Offset,
+        record: &LogRecord,
+    ) -> Result<Vec<Self::Effect>, Box<dyn Error + Send + Sync>>;
+
+    /// When the machine has something to do by itself, and the command that does it.
+    fn deadline(&self) -> Option<(Monotonic, Self::Command)> {
+        None
+    }
+}
+
+/// Why a command has no answer.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    /// The log does not take it, or cannot make it durable.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log does not read back.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The process is shutting down.
+    #[error("the broker is shutting down")]
+    Stopped,
+}
+
+/// Where effects go. Must not block; called in the order of the log.
+pub type Sink<E> = Box<dyn Fn(E) + Send + Sync>;
+
+/// Owns a machine and its log.
+pub struct Driver<M: StateMachine, L> {
+    log: L,
+    clock: Arc<dyn Clock>,
+    durability: Durability,
+    state: Mutex<State<M>>,
+    /// Held while effects go out, so that they cannot overtake each other.
+    sink: Mutex<Sink<M::Effect>>,
+    /// The deadline may have changed.
+    changed: Notify,
+}
+
+struct State<M: StateMachine> {
+    machine: M,
+    /// The offset after the last record that was replayed.
+    replayed: Offset,
+    /// Everything below is committed, and its effects are delivered.
+    delivered: Offset,
+    /// Effects of replayed records, each with the offset that has to be committed first.
+    pending: VecDeque<(Offset, Vec<M::Effect>)>,
+}
+
+impl<M: StateMachine, L: RecordLog> Driver<M, L> {
+    /// Replays the whole log into `machine`. Blocks.
+    ///
+    /// # Errors
+    /// The log cannot be read, or holds what `machine` did not write.
+    pub fn open(
+        mut machine: M,
+        log: L,
+        clock: Arc<dyn Clock>,
+        durability: Durability,
+        sink: Sink<M::Effect>,
+    ) -> Result<Arc<Self>, DriverError> {
+        // Nobody watched what happened before this start: the effects have no receiver.
+        log.replay(&mut |offset, record| machine.replay(offset, record).map(drop))?;
+        let end = log.end_offset();
+        let state = State {
+            machine,
+            replayed: end,
+            // A process before this one may have been killed before it synced its last records:
+            // the first answer waits for that.
+            delivered: Offset::ZERO,
+            pending: VecDeque::new(),
+        };
+        Ok(Arc::new(Self {
+            log,
+            clock,
+            durability,
+            state: Mutex::new(state),
+            sink: Mutex::new(sink),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Brings one command to its answer.
+    ///
+    /// # Errors
+    /// The log. After a failed append nothing has changed; after a failed sync nobody knows, and
+    /// the log takes no more commands.
+    pub async fn submit(self: &Arc<Self>, command: M::Command) -> Result<M::Answer, DriverError> {
+        let (answer, rests_on) = self.decide(command)?;
+        if let Some(offset) = rests_on {
+            let driver = Arc::clone(self);
+            // On a task of its own, so that a caller who goes away does not leave effects behind.
+            let commit = tokio::spawn(async move { driver.commit(offset).await });
+            match commit.await {
+                Ok(result) => result?,
+                Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+                Err(_) => return Err(DriverError::Stopped),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Does what the machine has to do by itself, whenever it is time. Runs until dropped.
+    ///
+    /// # Errors
+    /// As [`Driver::submit`].
+    pub async fn run_deadlines(self: &Arc<Self>) -> Result<(), DriverError> {
+        loop {
+            let changed = self.changed.notified();
+            let next = self.state.lock().machine.deadline();
+            match next {
+                None => changed.await,
+                Some((deadline, command)) => tokio::select! {
+                    () = changed => {}
+                    () = self.clock.sleep_until(deadline) => {
+                        self.submit(command).await?;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Runs a command that touches only soft state, at once.
+    ///
+    /// # Panics
+    /// The machine wants to log something.
+    pub fn soft(&self, command: M::Command) -> M::Answer {
+        let mut state = self.state.lock();
+        let at = self.moment(&state);
+        let Decision { records, answer } = state.machine.decide(at, command);
+        assert!(records.is_empty(), "a command for soft state logs nothing");
+        self.changed.notify_one();
+        answer
+    }
+
+    /// Looks at the machine, committed or not.
+    pub fn inspect<T>(&self, look: impl FnOnce(&M) -> T) -> T {
+        look(&self.state.lock().machine)
+    }
+
+    /// The log it runs on.
+    pub fn log(&self) -> &L {
+        &self.log
+    }
+
+    /// The steps under the lock. Gives the offset to commit before the answer may leave, if any.
+    fn decide(&self, command: M::Command) -> Result<(M::Answer, Option<Offset>), DriverError> {
+        let mut state = self.state.lock();
+        let at = self.moment(&state);
+        let Decision { records, answer } = state.machine.decide(at, command);
+        if !records.is_empty() {
+            let base = self.log.append(&records, at.wall)?;
+            assert_eq!(base, at.offset, "the driver is the only writer of its log");
+            state.replay(base, &records);
+        }
+        self.changed.notify_one();
+        let open = state.delivered < state.replayed;
+        Ok((answer, open.then_some(state.replayed)))
+    }
+
+    fn moment(&self, state: &State<M>) -> Moment {
+        Moment {
+            wall: self.clock.wall(),
+            monotonic: self.clock.monotonic(),
+            offset: state.replayed,
+        }
+    }
+
+    async fn commit(&self, offset: Offset) -> Result<(), DriverError> {
+        self.log.commit(offset, self.durability).await?;
+        let sink = self.sink.lock();
+        let due = self.state.lock().due(offset);
+        due.into_iter().for_each(&*sink);
+        let mut state = self.state.lock();
+        state.delivered = state.delivered.max(offset);
+        Ok(())
+    }
+}
+
+impl<M: StateMachine> State<M> {
+    fn replay(&mut self, base: Offset, records: &[LogRecord]) {
+        let mut effects = Vec::new();
+        for (offset, record) in (base.0..).map(Offset).zip(records) {
+            let replayed = self.machine.replay(offset, record);
+            effects.extend(replayed.expect("a machine replays what it has just decided"));
+            self.replayed = offset.plus(1);
+        }
+        self.pending.push_back((self.replayed, effects));
+    }
+
+    /// The effects that may go once everything below `offset` is committed.
+    fn due(&mut self, offset: Offset) -> Vec<M::Effect> {
+        let due = self.pending.partition_point(|(end, _)| *end <= offset);
+        self.pending.drain(..due).flat_map(|(_, e)| e).collect()
+    }
+}
+
+impl<M: StateMachine, L: Debug> Debug for Driver<M, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("Driver")
+            .field("log", &self.log)
+            .field("replayed", &state.replayed)
+            .field("delivered", &state.delivered)
+            .finish_non_exhaustive()
+    }
+}
