@@ -123,6 +123,26 @@ impl<'a> BatchCursor<'a> {
         self.next_offset = Some(header.next_offset());
     }
 
+    /// Goes over batch after batch as long as `visit` and the headers are good; returns the damage
+    /// that it meets, if any.
+    pub(super) fn walk_to_end(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, &BatchHeader) -> Result<(), LogError>,
+    ) -> Result<Option<LogError>, LogError> {
+        loop {
+            let header = match self.header() {
+                Ok(None) => return Ok(None),
+                Ok(Some(header)) => visit(self, &header).map(|()| header),
+                Err(error) => Err(error),
+            };
+            match header {
+                Ok(header) => self.advance(&header),
+                Err(error) if error.is_corruption() => return Ok(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// `length` bytes from `position` on.
     pub(super) fn bytes(&mut self, position: u64, length: usize) -> Result<Bytes, LogError> {
         let part = self.part(position, length)?;

@@ -12,7 +12,7 @@
 //! and whoever follows an entry checks that it leads where it says. Unlike Kafka, the files are
 //! not preallocated; zeros at the end, which Kafka's preallocation leaves, are no entries.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 
 use brooklet_protocol::records::BatchHeader;
@@ -203,12 +203,12 @@ impl Indexes {
     }
 
     /// Reads the files of a sealed segment of `size` bytes. False when they are not usable.
-    pub(super) fn load(&self, vfs: &dyn Vfs, log: &Path, size: u64) -> bool {
-        let Some((offsets, times)) = read_files(vfs, log, size) else {
-            return false;
+    pub(super) fn load(&self, vfs: &dyn Vfs, log: &Path, size: u64) -> io::Result<bool> {
+        let Some((offsets, times)) = read_files(vfs, log, size)? else {
+            return Ok(false);
         };
         *self.state.write() = State::Loaded { offsets, times };
-        true
+        Ok(true)
     }
 
     /// Takes indexes that were made anew, and replaces the files.
@@ -256,22 +256,34 @@ impl Indexes {
 }
 
 /// Reads the files of the segment that will be written on, if they are usable.
-pub(super) fn read_growing(vfs: &dyn Vfs, log: &Path, size: u64) -> Option<GrowingIndexes> {
-    let (offsets, times) = read_files(vfs, log, size)?;
-    Some(GrowingIndexes {
+pub(super) fn read_growing(
+    vfs: &dyn Vfs,
+    log: &Path,
+    size: u64,
+) -> io::Result<Option<GrowingIndexes>> {
+    let grow = |(offsets, times): (Bytes, Bytes)| GrowingIndexes {
         written: (offsets.len(), times.len()),
         highest: last_time(&times),
         offsets: offsets.into(),
         times: times.into(),
         bytes_since_entry: 0,
-    })
+    };
+    Ok(read_files(vfs, log, size)?.map(grow))
 }
 
 /// The entries in the files, or `None` when one is missing, ends within an entry, or cannot
 /// belong to a segment of `size` bytes.
-fn read_files(vfs: &dyn Vfs, log: &Path, size: u64) -> Option<(Bytes, Bytes)> {
+fn read_files(vfs: &dyn Vfs, log: &Path, size: u64) -> io::Result<Option<(Bytes, Bytes)>> {
     let [offsets, times] = paths(log).map(|path| vfs.open(&path, OpenMode::Read)?.map());
-    let (mut offsets, mut times) = (offsets.ok()?, times.ok()?);
+    match (offsets, times) {
+        (Ok(offsets), Ok(times)) => Ok(usable(offsets, times, size)),
+        (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+/// The entries without zeros at the end, if they are whole and plausible.
+fn usable(mut offsets: Bytes, mut times: Bytes, size: u64) -> Option<(Bytes, Bytes)> {
     let (offset_entries, []) = offsets.as_chunks() else {
         return None;
     };

@@ -123,11 +123,10 @@ impl LogReader {
     /// # Errors
     /// The disk, corruption.
     pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        let segments = self.shared.segments();
-        let highest = segments
-            .iter()
-            .filter_map(|segment| segment.max_timestamp())
-            .max();
+        let mut highest = None;
+        for segment in &*self.shared.segments() {
+            highest = highest.max(segment.max_timestamp()?);
+        }
         match highest {
             Some(timestamp) => self.offset_for_timestamp(timestamp),
             None => Ok(None),

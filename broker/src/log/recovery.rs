@@ -32,9 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use brooklet_protocol::Offset;
-use brooklet_protocol::records::BatchHeader;
 
-use super::cursor::BatchCursor;
 use super::error::OrIo;
 use super::files::{self, FileKind};
 use super::indexes::{self, GrowingIndexes};
@@ -227,12 +225,12 @@ impl Recovery<'_> {
     fn walk_to_end(&mut self, base: Offset) -> Result<Tail, LogError> {
         let path = log_path(self.dir, base);
         let (file, size) = self.open_file(&path)?;
-        let indexed = indexes::read_growing(&*self.vfs, &path, size);
+        let indexed = indexes::read_growing(&*self.vfs, &path, size).or_io("index", &path)?;
         let rebuild = indexed.is_none() && size > 0;
         let indexes = indexed.unwrap_or_default();
         let segment = self.active(path, base, (&file, size, size), indexes);
         let mut cursor = segment.seek_last(WALK_WINDOW_BYTES)?;
-        let broken = walk(&mut cursor, |cursor, header| {
+        let broken = cursor.walk_to_end(|cursor, header| {
             if rebuild {
                 segment.index(header, cursor.position());
             }
@@ -312,7 +310,7 @@ impl Recovery<'_> {
         let segment = self.active(path, base, (&file, size, 0), GrowingIndexes::default());
         let mut cursor = segment.walk(SCAN_WINDOW_BYTES);
         let batches_scanned = &mut self.report.batches_scanned;
-        let broken = walk(&mut cursor, |cursor, header| {
+        let broken = cursor.walk_to_end(|cursor, header| {
             cursor.verified_batch(header)?;
             segment.index(header, cursor.position());
             *batches_scanned += 1;
@@ -362,6 +360,8 @@ impl Recovery<'_> {
         side_file.sync_data().or_io("sync", &side_path)?;
         self.vfs.sync_dir(self.dir).or_io("sync", self.dir)?;
         tail.file.set_len(good).or_io("cut", path)?;
+        // And the original is gone before something is written in its place: a good batch behind
+        // the torn one could otherwise turn up again behind a new batch of the torn one's size.
         tail.file.sync_data().or_io("sync", path)?;
         self.note_cut(side_path, size - good);
         Ok(())
@@ -424,26 +424,6 @@ impl Recovery<'_> {
         let (dir, segments) = (self.dir.to_owned(), self.segments.into());
         let shared = Shared::new(self.vfs, dir, segments, ends, self.unsynced_names);
         Ok((shared, active, self.report))
-    }
-}
-
-/// Goes over batch after batch as long as `visit` and the headers are good; returns the damage
-/// that it meets, if any.
-fn walk(
-    cursor: &mut BatchCursor<'_>,
-    mut visit: impl FnMut(&mut BatchCursor<'_>, &BatchHeader) -> Result<(), LogError>,
-) -> Result<Option<LogError>, LogError> {
-    loop {
-        let header = match cursor.header() {
-            Ok(None) => return Ok(None),
-            Ok(Some(header)) => visit(cursor, &header).map(|()| header),
-            Err(error) => Err(error),
-        };
-        match header {
-            Ok(header) => cursor.advance(&header),
-            Err(error) if error.is_corruption() => return Ok(Some(error)),
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -237,12 +237,13 @@ impl Segment {
         offset: Offset,
         window_bytes: usize,
     ) -> Result<BatchCursor<'_>, LogError> {
-        self.load_indexes();
+        self.load_indexes()?;
         let window_bytes = SEARCH_WINDOW_BYTES + window_bytes.min(WALK_WINDOW_BYTES);
         let nearest = self.nearest(offset, window_bytes)?;
         let found = match nearest {
             Some(cursor) => walk_to(cursor, offset),
-            None => walk_to(self.walk(window_bytes), offset).inspect(|_| self.rebuild_indexes()),
+            None => walk_to(self.walk(window_bytes), offset)
+                .and_then(|cursor| self.rebuild_indexes().map(|()| cursor)),
         };
         match found {
             Err(error) if error.is_corruption() => {
@@ -389,7 +390,7 @@ impl Segment {
         &self,
         timestamp: Timestamp,
     ) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        if (self.max_timestamp()).is_none_or(|highest| highest < timestamp) {
+        if (self.max_timestamp()?).is_none_or(|highest| highest < timestamp) {
             return Ok(None);
         }
         let mut cursor = self.seek_time(timestamp)?;
@@ -417,57 +418,59 @@ impl Segment {
         if cursor.header()?.is_some_and(right) {
             return Ok(cursor);
         }
-        self.rebuild_indexes();
+        self.rebuild_indexes()?;
         Ok(self.walk(WALK_WINDOW_BYTES))
     }
 
     /// The highest timestamp in the segment, if a record has any.
-    pub(super) fn max_timestamp(&self) -> Option<Timestamp> {
-        self.load_indexes();
-        self.indexes.highest().map(|highest| highest.timestamp)
+    pub(super) fn max_timestamp(&self) -> Result<Option<Timestamp>, LogError> {
+        self.load_indexes()?;
+        Ok(self.indexes.highest().map(|highest| highest.timestamp))
     }
 
     /// Brings the index files of a sealed segment into memory, made anew if they are not usable.
-    fn load_indexes(&self) {
+    fn load_indexes(&self) -> Result<(), LogError> {
         if !self.is_sealed() || !self.indexes.is_unloaded() {
-            return;
+            return Ok(());
         }
         let _guard = self.loading.lock();
-        if self.indexes.is_unloaded() && !self.indexes.load(&*self.vfs, &self.path, self.size()) {
-            tracing::warn!(segment = %self.path.display(), "indexes missing or inconsistent: rebuilt");
-            self.rebuild();
+        if !self.indexes.is_unloaded() {
+            return Ok(());
         }
+        let loaded = self.indexes.load(&*self.vfs, &self.path, self.size());
+        if !loaded.or_io("read the indexes of", &self.path)? {
+            let segment = self.path.display();
+            tracing::warn!(%segment, "indexes missing or inconsistent: rebuilt");
+            self.rebuild()?;
+        }
+        Ok(())
     }
 
     /// Makes the indexes of a sealed segment anew: an entry led nowhere. Those of the active one
     /// are in the hands of the writer; where they are wrong a search walks from the start.
-    fn rebuild_indexes(&self) {
+    fn rebuild_indexes(&self) -> Result<(), LogError> {
         tracing::warn!(segment = %self.path.display(), "an index entry is wrong");
-        if self.is_sealed() {
-            let _guard = self.loading.lock();
-            self.rebuild();
+        if !self.is_sealed() {
+            return Ok(());
         }
+        let _guard = self.loading.lock();
+        self.rebuild()
     }
 
-    fn rebuild(&self) {
+    fn rebuild(&self) -> Result<(), LogError> {
         let mut rebuilt = GrowingIndexes::default();
         let mut cursor = self.walk(WALK_WINDOW_BYTES);
-        loop {
-            match cursor.header() {
-                Ok(Some(header)) => {
-                    let interval_bytes = self.index_interval_bytes;
-                    rebuilt.add(self.base_offset, &header, cursor.position(), interval_bytes);
-                    cursor.advance(&header);
-                }
-                Ok(None) => break,
-                // What is before the damage can still be found; reading on will name it.
-                Err(error) => {
-                    tracing::warn!(%error, "indexes end before the damage");
-                    break;
-                }
-            }
+        let interval_bytes = self.index_interval_bytes;
+        let damage = cursor.walk_to_end(|cursor, header| {
+            rebuilt.add(self.base_offset, header, cursor.position(), interval_bytes);
+            Ok(())
+        })?;
+        if let Some(damage) = damage {
+            // What is before it can still be found; reading on will name it.
+            tracing::warn!(%damage, "indexes end before the damage");
         }
         self.indexes.replace(&*self.vfs, &self.path, rebuilt);
+        Ok(())
     }
 
     /// Damage in this segment.
@@ -487,10 +490,11 @@ fn walk_to(mut cursor: BatchCursor<'_>, offset: Offset) -> Result<BatchCursor<'_
     {
         let here = cursor.position();
         cursor.advance(&header);
-        if let Err(error) = cursor.header() {
-            // Where the chain breaks, the batch before may be the one that lies.
+        let next = cursor.header();
+        if !matches!(next, Ok(Some(_))) {
+            // Where the chain breaks or ends, the batch before may be the one that lies.
             cursor.verify_passed(here, &header)?;
-            return Err(error);
+            next?;
         }
     }
     Ok(cursor)

@@ -110,7 +110,8 @@ impl Active {
 
 impl Log {
     /// Opens or creates the log in `dir`, recovering what a crash has left; see
-    /// [`recovery`](super::recovery) for what is found and done.
+    /// [`recovery`](super::recovery) for what is found and done. Nobody else may have it open,
+    /// readers of an earlier `Log` included: recovery may cut what they have mapped.
     ///
     /// # Errors
     /// The disk, or damage below the recovery point.

@@ -177,6 +177,23 @@ fn golden_index_files() {
 }
 
 #[test]
+fn an_index_entry_comes_when_more_than_the_interval_has_passed() {
+    let vfs = SimVfs::new(0);
+    let config = LogConfig {
+        index_interval_bytes: 100,
+        ..config(1 << 20)
+    };
+    let mut log = open(&vfs, config);
+    for _ in 0..5 {
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+    }
+    log.close().unwrap();
+    let index = vfs.read(&segment(0).with_extension("index")).unwrap();
+    let expected = [0, 0, 0, 2, 0, 0, 0, 200, 0, 0, 0, 4, 0, 0, 1, 144];
+    assert_eq!(index, expected);
+}
+
+#[test]
 fn index_entries_go_to_the_file_while_the_segment_grows() {
     let vfs = SimVfs::new(0);
     let mut log = open(&vfs, config(1 << 20));
@@ -267,4 +284,24 @@ fn a_sync_covers_rolled_segments_and_what_is_clean_costs_nothing() {
     let (log, report) = open_with(&vfs.crash(), config(200), start(false, 7)).unwrap();
     assert_eq!(read_from(&log.reader(), Offset(0)).unwrap().len(), 7);
     assert_eq!((report.batches_scanned, report.bytes_cut), (1, 0));
+}
+
+#[test]
+fn a_sync_covers_the_indexes_of_sealed_segments() {
+    for seed in 0..30 {
+        let vfs = SimVfs::new(seed);
+        let mut log = open(&vfs, config(200));
+        let reader = log.reader();
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+        // Durable before it is sealed: only the indexes are left for the second sync.
+        reader.sync().unwrap();
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+        reader.sync().unwrap();
+        let crashed = vfs.crash();
+        for extension in ["index", "timeindex"] {
+            let path = segment(0).with_extension(extension);
+            assert_eq!(crashed.read(&path).unwrap(), vfs.read(&path).unwrap());
+        }
+    }
 }

@@ -153,7 +153,6 @@ impl Subject {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn the_log_equals_a_vector(
         steps in steps(),

@@ -1,5 +1,6 @@
 //! What a read answers, and that damage is never served.
 
+use brooklet_protocol::records::BATCH_HEADER_BYTES;
 use proptest::prelude::*;
 
 use super::*;
@@ -127,28 +128,33 @@ fn a_flipped_bit_is_named_and_not_served_and_its_neighbours_are() {
     let end = log.reader().log_end_offset().0;
     drop(log);
     let sizes: Vec<usize> = expected.iter().map(Bytes::len).collect();
-    for byte in (0..sizes[2] + sizes[3]).filter(|byte| !UNGUARDED.contains(&(byte % sizes[2]))) {
+    let bits = (0..sizes[2] + sizes[3]).flat_map(|byte| {
+        // Every bit of the headers, one in every byte of the bodies.
+        let body = byte % sizes[2] >= BATCH_HEADER_BYTES;
+        let bits = if body { byte % 8..byte % 8 + 1 } else { 0..8 };
+        bits.map(move |bit| (byte, byte as u64 * 8 + bit as u64))
+    });
+    for (byte, bit) in bits.filter(|(byte, _)| !UNGUARDED.contains(&(byte % sizes[2]))) {
         let vfs = SimVfs::new(0);
         filled(&vfs, 6).0.close().unwrap();
-        vfs.flip_bit(&segment(6), byte as u64 * 8 + byte as u64 % 8)
-            .unwrap();
+        vfs.flip_bit(&segment(6), bit).unwrap();
         let (log, _) = open_with(&vfs, config(210), start(true, end)).unwrap();
         let damaged = 2 + byte / sizes[2];
         for (offset, number) in (0..end).map(|offset| (offset, offset as usize / 3)) {
             let found = (log.reader()).read(Offset(offset), Offset(end), 10, true);
             match found {
-                Ok(found) => assert_eq!(found, expected[number], "byte {byte}, offset {offset}"),
+                Ok(found) => assert_eq!(found, expected[number], "bit {bit}, offset {offset}"),
                 Err(LogError::Corrupt { path, position, .. }) => {
                     let place = (segment(6), ((damaged - 2) * sizes[2]) as u64);
-                    assert_eq!(number, damaged, "byte {byte}, offset {offset}");
-                    assert_eq!((path, position), place, "byte {byte}, offset {offset}");
+                    assert_eq!(number, damaged, "bit {bit}, offset {offset}");
+                    assert_eq!((path, position), place, "bit {bit}, offset {offset}");
                 }
-                Err(other) => panic!("byte {byte}, offset {offset}: {other}"),
+                Err(other) => panic!("bit {bit}, offset {offset}: {other}"),
             }
         }
         let whole = log.reader().read(Offset(6), Offset(end), 1000, true);
         match damaged {
-            2 => assert!(whole.is_err(), "byte {byte}"),
+            2 => assert!(whole.is_err(), "bit {bit}"),
             _ => assert_eq!(whole.unwrap(), expected[2], "the answer ends before it"),
         }
     }
@@ -222,4 +228,28 @@ fn zeros_of_a_preallocated_index_are_accepted() {
     }
     let found = log.reader().max_timestamp().unwrap();
     assert_eq!(found, Some((Offset(16), Timestamp(53))));
+}
+
+#[test]
+fn a_damaged_segment_without_indexes_is_readable_up_to_the_damage() {
+    let vfs = SimVfs::new(0);
+    let mut log = open(&vfs, config(350));
+    for _ in 0..4 {
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+    }
+    log.close().unwrap();
+    for extension in ["index", "timeindex"] {
+        vfs.remove_file(&segment(0).with_extension(extension))
+            .unwrap();
+    }
+    vfs.flip_bit(&segment(0), 116 * 8).unwrap();
+    let (log, _) = open_with(&vfs, config(350), start(true, 4)).unwrap();
+    let read = |from| log.reader().read(Offset(from), Offset(4), 1000, true);
+    assert_eq!(read(0).unwrap().len(), 100);
+    let error = read(1).unwrap_err().to_string();
+    assert!(
+        error.ends_with("00000000.log: batch at byte 100: magic 3, expected 2"),
+        "{error}"
+    );
+    assert_eq!(read(3).unwrap().len(), 100);
 }

@@ -283,3 +283,26 @@ fn recovery_itself_can_be_interrupted_at_any_operation() {
         }
     }
 }
+
+#[test]
+fn what_is_cut_is_kept_wherever_recovery_is_interrupted() {
+    for (seed, operations) in (0..40).flat_map(|seed| (0..8).map(move |count| (seed, count))) {
+        let vfs = SimVfs::new(seed);
+        let mut log = open(&vfs, config(200));
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+        log.close().unwrap();
+        let mut torn = content(&vfs, 0);
+        torn.extend([7; 50]);
+        overwrite(&vfs, &segment(0), &torn);
+        vfs.cut_power_after(operations);
+        let interrupted = open_with(&vfs, config(200), start(false, 1)).is_err();
+        let crashed = vfs.crash();
+        let kept = (crashed.read(&segment(0).with_extension("log.cut-1")))
+            .is_ok_and(|side| side == [7; 50]);
+        assert!(
+            kept || content(&crashed, 0) == torn,
+            "seed {seed}, operation {operations}"
+        );
+        assert!(interrupted || kept);
+    }
+}
