@@ -15,9 +15,11 @@ mod signals;
 
 mod completions;
 mod consume;
+mod demo;
 mod produce;
 mod serve;
 mod topic;
+mod window;
 
 mod escape;
 mod files;
@@ -99,6 +101,8 @@ impl Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See it work: a real week of flights, live
+    Demo(demo::Args),
     /// Start a broker
     Serve(serve::Args),
     /// Create, list, describe and delete topics
@@ -108,6 +112,8 @@ enum Command {
     /// Read records and print them
     #[command(visible_alias = "cat")]
     Consume(consume::Args),
+    /// Aggregate a topic over windows of event time
+    Window(window::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
 }
@@ -116,10 +122,12 @@ impl Cli {
     async fn run(self) -> anyhow::Result<Exit> {
         let globals = self.globals;
         match self.command {
+            Command::Demo(args) => demo::run(&globals, args).await,
             Command::Serve(args) => serve::run(&globals, args).await,
             Command::Topic(args) => topic::run(&globals, args).await,
             Command::Produce(args) => produce::run(&globals, args).await,
             Command::Consume(args) => consume::run(&globals, args).await,
+            Command::Window(args) => window::run(&globals, args).await,
             Command::Completions(args) => completions::run(args),
         }
     }

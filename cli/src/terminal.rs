@@ -11,7 +11,6 @@ use std::io::{self, IsTerminal};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     /// Where data goes.
-    #[expect(dead_code, reason = "data is never coloured; live views ask for it")]
     Stdout,
     /// Where everything else goes.
     Stderr,
@@ -45,7 +44,6 @@ fn wants_color(capable: bool, no_color: Option<&OsStr>, force: Option<&OsStr>) -
 }
 
 /// Columns of the terminal on stdout, 80 when there is none.
-#[expect(dead_code, reason = "live views ask for it")]
 pub(crate) fn width_columns() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
 }

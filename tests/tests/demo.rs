@@ -1,6 +1,6 @@
 //! The demo finds what the data says, in each run.
 
-use brooklet_tests::flights::{Finals, flights};
+use brooklet_tests::flights::{Finals, flights, flights_merged};
 use brooklet_tests::{run, stdout_of};
 
 #[test]
@@ -29,7 +29,7 @@ fn the_model_finds_the_golden_numbers() {
 
 #[test]
 fn the_finals_are_those_of_the_model_in_each_run() {
-    let flights = flights();
+    let flights = flights_merged();
     let mut expected = Finals::compute(&flights, 45).lines("fast");
     expected.extend(Finals::compute(&flights, 360).lines("patient"));
 

@@ -43,12 +43,21 @@ pub(super) struct QueryBoard {
 
 impl QueryBoard {
     pub(super) fn new(name: &'static str, grace: Duration) -> Self {
-        Self { name, grace, cells: BTreeMap::new(), late: 0 }
+        Self {
+            name,
+            grace,
+            cells: BTreeMap::new(),
+            late: 0,
+        }
     }
 
-    /// Notes a window's result, final or so far.
+    /// Notes a window's result, final or so far. Finals and updates come by two branches of the
+    /// program, so an update may be heard after the final that it preceded: a final stays.
     pub(super) fn note(&mut self, window_start_ms: i64, origin: String, cell: Cell) {
-        self.cells.insert((window_start_ms, origin), cell);
+        let noted = self.cells.entry((window_start_ms, origin)).or_default();
+        if cell.closed || !noted.closed {
+            *noted = cell;
+        }
     }
 
     /// Count and mean delay over all windows.
@@ -85,8 +94,12 @@ pub(super) struct Board {
 impl Board {
     /// The starts (ms) of the hours to show: the one of stream time and the `count - 1` before.
     pub(super) fn hours(&self, count: i64) -> impl Iterator<Item = i64> + use<> {
-        let current = self.stream_time.map(|t| t.0.div_euclid(WINDOW_MS) * WINDOW_MS);
-        (0..count).rev().filter_map(move |back| current.map(|c| c - back * WINDOW_MS))
+        let current = self
+            .stream_time
+            .map(|t| t.0.div_euclid(WINDOW_MS) * WINDOW_MS);
+        (0..count)
+            .rev()
+            .filter_map(move |back| current.map(|c| c - back * WINDOW_MS))
     }
 }
 
@@ -106,10 +119,47 @@ mod tests {
     }
 
     #[test]
+    fn a_final_stays_even_if_an_update_is_heard_after_it() {
+        let mut query = QueryBoard::new("fast", Duration::ZERO);
+        let last = Cell {
+            count: 2,
+            delay_min_sum: 9,
+            closed: true,
+        };
+        query.note(0, "EWR".into(), last);
+        query.note(
+            0,
+            "EWR".into(),
+            Cell {
+                count: 1,
+                delay_min_sum: 4,
+                closed: false,
+            },
+        );
+        assert_eq!(query.cells[&(0, "EWR".into())], last);
+    }
+
+    #[test]
     fn the_mean_is_over_records_not_over_windows() {
         let mut query = QueryBoard::new("fast", Duration::ZERO);
-        query.note(0, "EWR".into(), Cell { count: 1, delay_min_sum: 40, closed: true });
-        query.note(0, "JFK".into(), Cell { count: 3, delay_min_sum: 0, closed: false });
+        query.note(
+            0,
+            "EWR".into(),
+            Cell {
+                count: 1,
+                delay_min_sum: 40,
+                closed: true,
+            },
+        );
+        query.note(
+            0,
+            "JFK".into(),
+            Cell {
+                count: 3,
+                delay_min_sum: 0,
+                closed: false,
+            },
+        );
         assert_eq!(query.total(), (4, 10.0));
     }
 }

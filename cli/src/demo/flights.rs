@@ -9,6 +9,8 @@ use anyhow::Context as _;
 use brooklet_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::rfc3339::parse_rfc3339;
+
 const PACKED: &[u8] = include_bytes!("../../data/departures-2013-03-04.csv.gz");
 
 /// One departure, as it stands in the data and as it travels through the topic, as JSON.
@@ -53,15 +55,18 @@ impl Flight {
 /// Only if the binary itself is damaged.
 pub(super) fn departures() -> anyhow::Result<Vec<Flight>> {
     let mut text = String::new();
-    flate2::read::GzDecoder::new(PACKED).read_to_string(&mut text).context("unpacking the data")?;
+    flate2::read::GzDecoder::new(PACKED)
+        .read_to_string(&mut text)
+        .context("unpacking the data")?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    reader.deserialize().collect::<Result<_, _>>().context("reading the data")
+    reader
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .context("reading the data")
 }
 
 fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
-    let time = humantime::parse_rfc3339(text).with_context(|| format!("{text:?} is not a time"))?;
-    let since_epoch = time.duration_since(std::time::UNIX_EPOCH).context("before 1970")?;
-    Ok(Timestamp(i64::try_from(since_epoch.as_millis())?))
+    parse_rfc3339(text).with_context(|| format!("{text:?} is not a time"))
 }
 
 #[cfg(test)]

@@ -8,18 +8,34 @@ use super::screen::{thousands, waits};
 /// `truth` is count and mean delay (minutes) of all records, window or not.
 pub(super) fn lines(board: &Board, truth: (i64, f64)) -> Vec<String> {
     let (total, truth_mean) = truth;
-    let mut lines = vec![format!(" {:<9} {:<9} {:>16}  {:>10}", "query", "waits", "too late", "mean delay")];
+    let mut lines = vec![format!(
+        " {:<9} {:<9} {:>16}  {:>10}",
+        "query", "waits", "too late", "mean delay"
+    )];
     for query in &board.queries {
         let (_, mean) = query.total();
-        let late = format!("{} ({:.1} %)", thousands(query.late), share(query.late, total));
+        let late = format!(
+            "{} ({:.1} %)",
+            thousands(query.late),
+            share(query.late, total)
+        );
         let waits = waits(query);
-        lines.push(format!(" {:<9} {waits:<9} {late:>16}  {mean:>6.2} min", query.name));
+        lines.push(format!(
+            " {:<9} {waits:<9} {late:>16}  {mean:>6.2} min",
+            query.name
+        ));
     }
     let all = thousands(total.unsigned_abs());
     let truth = format!("over {all}");
-    lines.push(format!(" {:<9} {:<9} {truth:>16}  {truth_mean:>6.2} min", "truth", "for ever"));
+    lines.push(format!(
+        " {:<9} {:<9} {truth:>16}  {truth_mean:>6.2} min",
+        "truth", "for ever"
+    ));
     if board.malformed > 0 {
-        lines.push(format!(" {} records could not be read", thousands(board.malformed)));
+        lines.push(format!(
+            " {} records could not be read",
+            thousands(board.malformed)
+        ));
     }
     lines.push(String::new());
     lines.extend(board.queries.first().map(|impatient| {
@@ -54,7 +70,15 @@ mod tests {
     #[test]
     fn the_lesson_says_the_measured_figures() {
         let mut fast = QueryBoard::new("fast", Duration::from_secs(45 * 60));
-        fast.note(0, "EWR".into(), Cell { count: 100, delay_min_sum: 919, closed: true });
+        fast.note(
+            0,
+            "EWR".into(),
+            Cell {
+                count: 100,
+                delay_min_sum: 919,
+                closed: true,
+            },
+        );
         fast.late = 493;
         let board = Board {
             queries: vec![fast],
@@ -64,8 +88,14 @@ mod tests {
             stream_time: None,
         };
         let text = lines(&board, (6027, 21.381)).join("\n");
-        assert!(text.contains(" fast      45 min       493 (8.2 %)    9.19 min"), "{text}");
-        assert!(text.contains(" truth     for ever      over 6,027   21.38 min"), "{text}");
+        assert!(
+            text.contains(" fast      45 min         493 (8.2 %)    9.19 min"),
+            "{text}"
+        );
+        assert!(
+            text.contains(" truth     for ever        over 6,027   21.38 min"),
+            "{text}"
+        );
         let lesson = "Waiting 45 minutes, the mean delay looks like 9.2 minutes; the truth is 21.4. \
                       493 of 6,027 records (8.2 %) came too late, and the late ones are the delayed ones.";
         assert!(text.contains(lesson), "{text}");

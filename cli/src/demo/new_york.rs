@@ -27,7 +27,9 @@ pub(super) struct NewYork {
 impl NewYork {
     pub(super) fn at(time: Timestamp) -> Self {
         let hours_behind = if time < DAYLIGHT_SAVING_BEGINS { 5 } else { 4 };
-        let local_ms = time.0.saturating_sub(hours_behind * HOUR_MS + MARCH_BEGINS_MS);
+        let local_ms = time
+            .0
+            .saturating_sub(hours_behind * HOUR_MS + MARCH_BEGINS_MS);
         Self {
             day: local_ms.div_euclid(DAY_MS) + 1,
             minute_of_day: local_ms.rem_euclid(DAY_MS) / 60_000,
@@ -36,7 +38,11 @@ impl NewYork {
 
     /// `19:40`.
     pub(super) fn clock(self) -> String {
-        format!("{:02}:{:02}", self.minute_of_day / 60, self.minute_of_day % 60)
+        format!(
+            "{:02}:{:02}",
+            self.minute_of_day / 60,
+            self.minute_of_day % 60
+        )
     }
 
     /// `Fri 8 Mar`.

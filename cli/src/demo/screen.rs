@@ -31,7 +31,12 @@ impl Frame<'_> {
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.event_time(), self.closed(), String::new(), self.head()];
         for hour in self.board.hours(HOURS) {
-            lines.extend(ORIGINS.iter().enumerate().map(|(i, origin)| self.row(hour, i, origin)));
+            lines.extend(
+                ORIGINS
+                    .iter()
+                    .enumerate()
+                    .map(|(i, origin)| self.row(hour, i, origin)),
+            );
         }
         lines.extend([String::new(), self.late(), self.hint()]);
         lines
@@ -39,9 +44,15 @@ impl Frame<'_> {
 
     fn event_time(&self) -> String {
         let board = self.board;
-        let time = board.stream_time.map_or("-".into(), |t| NewYork::at(t).to_string());
+        let time = board
+            .stream_time
+            .map_or("-".into(), |t| NewYork::at(t).to_string());
         let filled = (board.records_in * 24 / board.records_total.max(1)) as usize;
-        let bar = format!("{}{}", "█".repeat(filled), "░".repeat(24_usize.saturating_sub(filled)));
+        let bar = format!(
+            "{}{}",
+            "█".repeat(filled),
+            "░".repeat(24_usize.saturating_sub(filled))
+        );
         let (read, total) = (thousands(board.records_in), thousands(board.records_total));
         format!(
             " event time  {time:<16} (New York)  {bar}  {read:>5}/{total} records  {:>6.0}/s",
@@ -54,7 +65,10 @@ impl Frame<'_> {
         for query in &self.board.queries {
             let up_to = self.board.stream_time.and_then(|t| query.closed_up_to(t));
             let up_to = up_to.map_or("-".into(), |t| NewYork::at(t).to_string());
-            push(&mut line, format_args!("   {} (waits {}) {up_to}", query.name, waits(query)));
+            push(
+                &mut line,
+                format_args!("   {} (waits {}) {up_to}", query.name, waits(query)),
+            );
         }
         line
     }
@@ -62,7 +76,10 @@ impl Frame<'_> {
     fn head(&self) -> String {
         let mut line = format!(" {:<12} {:<4}", "scheduled", "from");
         for query in &self.board.queries {
-            push(&mut line, format_args!(" │ {:<34}", format!("{}: flights, mean delay", query.name)));
+            push(
+                &mut line,
+                format_args!(" │ {:<34}", format!("{}: flights, mean delay", query.name)),
+            );
         }
         self.dim(line)
     }
@@ -83,7 +100,9 @@ impl Frame<'_> {
     }
 
     fn cell(&self, cell: Option<&Cell>) -> String {
-        let Some(cell) = cell else { return format!("{:>34}", "") };
+        let Some(cell) = cell else {
+            return format!("{:>34}", "");
+        };
         let mean = cell.mean();
         let length = ((mean / MINUTES_PER_CHARACTER).ceil().max(0.0) as usize).min(BAR_MAX);
         let bar = format!("{:<BAR_MAX$}", "█".repeat(length));
@@ -93,23 +112,62 @@ impl Frame<'_> {
     }
 
     fn late(&self) -> String {
-        let counts = self.board.queries.iter().map(|q| format!("{} {}", q.name, thousands(q.late)));
-        format!(" too late so far   {}", counts.collect::<Vec<_>>().join("   "))
+        let counts = self
+            .board
+            .queries
+            .iter()
+            .map(|q| format!("{} {}", q.name, thousands(q.late)));
+        format!(
+            " too late so far   {}",
+            counts.collect::<Vec<_>>().join("   ")
+        )
     }
 
     fn hint(&self) -> String {
-        let hint = format!(" try   kcat -b {} -t flights -C -o beginning -c 3", self.kafka);
+        let hint = format!(
+            " try   kcat -b {} -t flights -C -o beginning -c 3",
+            self.kafka
+        );
         self.dim(hint)
     }
 
     fn dim(&self, text: String) -> String {
-        if self.colour { format!("\x1b[2m{text}\x1b[0m") } else { text }
+        if self.colour {
+            format!("\x1b[2m{text}\x1b[0m")
+        } else {
+            text
+        }
     }
 
     /// Delays of an hour and more are shown in red.
     fn red(&self, text: String, mean_min: f64) -> String {
-        if self.colour && mean_min >= 60.0 { format!("\x1b[31m{text}\x1b[0m") } else { text }
+        if self.colour && mean_min >= 60.0 {
+            format!("\x1b[31m{text}\x1b[0m")
+        } else {
+            text
+        }
     }
+}
+
+/// The line as far as it fits into `width` columns; ANSI sequences take no room and stay whole.
+pub(super) fn clip(line: &str, width: usize) -> String {
+    let mut clipped = String::new();
+    let (mut columns, mut in_sequence) = (0, false);
+    for character in line.chars() {
+        let visible = !in_sequence && character != '\x1b';
+        in_sequence = if in_sequence {
+            character != 'm'
+        } else {
+            character == '\x1b'
+        };
+        if visible {
+            columns += 1;
+        }
+        if !visible || columns <= width {
+            clipped.push(character);
+        }
+    }
+    clipped
 }
 
 /// `45 min`, `6 h`.
@@ -148,17 +206,44 @@ mod tests {
         let mut fast = QueryBoard::new("fast", Duration::from_secs(45 * 60));
         let mut patient = QueryBoard::new("patient", Duration::from_secs(6 * 3600));
         let noon = 1_362_762_000_000;
-        fast.note(noon, "EWR".into(), Cell { count: 2, delay_min_sum: 140, closed: true });
-        patient.note(noon, "EWR".into(), Cell { count: 10, delay_min_sum: 2250, closed: false });
+        fast.note(
+            noon,
+            "EWR".into(),
+            Cell {
+                count: 2,
+                delay_min_sum: 140,
+                closed: true,
+            },
+        );
+        patient.note(
+            noon,
+            "EWR".into(),
+            Cell {
+                count: 10,
+                delay_min_sum: 2250,
+                closed: false,
+            },
+        );
         (fast.late, patient.late) = (1351, 2);
         let stream_time = Some(Timestamp(noon + 2 * WINDOW_MS));
         let queries = vec![fast, patient];
-        Board { queries, records_in: 4182, records_total: 6027, malformed: 0, stream_time }
+        Board {
+            queries,
+            records_in: 4182,
+            records_total: 6027,
+            malformed: 0,
+            stream_time,
+        }
     }
 
     #[test]
     fn the_table_shows_both_queries_side_by_side() {
-        let frame = Frame { board: &storm(), kafka: "127.0.0.1:9092", rate: 100.4, colour: false };
+        let frame = Frame {
+            board: &storm(),
+            kafka: "127.0.0.1:9092",
+            rate: 100.4,
+            colour: false,
+        };
         let text = frame.lines().join("\n");
         for expected in [
             "event time  Fri 8 Mar 14:00  (New York)",
@@ -171,6 +256,12 @@ mod tests {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
         }
         assert_eq!(frame.lines().len(), 4 + 15 + 3);
+    }
+
+    #[test]
+    fn a_line_is_clipped_without_breaking_its_colours() {
+        assert_eq!(clip("ab\x1b[2mcd\x1b[0mef", 3), "ab\x1b[2mc\x1b[0m");
+        assert_eq!(clip("short", 80), "short");
     }
 
     #[test]

@@ -4,9 +4,12 @@
 //! CSV, addressed by column names. Whatever cannot be read is an error in words: the engine counts
 //! the record as malformed, and the run goes on.
 
-use brooklet_protocol::Timestamp;
+use brooklet_engine::codec::{Codec, DecodeError, EncodeError, json};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::rfc3339::parse_rfc3339;
 
 /// How values are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub(super) struct Fields {
     pub(super) by: Vec<String>,
     /// The numbers that are aggregated.
     pub(super) numbers: Vec<String>,
+    /// Whether rows carry the value they were read from.
+    pub(super) keep_original: bool,
 }
 
 /// What is left of a record.
@@ -37,6 +42,21 @@ pub(super) struct Row {
     pub(super) key: String,
     /// In the order of [`Fields::numbers`]; null and absent fields are `None`.
     pub(super) numbers: Vec<Option<f64>>,
+    /// The value as it was, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) original: Option<String>,
+}
+
+/// Reads rows from a topic's values.
+impl Codec<Row> for Fields {
+    fn decode(&self, bytes: &[u8]) -> Result<Row, DecodeError> {
+        self.read(bytes).map_err(DecodeError)
+    }
+
+    /// Rows travel as JSON, whatever they were read from.
+    fn encode(&self, row: &Row) -> Result<Bytes, EncodeError> {
+        json().encode(row)
+    }
 }
 
 impl Fields {
@@ -47,24 +67,43 @@ impl Fields {
     pub(super) fn read(&self, value: &[u8]) -> Result<Row, String> {
         let record = self.parse(value)?;
         let time_ms = match &self.time {
-            Some(field) => Some(time_ms(record.get(field).ok_or_else(|| missing(field))?, field)?),
+            Some(field) => Some(time_ms(
+                record.get(field).ok_or_else(|| missing(field))?,
+                field,
+            )?),
             None => None,
         };
         let key = self.by.iter().map(|field| {
-            record.get(field).map(|v| text(&v)).ok_or_else(|| missing(field))
+            record
+                .get(field)
+                .map(|v| text(&v))
+                .ok_or_else(|| missing(field))
         });
         let key = key.collect::<Result<Vec<_>, _>>()?.join(",");
-        let numbers = self.numbers.iter().map(|field| number(record.get(field), field));
-        Ok(Row { time_ms, key, numbers: numbers.collect::<Result<_, _>>()? })
+        let numbers = self
+            .numbers
+            .iter()
+            .map(|field| number(record.get(field), field));
+        let original = self
+            .keep_original
+            .then(|| String::from_utf8_lossy(value).into_owned());
+        Ok(Row {
+            time_ms,
+            key,
+            numbers: numbers.collect::<Result<_, _>>()?,
+            original,
+        })
     }
 
     fn parse(&self, value: &[u8]) -> Result<Parsed<'_>, String> {
         match &self.format {
-            Format::Json => {
-                serde_json::from_slice(value).map(Parsed::Json).map_err(|e| format!("not JSON: {e}"))
-            }
+            Format::Json => serde_json::from_slice(value)
+                .map(Parsed::Json)
+                .map_err(|e| format!("not JSON: {e}")),
             Format::Csv(columns) => {
-                let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(value);
+                let mut reader = csv::ReaderBuilder::new()
+                    .has_headers(false)
+                    .from_reader(value);
                 let row = reader.records().next().ok_or("an empty line")?;
                 let row = row.map_err(|e| format!("not CSV: {e}"))?;
                 if row.len() != columns.len() {
@@ -101,12 +140,16 @@ fn missing(field: &str) -> String {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn number(value: Option<Value>, field: &str) -> Result<Option<f64>, String> {
     let Some(value) = value else { return Ok(None) };
-    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+    let number = value
+        .as_f64()
+        .or_else(|| value.as_str()?.trim().parse().ok());
     match number {
         Some(number) if number.is_finite() => Ok(Some(number)),
         _ => Err(format!("{field} is {value}, expected a number")),
@@ -118,14 +161,11 @@ fn time_ms(value: Value, field: &str) -> Result<i64, String> {
     if let Some(ms) = value.as_i64().or_else(|| value.as_str()?.parse().ok()) {
         return Ok(ms);
     }
-    let wrong = || format!("{field} is {value}, expected milliseconds or a time like 2013-03-08T19:40:00Z");
-    parse_rfc3339(value.as_str().ok_or_else(wrong)?).map(|t| t.0).ok_or_else(wrong)
-}
-
-fn parse_rfc3339(text: &str) -> Option<Timestamp> {
-    let time = humantime::parse_rfc3339_weak(text).ok()?;
-    let since_epoch = time.duration_since(std::time::UNIX_EPOCH).ok()?;
-    i64::try_from(since_epoch.as_millis()).ok().map(Timestamp)
+    let wrong =
+        || format!("{field} is {value}, expected milliseconds or a time like 2013-03-08T19:40:00Z");
+    parse_rfc3339(value.as_str().ok_or_else(wrong)?)
+        .map(|t| t.0)
+        .ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -138,18 +178,33 @@ mod tests {
             time: Some("/at".into()),
             by: vec!["/from".into(), "/seat".into()],
             numbers: vec!["/delay".into()],
+            keep_original: false,
         }
     }
 
     #[test]
     fn json_fields_are_found_by_pointer() {
         let read = |json: &str| fields(Format::Json).read(json.as_bytes());
-        let row = Row { time_ms: Some(1500), key: "EWR,7".into(), numbers: vec![Some(-2.5)] };
-        assert_eq!(read(r#"{"at":1500,"from":"EWR","seat":7,"delay":-2.5}"#), Ok(row.clone()));
+        let row = Row {
+            time_ms: Some(1500),
+            key: "EWR,7".into(),
+            numbers: vec![Some(-2.5)],
+            original: None,
+        };
+        assert_eq!(
+            read(r#"{"at":1500,"from":"EWR","seat":7,"delay":-2.5}"#),
+            Ok(row.clone())
+        );
         let rfc = r#"{"at":"1970-01-01T00:00:01.5Z","from":"EWR","seat":7,"delay":"-2.5"}"#;
         assert_eq!(read(rfc), Ok(row.clone()));
         let null = r#"{"at":1500,"from":"EWR","seat":7,"delay":null}"#;
-        assert_eq!(read(null), Ok(Row { numbers: vec![None], ..row }));
+        assert_eq!(
+            read(null),
+            Ok(Row {
+                numbers: vec![None],
+                ..row
+            })
+        );
     }
 
     #[test]
@@ -159,7 +214,10 @@ mod tests {
         assert_eq!(read(r#"{"at":1}"#), "no field /from");
         assert_eq!(read(r#"{"from":"a"}"#), "no field /at");
         let time = read(r#"{"at":"noon","from":"a","seat":1}"#);
-        assert!(time.contains("/at is \"noon\", expected milliseconds"), "{time}");
+        assert!(
+            time.contains("/at is \"noon\", expected milliseconds"),
+            "{time}"
+        );
         let number = read(r#"{"at":1,"from":"a","seat":1,"delay":"x"}"#);
         assert_eq!(number, "/delay is \"x\", expected a number");
     }
@@ -168,9 +226,20 @@ mod tests {
     fn csv_columns_are_found_by_name() {
         let columns = ["at", "from", "seat", "delay"].map(String::from).to_vec();
         let read = |line: &str| fields(Format::Csv(columns.clone())).read(line.as_bytes());
-        let row = Row { time_ms: Some(1500), key: "a,b,7".into(), numbers: vec![Some(3.0)] };
+        let row = Row {
+            time_ms: Some(1500),
+            key: "a,b,7".into(),
+            numbers: vec![Some(3.0)],
+            original: None,
+        };
         assert_eq!(read("1500,\"a,b\",7,3"), Ok(row.clone()));
-        assert_eq!(read("1500,\"a,b\",7,"), Ok(Row { numbers: vec![None], ..row }));
+        assert_eq!(
+            read("1500,\"a,b\",7,"),
+            Ok(Row {
+                numbers: vec![None],
+                ..row
+            })
+        );
         assert_eq!(read("1500,a"), Err("2 columns, expected 4".into()));
         assert_eq!(read(""), Err("an empty line".into()));
     }

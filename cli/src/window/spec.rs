@@ -31,7 +31,11 @@ impl Function {
     ];
 
     fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, f)| *f == self).expect("every function has a name").0
+        Self::ALL
+            .iter()
+            .find(|(_, f)| *f == self)
+            .expect("every function has a name")
+            .0
     }
 }
 
@@ -43,14 +47,19 @@ impl FromStr for AggregateSpec {
             Some((name, field)) => (name, Some(field.to_owned())),
             None => (text, None),
         };
-        let function = Function::ALL.iter().find(|(n, _)| *n == name).map(|(_, f)| *f);
+        let function = Function::ALL
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, f)| *f);
         let function =
             function.ok_or_else(|| format!("{name:?} is not one of count, sum, mean, min, max"))?;
         match (function, &field) {
             (Function::Count, Some(_)) => Err("count takes no field".into()),
             (Function::Count, None) => Ok(Self { function, field }),
             (_, Some(field_name)) if !field_name.is_empty() => Ok(Self { function, field }),
-            _ => Err(format!("{name} needs a field, for example {name}:/delay_min")),
+            _ => Err(format!(
+                "{name} needs a field, for example {name}:/delay_min"
+            )),
         }
     }
 }
@@ -58,7 +67,9 @@ impl FromStr for AggregateSpec {
 impl fmt::Display for AggregateSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.function.name())?;
-        self.field.as_ref().map_or(Ok(()), |field| write!(f, ":{field}"))
+        self.field
+            .as_ref()
+            .map_or(Ok(()), |field| write!(f, ":{field}"))
     }
 }
 
@@ -68,7 +79,13 @@ mod tests {
 
     #[test]
     fn a_specification_displays_as_it_was_written() {
-        for text in ["count", "sum:/n", "mean:/delay_min", "min:/a/b", "max:price"] {
+        for text in [
+            "count",
+            "sum:/n",
+            "mean:/delay_min",
+            "min:/a/b",
+            "max:price",
+        ] {
             assert_eq!(text.parse::<AggregateSpec>().unwrap().to_string(), text);
         }
     }
@@ -76,9 +93,18 @@ mod tests {
     #[test]
     fn a_wrong_specification_says_what_is_expected() {
         let error = |text: &str| text.parse::<AggregateSpec>().unwrap_err();
-        assert_eq!(error("median:/n"), "\"median\" is not one of count, sum, mean, min, max");
-        assert_eq!(error("mean"), "mean needs a field, for example mean:/delay_min");
-        assert_eq!(error("sum:"), "sum needs a field, for example sum:/delay_min");
+        assert_eq!(
+            error("median:/n"),
+            "\"median\" is not one of count, sum, mean, min, max"
+        );
+        assert_eq!(
+            error("mean"),
+            "mean needs a field, for example mean:/delay_min"
+        );
+        assert_eq!(
+            error("sum:"),
+            "sum needs a field, for example sum:/delay_min"
+        );
         assert_eq!(error("count:/n"), "count takes no field");
     }
 }
