@@ -24,22 +24,62 @@ pub struct OutRecord {
     pub(crate) origin: Option<Bytes>,
 }
 
-/// The records that processing one batch caused.
+/// The records that processing one batch or several, one after the other, caused.
 #[derive(Debug, Default)]
 pub struct Outbox {
     records: Vec<(usize, OutRecord)>,
+    /// Where the steps of the batch at hand begin: after those of the batches before it.
+    batch_start: usize,
 }
 
 impl Outbox {
     /// Adds a record caused by the batch's input number `step`.
     pub(crate) fn push(&mut self, step: usize, record: OutRecord) {
-        self.records.push((step, record));
+        // The input's end is the last step of all, whatever came before.
+        self.records
+            .push((self.batch_start.saturating_add(step), record));
+    }
+
+    /// Says that the next steps belong to a further batch.
+    pub(crate) fn next_batch(&mut self) {
+        let last = self.records.iter().map(|(step, _)| *step).max();
+        self.batch_start = last.map_or(0, |step| step.saturating_add(1));
     }
 
     /// Takes all records, in the order of their causes.
     pub fn take(&mut self) -> impl Iterator<Item = OutRecord> + use<> {
         let mut records = std::mem::take(&mut self.records);
+        self.batch_start = 0;
         records.sort_by_key(|(step, _)| *step);
         records.into_iter().map(|(_, record)| record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(value: &'static str) -> OutRecord {
+        OutRecord {
+            topic: TopicName::new("t").unwrap(),
+            partition: None,
+            timestamp: Timestamp(0),
+            key: None,
+            value: Some(Bytes::from_static(value.as_bytes())),
+            origin: None,
+        }
+    }
+
+    #[test]
+    fn records_leave_in_the_order_of_their_causes_batch_after_batch() {
+        let mut out = Outbox::default();
+        // Two branches run over the first batch, one after the other; then comes a second batch.
+        for (step, value) in [(0, "a1"), (1, "a2"), (0, "b1"), (1, "b2")] {
+            out.push(step, record(value));
+        }
+        out.next_batch();
+        out.push(0, record("c1"));
+        let taken: Vec<_> = out.take().map(|r| r.value.unwrap()).collect();
+        assert_eq!(taken, ["a1", "b1", "a2", "b2", "c1"]);
     }
 }

@@ -23,29 +23,30 @@
 //! repartition topics; consumer groups, which prevent it, are left out as well. A run that is
 //! dropped stops at once, at any record, and leaves its repartition topics behind.
 
+mod lane;
+#[cfg(test)]
+#[cfg(feature = "embedded")]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::records::{BatchError, RecordBatch, Records};
+use brooklet_protocol::records::BatchError;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::client::{
-    Client, ClientError, Consumer, ConsumerConfig, Fetched, NewRecord, OffsetSpec, Producer,
-    ProducerConfig,
+    Client, ClientError, Consumer, ConsumerConfig, OffsetSpec, Producer, ProducerConfig,
 };
 use crate::dsl::App;
 use crate::metrics::RunReport;
-use crate::origin;
-use crate::outbox::{OutRecord, Outbox};
-use crate::task::{InputRecord, Task};
+use crate::task::Task;
 use crate::topology::{Parallelism, StageId, TopologyError};
+use lane::{End, Lane};
 
-/// The most that one batch may decompress to.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 /// How often, and how long apart, a topic that was just created is looked for.
 const LOOKUPS_MAX: u32 = 50;
 const LOOKUP_PAUSE: Duration = Duration::from_millis(100);
@@ -337,158 +338,4 @@ fn panicked(error: JoinError, names: &mut BTreeMap<tokio::task::Id, String>) -> 
         Err(error) => error.to_string(),
     };
     RunError::Panicked { partition, message }
-}
-
-/// How a lane learns where its input ends.
-#[derive(Clone)]
-enum End {
-    /// From its input, if at all.
-    Told,
-    /// It is known.
-    At(Ends),
-    /// It will be said.
-    Signalled(watch::Receiver<Option<Ends>>),
-}
-
-/// One task with what it reads from and writes to.
-struct Lane {
-    partition: TopicPartition,
-    position: Offset,
-    consumer: Consumer,
-    producer: Producer,
-    task: Box<dyn Task>,
-    end: End,
-}
-
-impl Lane {
-    async fn run(mut self) -> Result<(), RunError> {
-        let mut out = Outbox::default();
-        loop {
-            let end = self.end_offset()?;
-            if self.task.is_ended() || end.is_some_and(|end| self.position >= end) {
-                break;
-            }
-            let Some(fetched) = self.fetch().await? else {
-                continue;
-            };
-            for fetched in &fetched {
-                self.process(fetched, end.unwrap_or(Offset(i64::MAX)), &mut out)?;
-            }
-            self.write(&mut out).await?;
-        }
-        self.task.end(&mut out);
-        self.write(&mut out).await
-    }
-
-    fn end_offset(&self) -> Result<Option<Offset>, RunError> {
-        let end_in = |ends: &Ends| {
-            let end = ends.get(&self.partition).copied();
-            end.ok_or_else(|| RunError::NoEnd(self.partition.clone()))
-        };
-        match &self.end {
-            End::Told => Ok(None),
-            End::At(ends) => end_in(ends).map(Some),
-            End::Signalled(ends) => ends.borrow().as_ref().map(end_in).transpose(),
-        }
-    }
-
-    /// Waits for records, or (`None`) for news of the end.
-    async fn fetch(&mut self) -> Result<Option<Vec<Fetched>>, RunError> {
-        let polled = match &mut self.end {
-            End::Signalled(ends) => tokio::select! {
-                polled = self.consumer.poll() => polled,
-                Ok(()) = ends.changed() => return Ok(None),
-            },
-            _ => self.consumer.poll().await,
-        };
-        Ok(Some(polled?))
-    }
-
-    /// Feeds the task one fetch, up to the end.
-    fn process(
-        &mut self,
-        fetched: &Fetched,
-        end: Offset,
-        out: &mut Outbox,
-    ) -> Result<(), RunError> {
-        for batch in &fetched.batches {
-            if batch.header().is_control() {
-                continue;
-            }
-            let task = &mut self.task;
-            feed(batch, fetched.position, end, |inputs| {
-                task.process(inputs, out);
-            })
-            .map_err(|source| RunError::Batch {
-                partition: self.partition.clone(),
-                offset: batch.header().base_offset,
-                source,
-            })?;
-        }
-        if let Some(position) = self.consumer.position(&self.partition) {
-            self.position = position;
-        }
-        Ok(())
-    }
-
-    /// Writes what the task wants written, and waits until it is acknowledged: a broker that lags
-    /// slows the lane down instead of filling its memory.
-    async fn write(&mut self, out: &mut Outbox) -> Result<(), RunError> {
-        let mut is_empty = true;
-        for record in out.take() {
-            is_empty = false;
-            let (topic, record) = new_record(record);
-            // The flush waits for the delivery and reports its failure.
-            drop(self.producer.send(&topic, record).await?);
-        }
-        if !is_empty {
-            self.producer.flush().await?;
-        }
-        Ok(())
-    }
-}
-
-/// Makes the records in `position..end` of a batch readable and hands them on.
-fn feed(
-    batch: &RecordBatch,
-    position: Offset,
-    end: Offset,
-    process: impl FnOnce(&[InputRecord<'_>]),
-) -> Result<(), BatchError> {
-    let records: Records = batch.records(DECOMPRESSED_BYTES_MAX)?;
-    let mut inputs = Vec::new();
-    for record in &records {
-        let record = record?;
-        if record.offset < position || record.offset >= end {
-            continue;
-        }
-        let mut headers = record.headers();
-        inputs.push(InputRecord {
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key,
-            value: record.value,
-            origin: headers
-                .find(|(name, _)| *name == origin::HEADER)
-                .and_then(|(_, v)| v),
-        });
-    }
-    if !inputs.is_empty() {
-        process(&inputs);
-    }
-    Ok(())
-}
-
-fn new_record(record: OutRecord) -> (TopicName, NewRecord) {
-    let origin = record
-        .origin
-        .map(|value| (origin::HEADER.to_owned(), Some(value)));
-    let new = NewRecord {
-        partition: record.partition,
-        timestamp: Some(record.timestamp),
-        key: record.key,
-        value: record.value,
-        headers: origin.into_iter().collect(),
-    };
-    (record.topic, new)
 }
