@@ -259,4 +259,4 @@ fn wire_name(topic: &TopicName) -> kafka::TopicName {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Invariants:
-//! - both answer alike: the same request gets the same answer, whichever way it went;
+//! - both answer alike: the same request gets the same answer, whichever way it went, in all fields
+//!   that the version spoken has;
 //! - a request's version is a wish. [`versions`] lowers it to what the broker serves and what we
 //!   can encode; the caller fills in the fields of every version it can live with;
 //! - an answer with an error code is an answer. [`TransportError`] means that none came, and then

@@ -1,6 +1,7 @@
 //! The accumulator alone, on told time.
 
 use super::*;
+use crate::client::testing::values_of;
 use crate::client::{Acks, ProducerConfig};
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::records::RecordBatch;
@@ -272,14 +273,14 @@ proptest! {
                     prop_assert_eq!(bytes.header().base_sequence, next_sequence[number]);
                     next_sequence[number] += batch.record_count;
                     given_back += batch.buffer_bytes;
-                    stored[number].extend(crate::client::testing::values_of(&bytes, 0));
+                    stored[number].extend(values_of(&bytes, 0));
                     accumulator.stored(batch, Offset(0));
                 }
                 Step::Retry => accumulator.retry(in_flight.remove(0), now),
                 Step::Refuse => {
                     let mut batch = in_flight.remove(0);
                     given_back += batch.buffer_bytes;
-                    let values = crate::client::testing::values_of(&sealed(&mut batch), 0);
+                    let values = values_of(&sealed(&mut batch), 0);
                     refused_values.extend(values);
                     accumulator.rejected(batch, refused());
                 }
