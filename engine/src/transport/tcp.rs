@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  per node ── shared lane: one connection, pipelined      Produce, Metadata, ListOffsets …
-//!          └── held lanes: one connection per waiting one  Fetch, JoinGroup, SyncGroup
+//!          └── held lanes: one connection per waiting one  Fetch
 //! ```
 //!
 //! A held lane is used again once its answer has come. When its caller has stopped waiting, the
@@ -25,7 +25,7 @@ use brooklet_protocol::messages::{Request, Response, ResponseKind, StrBytes};
 use parking_lot::Mutex;
 
 use super::connection::Connection;
-use super::versions::{api_of, held_ms_max, is_held};
+use super::versions::{api_of, held_ms_max};
 use super::{BoxFuture, Node, Transport, TransportError, address, is_unanswered};
 
 /// How a TCP transport works; the Java client's names and defaults.
@@ -81,7 +81,7 @@ impl Tcp {
         if request.client_id.is_none() {
             request.client_id = Some(self.client_id.clone());
         }
-        if is_held(&request.body) {
+        if held_ms_max(&request.body).is_some() {
             let lane = self.held_lane(node).await?;
             let answer = self.send(&lane, request).await;
             if answer.is_ok() {
@@ -100,7 +100,8 @@ impl Tcp {
     ) -> Result<Response, TransportError> {
         let api = api_of(&request)?;
         request.version = lane.negotiate(api, request.version)?;
-        let limit = self.config.request_timeout + Duration::from_millis(held_ms_max(&request.body));
+        let limit = self.config.request_timeout
+            + Duration::from_millis(held_ms_max(&request.body).unwrap_or(0));
         if is_unanswered(&request.body) {
             lane.tell(&request, limit).await?;
             return Ok(ResponseKind::Produce(ProduceResponse::default()));

@@ -52,21 +52,13 @@ pub(super) fn api_of(request: &Request) -> Result<ApiKey, TransportError> {
     request.api().ok_or_else(unknown)
 }
 
-/// Whether the broker may hold this request back until something happens. Such a request must
-/// not share a connection: answers come in the order of the requests.
-pub(super) fn is_held(request: &RequestKind) -> bool {
-    use RequestKind::{Fetch, JoinGroup, SyncGroup};
-    matches!(request, Fetch(_) | JoinGroup(_) | SyncGroup(_))
-}
-
-/// How long the broker was asked to hold the request back, in milliseconds.
-pub(super) fn held_ms_max(request: &RequestKind) -> u64 {
-    let asked = match request {
-        RequestKind::Fetch(fetch) => fetch.max_wait_ms,
-        RequestKind::JoinGroup(join) => join.rebalance_timeout_ms,
-        _ => 0,
-    };
-    u64::try_from(asked).unwrap_or(0)
+/// How long the broker may hold this request back until something happens, in milliseconds. Such a
+/// request must not share a connection: answers come in the order of the requests.
+pub(super) fn held_ms_max(request: &RequestKind) -> Option<u64> {
+    match request {
+        RequestKind::Fetch(fetch) => Some(u64::try_from(fetch.max_wait_ms).unwrap_or(0)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

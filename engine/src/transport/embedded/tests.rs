@@ -223,6 +223,28 @@ fn encoded(version: i16, answer: &Response) -> BytesMut {
 }
 
 #[tokio::test]
+async fn what_the_broker_refuses_has_its_code_either_way() {
+    let broker = broker().await;
+    for client in clients(&broker).await {
+        let (there, none) = (TopicName::new("there").unwrap(), BTreeMap::new());
+        client.create_topic(&there, None, &none).await.ok();
+        let again = client
+            .create_topic(&there, Some(2), &none)
+            .await
+            .unwrap_err();
+        let words = again.to_string();
+        assert!(
+            words.starts_with("create topic 'there': TopicAlreadyExists"),
+            "{words}"
+        );
+        let nowhere = TopicName::new("nowhere").unwrap();
+        let gone = client.delete_topic(&nowhere).await.unwrap_err();
+        assert_eq!(gone.to_string(), "topic 'nowhere' does not exist");
+    }
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_no_version_fits_is_refused_either_way() {
     let broker = broker().await;
     for client in clients(&broker).await {
