@@ -14,7 +14,7 @@
 //! Invariants:
 //! - what the image shows stands in the tree, and its partitions are open;
 //! - a topic that could not be opened is not in the image, and whoever asked for it is told why;
-//! - a topic created again under an old name has a new id and starts empty ([`directories`]).
+//! - a topic created again under an old name has a new id and starts empty (`directories.rs`).
 //!
 //! Left out: sessions (the znodes that are ephemeral in Kafka, `/brokers/ids/N` and `/controller`,
 //! are written anew at each start), changes of settings after creation, more than one broker.

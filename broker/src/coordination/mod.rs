@@ -2,7 +2,7 @@
 //!
 //! A znode is a small file that may also be a directory. It has data, children, and a [`Stat`] that
 //! counts its changes. Brokers, topics and settings are znodes at Kafka's classic paths, and who
-//! wants to know when one changes leaves a [watch](watch) there.
+//! wants to know when one changes leaves a [mod@watch] there.
 //!
 //! ```text
 //!  /                        command ─▶ decide: a draft over the tree    log: __coordination

@@ -234,11 +234,6 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         look(&self.state.lock().machine)
     }
 
-    /// The log it runs on.
-    pub fn log(&self) -> &L {
-        &self.log
-    }
-
     /// The steps under the lock. Gives the offset to commit before the answer may leave, if any.
     fn decide(&self, command: M::Command) -> Result<(M::Answer, Option<Offset>), DriverError> {
         let mut state = self.state.lock();

@@ -157,12 +157,13 @@ pub fn decode_request(frame: Bytes) -> Result<(i32, Request), MessageError> {
     }
     let header_version = api.request_header_version(version);
     let header = (REQUEST_HEADER, header_version >= 2);
-    walk_message(&frame, header, shape, version).map_err(malformed)?;
+    let left =
+        walk_message(&frame, header, shape, version).map_err(|e| in_message(api, version, e))?;
 
     let mut rest = frame;
     let header = RequestHeader::decode(&mut rest, header_version).map_err(malformed)?;
     let body = RequestKind::decode(api, &mut rest, version).map_err(malformed)?;
-    used_up(&rest)?;
+    agree(left, &rest)?;
     let request = Request {
         version,
         client_id: header.client_id,
@@ -190,12 +191,13 @@ pub fn decode_response(
     }
     let header_version = api.response_header_version(version);
     let header = (RESPONSE_HEADER, header_version >= 1);
-    walk_message(&frame, header, shape, version).map_err(malformed)?;
+    let left =
+        walk_message(&frame, header, shape, version).map_err(|e| in_message(api, version, e))?;
 
     let mut rest = frame;
     let header = ResponseHeader::decode(&mut rest, header_version).map_err(malformed)?;
     let body = ResponseKind::decode(api, &mut rest, version).map_err(malformed)?;
-    used_up(&rest)?;
+    agree(left, &rest)?;
     Ok((header.correlation_id, body))
 }
 
@@ -253,26 +255,31 @@ fn request_prefix(frame: &[u8]) -> Result<(i16, i16, i32), Reason> {
     ))
 }
 
-/// Walks the header, given with whether it has tags, and then the body up to the last byte.
+/// Walks the header, given with whether it has tags, and then the body; returns how many bytes follow.
+///
+/// Bytes after the last field are no fault: Kafka ignores them, and librdkafka 2.0 sends some.
 fn walk_message(
     frame: &[u8],
     (header, header_has_tags): (&[Field], bool),
     shape: &Shape,
     version: i16,
-) -> Result<(), walk::Fault> {
+) -> Result<usize, walk::Fault> {
     let mut unseen = |_: &Field, _| ();
     let mut walk = Walk::new(frame, version, header_has_tags);
     walk.fields(header, &mut unseen)?;
     let body = &frame[frame.len() - walk.bytes_left()..];
     let mut walk = Walk::new(body, version, shape.is_flexible(version));
     walk.fields(shape.fields, &mut unseen)?;
-    walk.end()
+    Ok(walk.bytes_left())
 }
 
-fn used_up(rest: &Bytes) -> Result<(), MessageError> {
-    match rest.len() {
-        0 => Ok(()),
-        left => Err(malformed(format!("{left} bytes are left after decoding"))),
+/// The decoder must stop where the walk stopped, or one of them has misread the message.
+fn agree(walked: usize, decoded: &Bytes) -> Result<(), MessageError> {
+    match decoded.len() {
+        left if left == walked => Ok(()),
+        left => Err(malformed(format!(
+            "the walk left {walked} bytes, the decoder {left}"
+        ))),
     }
 }
 
@@ -304,6 +311,10 @@ fn not_served(version: i16) -> MessageError {
         version,
         reason: "its api is not served".into(),
     }
+}
+
+fn in_message(api: ApiKey, version: i16, fault: walk::Fault) -> MessageError {
+    malformed(format!("{api:?} version {version}: {fault}"))
 }
 
 fn malformed(reason: impl std::fmt::Display) -> MessageError {

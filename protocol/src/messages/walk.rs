@@ -103,14 +103,6 @@ impl<'a> Walk<'a> {
         self.reader.rest.len()
     }
 
-    /// Nothing is left.
-    pub(super) fn end(&self) -> Result<(), Fault> {
-        match self.bytes_left() {
-            0 => Ok(()),
-            left => Err(Fault::new(format!("{left} bytes follow the last field"))),
-        }
-    }
-
     /// Walks one value, after showing `see` where it starts: how many bytes were left there.
     fn value(&mut self, field: &Field, see: &mut impl FnMut(&Field, usize)) -> Result<(), Fault> {
         see(field, self.bytes_left());
