@@ -4,8 +4,10 @@
 //! this file is empty, so that `cargo test --workspace` needs nothing but Rust, a C compiler and
 //! make.
 #![cfg(feature = "librdkafka")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use brooklet_tests::{Server, foreign};
@@ -79,11 +81,8 @@ fn kcat_reads_what_it_wrote_with_each_codec() {
     let server = Server::ephemeral();
     let mut input = String::new();
     for n in 0..100_000 {
-        input.push_str(&format!(
-            "key-{}:value {n} {}\n",
-            n % 977,
-            "x".repeat(n % 50)
-        ));
+        let (key, tail) = (n % 977, "x".repeat(n % 50));
+        writeln!(input, "key-{key}:value {n} {tail}").unwrap();
     }
     for codec in CODECS {
         let topic = format!("kcat-{codec}");

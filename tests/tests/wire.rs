@@ -1,6 +1,7 @@
 //! Record batches that other people's encoders made, kept as golden files.
 //!
 //! `tests/golden/make_*.py` say how each was made; all hold the same ten records.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use brooklet_protocol::records::{BatchBuilder, Batches, Compression, RecordBatch};
 use brooklet_protocol::{Offset, ProducerEpoch, ProducerId, Timestamp};

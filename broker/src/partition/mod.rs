@@ -10,8 +10,8 @@
 //! ```
 //!
 //! An append writes into the page cache on the caller's thread. [`Partition::commit`] then waits
-//! for the promised durability ([`group_commit`]), moves the high watermark, and wakes the fetches
-//! that wait ([`waiters`]).
+//! for the promised durability (`group_commit`), moves the high watermark, and wakes the fetches
+//! that wait (`waiters`).
 //!
 //! Invariants:
 //! - log start ≤ high watermark ≤ log end; the high watermark never goes back while the broker runs;

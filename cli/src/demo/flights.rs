@@ -23,7 +23,8 @@ pub(super) struct Flight {
     /// Minutes between the two; negative when early.
     pub(super) delay_min: i64,
     pub(super) carrier: String,
-    pub(super) flight: u32,
+    #[serde(rename = "flight")]
+    pub(super) number: u32,
     /// The aircraft; the key of the record.
     pub(super) tailnum: String,
     pub(super) origin: String,

@@ -13,6 +13,7 @@ mod aggregate;
 mod row;
 mod spec;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -295,7 +296,7 @@ impl Printer {
             Output::stdout(!matches!(args.output, OutputFormat::Table) && args.exit_at_end);
         match args.output {
             OutputFormat::Table => {
-                output.line(table_line("WINDOW START", "WINDOW END", "KEY", &columns))?
+                output.line(table_line("WINDOW START", "WINDOW END", "KEY", &columns))?;
             }
             OutputFormat::Json => output.line("[")?,
             OutputFormat::Jsonl => {}
@@ -320,7 +321,7 @@ impl Printer {
         }
         let separator = if state.printed > 0 { "," } else { " " };
         let line = match self.format {
-            OutputFormat::Table => self.table_row(result),
+            OutputFormat::Table => Self::table_row(result),
             OutputFormat::Json => format!("{separator}{}", self.object(result)),
             OutputFormat::Jsonl => self.object(result).to_string(),
         };
@@ -331,7 +332,7 @@ impl Printer {
         }
     }
 
-    fn table_row(&self, result: &Final<String, Vec<Value>>) -> String {
+    fn table_row(result: &Final<String, Vec<Value>>) -> String {
         let cell = |value: &Value| match value.as_f64() {
             Some(number) if value.is_f64() => format!("{number:.2}"),
             _ if value.is_null() => "-".into(),
@@ -383,7 +384,7 @@ impl Printer {
 fn table_line(start: &str, end: &str, key: &str, cells: &[String]) -> String {
     let mut line = format!("{start:<20}  {end:<20}  {key:<12}");
     for cell in cells {
-        line.push_str(&format!("  {cell:>16}"));
+        write!(line, "  {cell:>16}").expect("a String takes all");
     }
     line
 }

@@ -489,7 +489,7 @@ fn null_is_refused_where_the_schema_has_none() {
     ];
     assert_eq!(
         decode_request(frame.into()).unwrap_err().to_string(),
-        "malformed message: topics: length -2 is negative"
+        "malformed message: ListOffsets version 1: topics: length -2 is negative"
     );
 }
 
