@@ -75,6 +75,17 @@ fn batches_of_aiokafka_are_read_whatever_their_codec() {
     }
 }
 
+#[test]
+fn batches_of_librdkafka_are_read_whatever_their_codec() {
+    for codec in Compression::ALL {
+        let batch = golden(&format!("librdkafka-{codec}.batch"));
+        batch.verify_crc().unwrap();
+        assert_eq!(batch.header().compression(), Ok(codec));
+        let all: Vec<_> = (0..10).map(|n| (Offset(n), expected(n))).collect();
+        assert_eq!(records(&batch), all, "{codec}");
+    }
+}
+
 /// Without compression there is only one way to write a batch, so ours has the same bytes.
 #[test]
 fn our_builder_writes_the_bytes_that_aiokafka_writes() {

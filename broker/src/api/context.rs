@@ -1,6 +1,7 @@
 //! What the request handlers share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
@@ -37,6 +38,8 @@ pub struct ApiContext {
     pub settings: Arc<ApiSettings>,
     /// Turns true when the broker shuts down: waiting fetches are answered at once.
     pub shutdown: watch::Receiver<bool>,
+    /// Whether the log has said that coordinators are not served.
+    pub told_of_coordinators: Arc<AtomicBool>,
 }
 
 impl ApiContext {

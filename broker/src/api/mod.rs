@@ -24,6 +24,7 @@ mod api_versions;
 mod create_topics;
 mod delete_topics;
 mod fetch;
+mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -75,6 +76,9 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
         }
         RequestKind::Metadata(body) => {
             ResponseKind::Metadata(metadata::handle(ctx, version, body).await)
+        }
+        RequestKind::FindCoordinator(body) => {
+            ResponseKind::FindCoordinator(find_coordinator::handle(ctx, version, &body))
         }
         RequestKind::ApiVersions(body) => {
             ResponseKind::ApiVersions(api_versions::handle(version, &body))

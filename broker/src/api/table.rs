@@ -56,6 +56,12 @@ pub const TABLE: &[Api] = &[
         "No authorization: authorized operations are never listed.",
     ),
     api(
+        ApiKey::FindCoordinator,
+        (0, 6),
+        "find_coordinator",
+        "No groups and transactions yet: the answer is always COORDINATOR_NOT_AVAILABLE.",
+    ),
+    api(
         ApiKey::ApiVersions,
         (0, 4),
         "api_versions",

@@ -97,6 +97,7 @@ impl Broker {
             clock: environment.clock,
             settings: Arc::new(settings(&config, kafka)),
             shutdown,
+            told_of_coordinators: Arc::default(),
         };
         let background = Background {
             controller: Arc::clone(&ctx.controller),

@@ -5,8 +5,8 @@ use brooklet_protocol::messages::kafka::list_offsets_request::{
 };
 use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsPartitionResponse;
 use brooklet_protocol::messages::kafka::{
-    ApiVersionsRequest, InitProducerIdRequest, ListOffsetsRequest, OffsetCommitRequest,
-    TransactionalId,
+    ApiVersionsRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
+    OffsetCommitRequest, TransactionalId,
 };
 use brooklet_protocol::messages::{
     ApiKey, ErrorCode, Request, RequestKind, ResponseKind, StrBytes,
@@ -147,6 +147,33 @@ async fn a_transactional_producer_is_refused_for_good() {
     assert_eq!(refused.error_code, code(ErrorCode::InvalidRequest));
     assert_eq!((refused.producer_id.0, refused.producer_epoch), (-1, -1));
     assert!(!ErrorCode::InvalidRequest.is_retriable());
+}
+
+#[tokio::test]
+async fn no_coordinator_is_found_in_any_version() {
+    let fixture = Fixture::start().await;
+    let group = StrBytes::from_static_str("g");
+    for version in 0..=6 {
+        let request = FindCoordinatorRequest::default();
+        let request = if version < 4 {
+            request.with_key(group.clone())
+        } else {
+            request.with_coordinator_keys(vec![group.clone()])
+        };
+        let response = fixture
+            .call(version, RequestKind::FindCoordinator(request))
+            .await;
+        let answer = body!(FindCoordinator, response);
+        let found = match &answer.coordinators[..] {
+            [] => answer.error_code,
+            [one] => {
+                assert_eq!(one.key, group);
+                one.error_code
+            }
+            more => panic!("one key was asked for: {more:?}"),
+        };
+        assert_eq!(found, code(ErrorCode::CoordinatorNotAvailable), "{version}");
+    }
 }
 
 fn software(name: &'static str, version: &'static str) -> RequestKind {
