@@ -3,9 +3,16 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
 
 pub mod flights;
+pub mod socket;
+
+/// A program that has not ended after so long hangs, and is killed, so that its test fails.
+const HANG: Duration = Duration::from_secs(120);
 
 /// The `brooklet` binary of this build; built if it is not there yet.
 ///
@@ -68,12 +75,28 @@ pub fn run_with_input(args: &[&str], input: &[u8]) -> Output {
         .spawn()
         .expect("the binary starts");
     let mut stdin = child.stdin.take().expect("stdin is piped");
+    let pid = child.id();
     std::thread::scope(|scope| {
         // Written beside the reading, or a large answer to a large input would block both; a
         // program that ends without reading its input is no failure of the test.
         scope.spawn(move || stdin.write_all(input).is_ok());
-        child.wait_with_output().expect("the binary ends")
+        let (ended, end) = mpsc::sync_channel::<()>(1);
+        scope.spawn(move || {
+            if end.recv_timeout(HANG) == Err(mpsc::RecvTimeoutError::Timeout) {
+                send_signal(pid, "KILL");
+            }
+        });
+        let output = child.wait_with_output().expect("the binary ends");
+        drop(ended);
+        output
     })
+}
+
+fn send_signal(pid: u32, signal: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status();
+    assert!(sent.expect("kill runs").success(), "kill -{signal} {pid}");
 }
 
 /// Runs `brooklet`, which must succeed, and returns its standard output.
@@ -91,11 +114,13 @@ pub fn stdout_of(args: &[&str], input: &[u8]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8 on stdout")
 }
 
-/// A running `brooklet serve`, killed when dropped.
+/// A running `brooklet serve`, killed when dropped. What it says on stderr is kept, and shown when
+/// its test fails.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     kafka: String,
+    errors: NamedTempFile,
 }
 
 impl Server {
@@ -112,7 +137,15 @@ impl Server {
     /// # Panics
     /// When it does not get ready.
     pub fn on(data_dir: &Path) -> Self {
-        Self::start(&["--data-dir", data_dir.to_str().expect("a UTF-8 path")])
+        Self::start(&["--data-dir", text(data_dir)])
+    }
+
+    /// Starts a server on a data directory at a port of one's choice.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn on_at(data_dir: &Path, kafka: &str) -> Self {
+        Self::spawn(&["--kafka", kafka, "--data-dir", text(data_dir)])
     }
 
     /// Starts `brooklet serve` on a free port, with more arguments.
@@ -120,24 +153,37 @@ impl Server {
     /// # Panics
     /// When it does not get ready.
     pub fn start(args: &[&str]) -> Self {
+        Self::spawn(&[&["--kafka", "127.0.0.1:0"], args].concat())
+    }
+
+    fn spawn(args: &[&str]) -> Self {
+        let errors = NamedTempFile::new().expect("a temporary file");
+        let stderr = errors.reopen().expect("a temporary file opens again");
         let mut child = Command::new(brooklet())
-            .args(["serve", "--kafka", "127.0.0.1:0"])
+            .arg("serve")
             .args(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(stderr)
             .spawn()
             .expect("the binary starts");
         let stdout = child.stdout.take().expect("stdout is piped");
+        let mut server = Self {
+            child,
+            kafka: String::new(),
+            errors,
+        };
         let mut ready = String::new();
         BufReader::new(stdout)
             .read_line(&mut ready)
             .expect("a line on stdout");
         let kafka = ready
             .split_whitespace()
-            .find_map(|word| word.strip_prefix("kafka="))
-            .unwrap_or_else(|| panic!("serve printed {ready:?}, expected its ready line"))
-            .to_owned();
-        Self { child, kafka }
+            .find_map(|word| word.strip_prefix("kafka="));
+        match kafka {
+            Some(kafka) => server.kafka.push_str(kafka),
+            None => panic!("serve printed {ready:?}, expected its ready line"),
+        }
+        server
     }
 
     /// Where Kafka clients connect.
@@ -148,6 +194,30 @@ impl Server {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has said on stderr so far.
+    ///
+    /// # Panics
+    /// When that cannot be read.
+    pub fn errors(&self) -> String {
+        std::fs::read_to_string(self.errors.path()).expect("stderr is UTF-8")
+    }
+
+    /// `brooklet -b` this server, with `args` and nothing on its standard input.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run(&self, args: &[&str]) -> Output {
+        run(&[&["-b", &self.kafka], args].concat())
+    }
+
+    /// `brooklet -b` this server, which must succeed; returns its standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn stdout_of(&self, args: &[&str], input: &[u8]) -> String {
+        stdout_of(&[&["-b", &self.kafka], args].concat(), input)
     }
 
     /// `kill -9`.
@@ -163,22 +233,38 @@ impl Server {
     ///
     /// # Panics
     /// When the signal cannot be sent.
-    pub fn terminate(mut self) -> ExitStatus {
-        let sent = Command::new("kill")
-            .args(["-TERM", &self.pid().to_string()])
-            .status();
-        assert!(sent.expect("kill runs").success());
+    pub fn terminate(self) -> ExitStatus {
+        self.end_by("TERM")
+    }
+
+    /// Sends a signal, named as `kill` names it, and waits for the end.
+    ///
+    /// # Panics
+    /// When the signal cannot be sent.
+    pub fn end_by(mut self, signal: &str) -> ExitStatus {
+        send_signal(self.pid(), signal);
         self.child.wait().expect("the server ends")
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- stderr of the server\n{}---", self.errors());
+        }
         // It may have ended already, which is what is wanted.
         if self.child.kill().is_ok() {
             drop(self.child.wait());
         }
     }
+}
+
+/// A path as an argument.
+///
+/// # Panics
+/// When it is not UTF-8.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a UTF-8 path")
 }
 
 /// Runs a foreign program, which must succeed, and returns its standard output.
