@@ -71,7 +71,7 @@ pub fn controller_error_code(error: &ControllerError) -> ErrorCode {
         ControllerError::PartitionCount(_) => ErrorCode::InvalidPartitions,
         ControllerError::InvalidConfig(_) => ErrorCode::InvalidConfig,
         ControllerError::Log(error) => log_error_code(error),
-        ControllerError::Io { .. } => ErrorCode::KafkaStorageError,
+        ControllerError::Io { .. } | ControllerError::Checkpoint(_) => ErrorCode::KafkaStorageError,
         ControllerError::Coordination(error) => driver_error_code(error),
         ControllerError::ClusterId { .. } => ErrorCode::InconsistentClusterId,
         // Nothing that the client did, and nothing that another try would mend.

@@ -6,8 +6,9 @@
 //!   client ask again; here the topic is there when the answer leaves.
 //! - A bad name answers INVALID_TOPIC_EXCEPTION, an unknown one UNKNOWN_TOPIC_OR_PARTITION, an
 //!   unknown id UNKNOWN_TOPIC_ID (by id from version 12 on).
-//! - A partition whose disk has failed keeps its leader, as the only one there can be, and lists
-//!   it as offline.
+//! - A partition that is offline, because its log is damaged or its disk has failed, has no leader:
+//!   LEADER_NOT_AVAILABLE and -1, and lists this broker among the offline replicas. As in Kafka,
+//!   clients ask again until it is back or they lose patience.
 //!
 //! Left out: authorized operations (the "not asked" value, -2147483648, is always answered) and
 //! racks.
@@ -27,7 +28,10 @@ use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_topic};
 use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic};
-use crate::partition::Partition;
+use crate::partition::{LEADER_EPOCH, PartitionState};
+
+/// In place of a leader's id, where there is none.
+const NO_LEADER: kafka::BrokerId = kafka::BrokerId(-1);
 
 pub(super) async fn handle(
     ctx: &ApiContext,
@@ -159,14 +163,19 @@ fn describe(image: &MetadataImage, topic: &Arc<Topic>) -> MetadataResponseTopic 
         .with_partitions(partitions.collect())
 }
 
-fn leader_of(image: &MetadataImage, partition: &Partition) -> MetadataResponsePartition {
+fn leader_of(image: &MetadataImage, partition: &PartitionState) -> MetadataResponsePartition {
     let this_broker = kafka::BrokerId(image.broker_id.0);
-    let offline = partition.is_offline().then_some(this_broker);
-    MetadataResponsePartition::default()
+    let answer = MetadataResponsePartition::default()
         .with_partition_index(partition.id().partition.0)
         .with_leader_id(this_broker)
-        .with_leader_epoch(partition.leader_epoch().0)
+        .with_leader_epoch(LEADER_EPOCH.0)
         .with_replica_nodes(vec![this_broker])
-        .with_isr_nodes(vec![this_broker])
-        .with_offline_replicas(offline.into_iter().collect())
+        .with_isr_nodes(vec![this_broker]);
+    if !partition.is_offline() {
+        return answer;
+    }
+    answer
+        .with_error_code(ErrorCode::LeaderNotAvailable.code())
+        .with_leader_id(NO_LEADER)
+        .with_offline_replicas(vec![this_broker])
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use crate::controller::{MetadataImage, Topic};
-use crate::partition::Partition;
+use crate::partition::{Partition, PartitionState};
 
 /// How a request names a topic: by name in older versions, by id in newer ones (KIP-516).
 #[derive(Clone, Copy, Debug)]
@@ -33,16 +33,27 @@ pub(super) fn find_topic<'a>(
     }
 }
 
-/// The partition, or why there is none.
+/// The partition, or why there is none; one that is offline cannot be had (`KAFKA_STORAGE_ERROR`,
+/// which clients try again: it may come back with the next start).
 pub(super) fn find_partition(topic: &Topic, index: i32) -> Result<&Arc<Partition>, ApiError> {
     let found = usize::try_from(index)
         .ok()
         .and_then(|index| topic.partitions.get(index));
-    found.ok_or_else(|| {
-        let count = topic.partitions.len();
-        let message = format!("topic '{}' has {count} partitions, no {index}", topic.name);
-        ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
-    })
+    match found {
+        Some(PartitionState::Open(partition)) => {
+            partition.check_serving()?;
+            Ok(partition)
+        }
+        Some(PartitionState::Offline(offline)) => {
+            let message = format!("{} is offline: {}", offline.id, offline.reason);
+            Err(ApiError::new(ErrorCode::KafkaStorageError, message))
+        }
+        None => {
+            let count = topic.partitions.len();
+            let message = format!("topic '{}' has {count} partitions, no {index}", topic.name);
+            Err(ApiError::new(ErrorCode::UnknownTopicOrPartition, message))
+        }
+    }
 }
 
 /// Whether the client and we agree on who leads (KIP-320); -1 does not ask.

@@ -57,8 +57,11 @@ impl Background {
 
     async fn flush(&self) {
         let image = self.controller.image();
-        let partitions = image.topics.values().flat_map(|topic| &topic.partitions);
-        let dirty: Vec<_> = partitions.filter(|p| p.is_dirty()).cloned().collect();
+        let dirty: Vec<_> = image
+            .partitions()
+            .filter(|p| p.is_dirty())
+            .cloned()
+            .collect();
         for some in dirty.chunks(SYNCS_MAX) {
             let mut syncs = JoinSet::new();
             for partition in some {
@@ -71,14 +74,13 @@ impl Background {
     }
 
     async fn checkpoint(&self, written: &mut Checkpoint) {
-        let points = recovery_points(self.controller.recovery_points(), &self.coordination);
-        if points == *written {
+        let (controller, coordination) = (self.controller.clone(), self.coordination.clone());
+        let points = move || recovery_points(controller.recovery_points(), &coordination);
+        if points() == *written {
             return;
         }
         let data = Arc::clone(&self.data);
-        let writing = tokio::task::spawn_blocking(move || {
-            data.write_recovery_points(&points).map(|()| points)
-        });
+        let writing = tokio::task::spawn_blocking(move || data.recovery_points.write(points));
         match writing.await {
             Ok(Ok(points)) => *written = points,
             Ok(Err(error)) => tracing::warn!("{error}"),

@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use super::config::{StartError, Storage};
 use crate::controller::kafka_uuid;
-use crate::log::checkpoint::{self, Checkpoint, CheckpointError, RECOVERY_POINT_FILE};
+use crate::log::checkpoint::{Checkpoint, CheckpointFile, RECOVERY_POINT_FILE};
 use crate::vfs::{OpenMode, Vfs};
 
 const LOCK_FILE: &str = ".lock";
@@ -52,6 +52,7 @@ pub(super) struct DataDir {
     pub(super) vfs: Arc<dyn Vfs>,
     pub(super) path: PathBuf,
     pub(super) is_ephemeral: bool,
+    pub(super) recovery_points: Arc<CheckpointFile>,
     /// Directories that have got a new name on the way to this one, not synced yet.
     parents: Vec<PathBuf>,
     /// `None` once released.
@@ -91,10 +92,12 @@ impl DataDir {
             },
             _ => disk("write", &lock_path, source),
         })?;
+        let recovery_points = CheckpointFile::new(Arc::clone(&vfs), path.join(RECOVERY_POINT_FILE));
         Ok(Self {
             vfs,
             path,
             is_ephemeral,
+            recovery_points: Arc::new(recovery_points),
             parents,
             lock: Mutex::new(Some(lock)),
         })
@@ -134,7 +137,7 @@ impl DataDir {
             Err(error) if error.kind() == ErrorKind::NotFound => self.create_meta(seed)?,
             Err(error) => return Err(disk("read", &self.path.join(META_FILE), error)),
         };
-        let recovery_points = checkpoint::read(&*self.vfs, &self.path.join(RECOVERY_POINT_FILE))?;
+        let recovery_points = self.recovery_points.read()?;
         let mark = self.path.join(CLEAN_SHUTDOWN_FILE);
         let clean_shutdown = self.vfs.exists(&mark);
         if clean_shutdown {
@@ -149,11 +152,6 @@ impl DataDir {
             clean_shutdown,
             recovery_points,
         })
-    }
-
-    /// Writes the recovery points, durably. Blocks.
-    pub(super) fn write_recovery_points(&self, points: &Checkpoint) -> Result<(), CheckpointError> {
-        checkpoint::write(&*self.vfs, &self.path.join(RECOVERY_POINT_FILE), points)
     }
 
     /// Leaves the mark that the next start need not scan anything. Blocks.

@@ -190,15 +190,21 @@ impl Inner {
         coordination?;
         if !self.data.is_ephemeral {
             let points = recovery_points(topics, &self.coordination);
-            self.data
-                .write_recovery_points(&points)
-                .map_err(checkpoint_error)?;
-            self.data
-                .mark_clean()
-                .map_err(|source| io_error("mark as cleanly shut down", &self.data.path, source))?;
+            (self.data.recovery_points.write(|| points)).map_err(checkpoint_error)?;
+            self.mark_clean()?;
         }
         self.data.release();
         Ok(())
+    }
+
+    /// Leaves the mark of a clean shutdown, if it is true of every log. Blocks.
+    fn mark_clean(&self) -> Result<(), LogError> {
+        if !self.ctx.controller.is_all_open() {
+            tracing::warn!("not marked as cleanly shut down: some partitions are not served");
+            return Ok(());
+        }
+        let marked = self.data.mark_clean();
+        marked.map_err(|source| io_error("mark as cleanly shut down", &self.data.path, source))
     }
 }
 
@@ -265,6 +271,7 @@ async fn open(
         sync: !data.is_ephemeral,
         clean_shutdown: found.clean_shutdown,
         recovery_points: found.recovery_points,
+        recovery_point_file: Arc::clone(&data.recovery_points),
         // Not the seed itself, of which the cluster id was made.
         id_seed: seed.rotate_left(32),
     };

@@ -50,7 +50,7 @@ async fn partition(broker: &Broker) -> Arc<Partition> {
     };
     broker.call(request).await;
     let image = broker.controller().image();
-    Arc::clone(&image.topic("clicks").unwrap().partitions[0])
+    Arc::clone(image.topic("clicks").unwrap().partitions[0].open().unwrap())
 }
 
 fn batch() -> RecordBatch {
@@ -301,4 +301,24 @@ async fn an_ephemeral_broker_leaves_nothing_and_clears_what_a_kill_has_left() {
     drop(second);
     tokio::task::yield_now().await;
     assert!(!vfs.exists(&dir), "also without a shutdown");
+}
+
+#[tokio::test]
+async fn a_damaged_coordination_log_is_named_and_nothing_starts() {
+    let vfs = SimVfs::new(1);
+    partition(&start(&vfs).await.unwrap()).await;
+    let vfs = vfs.crash();
+    let log = Path::new("/data/__coordination-0/00000000000000000000.log");
+    vfs.flip_bit(log, 70 * 8).unwrap();
+    write(
+        &vfs,
+        "/data/recovery-point-offset-checkpoint",
+        "0\n1\n__coordination 0 5\n",
+    );
+    let before = vfs.read(log).unwrap();
+    let error = start(&vfs).await.unwrap_err();
+    assert!(matches!(error, StartError::Log(_)), "{error}");
+    let expected = format!("segment {}: batch at byte 0: ", log.display());
+    assert!(error.to_string().starts_with(&expected), "{error}");
+    assert_eq!(vfs.read(log).unwrap(), before);
 }

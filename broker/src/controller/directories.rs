@@ -19,14 +19,15 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use brooklet_protocol::{Offset, PartitionId, TopicPartition};
+use brooklet_protocol::{PartitionId, TopicPartition};
 use uuid::Uuid;
 
 use super::znodes::TopicSpec;
 use super::{ControllerError, kafka_uuid, topic_config};
 use crate::clock::Clock;
+use crate::log::checkpoint::{Checkpoint, CheckpointFile};
 use crate::log::{LogConfig, RecoveryStart};
-use crate::partition::Partition;
+use crate::partition::{OfflinePartition, Partition, PartitionState};
 use crate::vfs::{OpenMode, Vfs};
 
 const METADATA_FILE: &str = "partition.metadata";
@@ -43,13 +44,16 @@ pub(super) struct Directories {
     pub(super) data_dir: PathBuf,
     pub(super) log: LogConfig,
     pub(super) sync: bool,
+    pub(super) recovery_points: Arc<CheckpointFile>,
 }
 
 /// What is known of the logs before they are opened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recovery {
     pub(super) clean_shutdown: bool,
-    pub(super) points: BTreeMap<TopicPartition, Offset>,
+    pub(super) points: Checkpoint,
+    /// Whether the broker starts: then a partition that cannot even be created is offline, too.
+    pub(super) at_start: bool,
 }
 
 impl Recovery {
@@ -65,27 +69,42 @@ impl Recovery {
     }
 }
 
+/// Whose directory was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prepared {
+    /// The topic's.
+    Found,
+    /// None: it was created.
+    Created,
+    /// Another topic's: it was set aside, and a new one was created.
+    Replaced,
+}
+
 impl Directories {
-    /// Opens the topic's partitions from `first` on. If one fails, those before it are closed again
-    /// and new directories are gone.
+    /// Opens the topic's partitions from `first` on. One that was there and cannot be opened is
+    /// offline, and the others are served. If one that is new cannot be created, those before it are
+    /// closed again, and new directories are gone.
     pub(super) fn open(
         &self,
         topic: &TopicSpec,
         first: usize,
         recovery: &Recovery,
         set_aside: Uuid,
-    ) -> Result<Vec<Arc<Partition>>, ControllerError> {
-        let mut opened = Vec::new();
-        let mut created = Vec::new();
-        for number in first as i32..topic.partition_count {
+    ) -> Result<Vec<PartitionState>, ControllerError> {
+        let (mut opened, mut created) = (Vec::new(), Vec::new());
+        let numbers = i32::try_from(first).unwrap_or(i32::MAX)..topic.partition_count;
+        for number in numbers {
             let id = TopicPartition::new(topic.name.clone(), PartitionId(number));
-            let dir = self.data_dir.join(id.to_string());
-            let result = self.prepare(&dir, topic.id, set_aside).and_then(|new| {
-                created.extend(new.then(|| dir.clone()));
-                self.open_one(topic, id, &dir, recovery)
-            });
-            match result {
-                Ok(partition) => opened.push(partition),
+            let dir = self.dir_of(&id);
+            match self.open_one(topic, &id, recovery, set_aside) {
+                Ok((partition, prepared)) => {
+                    created.extend((prepared != Prepared::Found).then_some(dir));
+                    opened.push(PartitionState::Open(partition));
+                }
+                // A new directory would be gone again: this one has data.
+                Err(error) if recovery.at_start || self.vfs.exists(&dir) => {
+                    opened.push(offline(id, &error));
+                }
                 Err(error) => {
                     close_all(&opened);
                     for dir in created {
@@ -98,37 +117,52 @@ impl Directories {
         Ok(opened)
     }
 
+    /// Opens a partition; leaves no new directory behind if that fails.
     fn open_one(
         &self,
         topic: &TopicSpec,
-        id: TopicPartition,
-        dir: &Path,
+        id: &TopicPartition,
         recovery: &Recovery,
-    ) -> Result<Arc<Partition>, ControllerError> {
+        set_aside: Uuid,
+    ) -> Result<(Arc<Partition>, Prepared), ControllerError> {
+        let dir = self.dir_of(id);
+        let prepared = self.prepare(&dir, topic.id, set_aside)?;
+        let start = match prepared {
+            Prepared::Found | Prepared::Created => recovery.start_of(id),
+            // The recovery point is that of the topic whose directory it was.
+            Prepared::Replaced => RecoveryStart::default(),
+        };
         let config = topic_config::log_config(&topic.configs, &self.log);
-        let start = recovery.start_of(&id);
-        let vfs = Arc::clone(&self.vfs);
-        let clock = Arc::clone(&self.clock);
-        let (partition, report) = Partition::open(vfs, clock, id, dir, config, start, self.sync)?;
+        let (vfs, clock) = (Arc::clone(&self.vfs), Arc::clone(&self.clock));
+        let opened = Partition::open(vfs, clock, id.clone(), &dir, config, start, self.sync);
+        if opened.is_err() && prepared != Prepared::Found {
+            self.remove(&dir);
+        }
+        let (partition, report) = opened?;
         if report.bytes_cut > 0 {
-            let (id, bytes) = (partition.id(), report.bytes_cut);
+            let bytes = report.bytes_cut;
             tracing::warn!(
                 "{id}: a crash has left {bytes} bytes that are no whole batch, kept aside"
             );
         }
-        Ok(partition)
+        Ok((partition, prepared))
     }
 
-    /// Makes sure that `dir` is there and the topic's; tells whether it is new.
-    fn prepare(&self, dir: &Path, id: Uuid, set_aside: Uuid) -> Result<bool, ControllerError> {
+    fn dir_of(&self, id: &TopicPartition) -> PathBuf {
+        self.data_dir.join(id.to_string())
+    }
+
+    /// Makes sure that `dir` is there and the topic's.
+    fn prepare(&self, dir: &Path, id: Uuid, set_aside: Uuid) -> Result<Prepared, ControllerError> {
         let metadata = dir.join(METADATA_FILE);
         if self.vfs.exists(&metadata) {
             let text = self.vfs.read(&metadata);
             let text = text.map_err(|e| failed("read", &metadata, e))?;
             if read_metadata(&text) == Some(id) {
-                return Ok(false);
+                return Ok(Prepared::Found);
             }
         }
+        let mut prepared = Prepared::Created;
         if self.vfs.exists(dir) {
             let aside = self.rename(dir, set_aside, STRAY)?;
             tracing::warn!(
@@ -136,6 +170,7 @@ impl Directories {
                 dir.display(),
                 aside.display()
             );
+            prepared = Prepared::Replaced;
         }
         if let Err(error) = self.create(dir, &metadata, id) {
             if self.vfs.exists(dir) {
@@ -143,7 +178,7 @@ impl Directories {
             }
             return Err(failed("create", dir, error));
         }
-        Ok(true)
+        Ok(prepared)
     }
 
     fn create(&self, dir: &Path, metadata: &Path, id: Uuid) -> io::Result<()> {
@@ -158,17 +193,21 @@ impl Directories {
         }
     }
 
-    /// Closes the topic's partitions and renames their directories; what comes back is to be removed.
+    /// Closes the topic's partitions, forgets their recovery points and renames their directories;
+    /// what comes back is to be removed.
     pub(super) fn retire(
         &self,
-        partitions: &[Arc<Partition>],
+        partitions: &[PartitionState],
         unique: Uuid,
     ) -> Result<Vec<PathBuf>, ControllerError> {
         close_all(partitions);
-        let dir = |partition: &Arc<Partition>| self.data_dir.join(partition.id().to_string());
-        let renamed = partitions
+        self.forget(|id| partitions.iter().any(|partition| partition.id() == id))?;
+        let dirs = partitions
             .iter()
-            .map(|partition| self.rename(&dir(partition), unique, DELETED));
+            .map(|partition| self.dir_of(partition.id()));
+        // That of a partition that could not be opened may be missing.
+        let dirs = dirs.filter(|dir| self.vfs.exists(dir));
+        let renamed = dirs.map(|dir| self.rename(&dir, unique, DELETED));
         let renamed = renamed.collect();
         if self.sync {
             let data_dir = &self.data_dir;
@@ -176,6 +215,17 @@ impl Directories {
             synced.map_err(|e| failed("sync", data_dir, e))?;
         }
         renamed
+    }
+
+    /// Takes recovery points out of their file.
+    pub(super) fn forget(
+        &self,
+        gone: impl Fn(&TopicPartition) -> bool,
+    ) -> Result<(), ControllerError> {
+        if self.sync {
+            self.recovery_points.retain(|id| !gone(id))?;
+        }
+        Ok(())
     }
 
     /// Removes a directory; a failure is logged, and the next start tries again.
@@ -220,9 +270,16 @@ impl Directories {
     }
 }
 
+/// Names what is wrong in the log, and keeps it for whoever asks for the partition.
+fn offline(id: TopicPartition, error: &ControllerError) -> PartitionState {
+    let reason = error.to_string();
+    tracing::error!("{id} is offline, its files are kept as they are: {reason}");
+    PartitionState::Offline(Arc::new(OfflinePartition { id, reason }))
+}
+
 /// Closes what is to be thrown away: whether it reaches the disk does not matter.
-fn close_all(partitions: &[Arc<Partition>]) {
-    for partition in partitions {
+fn close_all(partitions: &[PartitionState]) {
+    for partition in partitions.iter().filter_map(PartitionState::open) {
         if let Err(error) = partition.close() {
             tracing::warn!("{}: {error}", partition.id());
         }

@@ -44,6 +44,9 @@ pub enum ControllerError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The file of recovery points.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::log::checkpoint::CheckpointError),
     /// The coordination log, or the broker is shutting down.
     #[error("coordination: {0}")]
     Coordination(#[from] DriverError),

@@ -31,7 +31,8 @@ use super::{
     Topic, Watcher, topic_config,
 };
 use crate::coordination::{ErrorCode, WatchEvent};
-use crate::partition::Partition;
+use crate::log::checkpoint::Checkpoint;
+use crate::partition::PartitionState;
 
 /// What the follower and the controller's callers share.
 #[derive(Debug)]
@@ -40,14 +41,18 @@ pub(super) struct Shared {
     ids: Mutex<Ids>,
     /// Topics of the tree that are not in the image, and why: `None` once their creator was told.
     failures: Mutex<BTreeMap<String, Option<ControllerError>>>,
+    /// The recovery points that were found at the start, of the topics that are still in the tree.
+    /// Those of logs that are not open speak on, or the damage they prove would be forgotten.
+    points_found: Mutex<Checkpoint>,
 }
 
 impl Shared {
-    pub(super) fn new(image: MetadataImage, id_seed: u128) -> Self {
+    pub(super) fn new(image: MetadataImage, id_seed: u128, points_found: Checkpoint) -> Self {
         Self {
             image: RwLock::new(Arc::new(image)),
             ids: Mutex::new(Ids::new(id_seed)),
             failures: Mutex::default(),
+            points_found: Mutex::new(points_found),
         }
     }
 
@@ -68,15 +73,23 @@ impl Shared {
         matches!(self.failures.lock().get(topic), Some(None))
     }
 
-    /// What keeps a broker from starting. A partition that is damaged, or a disk that fails, does.
-    /// A znode that makes no sense does not: it was logged, and somebody may yet correct it.
-    fn take_fatal(&self) -> Option<ControllerError> {
-        let mut failures = self.failures.lock();
-        let is_fatal = |error: &ControllerError| !matches!(error, ControllerError::BadNode { .. });
-        failures
-            .values_mut()
-            .find(|failure| failure.as_ref().is_some_and(is_fatal))?
-            .take()
+    /// Whether the log of every topic in the tree is open.
+    pub(super) fn is_all_open(&self) -> bool {
+        self.failures.lock().is_empty() && self.image().offline_partitions().next().is_none()
+    }
+
+    /// How far each log of the tree's topics is synced, also of those that are not open.
+    pub(super) fn recovery_points(&self) -> Checkpoint {
+        let image = self.image();
+        let mut points = self.points_found.lock().clone();
+        let open = image.partitions();
+        points.extend(open.map(|p| (p.id().clone(), p.log().recovery_point())));
+        points
+    }
+
+    fn forget_topics(&self, is_gone: impl Fn(&TopicName) -> bool) {
+        let mut points = self.points_found.lock();
+        points.retain(|id, _| !is_gone(&id.topic));
     }
 
     fn publish(&self, topics: BTreeMap<TopicName, Arc<Topic>>) {
@@ -96,6 +109,8 @@ pub(super) struct Follower {
     watcher: Watcher,
     shared: Arc<Shared>,
     directories: Arc<Directories>,
+    /// Whether the last shutdown was clean, for logs that were not opened since.
+    clean_shutdown: bool,
     /// Names whose data is watched.
     watched: BTreeSet<String>,
     shown: watch::Sender<i64>,
@@ -107,7 +122,7 @@ impl Follower {
         tree: &Arc<CoordinationTree>,
         shared: &Arc<Shared>,
         directories: Arc<Directories>,
-        recovery: Recovery,
+        clean_shutdown: bool,
     ) -> Result<(Self, watch::Receiver<i64>), ControllerError> {
         let (shown, shown_to) = watch::channel(-1);
         let mut follower = Self {
@@ -115,14 +130,13 @@ impl Follower {
             watcher: tree.watcher(),
             shared: Arc::clone(shared),
             directories,
+            clean_shutdown,
             watched: BTreeSet::new(),
             shown,
         };
         follower.sweep().await?;
-        follower.look(BTreeSet::new(), recovery).await?;
-        if let Some(error) = shared.take_fatal() {
-            return Err(error);
-        }
+        follower.look(BTreeSet::new(), true).await?;
+        follower.forget_deleted().await?;
         follower.report_strays().await?;
         Ok((follower, shown_to))
     }
@@ -140,7 +154,7 @@ impl Follower {
                 self.watcher = self.tree.watcher();
                 std::mem::take(&mut self.watched)
             };
-            if let Err(error) = self.look(told, Recovery::default()).await {
+            if let Err(error) = self.look(told, false).await {
                 tracing::error!("topics can no longer be followed: {error}");
                 return;
             }
@@ -151,7 +165,7 @@ impl Follower {
     async fn look(
         &mut self,
         mut told: BTreeSet<String>,
-        recovery: Recovery,
+        at_start: bool,
     ) -> Result<(), ControllerError> {
         let (names, zxid) = self.tree.children(TOPICS, Some(self.watcher.id())).await?;
         while let Some(event) = self.watcher.next_now() {
@@ -166,7 +180,15 @@ impl Follower {
             }
         }
         self.shared.failures.lock().retain(|n, _| names.contains(n));
+        self.shared
+            .forget_topics(|topic| !names.contains(topic.as_str()));
         self.retire(&names, &specs).await;
+        let recovery = Recovery {
+            clean_shutdown: self.clean_shutdown,
+            // Also later: a topic whose znode made no sense at the start may have been corrected.
+            points: self.shared.points_found.lock().clone(),
+            at_start,
+        };
         self.open(specs, &Arc::new(recovery)).await;
         self.shown.send_replace(zxid);
         Ok(())
@@ -211,6 +233,7 @@ impl Follower {
             let directories = Arc::clone(&self.directories);
             let unique = self.shared.new_id();
             let name = topic.name.clone();
+            self.shared.forget_topics(|topic| *topic == name);
             let retire = move || directories.retire(&topic.partitions, unique);
             match joined(spawn_blocking(retire).await) {
                 Ok(dirs) => remove_in_background(&self.directories, dirs),
@@ -244,7 +267,7 @@ impl Follower {
         spec: &TopicSpec,
         first: usize,
         recovery: &Arc<Recovery>,
-    ) -> Result<Vec<Arc<Partition>>, ControllerError> {
+    ) -> Result<Vec<PartitionState>, ControllerError> {
         let (directories, spec, recovery) = (
             Arc::clone(&self.directories),
             spec.clone(),
@@ -267,6 +290,19 @@ impl Follower {
         let leftovers = joined(spawn_blocking(move || directories.leftovers()).await)?;
         remove_in_background(&self.directories, leftovers);
         Ok(())
+    }
+
+    /// Takes out the recovery points of topics whose deletion was not finished, before a topic of
+    /// the same name can be created.
+    async fn forget_deleted(&self) -> Result<(), ControllerError> {
+        let directories = Arc::clone(&self.directories);
+        let shared = Arc::clone(&self.shared);
+        let forget = move || {
+            let known = shared.points_found.lock().clone();
+            directories
+                .forget(|id| id.topic.as_str() != COORDINATION_TOPIC && !known.contains_key(id))
+        };
+        joined(spawn_blocking(forget).await)
     }
 
     async fn report_strays(&self) -> Result<(), ControllerError> {
@@ -304,7 +340,7 @@ fn checked_spec(
     Ok(spec)
 }
 
-fn topic(spec: TopicSpec, partitions: Vec<Arc<Partition>>) -> Topic {
+fn topic(spec: TopicSpec, partitions: Vec<PartitionState>) -> Topic {
     let is_internal = ["__consumer_offsets", "__transaction_state"].contains(&spec.name.as_str());
     Topic {
         name: spec.name,

@@ -10,7 +10,7 @@ use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use uuid::Uuid;
 
 use super::topic_config;
-use crate::partition::Partition;
+use crate::partition::{OfflinePartition, Partition, PartitionState};
 
 /// Everything the request handlers know of the cluster, at one moment. Immutable.
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ pub struct Topic {
     pub id: Uuid,
     /// Settings that differ from the broker's, as given, under Kafka's names.
     pub configs: BTreeMap<String, String>,
-    /// The partitions, by their number.
-    pub partitions: Vec<Arc<Partition>>,
+    /// The partitions, by their number; also those that are not served.
+    pub partitions: Vec<PartitionState>,
     /// Hidden from ordinary listings.
     pub is_internal: bool,
 }
@@ -60,14 +60,26 @@ impl MetadataImage {
     }
 
     /// A partition by topic name and number.
-    pub fn partition(&self, topic: &str, partition: PartitionId) -> Option<&Arc<Partition>> {
+    pub fn partition(&self, topic: &str, partition: PartitionId) -> Option<&PartitionState> {
         self.topic(topic)?
             .partitions
             .get(usize::try_from(partition.0).ok()?)
     }
 
-    /// All partitions of all topics.
+    /// The partitions of all topics whose logs are open.
     pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.states().filter_map(PartitionState::open)
+    }
+
+    /// The partitions of all topics whose logs could not be opened.
+    pub fn offline_partitions(&self) -> impl Iterator<Item = &Arc<OfflinePartition>> {
+        self.states().filter_map(|state| match state {
+            PartitionState::Open(_) => None,
+            PartitionState::Offline(partition) => Some(partition),
+        })
+    }
+
+    fn states(&self) -> impl Iterator<Item = &PartitionState> {
         self.topics.values().flat_map(|topic| &topic.partitions)
     }
 }

@@ -12,8 +12,9 @@
 //! ```
 //!
 //! Invariants:
-//! - what the image shows stands in the tree, and its partitions are open;
-//! - a topic that could not be opened is not in the image, and whoever asked for it is told why;
+//! - what the image shows stands in the tree, and its partitions are open, or offline because they
+//!   could not be opened when the broker started;
+//! - a topic that is new and could not be opened is not in the image, and whoever asked for it is told why;
 //! - a topic created again under an old name has a new id and starts empty (`directories.rs`).
 //!
 //! Left out: sessions (the znodes that are ephemeral in Kafka, `/brokers/ids/N` and `/controller`,
@@ -24,7 +25,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use brooklet_protocol::{BrokerId, Offset, TopicName, TopicPartition};
+use brooklet_protocol::{BrokerId, TopicName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -32,6 +33,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::coordination::ErrorCode;
 use crate::driver::DriverError;
+use crate::log::checkpoint::{Checkpoint, CheckpointFile};
 use crate::log::{LogConfig, LogError};
 use crate::vfs::Vfs;
 
@@ -49,7 +51,7 @@ mod znodes;
 #[cfg(test)]
 mod tests;
 
-use directories::{Directories, Recovery};
+use directories::Directories;
 pub use error::ControllerError;
 use follower::{Follower, Shared};
 pub use image::{MetadataImage, Topic};
@@ -89,7 +91,9 @@ pub struct ControllerSetup {
     /// Whether the last shutdown was clean.
     pub clean_shutdown: bool,
     /// What was synced of each partition, from the checkpoint file.
-    pub recovery_points: BTreeMap<TopicPartition, Offset>,
+    pub recovery_points: Checkpoint,
+    /// That file: a deleted topic is taken out of it.
+    pub recovery_point_file: Arc<CheckpointFile>,
     /// Topic ids are made from it: a new random one at each start.
     pub id_seed: u128,
 }
@@ -123,10 +127,11 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Brings the tree up to date, opens all partitions and follows the tree from then on.
+    /// Brings the tree up to date, opens all partitions and follows the tree from then on. A
+    /// partition that cannot be opened is offline, and keeps none of the others from being served.
     ///
     /// # Errors
-    /// See [`ControllerError`]; a partition that is damaged below its recovery point is one of them.
+    /// See [`ControllerError`].
     pub async fn start(setup: ControllerSetup) -> Result<Arc<Self>, ControllerError> {
         let controller_epoch = first_nodes::write(&setup).await?;
         let image = MetadataImage {
@@ -141,15 +146,12 @@ impl Controller {
             data_dir: setup.data_dir,
             log: setup.log,
             sync: setup.sync,
+            recovery_points: setup.recovery_point_file,
         };
-        let recovery = Recovery {
-            clean_shutdown: setup.clean_shutdown,
-            points: setup.recovery_points,
-        };
-        let shared = Arc::new(Shared::new(image, setup.id_seed));
+        let shared = Arc::new(Shared::new(image, setup.id_seed, setup.recovery_points));
         let tree = setup.coordination;
         let (follower, shown) =
-            Follower::start(&tree, &shared, Arc::new(directories), recovery).await?;
+            Follower::start(&tree, &shared, Arc::new(directories), setup.clean_shutdown).await?;
         let (stop, stopped) = watch::channel(false);
         let follower = tokio::spawn(follower.run(stopped));
         Ok(Arc::new(Self {
@@ -318,13 +320,16 @@ impl Controller {
         }
     }
 
-    /// The offset below which each partition is durable, for the checkpoint file.
-    pub fn recovery_points(&self) -> BTreeMap<TopicPartition, Offset> {
-        let image = self.image();
-        let points = image.partitions();
-        points
-            .map(|partition| (partition.id().clone(), partition.log().recovery_point()))
-            .collect()
+    /// The offset below which each partition is durable, for the checkpoint file. That of one that is
+    /// not open stays as it was found.
+    pub fn recovery_points(&self) -> Checkpoint {
+        self.shared.recovery_points()
+    }
+
+    /// Whether every log could be opened. If not, a shutdown is not a clean one: the mark would tell
+    /// the next start to trust a log that this one has refused.
+    pub fn is_all_open(&self) -> bool {
+        self.shared.is_all_open()
     }
 
     /// Syncs and closes all partitions; gives their recovery points. The coordination log is
@@ -332,7 +337,7 @@ impl Controller {
     ///
     /// # Errors
     /// The first partition that could not be synced; the others are closed nevertheless.
-    pub async fn shutdown(&self) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
+    pub async fn shutdown(&self) -> Result<Checkpoint, LogError> {
         self.stop.send_replace(true);
         let follower = self.follower.lock().take();
         if let Some(follower) = follower {
@@ -340,12 +345,10 @@ impl Controller {
         }
         let image = self.image();
         let close = tokio::task::spawn_blocking(move || {
-            let closed: Vec<_> = image
-                .partitions()
-                .map(|partition| Ok((partition.id().clone(), partition.close()?)))
-                .collect();
-            closed.into_iter().collect()
+            let closed: Vec<_> = image.partitions().map(|p| p.close()).collect();
+            closed.into_iter().try_for_each(|closed| closed.map(drop))
         });
-        follower::joined(close.await)
+        follower::joined(close.await)?;
+        Ok(self.recovery_points())
     }
 }

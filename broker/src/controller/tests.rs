@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use brooklet_protocol::records::{BatchBuilder, Compression};
-use brooklet_protocol::{PartitionId, Timestamp};
+use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicPartition};
 use bytes::Bytes;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::coordination::{ANY_VERSION, Command, Operation, Reply};
 use crate::log::RecoveryStart;
+use crate::log::checkpoint::RECOVERY_POINT_FILE;
 use crate::partition::{Durability, Partition};
 use crate::vfs::sim::SimVfs;
 
@@ -49,10 +50,20 @@ fn setup(vfs: &SimVfs) -> Result<ControllerSetup, String> {
         log: LogConfig::default(),
         sync: true,
         clean_shutdown: false,
-        recovery_points: BTreeMap::new(),
+        recovery_points: point_file(vfs).read().map_err(|e| e.to_string())?,
+        recovery_point_file: point_file(vfs),
         // Each start has another one, as a real broker's.
         id_seed: u128::from(vfs.operations()),
     })
+}
+
+fn point_file(vfs: &SimVfs) -> Arc<CheckpointFile> {
+    let path = Path::new(DATA).join(RECOVERY_POINT_FILE);
+    Arc::new(CheckpointFile::new(Arc::new(vfs.clone()), path))
+}
+
+fn first_of(topic: &Topic) -> &Arc<Partition> {
+    topic.partitions[0].open().unwrap()
 }
 
 async fn try_start(vfs: &SimVfs) -> Result<Arc<Controller>, String> {
@@ -92,11 +103,8 @@ async fn append(topic: &Topic) {
     let mut batch = BatchBuilder::new(Compression::None);
     batch.append(Timestamp(5), None, Some(b"a record"), &[]);
     let batches = [batch.build()];
-    let partition = &topic.partitions[0];
-    partition
-        .append(&batches, Durability::Synced)
-        .await
-        .unwrap();
+    let appended = first_of(topic).append(&batches, Durability::Synced);
+    appended.await.unwrap();
 }
 
 async fn text_at(tree: &CoordinationTree, path: &str) -> String {
@@ -128,8 +136,8 @@ async fn topics_and_their_ids_stay_through_a_restart() {
     let image = controller.image();
     assert_eq!(image.topic("one").unwrap().message_bytes_max(5), 77);
     assert_eq!(image.topic("clicks").unwrap().message_bytes_max(5), 5);
-    let partition = image.partition("clicks", PartitionId(0)).unwrap();
-    assert_eq!(partition.log_end_offset(), Offset(1));
+    let clicks_0 = first_of(image.topic("clicks").unwrap());
+    assert_eq!(clicks_0.log_end_offset(), Offset(1));
     assert!(image.partition("clicks", PartitionId(2)).is_none());
     assert!(image.partition("clicks", PartitionId(-1)).is_none());
     assert_eq!(image.topic_by_id(clicks.id).unwrap().name, clicks.name);
@@ -147,7 +155,7 @@ async fn a_record_that_was_acknowledged_in_a_new_topic_survives_a_power_cut() {
         append(&topic).await;
         let controller = start(&vfs.crash()).await;
         let image = controller.image();
-        let partition = image.partition("t", PartitionId(0)).unwrap();
+        let partition = first_of(image.topic("t").unwrap());
         assert_eq!(partition.log_end_offset(), Offset(1));
     }
 }
@@ -224,7 +232,7 @@ async fn a_deleted_topic_is_gone_and_comes_back_empty_with_a_new_id() {
         .await
         .unwrap();
     assert_ne!(second.id, first.id);
-    assert_eq!(second.partitions[0].log_end_offset(), Offset::ZERO);
+    assert_eq!(first_of(&second).log_end_offset(), Offset::ZERO);
 }
 
 #[tokio::test]
@@ -422,7 +430,7 @@ async fn another_topics_directory_is_set_aside_and_kept() {
         .create_topic(new_topic("t", Some(1)))
         .await
         .unwrap();
-    assert_eq!(topic.partitions[0].log_end_offset(), Offset::ZERO);
+    assert_eq!(first_of(&topic).log_end_offset(), Offset::ZERO);
     let stray = dirs(&vfs);
     let stray = stray.iter().find(|d| d.ends_with("-stray")).unwrap();
     let log = Path::new(DATA).join(stray).join("00000000000000000000.log");
@@ -569,4 +577,111 @@ fn a_power_cut_anywhere_leaves_whole_topics() {
             assert!(next.is_ok(), "cut {cut}: {next:?}");
         });
     }
+}
+
+/// A recovery point is known by its topic's name alone: one that outlives its topic would tell of a
+/// log that the next topic of that name never had.
+#[tokio::test]
+async fn a_recovery_point_goes_with_its_topic() {
+    for recreated_before_the_cut in [true, false] {
+        let vfs = SimVfs::new(15);
+        let controller = start(&vfs).await;
+        let topic = controller.create_topic(new_topic("t", Some(1))).await;
+        append(&topic.unwrap()).await;
+        let points = point_file(&vfs).write(|| controller.recovery_points());
+        assert_eq!(points.unwrap().len(), 1);
+        controller.delete_topic(&name("t")).await.unwrap();
+        if recreated_before_the_cut {
+            let again = controller.create_topic(new_topic("t", Some(1))).await;
+            again.unwrap();
+        }
+        let vfs = vfs.crash();
+        let controller = start(&vfs).await;
+        assert!(controller.is_all_open());
+        if !recreated_before_the_cut {
+            let again = controller.create_topic(new_topic("t", Some(1))).await;
+            again.unwrap();
+            assert!(start(&vfs.crash()).await.is_all_open());
+        }
+    }
+}
+
+/// A topic with a damaged partition, after a crash.
+async fn damaged() -> SimVfs {
+    let vfs = SimVfs::new(16);
+    let controller = start(&vfs).await;
+    let topic = controller.create_topic(new_topic("t", Some(2))).await;
+    append(&topic.unwrap()).await;
+    let points = point_file(&vfs).write(|| controller.recovery_points());
+    points.unwrap();
+    let vfs = vfs.crash();
+    vfs.flip_bit(&Path::new(DATA).join("t-0/00000000000000000000.log"), 500)
+        .unwrap();
+    vfs
+}
+
+#[tokio::test]
+async fn a_topic_with_a_damaged_partition_can_be_deleted() {
+    let vfs = damaged().await;
+    let controller = start(&vfs).await;
+    assert!(!controller.is_all_open());
+    let image = controller.image();
+    let offline: Vec<_> = image.offline_partitions().collect();
+    assert_eq!(offline[0].id.to_string(), "t-0");
+    let reason = &offline[0].reason;
+    let place = "segment /data/t-0/00000000000000000000.log: batch at byte 0: ";
+    assert!(reason.starts_with(place), "{reason}");
+    controller.delete_topic(&name("t")).await.unwrap();
+    assert!(controller.is_all_open());
+    assert_eq!(controller.recovery_points(), Checkpoint::new());
+    let again = controller.create_topic(new_topic("t", Some(2))).await;
+    assert_eq!(first_of(&again.unwrap()).log_end_offset(), Offset::ZERO);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_gone_is_not_taken_for_a_new_one() {
+    let vfs = damaged().await;
+    let dir = Path::new(DATA).join("t-0");
+    vfs.remove_dir_all(&dir).unwrap();
+    for _ in 0..2 {
+        let controller = start(&vfs).await;
+        let image = controller.image();
+        let reason = &image.offline_partitions().next().unwrap().reason;
+        assert!(
+            reason.ends_with("the log ends at offset 0, expected at least 1"),
+            "{reason}"
+        );
+        assert!(!vfs.exists(&dir), "nothing is put in its place");
+        controller.shutdown().await.unwrap();
+    }
+}
+
+/// A topic whose znode makes no sense is not opened, and what is known of its log must last until
+/// somebody has corrected it.
+#[tokio::test]
+async fn a_recovery_point_stays_as_long_as_its_topic_is_in_the_tree() {
+    let vfs = damaged().await;
+    let tree = start(&vfs).await;
+    let tree = tree.coordination();
+    let (good, _) = tree.get("/brokers/topics/t", None).await.unwrap();
+    let bad = Some(Bytes::from_static(b"{"));
+    tree.set("/brokers/topics/t", bad, ANY_VERSION)
+        .await
+        .unwrap();
+    let vfs = vfs.crash();
+    let controller = start(&vfs).await;
+    assert!(!controller.is_all_open());
+    assert_eq!(controller.recovery_points().len(), 2);
+    let tree = controller.coordination();
+    tree.set("/brokers/topics/t", good, ANY_VERSION)
+        .await
+        .unwrap();
+    // The next create shows that the follower has looked.
+    let next = controller.create_topic(new_topic("next", Some(1))).await;
+    next.unwrap();
+    let image = controller.image();
+    let offline: Vec<_> = image.offline_partitions().collect();
+    assert_eq!(offline.len(), 1, "the damage is still known for what it is");
+    assert!(image.topic("t").unwrap().partitions[1].open().is_some());
+    assert!(vfs.exists(&Path::new(DATA).join("t-0/00000000000000000000.log")));
 }

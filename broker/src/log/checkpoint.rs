@@ -7,13 +7,18 @@
 //!  clicks 1 99
 //! ```
 //!
-//! They are replaced as a whole, so a reader finds the old content or the new.
+//! They are replaced as a whole, so a reader finds the old content or the new. A line is known by
+//! its topic's name alone; so a deleted topic's lines must be gone before a new topic of that name
+//! has records, or they would speak of a log that they have never seen. [`CheckpointFile`] is for
+//! the two who write: one from time to time, one at each deletion.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
+use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::vfs::Vfs;
@@ -55,6 +60,64 @@ pub enum CheckpointError {
         /// What is there.
         found: String,
     },
+}
+
+/// A checkpoint file that has more than one writer.
+#[derive(Debug)]
+pub struct CheckpointFile {
+    vfs: Arc<dyn Vfs>,
+    path: PathBuf,
+    /// Held from the look at what is to be written until it is.
+    turn: Mutex<()>,
+}
+
+impl CheckpointFile {
+    /// The file at `path`, which need not exist.
+    pub fn new(vfs: Arc<dyn Vfs>, path: PathBuf) -> Self {
+        Self {
+            vfs,
+            path,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Its content. Blocks.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&self) -> Result<Checkpoint, CheckpointError> {
+        read(&*self.vfs, &self.path)
+    }
+
+    /// Replaces its content by what `offsets` gives, which is asked when it is our turn: so nothing
+    /// that another writer has taken out meanwhile comes back. Blocks.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn write(
+        &self,
+        offsets: impl FnOnce() -> Checkpoint,
+    ) -> Result<Checkpoint, CheckpointError> {
+        let _turn = self.turn.lock();
+        let offsets = offsets();
+        write(&*self.vfs, &self.path, &offsets)?;
+        Ok(offsets)
+    }
+
+    /// Takes out the lines that are not to be kept, durably. Blocks.
+    ///
+    /// # Errors
+    /// As [`read`] and [`write`].
+    pub fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) -> Result<(), CheckpointError> {
+        let _turn = self.turn.lock();
+        let mut offsets = self.read()?;
+        let before = offsets.len();
+        offsets.retain(|id, _| keep(id));
+        if offsets.len() == before {
+            return Ok(());
+        }
+        write(&*self.vfs, &self.path, &offsets)
+    }
 }
 
 /// Reads a checkpoint; a file that does not exist holds no offsets.
@@ -166,6 +229,20 @@ mod tests {
             b"0\n2\nclicks 0 1234\nclicks 1 99\n"
         );
         assert_eq!(read(&vfs, path).unwrap(), offsets);
+    }
+
+    #[test]
+    fn what_is_taken_out_does_not_come_back() {
+        let vfs = SimVfs::new(0);
+        let file = CheckpointFile::new(Arc::new(vfs.clone()), RECOVERY_POINT_FILE.into());
+        let offsets = || Checkpoint::from([(partition("a", 0), Offset(1))]);
+        file.retain(|_| false).unwrap();
+        assert!(!vfs.exists(Path::new(RECOVERY_POINT_FILE)));
+        assert_eq!(file.write(offsets).unwrap(), offsets());
+        file.retain(|id| id.topic.as_str() == "a").unwrap();
+        assert_eq!(file.read().unwrap(), offsets());
+        file.retain(|id| id.topic.as_str() != "a").unwrap();
+        assert_eq!(file.read().unwrap(), Checkpoint::new());
     }
 
     #[test]

@@ -142,6 +142,12 @@ impl LogReader {
         self.shared.sync()
     }
 
+    /// Whether a sync has failed, or a failed write could not be cut off: nobody knows any more what
+    /// is on the disk.
+    pub fn is_offline(&self) -> bool {
+        self.shared.is_offline()
+    }
+
     /// The offset below which everything is durable.
     pub fn recovery_point(&self) -> Offset {
         self.shared.recovery_point()

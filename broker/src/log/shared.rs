@@ -90,8 +90,12 @@ impl Shared {
         self.offline.store(true, Ordering::Release);
     }
 
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Acquire)
+    }
+
     pub(super) fn check_online(&self) -> Result<(), LogError> {
-        if self.offline.load(Ordering::Acquire) {
+        if self.is_offline() {
             let path = self.dir.clone();
             return Err(LogError::Offline { path });
         }

@@ -16,8 +16,9 @@
 //! Invariants:
 //! - log start ≤ high watermark ≤ log end; the high watermark never goes back while the broker runs;
 //! - one writer at a time, and readers never block it;
-//! - once a sync has failed, every append fails and nothing is published any more: the partition is
-//!   offline until the broker restarts and recovers it.
+//! - once a sync has failed, every append and read fails and nothing is published any more: nobody
+//!   knows what is on the disk, and the partition is offline until the broker restarts and recovers
+//!   it (`state`).
 //!
 //! Left out: the last stable offset (it equals the high watermark until there are transactions) and
 //! the state of idempotent producers, so that a retried batch is stored a second time.
@@ -25,7 +26,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp, TopicPartition};
@@ -38,6 +39,7 @@ use crate::log::{Appended, Log, LogConfig, LogError, LogReader, RecoveryReport, 
 use crate::vfs::Vfs;
 
 mod group_commit;
+mod state;
 mod waiters;
 
 #[cfg(test)]
@@ -46,8 +48,12 @@ pub(crate) mod testing;
 mod tests;
 
 use group_commit::{GroupCommit, SyncFailed};
+pub use state::{OfflinePartition, PartitionState};
 pub use waiters::ChangeGuard;
 use waiters::Waiters;
+
+/// The leader epoch of every partition: a single broker never hands its leadership on.
+pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
 
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +74,8 @@ pub struct Partition {
     sync: bool,
     /// `None` once closed.
     writer: Mutex<Option<Log>>,
+    /// Beside the writer, whose lock may be held while the disk is slow.
+    closed: AtomicBool,
     reader: LogReader,
     progress: Arc<Progress>,
     commits: Arc<GroupCommit>,
@@ -124,6 +132,7 @@ impl Partition {
             clock,
             sync,
             writer: Mutex::new(Some(log)),
+            closed: AtomicBool::new(false),
             commits: Arc::new(GroupCommit::new(reader.clone(), Arc::clone(&progress))),
             reader,
             progress,
@@ -136,9 +145,9 @@ impl Partition {
         &self.id
     }
 
-    /// The current leader epoch: always 0, because a single broker never hands its leadership on.
+    /// The current leader epoch.
     pub fn leader_epoch(&self) -> LeaderEpoch {
-        LeaderEpoch(0)
+        LEADER_EPOCH
     }
 
     /// Appends checked batches, in order, on the caller's thread; the answer waits for `durability`.
@@ -164,9 +173,7 @@ impl Partition {
     pub fn append_written(&self, batches: &[RecordBatch]) -> Result<Appended, LogError> {
         let mut writer = self.writer.lock();
         let log = writer.as_mut().ok_or_else(|| self.closed())?;
-        if self.commits.has_failed() {
-            return Err(self.offline());
-        }
+        self.check_serving()?;
         let now = self.clock.wall();
         let end = self.reader.log_end_offset();
         let mut appended = Appended {
@@ -211,22 +218,20 @@ impl Partition {
 
     /// Whether a flush has something to do.
     pub fn is_dirty(&self) -> bool {
-        self.sync
-            && self.commits.durable() < self.log_end_offset()
-            && !self.commits.has_failed()
-            && self.writer.lock().is_some()
+        self.sync && self.commits.durable() < self.log_end_offset() && !self.is_offline()
     }
 
     /// Batches from `from` up to the high watermark; see [`LogReader::read`].
     ///
     /// # Errors
-    /// As [`LogReader::read`].
+    /// As [`LogReader::read`]; offline or closed.
     pub fn read(
         &self,
         from: Offset,
         bytes_max: usize,
         at_least_one: bool,
     ) -> Result<Bytes, LogError> {
+        self.check_serving()?;
         let up_to = self.high_watermark();
         if from >= up_to && from <= self.log_end_offset() {
             return Ok(Bytes::new());
@@ -254,9 +259,24 @@ impl Partition {
         &self.reader
     }
 
-    /// Whether a sync has failed, or the partition was closed: it takes no more writes.
+    /// Whether a sync or a write has failed for good, or the partition was closed: it serves
+    /// nothing any more. Never waits for the disk.
     pub fn is_offline(&self) -> bool {
-        self.commits.has_failed() || self.writer.lock().is_none()
+        self.check_serving().is_err()
+    }
+
+    /// Refuses to serve what is offline or closed.
+    ///
+    /// # Errors
+    /// Offline, or closed.
+    pub fn check_serving(&self) -> Result<(), LogError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(self.closed());
+        }
+        if self.commits.has_failed() || self.reader.is_offline() {
+            return Err(self.offline());
+        }
+        Ok(())
     }
 
     /// While the guard lives, `waiter` is notified at each change: the high watermark moves, the
@@ -272,6 +292,7 @@ impl Partition {
     /// The disk.
     pub fn close(&self) -> Result<Offset, LogError> {
         let log = self.writer.lock().take();
+        self.closed.store(true, Ordering::Release);
         self.progress.wake();
         match log {
             Some(log) if self.sync => log.close(),
@@ -314,9 +335,9 @@ impl Partition {
 
     fn closed(&self) -> LogError {
         LogError::Io {
-            action: "append",
+            action: "use the partition",
             path: self.dir.clone(),
-            source: io::Error::other("the partition is closed"),
+            source: io::Error::other("it is closed"),
         }
     }
 }

@@ -41,6 +41,14 @@ impl GatedVfs {
         }
     }
 
+    /// What is left after the loss of power, with a gate of its own that is open.
+    pub(crate) fn crash(&self) -> Self {
+        Self {
+            sim: self.sim.crash(),
+            gate: Arc::default(),
+        }
+    }
+
     /// From now on syncs wait.
     pub(crate) fn hold_syncs(&self) {
         self.gate.state.lock().closed = true;

@@ -144,7 +144,7 @@ async fn until(condition: impl Fn() -> bool) {
 fn fetches_waiting(broker: &Broker) -> usize {
     let image = broker.controller().image();
     let topic = image.topic("clicks").expect("it was created");
-    topic.partitions[0].waiter_count()
+    topic.partitions[0].open().unwrap().waiter_count()
 }
 
 #[tokio::test]

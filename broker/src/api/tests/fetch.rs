@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Fixture, batch, body, code, topic};
 
-fn partition(index: i32, offset: i64) -> FetchPartition {
+pub(super) fn partition(index: i32, offset: i64) -> FetchPartition {
     FetchPartition::default()
         .with_partition(index)
         .with_current_leader_epoch(-1)
@@ -19,7 +19,7 @@ fn partition(index: i32, offset: i64) -> FetchPartition {
         .with_partition_max_bytes(1 << 20)
 }
 
-fn request(name: &str, partitions: Vec<FetchPartition>) -> FetchRequest {
+pub(super) fn request(name: &str, partitions: Vec<FetchPartition>) -> FetchRequest {
     FetchRequest::default()
         .with_max_bytes(1 << 20)
         .with_min_bytes(1)
@@ -38,7 +38,10 @@ async fn fetch(fixture: &Fixture, version: i16, request: FetchRequest) -> FetchR
     )
 }
 
-async fn fetch_partitions(fixture: &Fixture, request: FetchRequest) -> Vec<PartitionData> {
+pub(super) async fn fetch_partitions(
+    fixture: &Fixture,
+    request: FetchRequest,
+) -> Vec<PartitionData> {
     let mut response = fetch(fixture, 11, request).await;
     assert_eq!(response.error_code, 0);
     response.responses.remove(0).partitions

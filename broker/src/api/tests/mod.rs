@@ -22,6 +22,7 @@ use crate::partition::testing::GatedVfs;
 use crate::{Broker, BrokerConfig, Environment, Storage};
 
 mod fetch;
+mod offline;
 mod offsets_and_ids;
 mod produce;
 mod topics;

@@ -15,7 +15,7 @@ use brooklet_protocol::messages::{
 use super::{Fixture, batch, body, code, topic};
 use crate::api::table::TABLE;
 
-async fn list(
+pub(super) async fn list(
     fixture: &Fixture,
     version: i16,
     name: &str,
@@ -32,7 +32,7 @@ async fn list(
     body!(ListOffsets, response).topics.remove(0).partitions
 }
 
-fn asked(partition: i32, timestamp: i64) -> ListOffsetsPartition {
+pub(super) fn asked(partition: i32, timestamp: i64) -> ListOffsetsPartition {
     ListOffsetsPartition::default()
         .with_partition_index(partition)
         .with_current_leader_epoch(-1)

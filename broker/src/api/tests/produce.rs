@@ -225,7 +225,12 @@ async fn a_failed_sync_is_a_storage_error_and_the_partition_is_listed_offline() 
         .topics
         .iter()
         .find(|t| t.name == Some(super::topic("clicks")));
-    assert_eq!(topic.unwrap().partitions[0].offline_replicas.len(), 1);
+    let partition = &topic.unwrap().partitions[0];
+    assert_eq!(partition.offline_replicas.len(), 1);
+    assert_eq!(
+        (partition.error_code, partition.leader_id.0),
+        (code(ErrorCode::LeaderNotAvailable), -1)
+    );
 }
 
 #[tokio::test]
@@ -262,7 +267,8 @@ async fn acks_1_is_synced_within_the_flush_interval() {
     fixture.create("clicks", 1).await;
     fixture.produce(9, "clicks", 1, Some(batch(&["a"]))).await;
     let image = fixture.broker.controller().image();
-    let partition = &image.topic("clicks").unwrap().partitions[0];
+    let clicks = image.topic("clicks").unwrap();
+    let partition = clicks.partitions[0].open().unwrap();
     assert!(partition.is_dirty());
     fixture.vfs.hold_syncs();
     fixture.clock.advance(Duration::from_secs(1));
