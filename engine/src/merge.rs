@@ -20,10 +20,16 @@
 //!   not on how their records interleave or are cut into batches;
 //! - stream time never goes back;
 //! - a sender that has ended holds nobody up, but its last stream time stays in the minimum: time
-//!   jumps to its end only when all have ended.
+//!   jumps to its end only when all have ended. One that ended without ever having had a stream time,
+//!   as that of an empty partition, is not in the minimum.
 //!
-//! Left out: idle senders. A sender that is silent without having ended holds all others, in memory,
-//! until it speaks: leaving it out would make the result depend on the wall clock.
+//! A sender that is silent without having ended holds all others, in memory, until it speaks. The
+//! exception is one that has said that it is *idle*: until its next word nobody waits for it, and its
+//! stream time is not in the minimum; if all are idle, the highest of theirs counts. What it sends
+//! after that may come after its turn, and is judged by a stream time that has gone on. So with idle
+//! senders the first invariant is weaker: the result depends on where among the others' records the
+//! idle word stands. It stands in the topic, so whoever reads the topic again finds the same; for that,
+//! whatever can be released must be released before the next thing is pushed.
 
 use std::collections::VecDeque;
 
@@ -43,6 +49,7 @@ pub(crate) struct Sent<T> {
 /// A thing whose turn has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Released<T> {
+    /// The highest arrival so far, this included.
     pub(crate) arrival: Timestamp,
     /// The receiver's stream time, this included.
     pub(crate) stream_time: Timestamp,
@@ -51,12 +58,42 @@ pub(crate) struct Released<T> {
 
 #[derive(Debug)]
 struct Sender<T> {
-    queue: VecDeque<Sent<T>>,
+    queue: VecDeque<Queued<T>>,
     /// The arrival of the last thing it sent: nothing earlier will come.
     past: Timestamp,
     /// As of the last thing released.
     stream_time: Timestamp,
+    /// Whether its last word was that it has nothing to say for now.
+    said_idle: bool,
+    /// Whether its end was released.
     ended: bool,
+}
+
+#[derive(Debug)]
+enum Queued<T> {
+    Sent(Sent<T>),
+    /// Has its turn like a record, at the sender's last arrival: so it is no matter of luck which
+    /// of the others' records are released before it.
+    End,
+}
+
+impl<T> Sender<T> {
+    fn next_arrival(&self) -> Option<Timestamp> {
+        match self.queue.front()? {
+            Queued::Sent(sent) => Some(sent.arrival),
+            Queued::End => Some(self.past),
+        }
+    }
+
+    /// Whether it has nothing to release and does not hold up who has.
+    fn is_idle(&self) -> bool {
+        self.said_idle && self.queue.is_empty()
+    }
+
+    fn is_in_minimum(&self) -> bool {
+        let had_no_time = self.ended && self.stream_time == Timestamp::MIN;
+        !self.is_idle() && !had_no_time
+    }
 }
 
 /// The queues of all senders to one receiver.
@@ -64,6 +101,9 @@ struct Sender<T> {
 pub(crate) struct Merge<T> {
     senders: Vec<Sender<T>>,
     waiting: usize,
+    /// Highest so far.
+    arrival: Timestamp,
+    stream_time: Timestamp,
 }
 
 impl<T> Merge<T> {
@@ -72,54 +112,88 @@ impl<T> Merge<T> {
             queue: VecDeque::new(),
             past: Timestamp::MIN,
             stream_time: Timestamp::MIN,
+            said_idle: false,
             ended: false,
         };
         Self {
             senders: (0..senders).map(sender).collect(),
             waiting: 0,
+            arrival: Timestamp::MIN,
+            stream_time: Timestamp::MIN,
         }
     }
 
-    /// Takes in what a sender sent, in its order.
+    /// Takes in what a sender sent, in its order. It is idle no more.
     pub(crate) fn push(&mut self, sender: i32, mut sent: Sent<T>) {
         let sender = &mut self.senders[sender as usize];
         // A sender never goes back; whoever forged this header shall not break the order.
         sent.arrival = sent.arrival.max(sender.past);
         sender.past = sent.arrival;
-        sender.queue.push_back(sent);
+        sender.said_idle = false;
+        sender.queue.push_back(Queued::Sent(sent));
         self.waiting += 1;
     }
 
     /// Takes in that a sender will send no more.
     pub(crate) fn end(&mut self, sender: i32) {
-        self.senders[sender as usize].ended = true;
+        let sender = &mut self.senders[sender as usize];
+        sender.said_idle = false;
+        sender.queue.push_back(Queued::End);
+        self.waiting += 1;
+    }
+
+    /// Takes in that a sender has nothing to send for now.
+    pub(crate) fn idle(&mut self, sender: i32) {
+        self.senders[sender as usize].said_idle = true;
+        self.advance();
     }
 
     /// The next thing, if it is certain that nothing comes before it.
     pub(crate) fn release(&mut self) -> Option<Released<T>> {
         let heads = self.senders.iter().enumerate();
-        let heads = heads.filter_map(|(i, s)| s.queue.front().map(|head| (head.arrival, i)));
+        let heads = heads.filter_map(|(i, sender)| Some((sender.next_arrival()?, i)));
         let next = heads.min()?;
-        let silent = self.senders.iter().enumerate();
-        let mut silent = silent.filter(|(_, sender)| sender.queue.is_empty() && !sender.ended);
-        if silent.any(|(i, sender)| (sender.past, i) < next) {
+        let is_silent =
+            |sender: &Sender<T>| sender.queue.is_empty() && !sender.ended && !sender.said_idle;
+        let mut senders = self.senders.iter().enumerate();
+        if senders.any(|(i, sender)| is_silent(sender) && (sender.past, i) < next) {
             return None;
         }
         let sender = &mut self.senders[next.1];
-        let sent = sender.queue.pop_front()?;
-        sender.stream_time = sender.stream_time.max(sent.stream_time);
+        let record = match sender.queue.pop_front()? {
+            Queued::Sent(sent) => {
+                sender.stream_time = sender.stream_time.max(sent.stream_time);
+                sent.record
+            }
+            Queued::End => {
+                sender.ended = true;
+                None
+            }
+        };
         self.waiting -= 1;
+        self.arrival = self.arrival.max(next.0);
+        self.advance();
         Some(Released {
-            arrival: sent.arrival,
-            stream_time: self.stream_time(),
-            record: sent.record,
+            arrival: self.arrival,
+            stream_time: self.stream_time,
+            record,
         })
     }
 
-    /// The lowest of the senders' stream times.
+    /// Stream time: the lowest of those in the minimum, or else the highest of the idle.
+    fn advance(&mut self) {
+        let time_if = |is_meant: fn(&Sender<T>) -> bool| {
+            let senders = self.senders.iter().filter(move |sender| is_meant(sender));
+            senders.map(|sender| sender.stream_time)
+        };
+        let lowest = time_if(Sender::is_in_minimum).min();
+        let time = lowest.or_else(|| time_if(Sender::is_idle).max());
+        self.stream_time = self.stream_time.max(time.unwrap_or(Timestamp::MIN));
+    }
+
+    /// Stream time, which a sender that falls idle may advance with nothing released.
     pub(crate) fn stream_time(&self) -> Timestamp {
-        let times = self.senders.iter().map(|sender| sender.stream_time);
-        times.min().unwrap_or(Timestamp::MIN)
+        self.stream_time
     }
 
     /// How many records and markers wait for a silent sender.
@@ -127,9 +201,15 @@ impl<T> Merge<T> {
         self.waiting
     }
 
+    /// Whether nothing is left and nothing will come for now.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut senders = self.senders.iter().filter(|sender| !sender.ended);
+        !self.is_finished() && senders.all(Sender::is_idle)
+    }
+
     /// Whether nothing is left and nothing will come.
     pub(crate) fn is_finished(&self) -> bool {
-        self.waiting == 0 && self.senders.iter().all(|sender| sender.ended)
+        self.senders.iter().all(|sender| sender.ended)
     }
 }
 
@@ -165,16 +245,83 @@ mod tests {
         merge.push(1, sent(12, 120, None));
         assert_eq!(drain(&mut merge), [("-", 70)], "sender 2 may still send 10");
         merge.end(2);
-        assert_eq!(drain(&mut merge), [("c", 70)]);
+        assert_eq!(drain(&mut merge), [("-", 70), ("c", 70)]);
         merge.end(0);
         assert_eq!(
             drain(&mut merge),
-            [("-", 90)],
+            [("-", 70), ("-", 90)],
             "who ended stays in the minimum"
         );
         assert!(!merge.is_finished());
         merge.end(1);
+        assert_eq!(drain(&mut merge), [("-", 90)]);
         assert!(merge.is_finished());
+    }
+
+    #[test]
+    fn who_ended_without_a_time_is_not_in_the_minimum() {
+        let mut merge = Merge::new(3);
+        merge.push(0, sent(8, 80, Some("a")));
+        merge.push(2, sent(7, i64::MIN, None));
+        assert_eq!(drain(&mut merge), [], "sender 1 has not spoken");
+        merge.end(1);
+        let min = i64::MIN;
+        assert_eq!(drain(&mut merge), [("-", min), ("-", min)]);
+        // Sender 2 has read up to 7 and found nothing that has a time.
+        merge.end(2);
+        assert_eq!(drain(&mut merge), [("-", min), ("a", 80)]);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_idle() {
+        let mut merge = Merge::new(3);
+        merge.push(0, sent(8, 80, Some("a")));
+        merge.push(1, sent(9, 70, Some("b")));
+        merge.idle(2);
+        let min = i64::MIN;
+        assert_eq!(
+            drain(&mut merge),
+            [("a", min)],
+            "sender 1 counts as of its last"
+        );
+        assert_eq!(merge.stream_time().0, min);
+        merge.push(0, sent(10, 95, None));
+        assert_eq!(drain(&mut merge), [("b", 70)]);
+
+        merge.push(2, sent(5, 50, Some("c")));
+        assert_eq!(drain(&mut merge), [("c", 70)], "after its turn; time stays");
+        merge.push(0, sent(20, 200, Some("d")));
+        merge.push(1, sent(21, 210, Some("e")));
+        assert_eq!(drain(&mut merge), [], "sender 2 is waited for again");
+        merge.idle(2);
+        assert_eq!(drain(&mut merge), [("-", 70), ("d", 70)]);
+    }
+
+    #[test]
+    fn when_all_are_idle_the_highest_time_counts() {
+        let mut merge = Merge::new(2);
+        merge.push(0, sent(8, 80, None));
+        merge.push(1, sent(9, 70, Some("b")));
+        assert_eq!(drain(&mut merge), [("-", i64::MIN)]);
+        merge.idle(1);
+        assert_eq!(
+            drain(&mut merge),
+            [],
+            "idle, but its record waits for sender 0"
+        );
+        assert!(!merge.is_idle());
+        merge.idle(0);
+        assert_eq!(drain(&mut merge), [("b", 80)]);
+        assert!(merge.is_idle());
+        merge.push(1, sent(10, 75, Some("c")));
+        assert!(!merge.is_idle());
+        assert_eq!(drain(&mut merge), [("c", 80)], "time never goes back");
+        merge.end(1);
+        assert_eq!(drain(&mut merge), [("-", 80)]);
+        assert!(
+            merge.is_idle() && !merge.is_finished(),
+            "sender 0 may yet speak"
+        );
     }
 
     #[test]
@@ -206,7 +353,7 @@ mod tests {
                 all.extend(things.iter().map(|(arrival, time)| (*arrival, i, *time)));
             }
             all.sort_by_key(|(arrival, sender, _)| (*arrival, *sender));
-            let mut latest = [i64::MIN; 3];
+            let mut latest = of_sender.each_ref().map(|all| if all.is_empty() { i64::MAX } else { i64::MIN });
             let model: Vec<_> = all.iter().map(|(arrival, sender, time)| {
                 latest[*sender] = *time;
                 (*arrival, *latest.iter().min().unwrap(), *sender)
@@ -219,12 +366,13 @@ mod tests {
                 if let Some((arrival, time)) = of_sender[sender].get(next[sender]) {
                     let record = Some(sender);
                     merge.push(sender as i32, Sent { arrival: Timestamp(*arrival), stream_time: Timestamp(*time), record });
-                } else {
+                } else if next[sender] == of_sender[sender].len() {
                     merge.end(sender as i32);
                 }
                 next[sender] += 1;
-                found.extend(std::iter::from_fn(|| merge.release())
-                    .map(|r| (r.arrival.0, r.stream_time.0, r.record.unwrap())));
+                let released = std::iter::from_fn(|| merge.release());
+                let records = released.filter_map(|r| Some((r.arrival.0, r.stream_time.0, r.record?)));
+                found.extend(records);
             }
             prop_assert!(merge.is_finished());
             prop_assert_eq!(found, model);

@@ -37,6 +37,7 @@ pub(crate) struct Keyed<K, V> {
 /// An operator on keyed records, running in one task.
 pub(crate) trait KeyedOperator<K, V>: Send {
     fn run(&mut self, inputs: &[Keyed<K, V>], out: &mut Outbox);
+    fn idle(&mut self, at: &At, out: &mut Outbox);
     fn end(&mut self, at: &At, out: &mut Outbox);
 }
 
@@ -68,6 +69,14 @@ impl<K, V> Operators<K, V> {
             operator.run(&self.inputs, out);
         }
         self.inputs.clear();
+    }
+
+    /// Takes in, after the batch so far, that there is no input for now.
+    pub(crate) fn idle(&mut self, at: &At, out: &mut Outbox) {
+        self.run(out);
+        for operator in &mut self.operators {
+            operator.idle(at, out);
+        }
     }
 
     /// Takes in that there is no more input.
@@ -299,6 +308,14 @@ impl<K: Key, V: Clone + Send, A: Aggregate<V>> KeyedOperator<K, V> for WindowOpe
         if let Some(last) = inputs.last() {
             self.flush(&last.at, out);
         }
+    }
+
+    fn idle(&mut self, at: &At, out: &mut Outbox) {
+        let outgoing = self.outgoing(at, at.event_time);
+        self.ports.finals.idle(&outgoing, out);
+        self.ports.updates.idle(&outgoing, out);
+        let stream_time = self.late_time;
+        self.ports.late.idle(&At { stream_time, ..*at }, out);
     }
 
     fn end(&mut self, at: &At, out: &mut Outbox) {

@@ -11,7 +11,8 @@
 //! │ i8   │ i32    │ i32     │ i64     │ i64    │ i64          │
 //! ```
 //!
-//! - *kind*: 0 a record; 1 a marker: no record, but the sender has come this far; 2 the sender's end.
+//! - *kind*: 0 a record; 1 a marker: no record, but the sender has come this far; 2 the sender's
+//!   end; 3 idle: the sender has had nothing to read for a while, do not wait for it.
 //! - *sender*: the sending task, of which there are *senders*.
 //! - *arrival*: the running maximum of the record timestamps that the sender has read; with
 //!   *offset*, how far it has read. Together the sender's position; it never goes back.
@@ -33,6 +34,8 @@ pub(crate) enum Kind {
     Marker,
     /// The last word of the sender.
     End,
+    /// Nothing for now: do not wait for the sender until its next word.
+    Idle,
 }
 
 /// The header's fields.
@@ -55,6 +58,7 @@ impl Origin {
             Kind::Record => 0,
             Kind::Marker => 1,
             Kind::End => 2,
+            Kind::Idle => 3,
         };
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.push(kind);
@@ -75,9 +79,10 @@ impl Origin {
             0 => Kind::Record,
             1 => Kind::Marker,
             2 => Kind::End,
+            3 => Kind::Idle,
             other => {
                 return Err(DecodeError(format!(
-                    "expected kind 0, 1 or 2, found {other}"
+                    "expected kind 0, 1, 2 or 3, found {other}"
                 )));
             }
         };

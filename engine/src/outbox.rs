@@ -30,26 +30,28 @@ pub struct Outbox {
     records: Vec<(usize, OutRecord)>,
     /// Where the steps of the batch at hand begin: after those of the batches before it.
     batch_start: usize,
+    /// The highest step so far.
+    last_step: usize,
 }
 
 impl Outbox {
     /// Adds a record caused by the batch's input number `step`.
     pub(crate) fn push(&mut self, step: usize, record: OutRecord) {
         // The input's end is the last step of all, whatever came before.
-        self.records
-            .push((self.batch_start.saturating_add(step), record));
+        let step = self.batch_start.saturating_add(step);
+        self.last_step = self.last_step.max(step);
+        self.records.push((step, record));
     }
 
     /// Says that the next steps belong to a further batch.
     pub(crate) fn next_batch(&mut self) {
-        let last = self.records.iter().map(|(step, _)| *step).max();
-        self.batch_start = last.map_or(0, |step| step.saturating_add(1));
+        self.batch_start = self.last_step.saturating_add(1);
     }
 
     /// Takes all records, in the order of their causes.
     pub fn take(&mut self) -> impl Iterator<Item = OutRecord> + use<> {
         let mut records = std::mem::take(&mut self.records);
-        self.batch_start = 0;
+        (self.batch_start, self.last_step) = (0, 0);
         records.sort_by_key(|(step, _)| *step);
         records.into_iter().map(|(_, record)| record)
     }

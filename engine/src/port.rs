@@ -23,6 +23,8 @@ pub trait Terminal<T>: Send + 'static {
     fn after(&mut self, _at: &At, _out: &mut Outbox) {}
     /// A batch is done.
     fn batch_end(&mut self, _at: &At, _out: &mut Outbox) {}
+    /// The input has nothing for now. Comes between batches.
+    fn idle(&mut self, _at: &At, _out: &mut Outbox) {}
     /// The input has ended.
     fn end(&mut self, _at: &At, _out: &mut Outbox) {}
 }
@@ -106,6 +108,7 @@ pub(crate) type Items<T> = Vec<(At, Option<T>)>;
 /// One fused chain from a port to one terminal.
 pub(crate) trait PortBranch<T>: Send {
     fn run(&mut self, items: Items<T>, at: &At, out: &mut Outbox);
+    fn idle(&mut self, at: &At, out: &mut Outbox);
     fn end(&mut self, at: &At, out: &mut Outbox);
     fn wants_time(&self) -> bool;
 }
@@ -150,6 +153,12 @@ impl<T: Clone> Port<T> {
             branch.run(items.clone(), at, out);
         }
         last.run(items, at, out);
+    }
+
+    pub(crate) fn idle(&mut self, at: &At, out: &mut Outbox) {
+        for branch in &mut self.branches {
+            branch.idle(at, out);
+        }
     }
 
     pub(crate) fn end(&mut self, at: &At, out: &mut Outbox) {

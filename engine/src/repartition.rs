@@ -9,7 +9,8 @@
 //!   *marker* at the same position, so that every receiver sees every step of every sender's time;
 //! - at the end of each batch the partitions that have not heard of its last position get a marker,
 //!   so that receivers never wait for a sender that has nothing for them;
-//! - at the end of a bounded input each partition gets an *end*;
+//! - at the end of a bounded input each partition gets an *end*; if idleness was asked for, a sender
+//!   that has had nothing to read for that long writes *idle* to each partition;
 //! - the receiver releases records in the order of positions, and its stream time is the minimum
 //!   over the senders ([`crate::merge`]).
 //!
@@ -29,7 +30,7 @@ use bytes::Bytes;
 
 use crate::codec::Codec;
 use crate::key::Key;
-use crate::merge::{Merge, Released, Sent};
+use crate::merge::{Merge, Sent};
 use crate::metrics::{RepartitionCounts, RepartitionMetrics};
 use crate::operator::Operators;
 use crate::origin::{Kind, Origin};
@@ -176,6 +177,13 @@ where
         }
     }
 
+    fn idle(&mut self, at: &At, out: &mut Outbox) {
+        let at = self.advance(at);
+        for partition in 0..self.told.len() {
+            self.mark(Kind::Idle, partition, &at, out);
+        }
+    }
+
     fn end(&mut self, at: &At, out: &mut Outbox) {
         let at = self.advance(at);
         for partition in 0..self.told.len() {
@@ -198,6 +206,8 @@ pub(crate) struct Receiver<K, V, C> {
     merge: Merge<Waiting<K, V>>,
     operators: Operators<K, V>,
     at: At,
+    /// Whether those behind us know that nothing is there for now.
+    is_idle: bool,
     metrics: Arc<RepartitionMetrics>,
     waiting: Arc<AtomicU64>,
 }
@@ -215,6 +225,7 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
             merge: Merge::new(senders),
             operators,
             at: At::START,
+            is_idle: false,
             waiting: metrics.gauge(),
             metrics,
         }
@@ -231,6 +242,10 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
         let decoded = match origin.kind {
             Kind::End => {
                 self.merge.end(origin.sender);
+                return true;
+            }
+            Kind::Idle => {
+                self.merge.idle(origin.sender);
                 return true;
             }
             Kind::Marker => Ok(None),
@@ -257,11 +272,26 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
         })
     }
 
-    fn forward(&mut self, step: usize, released: Released<Waiting<K, V>>) {
-        self.at.step = step;
-        self.at.arrival = released.arrival;
-        self.at.stream_time = released.stream_time;
-        let record = released.record.map(|waiting| {
+    /// Hands on what has its turn now. This happens after each record received, not after each
+    /// batch: what an idle sender sends late has its place by that, and batches are cut at random.
+    fn hand_on(&mut self, out: &mut Outbox) {
+        while let Some(released) = self.merge.release() {
+            self.at.arrival = released.arrival;
+            self.forward(released.stream_time, released.record);
+        }
+        if self.merge.stream_time() > self.at.stream_time {
+            self.forward(self.merge.stream_time(), None);
+        }
+        let was_idle = std::mem::replace(&mut self.is_idle, self.merge.is_idle());
+        if self.is_idle && !was_idle {
+            self.operators.idle(&self.at, out);
+        }
+    }
+
+    fn forward(&mut self, stream_time: Timestamp, waiting: Option<Waiting<K, V>>) {
+        self.at.step += 1;
+        self.at.stream_time = stream_time;
+        let record = waiting.map(|waiting| {
             self.at.offset = self.at.offset.plus(1);
             self.at.event_time = waiting.event_time;
             (waiting.key, waiting.value)
@@ -273,16 +303,13 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
 impl<K: Key, V: Send, C: Codec<V>> Task for Receiver<K, V, C> {
     fn process(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox) {
         let mut counts = RepartitionCounts::default();
+        self.at.step = 0;
         for record in batch {
             if !self.receive(record, &mut counts) {
                 counts.malformed += 1;
                 tracing::warn!(offset = %record.offset, "a repartition record is malformed");
             }
-        }
-        let mut step = 0;
-        while let Some(released) = self.merge.release() {
-            self.forward(step, released);
-            step += 1;
+            self.hand_on(out);
         }
         self.operators.run(out);
         self.metrics.counters.add(&counts);

@@ -7,14 +7,17 @@
 
 use std::collections::BTreeMap;
 
-use brooklet_protocol::Timestamp;
+use brooklet_protocol::{Offset, Timestamp};
 use proptest::prelude::*;
 
 use crate::codec::{json, raw};
 use crate::dsl::Repartition;
-use crate::outbox::OutRecord;
+use crate::origin::{Kind, Origin};
+use crate::outbox::{OutRecord, Outbox};
 use crate::results::{Final, Late};
+use crate::task::InputRecord;
 use crate::time::millis;
+use crate::topology::StageId;
 use crate::window::{Hopping, Windows};
 use crate::{App, TestDriver};
 
@@ -88,7 +91,11 @@ fn model(records: &[Record], grace: u64) -> (Counted, usize) {
     let windows = windows(grace);
     let mut merged = records.to_vec();
     merged.sort_by_key(|(partition, arrival, ..)| (*arrival, *partition));
-    let mut highest = [i64::MIN; SOURCES as usize];
+    // A source without records has no time, and does not count.
+    let mut highest = [i64::MAX; SOURCES as usize];
+    for (partition, ..) in records {
+        highest[*partition as usize] = i64::MIN;
+    }
     let (mut counted, mut late) = (BTreeMap::new(), 0);
     for (partition, _, event_time, key) in merged {
         let highest_here = &mut highest[partition as usize];
@@ -106,6 +113,59 @@ fn model(records: &[Record], grace: u64) -> (Counted, usize) {
         }
     }
     (counted, late)
+}
+
+/// What a repartition topic may hold: sender, kind, and the steps by which its times go on.
+type Said = (i32, u8, i64, i64);
+
+/// Feeds what three senders said to a receiver, cut as told, and takes what it writes downstream.
+fn receive(log: &[Said], cuts: &[usize]) -> Vec<OutRecord> {
+    let app = program(1, 1);
+    let registry = app.shared.lock();
+    let parallelism = registry.parallelism(|_| SOURCES);
+    let mut task = registry.task(StageId::Repartition(0), 0, &parallelism);
+    let mut times = [(0, 0); SOURCES as usize];
+    let mut stored = Vec::new();
+    for (sender, kind, arrival, time) in log {
+        let of_sender = &mut times[*sender as usize];
+        let event_time = Timestamp((of_sender.1 + time - 2).max(0));
+        *of_sender = (of_sender.0 + arrival, of_sender.1.max(event_time.0));
+        let origin = Origin {
+            kind: match kind {
+                0 => Kind::Idle,
+                1 => Kind::Marker,
+                _ => Kind::Record,
+            },
+            sender: *sender,
+            senders: SOURCES,
+            arrival: Timestamp(of_sender.0),
+            offset: Offset(0),
+            stream_time: Timestamp(of_sender.1),
+        };
+        let value = serde_json::to_vec(&(1, event_time.0)).unwrap();
+        stored.push((event_time, origin.encode(), value));
+    }
+    let mut inputs = Vec::new();
+    for (timestamp, origin, value) in &stored {
+        inputs.push(InputRecord {
+            offset: Offset(0),
+            timestamp: *timestamp,
+            key: Some(&[0, 0, 0, 1]),
+            value: Some(value),
+            origin: Some(origin),
+        });
+    }
+    let (mut out, mut written) = (Outbox::default(), Vec::new());
+    let mut rest = &inputs[..];
+    for cut in cuts {
+        let (batch, after) = rest.split_at((*cut).min(rest.len()));
+        task.process(batch, &mut out);
+        written.extend(out.take());
+        rest = after;
+    }
+    task.process(rest, &mut out);
+    written.extend(out.take());
+    written
 }
 
 fn any_records() -> impl Strategy<Value = Vec<Record>> {
@@ -158,6 +218,22 @@ proptest! {
         prop_assert_eq!(report.repartitions["replay-by-key-repartition"].waiting, 0);
     }
 
+    /// With idle senders the order within the topic decides: nothing else may.
+    #[test]
+    fn a_repartition_topic_with_idle_senders_reads_alike_however_it_is_cut(
+        log in proptest::collection::vec((0..SOURCES, 0u8..5, 0i64..3, 0i64..6), 0..40),
+        cuts in proptest::collection::vec(0usize..6, 0..20),
+    ) {
+        // Markers that only say where a batch ended are there or not, as it was cut.
+        let is_result = |record: &OutRecord| record.value.is_some();
+        let results = |cuts: &[usize]| -> Vec<_> {
+            receive(&log, cuts).into_iter().filter(is_result).collect()
+        };
+        let found = results(&cuts);
+        prop_assert_eq!(&found, &results(&[]));
+        prop_assert_eq!(&found, &results(&vec![1; log.len()]));
+    }
+
     #[test]
     fn one_task_gives_its_results_in_order(records in any_records(), seed: u64) {
         let mut driver = run(&records, 1, 2, Some(seed));
@@ -170,10 +246,6 @@ proptest! {
 #[test]
 fn a_silent_source_holds_time_until_it_speaks_or_ends() {
     let mut driver = TestDriver::new(program(2, 0), SOURCES).unwrap();
-    let pipe = |driver: &mut TestDriver, partition, time: i64| {
-        let value = serde_json::to_vec(&(1, time)).unwrap();
-        driver.pipe("in", partition, None, Some(&value), Timestamp(time));
-    };
     for time in [1, 50, 99] {
         pipe(&mut driver, 0, time);
         pipe(&mut driver, 1, time);
@@ -195,6 +267,57 @@ fn a_silent_source_holds_time_until_it_speaks_or_ends() {
         6,
         "two windows each at 40, 50, 99"
     );
+}
+
+fn pipe(driver: &mut TestDriver, partition: i32, time: i64) {
+    let value = serde_json::to_vec(&(1, time)).unwrap();
+    driver.pipe("in", partition, None, Some(&value), Timestamp(time));
+}
+
+#[test]
+fn nobody_waits_for_an_idle_source_until_it_speaks() {
+    let mut driver = TestDriver::new(program(2, 0), SOURCES).unwrap();
+    for time in [1, 50, 99] {
+        pipe(&mut driver, 0, time);
+        pipe(&mut driver, 1, time);
+    }
+    driver.idle_partition("in", 2);
+    // 1 and 50 of both are through, and 99 of the first, which the second may not precede any more.
+    assert_eq!(driver.read("finals").len(), 1, "[0, 6) closed at 50");
+    // The first falls idle: stream time is 99, the second's.
+    driver.idle_partition("in", 0);
+    assert_eq!(driver.read("finals").len(), 2, "two windows at 50");
+    pipe(&mut driver, 2, 40);
+    assert_eq!(
+        driver.read("late").len(),
+        2,
+        "it comes late to its two windows"
+    );
+    // It is waited for again.
+    pipe(&mut driver, 1, 120);
+    assert_eq!(driver.read("finals").len(), 0);
+    // The second repartition is told as well: its totals are out without an end.
+    for partition in 0..SOURCES {
+        driver.idle_partition("in", partition);
+    }
+    assert_eq!(driver.read("finals").len(), 2, "two windows at 99");
+    assert_eq!(
+        driver.read("totals").len(),
+        9,
+        "of each but the first in two windows"
+    );
+}
+
+#[test]
+fn an_empty_partition_that_ends_does_not_hold_time_at_its_beginning() {
+    let mut driver = TestDriver::new(program(2, 0), SOURCES).unwrap();
+    driver.end_partition("in", 1);
+    driver.end_partition("in", 2);
+    for time in [1, 50, 2] {
+        pipe(&mut driver, 0, time);
+    }
+    assert_eq!(driver.read("finals").len(), 1);
+    assert_eq!(driver.read("late").len(), 1);
 }
 
 #[test]

@@ -97,6 +97,8 @@ pub(crate) fn is_possible(event_time: Timestamp) -> bool {
 pub(crate) trait Task: Send {
     /// Processes a batch.
     fn process(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox);
+    /// Takes in that the input, a source's, has had nothing for a while. Call it between batches.
+    fn idle(&mut self, _out: &mut Outbox) {}
     /// Takes in that the input has ended. Call it once, and nothing after it.
     fn end(&mut self, out: &mut Outbox);
     /// Whether the input itself has said that it ended.
@@ -108,6 +110,7 @@ pub(crate) trait Task: Send {
 /// One fused chain from a source to one terminal.
 pub(crate) trait SourceBranch: Send {
     fn run(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox);
+    fn idle(&mut self, out: &mut Outbox);
     fn end(&mut self, out: &mut Outbox);
 }
 
@@ -126,6 +129,12 @@ impl Task for SourceTask {
             records: batch.len() as u64,
             ..SourceCounts::default()
         });
+    }
+
+    fn idle(&mut self, out: &mut Outbox) {
+        for branch in &mut self.branches {
+            branch.idle(out);
+        }
     }
 
     fn end(&mut self, out: &mut Outbox) {

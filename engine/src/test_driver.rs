@@ -35,13 +35,16 @@ struct Lane {
     task: Box<dyn Task>,
     log: Vec<Stored>,
     position: usize,
+    /// Whether it is to be told, once it has read everything, that nothing more is there for now.
+    is_falling_idle: bool,
     is_closing: bool,
     is_done: bool,
 }
 
 impl Lane {
     fn is_runnable(&self) -> bool {
-        !self.is_done && (self.position < self.log.len() || self.is_closing || self.task.is_ended())
+        let has_input = self.position < self.log.len() || self.is_falling_idle;
+        !self.is_done && (has_input || self.is_closing || self.task.is_ended())
     }
 
     /// Processes at most `records_max`, and the end if it has come.
@@ -59,6 +62,9 @@ impl Lane {
         drop(batch);
         self.position = to;
         let is_read = self.position == self.log.len();
+        if is_read && std::mem::take(&mut self.is_falling_idle) {
+            self.task.idle(out);
+        }
         if self.task.is_ended() || (is_read && self.is_closing) {
             self.task.end(out);
             self.is_done = true;
@@ -115,6 +121,7 @@ impl TestDriver {
                     task: registry.task(*stage, partition, &parallelism),
                     log: Vec::new(),
                     position: 0,
+                    is_falling_idle: false,
                     is_closing: false,
                     is_done: false,
                 });
@@ -157,6 +164,17 @@ impl TestDriver {
                 origin: None,
             });
         });
+        if self.schedule.is_none() {
+            self.run();
+        }
+    }
+
+    /// Says that one partition of a source topic is idle until something is piped to it.
+    ///
+    /// # Panics
+    /// When the program reads no such partition.
+    pub fn idle_partition(&mut self, topic: &str, partition: i32) {
+        self.for_sources(topic, partition, |lane| lane.is_falling_idle = true);
         if self.schedule.is_none() {
             self.run();
         }

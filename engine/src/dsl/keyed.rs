@@ -301,6 +301,10 @@ impl<K: Key, V: Clone + Send + 'static> Terminal<V> for DirectTask<K, V> {
         self.counters.add(&std::mem::take(&mut self.counts));
     }
 
+    fn idle(&mut self, at: &At, out: &mut Outbox) {
+        self.operators.idle(at, out);
+    }
+
     fn end(&mut self, at: &At, out: &mut Outbox) {
         self.operators.end(at, out);
     }

@@ -303,6 +303,10 @@ where
         }
     }
 
+    fn idle(&mut self, out: &mut Outbox) {
+        self.terminal.idle(&self.at, out);
+    }
+
     fn end(&mut self, out: &mut Outbox) {
         self.terminal.end(&self.at.end(), out);
     }

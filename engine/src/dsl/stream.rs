@@ -269,6 +269,10 @@ impl<T: Send + 'static, O: Ops<T>, Z: Terminal<O::Out>> PortBranch<T> for Branch
         self.terminal.batch_end(at, out);
     }
 
+    fn idle(&mut self, at: &At, out: &mut Outbox) {
+        self.terminal.idle(at, out);
+    }
+
     fn end(&mut self, at: &At, out: &mut Outbox) {
         self.terminal.end(at, out);
     }

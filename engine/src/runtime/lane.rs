@@ -1,8 +1,12 @@
 //! One task with its consumer and its share of the producer.
 
+use std::pin::Pin;
+use std::time::Duration;
+
 use brooklet_protocol::records::{BatchError, RecordBatch, Records};
 use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 use super::{Ends, RunError};
 use crate::client::{Consumer, Fetched, NewRecord, Producer};
@@ -24,6 +28,18 @@ pub(super) enum End {
     Signalled(watch::Receiver<Option<Ends>>),
 }
 
+impl End {
+    /// Ready when it has been said; never, if nobody will.
+    async fn changed(&mut self) {
+        if let Self::Signalled(ends) = self
+            && ends.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
 /// One task with what it reads from and writes to.
 pub(super) struct Lane {
     pub(super) partition: TopicPartition,
@@ -32,6 +48,47 @@ pub(super) struct Lane {
     pub(super) producer: Producer,
     pub(super) task: Box<dyn Task>,
     pub(super) end: End,
+    pub(super) idleness: Idleness,
+}
+
+/// When a lane counts as idle.
+pub(super) struct Idleness {
+    /// After so long without anything to read; `None`: never.
+    after: Option<Duration>,
+    /// Ends when the time is up; `None` when it has to begin anew.
+    time: Option<Pin<Box<Sleep>>>,
+    is_idle: bool,
+}
+
+impl Idleness {
+    pub(super) fn after(after: Option<Duration>) -> Self {
+        Self {
+            after,
+            time: None,
+            is_idle: false,
+        }
+    }
+
+    /// Ready when there was nothing to read for long enough; never a second time in a row.
+    async fn reached(&mut self) {
+        match self.after {
+            Some(after) if !self.is_idle => {
+                let begin = || Box::pin(tokio::time::sleep(after));
+                self.time.get_or_insert_with(begin).await;
+            }
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// Why a lane stopped waiting.
+enum Woken {
+    /// Records have come, or waiting for them takes long.
+    Polled(Vec<Fetched>),
+    /// The end is known, or known better.
+    EndKnown,
+    /// There was nothing to read for long enough.
+    Quiet,
 }
 
 impl Lane {
@@ -43,11 +100,10 @@ impl Lane {
             if self.task.is_ended() || end.is_some_and(|end| self.position >= end) {
                 break;
             }
-            let Some(fetched) = self.fetch().await? else {
-                continue;
-            };
-            for fetched in &fetched {
-                self.process(fetched, end.unwrap_or(Offset(i64::MAX)), &mut out)?;
+            match self.wait().await? {
+                Woken::Polled(fetched) => self.take(&fetched, end, &mut out)?,
+                Woken::EndKnown => continue,
+                Woken::Quiet => self.fall_idle(&mut out),
             }
             self.write(&mut out).await?;
         }
@@ -67,16 +123,43 @@ impl Lane {
         }
     }
 
-    /// Waits for records, or (`None`) for news of the end.
-    async fn fetch(&mut self) -> Result<Option<Vec<Fetched>>, RunError> {
-        let polled = match &mut self.end {
-            End::Signalled(ends) => tokio::select! {
-                polled = self.consumer.poll() => polled,
-                Ok(()) = ends.changed() => return Ok(None),
-            },
-            _ => self.consumer.poll().await,
-        };
-        Ok(Some(polled?))
+    async fn wait(&mut self) -> Result<Woken, RunError> {
+        tokio::select! {
+            // Records that are there go before the time that has passed.
+            biased;
+            polled = self.consumer.poll() => Ok(Woken::Polled(polled?)),
+            () = self.end.changed() => Ok(Woken::EndKnown),
+            () = self.idleness.reached() => Ok(Woken::Quiet),
+        }
+    }
+
+    /// Feeds the task what was polled.
+    fn take(
+        &mut self,
+        fetched: &[Fetched],
+        end: Option<Offset>,
+        out: &mut Outbox,
+    ) -> Result<(), RunError> {
+        if !fetched.is_empty() {
+            self.idleness = Idleness::after(self.idleness.after);
+        }
+        for fetched in fetched {
+            self.process(fetched, end.unwrap_or(Offset(i64::MAX)), out)?;
+        }
+        // Also without records: the position passes over what is not for us.
+        if let Some(position) = self.consumer.position(&self.partition) {
+            self.position = position;
+        }
+        Ok(())
+    }
+
+    /// Tells the task that nothing is there, unless all we know is that nobody answers.
+    fn fall_idle(&mut self, out: &mut Outbox) {
+        self.idleness.time = None;
+        if self.consumer.is_caught_up(&self.partition) {
+            self.idleness.is_idle = true;
+            self.task.idle(out);
+        }
     }
 
     /// Feeds the task one fetch, up to the end.
@@ -100,9 +183,6 @@ impl Lane {
                 offset: batch.header().base_offset,
                 source,
             })?;
-        }
-        if let Some(position) = self.consumer.position(&self.partition) {
-            self.position = position;
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ use crate::dsl::App;
 use crate::metrics::RunReport;
 use crate::task::Task;
 use crate::topology::{Parallelism, StageId, TopologyError};
-use lane::{End, Lane};
+use lane::{End, Idleness, Lane};
 
 /// How often, and how long apart, a topic that was just created is looked for.
 const LOOKUPS_MAX: u32 = 50;
@@ -127,6 +127,13 @@ pub struct RunOptions {
     pub start: Start,
     /// Where to end.
     pub stop: Bound,
+    /// How long a source partition may have nothing to read before it counts as *idle*: windows behind
+    /// a `key_by` do not wait for it until it has something again, which may then be late. `None`
+    /// (default): wait for every partition, be it empty, until it ends; then results depend on the
+    /// input alone. With idleness they depend on the clock too, in one way: idle marks, written to the
+    /// repartition topic. No partition counts as idle before the broker has said that it is read to its
+    /// high watermark.
+    pub idle: Option<Duration>,
     /// How results and repartition topics are written. Without idempotence a retry may write
     /// a record twice.
     pub producer: ProducerConfig,
@@ -206,7 +213,9 @@ impl Run {
                 let task = app.shared.lock().task(*stage, number, &self.parallelism);
                 let start = starts.get(&partition).copied();
                 let start = start.ok_or_else(|| missing_offset(&partition))?;
-                lanes.push(self.lane(task, partition, start, end.clone()));
+                let idle = self.options.idle.filter(|_| is_source);
+                let idleness = Idleness::after(idle);
+                lanes.push(self.lane(task, (partition, start), end.clone(), idleness));
             }
         }
         Ok(lanes)
@@ -224,16 +233,24 @@ impl Run {
         })
     }
 
-    fn lane(&self, task: Box<dyn Task>, from: TopicPartition, start: Offset, end: End) -> Lane {
+    fn lane(
+        &self,
+        task: Box<dyn Task>,
+        from: (TopicPartition, Offset),
+        end: End,
+        idleness: Idleness,
+    ) -> Lane {
         let mut consumer = Consumer::new(self.client.clone(), self.options.consumer.clone());
-        consumer.assign([(from.clone(), start)]);
+        consumer.assign([from.clone()]);
+        let (partition, position) = from;
         Lane {
-            partition: from,
-            position: start,
+            partition,
+            position,
             consumer,
             producer: self.producer.clone(),
             task,
             end,
+            idleness,
         }
     }
 

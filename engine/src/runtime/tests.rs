@@ -186,6 +186,39 @@ async fn a_live_run_learns_its_end_while_it_runs() {
 }
 
 #[tokio::test]
+async fn an_idle_partition_does_not_hold_up_a_live_run_if_so_asked() {
+    let client = prepared().await;
+    let (say, heard) = watch::channel(None);
+    let options = RunOptions {
+        stop: Bound::Signalled(heard),
+        idle: Some(millis(1)),
+        consumer: ConsumerConfig {
+            fetch_wait_max: millis(1),
+            ..ConsumerConfig::default()
+        },
+        ..RunOptions::default()
+    };
+    let app = program();
+    let metrics = app.metrics();
+    let running = tokio::spawn({
+        let client = client.clone();
+        async move { app.run(&client, options).await }
+    });
+    // All to partition 0: partition 1 never speaks. At 99 all windows up to [80, 90) are closed.
+    let records: Vec<_> = (0..100).map(|time| (0, time, time)).collect();
+    produce(&client, "in", &records).await;
+    let finals = || Some(metrics.snapshot().windows.get("count")?.counts.finals);
+    while finals() < Some(9 * 3) {
+        assert!(!running.is_finished());
+        tokio::task::yield_now().await;
+    }
+    say.send(Some(ends(&client, "in").await)).unwrap();
+    let report = running.await.unwrap().unwrap();
+    assert_eq!(report.windows["count"].counts.finals, 10 * 3);
+    assert_eq!(report.windows["count"].counts.late_pairs, 0);
+}
+
+#[tokio::test]
 async fn a_run_that_starts_at_the_latest_reads_nothing_old() {
     let client = prepared().await;
     produce(&client, "in", &input()).await;

@@ -120,6 +120,12 @@ impl Consumer {
         self.positions.get(partition)
     }
 
+    /// Whether the last answer about a partition left nothing to be read: the position was at the high
+    /// watermark. `false` before the first answer and after a failed attempt.
+    pub fn is_caught_up(&self, partition: &TopicPartition) -> bool {
+        self.positions.is_caught_up(partition)
+    }
+
     /// Waits for data, at most `fetch.max.wait.ms`; positions move past what is returned. Cancel-safe.
     ///
     /// # Errors

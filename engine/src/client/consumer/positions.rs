@@ -41,6 +41,8 @@ struct Position {
     failures: u32,
     /// Not asked for before.
     retry_at: Duration,
+    /// Whether the last answer left nothing to be read.
+    is_caught_up: bool,
 }
 
 impl Position {
@@ -51,6 +53,7 @@ impl Position {
             turn: 0,
             failures: 0,
             retry_at: Duration::ZERO,
+            is_caught_up: false,
         }
     }
 }
@@ -88,6 +91,11 @@ impl Positions {
         self.partitions
             .get(partition)
             .map(|position| position.offset)
+    }
+
+    pub(super) fn is_caught_up(&self, partition: &TopicPartition) -> bool {
+        let position = self.partitions.get(partition);
+        position.is_some_and(|position| position.is_caught_up)
     }
 
     /// The partitions to be fetched and from where, the longest unserved first.
@@ -151,6 +159,7 @@ impl Positions {
             }
         };
         position.failures = 0;
+        position.is_caught_up = end.0 >= data.high_watermark;
         if end > asked {
             self.turn += 1;
             position.turn = self.turn;
@@ -178,6 +187,7 @@ impl Positions {
             return Absorbed::Nothing;
         };
         position.failures += 1;
+        position.is_caught_up = false;
         if error.is_retriable() && position.failures < backoff::ATTEMPTS_MAX {
             position.retry_at = now + backoff::after(position.failures);
             return Absorbed::Stale;
