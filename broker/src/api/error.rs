@@ -91,16 +91,17 @@ pub fn driver_error_code(error: &DriverError) -> ErrorCode {
     }
 }
 
-/// A produced batch's errors. Damage on the way is worth another try; a batch that was built wrong
-/// is not.
+/// A produced batch's errors. Damage on the way is worth another try; a batch that was built wrong,
+/// or in one of the formats that Kafka had before, is not.
 pub fn batch_error_code(error: &BatchError) -> ErrorCode {
     match error {
-        BatchError::Truncated { .. } | BatchError::Length(_) | BatchError::Crc { .. } => {
-            ErrorCode::CorruptMessage
-        }
-        BatchError::Codec(_) => ErrorCode::UnsupportedCompressionType,
+        BatchError::Magic(0 | 1) => ErrorCode::InvalidRecord,
         BatchError::Magic(_)
-        | BatchError::Offsets { .. }
+        | BatchError::Truncated { .. }
+        | BatchError::Length(_)
+        | BatchError::Crc { .. } => ErrorCode::CorruptMessage,
+        BatchError::Codec(_) => ErrorCode::UnsupportedCompressionType,
+        BatchError::Offsets { .. }
         | BatchError::RecordCount { .. }
         | BatchError::Record { .. }
         | BatchError::Decompress { .. }

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Per partition, in this order: the topic (by name up to version 12, by id from 13 on) and the
-//! partition exist; exactly one batch, in format 2; not larger than `max.message.bytes`; zstd only
-//! from version 7 on; checksum, count and offsets as a producer must set them; no transaction.
+//! partition exist; a batch in format 2; not larger than `max.message.bytes`; checksum, count and
+//! offsets as a producer must set them; nothing behind it; zstd only from version 7 on; no
+//! transaction.
 //! Then all partitions are appended, and only then their syncs are awaited, so that these overlap.
 //! The records stay as they came: nothing is decoded, decompressed or encoded anew.
 //!
@@ -186,15 +187,16 @@ impl Producing<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        if batch.bytes().len() > bytes_max {
+            return too_large(batch.bytes().len());
+        }
+        batch.validate_for_produce()?;
+        // Later than the checksum, which tells a wrong length from a second batch.
         if !bytes.is_empty() {
             return Err(invalid_record(
                 "more than one record batch, expected exactly one",
             ));
         }
-        if batch.bytes().len() > bytes_max {
-            return too_large(batch.bytes().len());
-        }
-        batch.validate_for_produce()?;
         if self.version < 7 && batch.header().compression()? == Compression::Zstd {
             let message = format!("zstd in version {}, expected at least 7", self.version);
             return Err(ApiError::new(
