@@ -37,6 +37,7 @@ use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::clock::Monotonic;
+use crate::log::LogError;
 use crate::partition::{ChangeGuard, Partition};
 
 /// The session epochs of a full fetch: "open a session", and "none".
@@ -161,7 +162,8 @@ impl Fetching {
             let room = self.bytes_max.saturating_sub(pass.bytes);
             let bytes_max = room.min(usize::try_from(asked.partition_max_bytes).unwrap_or(0));
             let from = Offset(asked.fetch_offset);
-            let records = partition.read(from, bytes_max, pass.bytes == 0)?;
+            let read = partition.read(from, bytes_max, pass.bytes == 0);
+            let records = read.inspect_err(|error| report(&partition, error))?;
             Ok((partition, records))
         });
         let answer = PartitionData::default().with_partition_index(asked.partition);
@@ -193,6 +195,18 @@ impl Fetching {
             .with_log_start_offset(partition.log_start_offset().0)
             // Null to whoever did not ask for committed records only.
             .with_aborted_transactions(self.read_committed.then(Vec::new))
+    }
+}
+
+/// The client learns only a code; file and position are for whoever owns the disk.
+fn report(partition: &Partition, error: &LogError) {
+    let partition = partition.id();
+    match error {
+        LogError::Corrupt { .. } | LogError::Io { .. } => {
+            tracing::error!("{partition}: cannot be read: {error}");
+        }
+        // Was reported when it happened; and a client's mistake.
+        LogError::Offline { .. } | LogError::OffsetOutOfRange { .. } => {}
     }
 }
 
