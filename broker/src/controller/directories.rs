@@ -139,11 +139,9 @@ impl Directories {
             self.remove(&dir);
         }
         let (partition, report) = opened?;
-        if report.bytes_cut > 0 {
-            let bytes = report.bytes_cut;
-            tracing::warn!(
-                "{id}: a crash has left {bytes} bytes that are no whole batch, kept aside"
-            );
+        if let Some(side_file) = &report.side_file {
+            let (bytes, side_file) = (report.bytes_cut, side_file.display());
+            tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");
         }
         Ok((partition, prepared))
     }
