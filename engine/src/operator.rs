@@ -103,6 +103,8 @@ pub(crate) struct WindowOperator<K, V, A: Aggregate<V>> {
     stream_time: Timestamp,
     /// Windows that begin before this are closed.
     open_from: Timestamp,
+    /// Windows that are open and hold data.
+    open_windows: u64,
     /// The highest event time given out as late: the stream time of the late.
     late_time: Timestamp,
     ports: Ports<K, V, A::Out>,
@@ -124,6 +126,7 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
             store: SliceStore::new(),
             stream_time: Timestamp::MIN,
             open_from: Timestamp(0),
+            open_windows: 0,
             late_time: Timestamp::MIN,
             ports,
             counts: WindowCounts::default(),
@@ -158,6 +161,7 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
                 break;
             }
             self.give_final(at, self.windows.window(start));
+            self.open_windows -= 1;
             start = start.saturating_add(self.windows.advance_ms());
             self.store.drop_before(start);
         }
@@ -219,7 +223,9 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
         let (aggregate, slice) = (&self.aggregate, time / slice_ms * slice_ms);
         let lift = || aggregate.lift(value);
         let add = |acc: &mut A::Acc| aggregate.add(acc, value);
-        self.store.fold(slice, key, at.event_time, lift, add);
+        if self.store.fold(slice, key, at.event_time, lift, add) {
+            self.open_windows += self.windows_of_slice_alone(slice);
+        }
         if self.ports.updates.is_wanted() {
             self.give_updates(at, key);
         }
@@ -278,22 +284,27 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
         self.metrics.counters.add(&std::mem::take(&mut self.counts));
         self.gauge.stream_time.store(self.stream_time.0, Relaxed);
         self.gauge.open_from.store(self.open_from.0, Relaxed);
-        self.gauge.open_windows.store(self.open_windows(), Relaxed);
+        self.gauge.open_windows.store(self.open_windows, Relaxed);
     }
 
-    /// How many open windows hold data: counts the starts that cover each slice, each start once.
-    fn open_windows(&self) -> u64 {
-        let mut count = 0;
-        let mut from = self.open_from.0;
-        for slice in self.store.slices() {
-            let first = self.windows.first_start(slice).max(from);
-            let last = self.windows.last_start(slice);
-            if first <= last {
-                count += (last - first) / self.windows.advance_ms() + 1;
-                from = last.saturating_add(self.windows.advance_ms());
-            }
+    /// How many open windows hold this slice and no other with data.
+    fn windows_of_slice_alone(&self, slice: i64) -> u64 {
+        let (windows, advance_ms) = (self.windows, self.windows.advance_ms());
+        let (before, after) = self.store.neighbours(slice);
+        let mut first = windows.first_start(slice).max(self.open_from.0);
+        let mut last = windows.last_start(slice);
+        if let Some(before) = before {
+            first = first.max(windows.last_start(before).saturating_add(advance_ms));
         }
-        count.unsigned_abs()
+        if let Some(after) = after {
+            last = last.min(windows.first_start(after) - advance_ms);
+        }
+        let starts = if first <= last {
+            (last - first) / advance_ms + 1
+        } else {
+            0
+        };
+        starts.unsigned_abs()
     }
 }
 

@@ -45,7 +45,7 @@ impl<K: Key, Acc: Clone> SliceStore<K, Acc> {
         }
     }
 
-    /// Folds one record into its slice.
+    /// Folds one record into its slice; `true` if it is the slice's first.
     pub(crate) fn fold(
         &mut self,
         slice: i64,
@@ -53,8 +53,9 @@ impl<K: Key, Acc: Clone> SliceStore<K, Acc> {
         timestamp: Timestamp,
         lift: impl FnOnce() -> Acc,
         add: impl FnOnce(&mut Acc),
-    ) {
+    ) -> bool {
         let keys = self.slices.entry(slice).or_default();
+        let is_new = keys.is_empty();
         if let Some(slot) = keys.get_mut(key) {
             add(&mut slot.acc);
             slot.timestamp = slot.timestamp.max(timestamp);
@@ -62,6 +63,7 @@ impl<K: Key, Acc: Clone> SliceStore<K, Acc> {
             let acc = lift();
             keys.insert(key.clone(), Slot { acc, timestamp });
         }
+        is_new
     }
 
     /// All keys of the slices in the range, in order of their bytes.
@@ -114,9 +116,14 @@ impl<K: Key, Acc: Clone> SliceStore<K, Acc> {
         }
     }
 
-    /// The starts of the slices, in order.
-    pub(crate) fn slices(&self) -> impl Iterator<Item = i64> + '_ {
-        self.slices.keys().copied()
+    /// The slices next to this one, before and after it, that hold anything.
+    pub(crate) fn neighbours(&self, slice: i64) -> (Option<i64>, Option<i64>) {
+        let before = self.slices.range(..slice).next_back();
+        let after = self.slices.range(slice.saturating_add(1)..).next();
+        (
+            before.map(|(slice, _)| *slice),
+            after.map(|(slice, _)| *slice),
+        )
     }
 }
 
@@ -156,7 +163,8 @@ mod tests {
         let b = store.combine_key(0..10, &"b".to_owned(), sum).unwrap();
         assert_eq!((b.acc, b.timestamp.0), (3, 6));
         store.drop_before(5);
-        assert_eq!(store.slices().collect::<Vec<_>>(), [5, 10]);
+        assert_eq!(store.neighbours(5), (None, Some(10)));
+        assert_eq!(store.neighbours(7), (Some(5), Some(10)));
         assert_eq!(store.first_from(6), Some(10));
         assert_eq!(store.combine_key(0..5, &"b".to_owned(), sum), None);
     }

@@ -2,7 +2,7 @@
 //!
 //! `k@5` is a record of key `k` with event time 5. Outputs are written `key[start,end)=count`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use brooklet_protocol::Timestamp;
 
@@ -263,6 +263,42 @@ mod laws {
             expected.sort();
             shuffled.sort();
             prop_assert_eq!(shuffled, expected);
+        }
+
+        #[test]
+        fn open_windows_are_counted_as_they_come_and_go(
+            times in proptest::collection::vec(0i64..60, 1..40), size in 1u64..20, advance in 1u64..20
+        ) {
+            let windows = hopping(size, advance.min(size), 3);
+            let app = App::new("vectors");
+            let keyed = app.stream("in", text()).keyed_by_record_key::<String>();
+            keyed.window(windows).count("count").finals().for_each(|_| ());
+            let mut driver = TestDriver::new(app, 1).unwrap();
+            let (mut with_data, mut stream_time) = (BTreeSet::new(), Timestamp::MIN);
+            for time in times.into_iter().map(Timestamp) {
+                driver.pipe("in", 0, Some(b"k"), Some(b""), time);
+                stream_time = stream_time.max(time);
+                with_data.extend(windows.assign(time));
+                with_data.retain(|window| !windows.is_closed(*window, stream_time));
+                let report = driver.report().windows["count"];
+                prop_assert_eq!(report.open_windows, with_data.len() as u64);
+            }
+            driver.end();
+            prop_assert_eq!(driver.report().windows["count"].open_windows, 0);
+        }
+
+        #[test]
+        fn the_end_of_time_is_no_special_place(
+            times in proptest::collection::vec(i64::MAX - 40..=i64::MAX, 1..20),
+            size in 1u64..30, advance in 1u64..30,
+        ) {
+            let windows = hopping(size, advance.min(size), 3);
+            let script: Vec<_> = times.iter().map(|time| format!("k@{time}")).collect();
+            let played = play(windows, &script.join(" "));
+            let accepted = times.iter().filter(|time| **time < i64::MAX).count() as u64;
+            let counts = played.driver.report().windows["count"].counts;
+            prop_assert_eq!(counts.records, accepted);
+            prop_assert_eq!(counts.finals as usize, played.finals.len());
         }
 
         #[test]
