@@ -226,10 +226,14 @@ impl Directories {
         Ok(())
     }
 
-    /// Removes a directory; a failure is logged, and the next start tries again.
+    /// Removes a directory; a failure is logged, and the next start tries again. One that is gone
+    /// is fine: a broker that keeps nothing removes the whole data directory at its end.
     pub(super) fn remove(&self, dir: &Path) {
-        if let Err(error) = self.vfs.remove_dir_all(dir) {
-            tracing::warn!("{}: cannot remove: {error}", dir.display());
+        match self.vfs.remove_dir_all(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!("{}: cannot remove: {error}", dir.display());
+            }
+            _ => {}
         }
     }
 
