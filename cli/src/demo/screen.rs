@@ -104,7 +104,11 @@ impl Frame<'_> {
             return format!("{:>34}", "");
         };
         // A mean that rounds to nothing has no sign.
-        let mean = if cell.mean().abs() < 0.5 { 0.0 } else { cell.mean() };
+        let mean = if cell.mean().abs() < 0.5 {
+            0.0
+        } else {
+            cell.mean()
+        };
         let length = ((mean / MINUTES_PER_CHARACTER).ceil().max(0.0) as usize).min(BAR_MAX);
         let bar = format!("{:<BAR_MAX$}", "█".repeat(length));
         let closed = if cell.closed { "closed" } else { "" };

@@ -14,10 +14,12 @@ mod row;
 mod spec;
 
 use std::fmt::Write as _;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use brooklet_broker::clock::Clock as _;
 use brooklet_engine::client::{Client, ClientError};
 use brooklet_engine::codec::json;
 use brooklet_engine::dsl::Malformed;
@@ -44,6 +46,10 @@ use spec::AggregateSpec;
 /// Malformed records that are shown one by one; the others are counted.
 const MALFORMED_SHOWN_MAX: u32 = 3;
 
+/// Columns of the table that hold the key, and an aggregate at least.
+const KEY_WIDTH: usize = 12;
+const CELL_WIDTH_MIN: usize = 10;
+
 /// The repartition topic's name within the application.
 const BY_KEY: &str = "by-key";
 
@@ -52,6 +58,21 @@ const BY_KEY: &str = "by-key";
 enum InputFormat {
     Json,
     Csv,
+}
+
+/// How long a partition may be silent before the others go on without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Idle(Option<Duration>);
+
+impl FromStr for Idle {
+    type Err = humantime::DurationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "never" => Ok(Self(None)),
+            _ => humantime::parse_duration(text).map(|after| Self(Some(after))),
+        }
+    }
 }
 
 /// Arguments of `window`.
@@ -66,7 +87,11 @@ Examples:
       --size 1m --grace 5s --agg min:price --agg max:price
 
 A record is late for a window once the highest event time seen has reached the window's end plus the
-grace; with several partitions the lowest of their highest counts.")]
+grace; with several partitions the lowest of their highest counts. A window's results are printed when
+it closes: so the last ones wait for records that move time on, or with -e for the end.
+
+While it follows a topic, a partition without anything to read for --idle does not hold up the others. What
+it then brings may be late: choose never, if your producers pause and no record may be missed.")]
 pub(crate) struct Args {
     /// The topic to read
     topic: String,
@@ -108,6 +133,14 @@ pub(crate) struct Args {
     /// Exit at the end of what is there now, closing all windows
     #[arg(short = 'e', long)]
     exit_at_end: bool,
+    /// Go on without a partition that has had nothing to read for so long, or never
+    #[arg(
+        long,
+        value_name = "DURATION|never",
+        default_value = "1s",
+        conflicts_with = "exit_at_end"
+    )]
+    idle: Idle,
     /// How results are printed: json is one array, jsonl one object per line
     #[arg(short, long, value_enum, default_value_t = OutputFormat::Table)]
     output: OutputFormat,
@@ -124,7 +157,7 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let client = globals.connect().await?;
     client.partition_count(&topic).await?;
 
-    let app_name = format!("brooklet-window-{}", std::process::id());
+    let app_name = app_name(globals);
     let printer = Arc::new(Printer::new(&args)?);
     let program = program(&app_name, &args, windows, &printer, globals.quiet);
     let metrics = program.metrics();
@@ -139,6 +172,8 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         } else {
             Bound::Never
         },
+        // With -e the ends are known, and nobody needs to guess.
+        idle: args.idle.0.filter(|_| !args.exit_at_end),
         ..RunOptions::default()
     };
     let outcome = tokio::select! {
@@ -147,11 +182,19 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         signal = stop.wait() => Ok(signal.exit()),
     };
     if !matches!(outcome, Ok(Exit::Ok)) {
-        remove_repartition_topic(&client, &app_name).await?;
+        remove_repartition_topic(globals, &client, &app_name).await;
     }
-    printer.finish()?;
+    let finished = printer.finish();
     globals.note(summary(&metrics.snapshot()));
-    outcome
+    let exit = outcome?;
+    finished?;
+    Ok(exit)
+}
+
+/// A name that no other query has at the same time, on whatever machine: process ids repeat.
+fn app_name(globals: &Globals) -> String {
+    let (process, started) = (std::process::id(), globals.clock.wall().0);
+    format!("brooklet-window-{process}-{started}")
 }
 
 fn windows(args: &Args) -> anyhow::Result<Windows> {
@@ -164,12 +207,17 @@ fn windows(args: &Args) -> anyhow::Result<Windows> {
         .map_err(|e| CliError::Usage(e.to_string()))?)
 }
 
-/// A run that is cut short leaves its repartition topic behind.
-async fn remove_repartition_topic(client: &Client, app_name: &str) -> anyhow::Result<()> {
-    let topic = TopicName::new(&format!("{app_name}-{BY_KEY}-repartition"))?;
-    match client.delete_topic(&topic).await {
-        Err(ClientError::UnknownTopic(_)) | Ok(()) => Ok(()),
-        Err(error) => Err(error.into()),
+/// A run that is cut short leaves its repartition topic behind. What cut it short matters more than
+/// a topic that stays.
+async fn remove_repartition_topic(globals: &Globals, client: &Client, app_name: &str) {
+    let topic = format!("{app_name}-{BY_KEY}-repartition");
+    let removed = match TopicName::new(&topic) {
+        Ok(topic) => client.delete_topic(&topic).await,
+        Err(_) => return,
+    };
+    match removed {
+        Err(ClientError::UnknownTopic(_)) | Ok(()) => {}
+        Err(error) => globals.note(format_args!("topic {topic} stays behind: {error}")),
     }
 }
 
@@ -296,7 +344,8 @@ impl Printer {
             Output::stdout(!matches!(args.output, OutputFormat::Table) && args.exit_at_end);
         match args.output {
             OutputFormat::Table => {
-                output.line(table_line("WINDOW START", "WINDOW END", "KEY", &columns))?;
+                let header = table_line("WINDOW START", "WINDOW END", "KEY", &columns, &columns);
+                output.line(header)?;
             }
             OutputFormat::Json => output.line("[")?,
             OutputFormat::Jsonl => {}
@@ -345,6 +394,7 @@ impl Printer {
             &seconds(result.window.end),
             &result.key,
             &cells,
+            &self.columns,
         )
     }
 
@@ -381,10 +431,12 @@ impl Printer {
     }
 }
 
-fn table_line(start: &str, end: &str, key: &str, cells: &[String]) -> String {
-    let mut line = format!("{start:<20}  {end:<20}  {key:<12}");
-    for cell in cells {
-        write!(line, "  {cell:>16}").expect("a String takes all");
+/// A line as wide as its heading; results leave one by one, so no column can wait for its widest cell.
+fn table_line(start: &str, end: &str, key: &str, cells: &[String], columns: &[String]) -> String {
+    let mut line = format!("{start:<20}  {end:<20}  {key:<KEY_WIDTH$}");
+    for (cell, column) in cells.iter().zip(columns) {
+        let width = column.chars().count().max(CELL_WIDTH_MIN);
+        line.push_str(&format!("  {cell:>width$}"));
     }
     line
 }

@@ -38,7 +38,7 @@ pub(super) struct Fields {
 pub(super) struct Row {
     /// Milliseconds since the epoch; `None`: the record's timestamp.
     pub(super) time_ms: Option<i64>,
-    /// The key's parts, joined by commas.
+    /// The key's parts: one as it is, several as a line of CSV, so that no two keys look alike.
     pub(super) key: String,
     /// In the order of [`Fields::numbers`]; null and absent fields are `None`.
     pub(super) numbers: Vec<Option<f64>>,
@@ -73,13 +73,11 @@ impl Fields {
             )?),
             None => None,
         };
-        let key = self.by.iter().map(|field| {
-            record
-                .get(field)
-                .map(|v| text(&v))
-                .ok_or_else(|| missing(field))
+        let parts = self.by.iter().map(|field| match record.get(field) {
+            Some(value) => Ok(text(&value)),
+            None => Err(missing(field)),
         });
-        let key = key.collect::<Result<Vec<_>, _>>()?.join(",");
+        let key = joined(parts.collect::<Result<Vec<_>, _>>()?);
         let numbers = self
             .numbers
             .iter()
@@ -137,6 +135,18 @@ impl Parsed<'_> {
 
 fn missing(field: &str) -> String {
     format!("no field {field}")
+}
+
+/// Parts that hold a comma, a quote or a line break are quoted, unless there is only one.
+fn joined(mut parts: Vec<String>) -> String {
+    if parts.len() > 1 {
+        for part in &mut parts {
+            if part.contains([',', '"', '\n', '\r']) {
+                *part = format!("\"{}\"", part.replace('"', "\"\""));
+            }
+        }
+    }
+    parts.join(",")
 }
 
 fn text(value: &Value) -> String {
@@ -208,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn different_parts_make_different_keys() {
+        let key = |parts: &[&str]| joined(parts.iter().map(ToString::to_string).collect());
+        assert_eq!(key(&[]), "");
+        assert_eq!(key(&["a,b"]), "a,b");
+        assert_eq!(key(&["a", "b c"]), "a,b c");
+        assert_eq!(key(&["a,b", "c"]), "\"a,b\",c");
+        assert_eq!(key(&["a", "b,c"]), "a,\"b,c\"");
+        assert_eq!(key(&["say \"a\"", ""]), "\"say \"\"a\"\"\",");
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said_in_words() {
         let read = |json: &str| fields(Format::Json).read(json.as_bytes()).unwrap_err();
         assert!(read("{").starts_with("not JSON"));
@@ -228,7 +249,7 @@ mod tests {
         let read = |line: &str| fields(Format::Csv(columns.clone())).read(line.as_bytes());
         let row = Row {
             time_ms: Some(1500),
-            key: "a,b,7".into(),
+            key: "\"a,b\",7".into(),
             numbers: vec![Some(3.0)],
             original: None,
         };
