@@ -95,13 +95,13 @@ pub fn driver_error_code(error: &DriverError) -> ErrorCode {
 /// or in one of the formats that Kafka had before, is not.
 pub fn batch_error_code(error: &BatchError) -> ErrorCode {
     match error {
-        BatchError::Magic(0 | 1) => ErrorCode::InvalidRecord,
-        BatchError::Magic(_)
+        BatchError::Magic(..0 | 2..)
         | BatchError::Truncated { .. }
         | BatchError::Length(_)
         | BatchError::Crc { .. } => ErrorCode::CorruptMessage,
         BatchError::Codec(_) => ErrorCode::UnsupportedCompressionType,
-        BatchError::Offsets { .. }
+        BatchError::Magic(0 | 1)
+        | BatchError::Offsets { .. }
         | BatchError::RecordCount { .. }
         | BatchError::Record { .. }
         | BatchError::Decompress { .. }
