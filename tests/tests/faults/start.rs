@@ -1,0 +1,300 @@
+//! What `serve` finds when it starts: a port, a data directory, and what the last run has left.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use brooklet_tests::{Server, run, text};
+
+use crate::disk::{Mount, is_skipped};
+use crate::{assert_calm, assert_refused, lines};
+
+const CLEAN_MARK: &str = ".kafka_cleanshutdown";
+const META: &str = "meta.properties";
+
+/// `serve` on a data directory where it must not start.
+fn assert_not_served(data_dir: &Path, words: &[&str]) {
+    let output = run(&[
+        "serve",
+        "--kafka",
+        "127.0.0.1:0",
+        "--data-dir",
+        text(data_dir),
+    ]);
+    assert_refused(&output, 1, words);
+}
+
+fn log_of(data_dir: &Path, partition: &str) -> PathBuf {
+    data_dir.join(partition).join("00000000000000000000.log")
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_next_step() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap().to_string();
+    let output = run(&["serve", "--ephemeral", "--kafka", &address]);
+    let words = [&*format!("cannot bind {address}"), "in use", "127.0.0.1:0"];
+    assert_refused(&output, 1, &words);
+    assert!(output.stdout.is_empty(), "no ready line");
+}
+
+#[test]
+fn an_address_that_is_none_is_named() {
+    for address in ["nowhere", "127.0.0.1:99999", "192.0.2.1:9092"] {
+        let output = run(&["serve", "--ephemeral", "--kafka", address]);
+        assert_refused(&output, 1, &["cannot bind", address]);
+    }
+}
+
+#[test]
+fn a_directory_in_use_is_refused_and_its_owner_undisturbed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::on(dir.path());
+    assert_not_served(dir.path(), &[text(dir.path()), "locked", "--data-dir DIR"]);
+    server.stdout_of(&["produce", "t"], b"one\n");
+    assert_eq!(server.stdout_of(&["consume", "t", "-e"], b""), "one\n");
+    server.kill();
+    // A killed owner holds nothing.
+    assert!(Server::on(dir.path()).terminate().success());
+}
+
+#[test]
+fn a_directory_that_is_a_file_or_below_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for path in [file.clone(), file.join("data")] {
+        assert_not_served(&path, &[text(&path), "data directory", "--data-dir DIR"]);
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), "mine");
+}
+
+#[test]
+fn a_read_only_file_system_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mount) = Mount::new(dir.path(), "ro,size=1m") else {
+        return is_skipped("nothing can be mounted here");
+    };
+    for path in [mount.path().to_owned(), mount.path().join("data")] {
+        assert_not_served(&path, &[text(&path), "Read-only", "--data-dir DIR"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_without_write_permission_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o555)).unwrap();
+    if fs::write(path.join("probe"), "").is_ok() {
+        return is_skipped("permissions do not bind the superuser");
+    }
+    assert_not_served(&path, &[text(&path), "denied", "--data-dir DIR"]);
+}
+
+#[test]
+fn a_directory_of_something_else_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("letters"), "dear").unwrap();
+    assert_not_served(dir.path(), &[text(dir.path()), META, "'letters'"]);
+    let left = fs::read_dir(dir.path()).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|n| n == "letters" || n == ".lock"));
+}
+
+#[test]
+fn unknown_versions_and_malformed_properties_are_named_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Server::on(dir.path()).terminate().success());
+    let meta = dir.path().join(META);
+    let good = fs::read_to_string(&meta).unwrap();
+    let line = |key: &str| {
+        let line = good.lines().find(|line| line.starts_with(key));
+        line.unwrap().to_owned()
+    };
+    let replaced = |key: &str, with: &str| good.replace(&line(key), with);
+    let cases = [
+        (
+            replaced("brooklet.format", "brooklet.format=99"),
+            "brooklet.format is 99, expected 1",
+        ),
+        // Kafka's own directories have no such key.
+        (
+            replaced("brooklet.format", ""),
+            "brooklet.format is missing, expected 1",
+        ),
+        (replaced("version", "version=0"), "version is 0, expected 1"),
+        (replaced("node.id", "node.id=x"), "node.id"),
+        (replaced("node.id", "node.id=-1"), "node.id"),
+        (replaced("cluster.id", ""), "cluster.id"),
+        (
+            replaced("directory.id", "directory.id=short"),
+            "directory.id",
+        ),
+        (String::new(), "version is missing"),
+        ("\0\u{1}\u{2}".into(), "version is missing"),
+    ];
+    for (content, words) in cases {
+        fs::write(&meta, &content).unwrap();
+        assert_not_served(dir.path(), &[text(&meta), words]);
+        assert_eq!(fs::read_to_string(&meta).unwrap(), content, "{words}");
+    }
+    fs::write(&meta, [0xff, 0xfe, 0x00]).unwrap();
+    assert_not_served(dir.path(), &[text(&meta)]);
+    fs::write(&meta, good).unwrap();
+    assert!(Server::on(dir.path()).terminate().success());
+}
+
+#[test]
+fn a_malformed_checkpoint_is_named_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Server::on(dir.path()).terminate().success());
+    let checkpoint = dir.path().join("recovery-point-offset-checkpoint");
+    fs::write(&checkpoint, "0\n1\nt zero 5\n").unwrap();
+    assert_not_served(dir.path(), &[text(&checkpoint), "line 3"]);
+}
+
+#[test]
+fn both_signals_end_it_cleanly() {
+    for signal in ["TERM", "INT"] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::on(dir.path());
+        let mark = dir.path().join(CLEAN_MARK);
+        assert!(!mark.exists(), "a running server vouches for nothing");
+        assert_eq!(server.end_by(signal).code(), Some(0), "SIG{signal}");
+        assert!(mark.exists(), "SIG{signal}");
+    }
+}
+
+/// Topics, records, offsets, settings and ids are the same after a clean end and after `kill -9`.
+#[test]
+fn a_restart_keeps_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::on(dir.path());
+    let create = [
+        "topic",
+        "create",
+        "three",
+        "-p",
+        "3",
+        "-c",
+        "segment.bytes=4096",
+    ];
+    server.stdout_of(&create, b"");
+    // Keys: "line 0" and so on.
+    let input = lines(500).replace('\n', ":value\n");
+    server.stdout_of(&["produce", "three", "-K:"], input.as_bytes());
+    server.stdout_of(&["produce", "one"], b"single\n");
+    let all = |server: &Server| {
+        let records = |p| {
+            let format = "%p %o %T %k=%s\\n";
+            server.stdout_of(&["consume", "three", "-e", "-p", p, "-f", format], b"")
+        };
+        [
+            server.stdout_of(&["topic", "list", "-o", "json"], b""),
+            server.stdout_of(&["topic", "describe", "three", "one", "-o", "json"], b""),
+            records("0"),
+            records("1"),
+            records("2"),
+            server.stdout_of(&["consume", "one", "-e"], b""),
+        ]
+    };
+    let before = all(&server);
+    assert_eq!(before[2..5].concat().lines().count(), 500);
+    assert!(server.terminate().success());
+    let server = Server::on(dir.path());
+    assert_eq!(all(&server), before, "after a clean end");
+    server.kill();
+    let server = Server::on(dir.path());
+    assert_eq!(all(&server), before, "after kill -9");
+    server.stdout_of(&["produce", "one"], b"next\n");
+    let format = ["consume", "one", "-e", "-f", "%o %s\\n"];
+    assert_eq!(server.stdout_of(&format, b""), "0 single\n1 next\n");
+    assert_calm(&server.errors());
+}
+
+#[test]
+fn a_torn_tail_is_cut_kept_aside_and_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::on(dir.path());
+    server.stdout_of(&["produce", "t"], lines(100).as_bytes());
+    server.kill();
+    let log = log_of(dir.path(), "t-0");
+    let whole = fs::read(&log).unwrap();
+    // A batch that was being written, and stopped halfway.
+    let torn = &whole[..whole.len() / 2];
+    fs::write(&log, [&whole[..], torn].concat()).unwrap();
+
+    let server = Server::on(dir.path());
+    let side_file = PathBuf::from(format!("{}.cut-1", text(&log)));
+    assert_eq!(fs::read(&side_file).unwrap(), torn);
+    assert!(fs::read(&log).unwrap() == whole, "cut where it was torn");
+    let errors = server.errors();
+    for word in ["cut", text(&side_file)] {
+        assert!(errors.contains(word), "no {word:?} in: {errors}");
+    }
+    assert_eq!(server.stdout_of(&["consume", "t", "-e"], b""), lines(100));
+    server.stdout_of(&["produce", "t"], b"after\n");
+    let last = ["consume", "t", "-e", "-o", "100", "-f", "%o %s\\n"];
+    assert_eq!(server.stdout_of(&last, b""), "100 after\n");
+}
+
+/// Two topics, `healthy` and `damaged`, with one flipped bit in synced data; `is_clean` says
+/// whether the server that wrote them had the time to say goodbye.
+fn with_a_flipped_bit(is_clean: bool) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::on(dir.path());
+    for topic in ["healthy", "damaged"] {
+        for _ in 0..3 {
+            server.stdout_of(&["produce", topic], lines(100).as_bytes());
+        }
+    }
+    assert!(server.terminate().success());
+    if !is_clean {
+        // As after a crash: the recovery points say what was synced, and every log is scanned.
+        fs::remove_file(dir.path().join(CLEAN_MARK)).unwrap();
+    }
+    let log = log_of(dir.path(), "damaged-0");
+    let mut bytes = fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    dir
+}
+
+#[test]
+fn a_flipped_bit_in_synced_data_stops_one_partition_only() {
+    for is_clean in [true, false] {
+        let dir = with_a_flipped_bit(is_clean);
+        let log = log_of(dir.path(), "damaged-0");
+        let before = fs::read(&log).unwrap();
+        let server = Server::on(dir.path());
+        assert_eq!(
+            server.stdout_of(&["consume", "healthy", "-e"], b""),
+            lines(100).repeat(3)
+        );
+        server.stdout_of(&["produce", "healthy"], b"goes on\n");
+
+        // What is handed out, if anything, is what was written.
+        let output = server.run(&["consume", "damaged", "-e"]);
+        assert!(
+            !output.status.success(),
+            "clean {is_clean}: damage is no success"
+        );
+        let found = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            lines(100).repeat(3).starts_with(&found),
+            "clean {is_clean}: {found}"
+        );
+        assert!(found.lines().count() < 200, "clean {is_clean}: {found}");
+
+        let errors = server.errors();
+        assert_calm(&errors);
+        assert!(errors.contains(text(&log)), "clean {is_clean}: {errors}");
+        assert!(fs::read(&log).unwrap() == before, "damage is never cut");
+        assert!(server.terminate().success());
+    }
+}
