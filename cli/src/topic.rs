@@ -65,6 +65,10 @@ struct CreateArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet topic list
+  brooklet topic list -o jsonl | jq -r .name")]
 struct ListArgs {
     /// How to print
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
@@ -75,6 +79,10 @@ struct ListArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet topic describe flights
+  brooklet topic describe flights clicks -o json")]
 struct DescribeArgs {
     /// The topics
     #[arg(required = true, value_name = "NAME", value_parser = TopicName::new)]
@@ -85,6 +93,10 @@ struct DescribeArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet topic delete flights
+  brooklet topic delete flights clicks --if-exists")]
 struct DeleteArgs {
     /// The topics
     #[arg(required = true, value_name = "NAME", value_parser = TopicName::new)]
