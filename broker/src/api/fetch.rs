@@ -14,6 +14,8 @@
 //!   it; nothing is polled. An answer that stops short of what is there (at a segment's end, say)
 //!   is given at once.
 //! - An offset outside of the log answers OFFSET_OUT_OF_RANGE, with the offsets the log has.
+//! - What may have to come from the disk is read on a thread that may wait for it; what was just
+//!   written is read right here, without a hop.
 //! - `records` is never null, also beside an error: clients trip on it (KAFKA-18646).
 //!
 //! Left out: incremental sessions (KIP-227). A request to open one gets a full answer with session
@@ -32,11 +34,13 @@ use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse};
 use brooklet_protocol::records::Batches;
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::clock::Monotonic;
+use crate::controller::joined;
 use crate::log::LogError;
 use crate::partition::{ChangeGuard, Partition};
 
@@ -48,7 +52,7 @@ pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest
         let code = ErrorCode::FetchSessionIdNotFound.code();
         return FetchResponse::default().with_error_code(code);
     }
-    let fetching = Fetching::new(ctx, version, &request);
+    let fetching = Arc::new(Fetching::new(ctx, version, &request));
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = Monotonic(ctx.clock.monotonic().0.saturating_add(wait));
     let responses = fetching.read_until(ctx, deadline).await;
@@ -102,11 +106,11 @@ impl Fetching {
 
     /// Reads, and reads again at each change, until the answer is good or time is up.
     async fn read_until(
-        &self,
+        self: &Arc<Self>,
         ctx: &ApiContext,
         deadline: Monotonic,
     ) -> Vec<FetchableTopicResponse> {
-        let pass = self.pass();
+        let pass = self.pass().await;
         if pass.complete || ctx.clock.monotonic() >= deadline {
             return pass.responses;
         }
@@ -115,14 +119,16 @@ impl Fetching {
         let mut time_is_up = ctx.clock.sleep_until(deadline);
         loop {
             // Read after registering: what came before is seen, what comes later wakes.
-            let pass = self.pass();
+            let pass = self.pass().await;
             if pass.complete {
                 return pass.responses;
             }
+            // Read again when it is answered: meanwhile nobody needs to hold the bytes.
+            drop(pass);
             tokio::select! {
                 () = changed.notified() => {}
-                () = &mut time_is_up => return self.pass().responses,
-                () = ctx.shut_down() => return self.pass().responses,
+                () = &mut time_is_up => return self.pass().await.responses,
+                () = ctx.shut_down() => return self.pass().await.responses,
             }
         }
     }
@@ -132,8 +138,27 @@ impl Fetching {
         partitions.map(|p| p.notify_on_change(changed)).collect()
     }
 
-    /// Reads every partition once.
-    fn pass(&self) -> Pass {
+    /// Reads every partition once, on a thread that may wait for the disk if one has to.
+    async fn pass(self: &Arc<Self>) -> Pass {
+        if !self.may_block() {
+            return self.read_all();
+        }
+        let fetching = Arc::clone(self);
+        joined(spawn_blocking(move || fetching.read_all()).await)
+    }
+
+    fn may_block(&self) -> bool {
+        let mut asked = self.topics.iter().flat_map(|(topic, partitions)| {
+            let offsets = topic
+                .partitions
+                .iter()
+                .map(|asked| Offset(asked.fetch_offset));
+            offsets.zip(partitions)
+        });
+        asked.any(|(from, partition)| partition.as_ref().is_ok_and(|p| p.read_may_block(from)))
+    }
+
+    fn read_all(&self) -> Pass {
         let mut pass = Pass::default();
         let mut is_empty = true;
         for (topic, partitions) in &self.topics {

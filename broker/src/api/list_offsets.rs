@@ -22,28 +22,48 @@ use brooklet_protocol::messages::kafka::list_offsets_response::{
 };
 use brooklet_protocol::messages::kafka::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 use brooklet_protocol::{Offset, Timestamp};
+use tokio::task::spawn_blocking;
 
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
-use crate::controller::MetadataImage;
+use crate::controller::{MetadataImage, joined};
 use crate::partition::Partition;
 
+/// Asks for the record with the highest timestamp.
+const MAX_TIMESTAMP: i64 = -3;
 /// What "none" looks like.
 const NONE: (Offset, Timestamp) = (Offset(-1), Timestamp::NONE);
 
-pub(super) fn handle(
+pub(super) async fn handle(
     ctx: &ApiContext,
+    version: i16,
+    request: ListOffsetsRequest,
+) -> ListOffsetsResponse {
+    let image = ctx.controller.image();
+    if !looks_into_logs(&request) {
+        return answers(&image, version, &request);
+    }
+    joined(spawn_blocking(move || answers(&image, version, &request)).await)
+}
+
+/// Whether records have to be looked for, which may have to wait for the disk.
+fn looks_into_logs(request: &ListOffsetsRequest) -> bool {
+    let mut asked = request.topics.iter().flat_map(|topic| &topic.partitions);
+    asked.any(|partition| partition.timestamp >= 0 || partition.timestamp == MAX_TIMESTAMP)
+}
+
+fn answers(
+    image: &MetadataImage,
     version: i16,
     request: &ListOffsetsRequest,
 ) -> ListOffsetsResponse {
-    let image = ctx.controller.image();
     let mut seen = BTreeSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let answers = topic.partitions.iter().map(|asked| {
             let found = if seen.insert((topic.name.clone(), asked.partition_index)) {
-                look_up(&image, version, &topic.name, asked)
+                look_up(image, version, &topic.name, asked)
             } else {
                 Err(ApiError::new(ErrorCode::InvalidRequest, "named twice"))
             };
@@ -90,7 +110,7 @@ fn offset_at(
             .unwrap_or(NONE),
         -1 => (partition.high_watermark(), Timestamp::NONE),
         -2 => (partition.log_start_offset(), Timestamp::NONE),
-        -3 if version >= 7 => partition.max_timestamp()?.unwrap_or(NONE),
+        MAX_TIMESTAMP if version >= 7 => partition.max_timestamp()?.unwrap_or(NONE),
         -4 if version >= 8 => (partition.log_start_offset(), Timestamp::NONE),
         -5 if version >= 9 => NONE,
         _ => {

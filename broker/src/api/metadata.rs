@@ -5,7 +5,7 @@
 //!   request (version 4 and up) allow it. Kafka answers LEADER_NOT_AVAILABLE meanwhile and lets the
 //!   client ask again; here the topic is there when the answer leaves.
 //! - A bad name answers INVALID_TOPIC_EXCEPTION, an unknown one UNKNOWN_TOPIC_OR_PARTITION, an
-//!   unknown id UNKNOWN_TOPIC_ID (by id from version 12 on).
+//!   unknown id UNKNOWN_TOPIC_ID (by id from version 12 on; a name beside it does not count).
 //! - A partition that is offline, because its log is damaged or its disk has failed, has no leader:
 //!   LEADER_NOT_AVAILABLE and -1, and lists this broker among the offline replicas. As in Kafka,
 //!   clients ask again until it is back or they lose patience.
@@ -74,7 +74,8 @@ async fn create_missing(
 ) -> BTreeMap<kafka::TopicName, ApiError> {
     let image = ctx.controller.image();
     let mut refused = BTreeMap::new();
-    for asked_name in asked.iter().filter_map(|topic| topic.name.as_ref()) {
+    let by_name = asked.iter().filter(|topic| topic.topic_id.is_nil());
+    for asked_name in by_name.filter_map(|topic| topic.name.as_ref()) {
         let missing = image.topic(asked_name.as_str()).is_none();
         // A bad name is refused below, as it is when nothing may be created.
         let Some(name) = TopicName::new(asked_name).ok().filter(|_| missing) else {
@@ -125,6 +126,10 @@ fn look_up<'a>(
     refused: &BTreeMap<kafka::TopicName, ApiError>,
 ) -> Result<&'a Arc<Topic>, ErrorCode> {
     match &asked.name {
+        // The Java client sends an empty name along.
+        _ if version >= 12 && !asked.topic_id.is_nil() => {
+            find_topic(image, TopicRef::Id(asked.topic_id)).map_err(|error| error.code)
+        }
         Some(name) if asked.topic_id.is_nil() => {
             if let Some(error) = refused.get(name) {
                 return Err(error.code);
@@ -134,10 +139,7 @@ fn look_up<'a>(
             }
             find_topic(image, TopicRef::Name(name)).map_err(|error| error.code)
         }
-        None if version >= 12 => {
-            find_topic(image, TopicRef::Id(asked.topic_id)).map_err(|error| error.code)
-        }
-        // By name and id at once, or by id in a version that could not name it in the answer.
+        // By nothing, or by id in a version that could not name it in the answer.
         Some(_) | None => Err(ErrorCode::InvalidRequest),
     }
 }
@@ -145,6 +147,7 @@ fn look_up<'a>(
 fn unknown(version: i16, asked: MetadataRequestTopic, code: ErrorCode) -> MetadataResponseTopic {
     let name = match asked.name {
         None if version < 12 => Some(kafka::TopicName::default()),
+        _ if code == ErrorCode::UnknownTopicId => None,
         name => name,
     };
     MetadataResponseTopic::default()

@@ -72,7 +72,7 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
         }
         RequestKind::Fetch(body) => ResponseKind::Fetch(fetch::handle(ctx, version, body).await),
         RequestKind::ListOffsets(body) => {
-            ResponseKind::ListOffsets(list_offsets::handle(ctx, version, &body))
+            ResponseKind::ListOffsets(list_offsets::handle(ctx, version, body).await)
         }
         RequestKind::Metadata(body) => {
             ResponseKind::Metadata(metadata::handle(ctx, version, body).await)

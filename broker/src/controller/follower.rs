@@ -377,12 +377,12 @@ fn remove_in_background(directories: &Arc<Directories>, dirs: Vec<std::path::Pat
 }
 
 /// The result of a task of ours, which nobody cancels; its panic goes on here.
-pub(super) fn joined<T>(result: Result<T, JoinError>) -> T {
+pub(crate) fn joined<T>(result: Result<T, JoinError>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            Err(error) => panic!("the runtime went away under the controller: {error}"),
+            Err(error) => panic!("the runtime went away under the broker: {error}"),
         },
     }
 }

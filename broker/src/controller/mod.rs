@@ -53,6 +53,7 @@ mod tests;
 
 use directories::Directories;
 pub use error::ControllerError;
+pub(crate) use follower::joined;
 use follower::{Follower, Shared};
 pub use image::{MetadataImage, Topic};
 pub use tree::{CoordinationTree, Watcher};
@@ -341,14 +342,14 @@ impl Controller {
         self.stop.send_replace(true);
         let follower = self.follower.lock().take();
         if let Some(follower) = follower {
-            follower::joined(follower.await);
+            joined(follower.await);
         }
         let image = self.image();
         let close = tokio::task::spawn_blocking(move || {
             let closed: Vec<_> = image.partitions().map(|p| p.close()).collect();
             closed.into_iter().try_for_each(|closed| closed.map(drop))
         });
-        follower::joined(close.await)?;
+        joined(close.await)?;
         Ok(self.recovery_points())
     }
 }

@@ -102,6 +102,16 @@ impl LogReader {
         })
     }
 
+    /// Whether a read from `from` on may have to wait for the disk: the bytes are from before the
+    /// open, or in a sealed segment, whose indexes may have to be loaded, or made anew, at first use.
+    /// What this process has written to the active segment is in the page cache, as a rule.
+    pub fn may_block(&self, from: Offset) -> bool {
+        let segments = self.shared.segments();
+        let active = segments.last().map(|segment| segment.base_offset());
+        from < self.shared.end_offset()
+            && (from < self.shared.opened_end() || active.is_some_and(|base| from < base))
+    }
+
     /// The first record with a timestamp of at least `timestamp`, as (offset, its timestamp).
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     segments: RwLock<Segments>,
     end_offset: AtomicI64,
     recovery_point: AtomicI64,
+    /// The end when the log was opened: what is below it lies on the disk, perhaps only there.
+    opened_end: Offset,
     /// Directories with names that were not synced.
     unsynced_names: Mutex<BTreeSet<PathBuf>>,
     /// Whoever syncs holds it.
@@ -48,6 +50,7 @@ impl Shared {
             segments: RwLock::new(segments),
             end_offset: AtomicI64::new(end_offset.0),
             recovery_point: AtomicI64::new(recovery_point.0),
+            opened_end: end_offset,
             unsynced_names: Mutex::new(unsynced_names),
             sync_turn: Mutex::new(()),
             offline: AtomicBool::new(false),
@@ -71,6 +74,10 @@ impl Shared {
         self.unsynced_names.lock().insert(self.dir.clone());
         let mut segments = self.segments.write();
         *segments = segments.iter().cloned().chain([segment]).collect();
+    }
+
+    pub(super) fn opened_end(&self) -> Offset {
+        self.opened_end
     }
 
     pub(super) fn end_offset(&self) -> Offset {

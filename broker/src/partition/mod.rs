@@ -239,6 +239,11 @@ impl Partition {
         self.reader.read(from, up_to, bytes_max, at_least_one)
     }
 
+    /// Whether a read from `from` on may have to wait for the disk; see [`LogReader::may_block`].
+    pub fn read_may_block(&self, from: Offset) -> bool {
+        self.reader.may_block(from)
+    }
+
     /// Consumers see records below it.
     pub fn high_watermark(&self) -> Offset {
         self.progress.high_watermark()

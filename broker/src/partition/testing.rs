@@ -1,9 +1,11 @@
 //! A file system whose syncs can be counted and held up.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -30,6 +32,7 @@ struct Gate {
 struct GateState {
     closed: bool,
     syncs: usize,
+    readers: HashSet<ThreadId>,
 }
 
 impl GatedVfs {
@@ -63,6 +66,12 @@ impl GatedVfs {
     /// Waits until a sync has come to the gate.
     pub(crate) async fn sync_begun(&self) {
         self.gate.entered.notified().await;
+    }
+
+    /// Whether this thread has read a segment since it was asked last.
+    pub(crate) fn was_read_here(&self) -> bool {
+        let here = thread::current().id();
+        std::mem::take(&mut self.gate.state.lock().readers).contains(&here)
     }
 
     /// How many segments were synced so far.
@@ -114,6 +123,13 @@ struct GatedFile {
     gate: Arc<Gate>,
 }
 
+impl GatedFile {
+    fn note_reader(&self) {
+        let mut state = self.gate.state.lock();
+        state.readers.insert(thread::current().id());
+    }
+}
+
 impl VfsFile for GatedFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
@@ -122,6 +138,7 @@ impl VfsFile for GatedFile {
         self.file.append(slices)
     }
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        self.note_reader();
         self.file.read_exact_at(buffer, position)
     }
     fn set_len(&self, length: u64) -> io::Result<()> {
@@ -140,6 +157,7 @@ impl VfsFile for GatedFile {
         self.file.sync_data()
     }
     fn map(&self) -> io::Result<Bytes> {
+        self.note_reader();
         self.file.map()
     }
 }

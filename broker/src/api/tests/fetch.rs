@@ -243,6 +243,30 @@ async fn shutdown_answers_a_waiting_fetch() {
 }
 
 #[tokio::test]
+async fn what_may_have_to_come_from_the_disk_is_not_read_on_the_callers_thread() {
+    let (fixture, _) = filled(&["a", "b"]).await;
+    fixture.vfs.was_read_here();
+    let asked = || request("clicks", vec![partition(0, 0)]);
+    assert_eq!(
+        batch_count(&fetch_partitions(&fixture, asked()).await[0]),
+        2
+    );
+    assert!(fixture.vfs.was_read_here(), "just written: without a hop");
+    fixture.broker.shutdown().await.unwrap();
+
+    let fixture = Fixture::start_on(fixture.vfs.clone(), |_| {}).await;
+    fixture.vfs.was_read_here();
+    assert_eq!(
+        batch_count(&fetch_partitions(&fixture, asked()).await[0]),
+        2
+    );
+    let by_time = vec![super::offsets_and_ids::asked(0, 100)];
+    let found = super::offsets_and_ids::list(&fixture, 7, "clicks", by_time).await;
+    assert_eq!(found[0].offset, 0);
+    assert!(!fixture.vfs.was_read_here());
+}
+
+#[tokio::test]
 async fn damage_on_the_disk_is_named_and_not_served() {
     let (fixture, _) = filled(&["a", "b"]).await;
     fixture.broker.shutdown().await.unwrap();

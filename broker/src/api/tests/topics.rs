@@ -198,6 +198,16 @@ async fn a_topic_is_found_by_its_id() {
     let response = fixture.call(12, RequestKind::Metadata(request)).await;
     let found = body!(Metadata, response).topics.remove(0);
     assert_eq!((found.error_code, found.name), (0, Some(topic("clicks"))));
+    // As the Java client asks.
+    let asked = MetadataRequestTopic::default()
+        .with_topic_id(id)
+        .with_name(Some(topic("")));
+    let request = MetadataRequest::default()
+        .with_topics(Some(vec![asked]))
+        .with_allow_auto_topic_creation(true);
+    let response = fixture.call(12, RequestKind::Metadata(request)).await;
+    let found = body!(Metadata, response).topics.remove(0);
+    assert_eq!((found.error_code, found.name), (0, Some(topic("clicks"))));
 }
 
 #[tokio::test]

@@ -56,6 +56,21 @@ fn a_read_keeps_its_limits() {
 }
 
 #[test]
+fn only_what_was_just_written_is_read_without_a_thought_of_the_disk() {
+    let vfs = SimVfs::new(0);
+    let (log, _) = filled(&vfs, 5);
+    let reader = log.reader();
+    let active = reader.segments().last().unwrap().base_offset;
+    for offset in 0..reader.log_end_offset().0 + 2 {
+        assert_eq!(reader.may_block(Offset(offset)), offset < active.0);
+    }
+    let end = log.close().unwrap();
+    let (log, _) = open_with(&vfs, config(1000), start(true, end.0)).unwrap();
+    assert!(log.reader().may_block(end.plus(-1)));
+    assert!(!log.reader().may_block(end));
+}
+
+#[test]
 fn sealed_segments_are_mapped_once() {
     let (log, _) = filled(&SimVfs::new(0), 5);
     let read = || {
