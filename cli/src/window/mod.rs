@@ -370,7 +370,7 @@ impl Printer {
         }
         let separator = if state.printed > 0 { "," } else { " " };
         let line = match self.format {
-            OutputFormat::Table => Self::table_row(result),
+            OutputFormat::Table => self.table_row(result),
             OutputFormat::Json => format!("{separator}{}", self.object(result)),
             OutputFormat::Jsonl => self.object(result).to_string(),
         };
@@ -381,7 +381,7 @@ impl Printer {
         }
     }
 
-    fn table_row(result: &Final<String, Vec<Value>>) -> String {
+    fn table_row(&self, result: &Final<String, Vec<Value>>) -> String {
         let cell = |value: &Value| match value.as_f64() {
             Some(number) if value.is_f64() => format!("{number:.2}"),
             _ if value.is_null() => "-".into(),
@@ -436,7 +436,7 @@ fn table_line(start: &str, end: &str, key: &str, cells: &[String], columns: &[St
     let mut line = format!("{start:<20}  {end:<20}  {key:<KEY_WIDTH$}");
     for (cell, column) in cells.iter().zip(columns) {
         let width = column.chars().count().max(CELL_WIDTH_MIN);
-        line.push_str(&format!("  {cell:>width$}"));
+        write!(line, "  {cell:>width$}").expect("a String takes all");
     }
     line
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use brooklet_protocol::records::Compression;
 
+use super::MissingTopic;
+
 /// How many acknowledgements a producer waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acks {
@@ -46,6 +48,9 @@ pub struct ProducerConfig {
     pub delivery_timeout: Duration,
     /// `enable.idempotence` (true). As in Kafka it needs `acks` all, and is off with any other.
     pub idempotence: bool,
+    /// Whether a topic that is not there is asked for in a way that lets the broker create it (true; not
+    /// a setting of the Java client's, which always asks so).
+    pub create_topics: bool,
 }
 
 impl Default for ProducerConfig {
@@ -59,6 +64,7 @@ impl Default for ProducerConfig {
             buffer_bytes: 32 << 20,
             delivery_timeout: Duration::from_secs(120),
             idempotence: true,
+            create_topics: true,
         }
     }
 }
@@ -67,6 +73,15 @@ impl ProducerConfig {
     /// Whether batches carry a producer id and sequences.
     pub(crate) fn is_idempotent(&self) -> bool {
         self.idempotence && self.acks == Acks::All
+    }
+
+    /// What the broker is to do about a topic that is not there.
+    pub(super) fn missing_topic(&self) -> MissingTopic {
+        if self.create_topics {
+            MissingTopic::Create
+        } else {
+            MissingTopic::Report
+        }
     }
 }
 

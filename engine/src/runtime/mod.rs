@@ -187,7 +187,7 @@ impl Run {
         }
         Ok(Self {
             client: client.clone(),
-            producer: Producer::new(client.clone(), options.producer.clone()).await?,
+            producer: Producer::new(client.clone(), producer_config(&options)).await?,
             options,
             parallelism,
         })
@@ -262,6 +262,15 @@ impl Run {
                 tracing::warn!(%topic, %error, "the repartition topic cannot be deleted");
             }
         }
+    }
+}
+
+/// All topics are there before the first record is sent. One that is gone was deleted, perhaps because
+/// the run was cut short: what is still under way shall not bring it back.
+fn producer_config(options: &RunOptions) -> ProducerConfig {
+    ProducerConfig {
+        create_topics: false,
+        ..options.producer.clone()
     }
 }
 

@@ -40,7 +40,7 @@ use tokio::time::Instant;
 
 use self::accumulator::{Accumulator, Limits};
 use self::batch::{BatchState, record_bytes_max};
-use super::{Client, ClientError, MissingTopic, ProducerConfig, wall};
+use super::{Client, ClientError, ProducerConfig, wall};
 
 /// A record to be sent.
 #[derive(Clone, Debug, Default)]
@@ -226,15 +226,12 @@ impl Shared {
         if self.accumulator.lock().knows(topic, partition) {
             return Ok(());
         }
-        let known = self.client.topic(topic, MissingTopic::Create).await?;
+        let missing = self.config.missing_topic();
+        let known = self.client.topic(topic, missing).await?;
         let mut count = known.partition_count();
         if partition.is_some_and(|partition| partition.0 >= count) {
             // It may have been added since.
-            count = self
-                .client
-                .look_up(topic, MissingTopic::Create)
-                .await?
-                .partition_count();
+            count = self.client.look_up(topic, missing).await?.partition_count();
         }
         let mut accumulator = self.accumulator.lock();
         accumulator.learn(topic, count);

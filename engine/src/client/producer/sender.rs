@@ -187,13 +187,14 @@ impl Sender<'_> {
         self.is_refreshing = true;
         let topics = std::mem::take(&mut self.stale_topics);
         let client = self.shared.client.clone();
+        let missing = self.shared.config.missing_topic();
         let failures = self.refresh_failures;
         self.refresh_failures += 1;
         self.tasks.spawn(async move {
             if failures > 0 {
                 tokio::time::sleep(backoff::after(failures)).await;
             }
-            refresh(&client, &topics).await;
+            refresh(&client, &topics, missing).await;
             Finished::Refreshed
         });
     }
@@ -273,12 +274,9 @@ impl Sender<'_> {
 }
 
 /// Looks all topics up again; one that fails is found stale once more when it is next needed.
-async fn refresh(client: &Client, topics: &BTreeSet<TopicName>) {
+async fn refresh(client: &Client, topics: &BTreeSet<TopicName>, missing: MissingTopic) {
     let names: Vec<_> = topics.iter().map(TopicName::as_str).collect();
-    if let Err(error) = client
-        .ask_metadata(Some(&names), MissingTopic::Create)
-        .await
-    {
+    if let Err(error) = client.ask_metadata(Some(&names), missing).await {
         debug!(%error, "no metadata");
     }
 }
