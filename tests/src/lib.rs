@@ -19,29 +19,35 @@ const HANG: Duration = Duration::from_secs(120);
 /// # Panics
 /// When it cannot be built.
 pub fn brooklet() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "brooklet",
-                "--bin",
-                "brooklet",
-            ])
-            .current_dir(repository())
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the binary does not build");
-        // Test binaries stand in target/debug/deps, the binary two levels up.
-        let test = std::env::current_exe().expect("a test knows its own path");
-        let debug = test
-            .parent()
-            .and_then(Path::parent)
-            .expect("target/debug/deps");
-        debug.join("brooklet")
-    })
+    // A failure is kept too: the other tests fail at once instead of building again.
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BINARY.get_or_init(build);
+    built.as_deref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn build() -> Result<PathBuf, String> {
+    let built = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "brooklet",
+            "--bin",
+            "brooklet",
+        ])
+        .current_dir(repository())
+        .status();
+    match built {
+        Ok(status) if status.success() => {}
+        failed => return Err(format!("the binary does not build: {failed:?}")),
+    }
+    // Test binaries stand in target/debug/deps, the binary two levels up.
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let debug = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/debug/deps");
+    Ok(debug.join("brooklet"))
 }
 
 /// The root of the repository.
