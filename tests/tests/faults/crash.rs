@@ -14,7 +14,7 @@ use brooklet_tests::{Server, brooklet, text};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::assert_calm;
+use crate::{assert_calm, lines};
 
 type Records = BTreeMap<i32, Vec<(i64, Bytes)>>;
 
@@ -120,6 +120,17 @@ async fn what_the_demo_has_stored_survives_kill_9() {
         !errors.contains("cut"),
         "only whole batches were written: {errors}"
     );
+}
+
+/// `acks=1` promises the page cache, which outlives the process.
+#[test]
+fn what_was_acknowledged_in_memory_survives_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::on(dir.path());
+    server.stdout_of(&["produce", "t", "--acks", "1"], lines(1000).as_bytes());
+    server.kill();
+    let server = Server::on(dir.path());
+    assert_eq!(server.stdout_of(&["consume", "t", "-e"], b""), lines(1000));
 }
 
 /// An address for a server that comes back to it: below the ports that the system hands out to
