@@ -185,7 +185,7 @@ impl Recovery<'_> {
             return Ok(());
         }
         let expected = self.synced_below;
-        tracing::error!(log = %self.dir.display(), %end, %expected, "damage: the log ends early");
+        tracing::debug!(log = %self.dir.display(), %end, %expected, "damage: the log ends early");
         Err(LogError::Corrupt {
             path: path.to_owned(),
             position,
@@ -331,7 +331,7 @@ impl Recovery<'_> {
     fn judge(&self, tail: &Tail, broken: LogError) -> Result<(), LogError> {
         let (next_offset, recovery_point) = (tail.next_offset, self.synced_below);
         if next_offset < recovery_point {
-            tracing::error!(%broken, %next_offset, %recovery_point, "damage: refused");
+            tracing::debug!(%broken, %next_offset, %recovery_point, "damage: refused");
             return Err(broken);
         }
         tracing::warn!(%broken, %next_offset, %recovery_point, "torn tail: cut");

@@ -36,13 +36,15 @@ async fn damaged() -> GatedVfs {
     for partition in [0, 0, 1] {
         assert_eq!(produce(&fixture, partition, -1).await, 0);
     }
-    while !text(&fixture.vfs, POINTS).contains("clicks 0 4") {
+    loop {
+        let vfs = fixture.vfs.crash();
+        if text(&vfs, POINTS).contains("clicks 0 4") {
+            flip(&vfs);
+            return vfs;
+        }
         fixture.clock.advance(Duration::from_millis(500));
         tokio::task::yield_now().await;
     }
-    let vfs = fixture.vfs.crash();
-    flip(&vfs);
-    vfs
 }
 
 fn flip(vfs: &GatedVfs) {
