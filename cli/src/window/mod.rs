@@ -31,7 +31,7 @@ use brooklet_engine::{
 use brooklet_protocol::TopicName;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::Globals;
@@ -153,13 +153,15 @@ pub(crate) struct Args {
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let topic = TopicName::new(&args.topic).map_err(|e| CliError::Usage(e.to_string()))?;
     let windows = windows(&args)?;
+    let fields = fields(&args);
+    fields.check().map_err(CliError::Usage)?;
     let mut stop = Stop::on_signal()?;
     let client = globals.connect().await?;
     client.partition_count(&topic).await?;
 
     let app_name = app_name(globals);
     let printer = Arc::new(Printer::new(&args)?);
-    let program = program(&app_name, &args, windows, &printer, globals.quiet);
+    let program = program(&app_name, (&args, fields), windows, &printer, globals.quiet);
     let metrics = program.metrics();
     let options = RunOptions {
         start: if args.from_now {
@@ -221,9 +223,14 @@ async fn remove_repartition_topic(globals: &Globals, client: &Client, app_name: 
     }
 }
 
-fn program(name: &str, args: &Args, windows: Windows, printer: &Arc<Printer>, quiet: bool) -> App {
+fn program(
+    name: &str,
+    (args, fields): (&Args, Fields),
+    windows: Windows,
+    printer: &Arc<Printer>,
+    quiet: bool,
+) -> App {
     let app = App::new(name);
-    let fields = fields(args);
     let rows = app
         .stream(&args.topic, fields.clone())
         .on_malformed(malformed_hook(quiet));
@@ -372,7 +379,7 @@ impl Printer {
         let line = match self.format {
             OutputFormat::Table => self.table_row(result),
             OutputFormat::Json => format!("{separator}{}", self.object(result)),
-            OutputFormat::Jsonl => self.object(result).to_string(),
+            OutputFormat::Jsonl => self.object(result),
         };
         state.printed += 1;
         if let Err(error) = state.output.line(line) {
@@ -398,18 +405,19 @@ impl Printer {
         )
     }
 
-    fn object(&self, result: &Final<String, Vec<Value>>) -> Value {
-        let mut object = Map::new();
-        object.insert(
-            "window_start".into(),
-            to_rfc3339(result.window.start).into(),
-        );
-        object.insert("window_end".into(), to_rfc3339(result.window.end).into());
-        object.insert("key".into(), result.key.clone().into());
-        for (name, value) in self.columns.iter().zip(&result.value) {
-            object.insert(name.clone(), value.clone());
-        }
-        Value::Object(object)
+    /// The fields in the order of the table's columns.
+    fn object(&self, result: &Final<String, Vec<Value>>) -> String {
+        let of_window = [
+            ("window_start", to_rfc3339(result.window.start)),
+            ("window_end", to_rfc3339(result.window.end)),
+            ("key", result.key.clone()),
+        ];
+        let of_window = of_window.map(|(name, text)| (name, Value::from(text)));
+        let columns = self.columns.iter().map(String::as_str);
+        let results = columns.zip(result.value.iter().cloned());
+        let fields = of_window.into_iter().chain(results);
+        let fields = fields.map(|(name, value)| format!("{}:{value}", Value::from(name)));
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
     }
 
     /// Ready once stdout takes no more.

@@ -60,6 +60,29 @@ impl Codec<Row> for Fields {
 }
 
 impl Fields {
+    /// Says which field no value can have.
+    ///
+    /// # Errors
+    /// In words: a JSON field that is no pointer, a CSV column that is not there.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for field in self.time.iter().chain(&self.by).chain(&self.numbers) {
+            match &self.format {
+                Format::Json if field.is_empty() || field.starts_with('/') => {}
+                Format::Json => {
+                    return Err(format!(
+                        "a field of JSON is named by a pointer: /{field}, not {field}"
+                    ));
+                }
+                Format::Csv(columns) if columns.iter().any(|column| column == name(field)) => {}
+                Format::Csv(columns) => {
+                    let columns = columns.join(", ");
+                    return Err(format!("there is no column {field}, only {columns}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads one value.
     ///
     /// # Errors
@@ -125,12 +148,16 @@ impl Parsed<'_> {
         match self {
             Self::Json(value) => value.pointer(field).filter(|v| !v.is_null()).cloned(),
             Self::Csv(columns, row) => {
-                let name = field.strip_prefix('/').unwrap_or(field);
-                let index = columns.iter().position(|column| column == name)?;
+                let index = columns.iter().position(|column| column == name(field))?;
                 row.get(index).filter(|v| !v.is_empty()).map(Value::from)
             }
         }
     }
+}
+
+/// The column that a field names.
+fn name(field: &str) -> &str {
+    field.strip_prefix('/').unwrap_or(field)
 }
 
 fn missing(field: &str) -> String {
@@ -226,6 +253,25 @@ mod tests {
         assert_eq!(key(&["a,b", "c"]), "\"a,b\",c");
         assert_eq!(key(&["a", "b,c"]), "a,\"b,c\"");
         assert_eq!(key(&["say \"a\"", ""]), "\"say \"\"a\"\"\",");
+    }
+
+    #[test]
+    fn a_field_that_no_value_can_have_is_refused_before_reading() {
+        let of = |format, name: &str| Fields {
+            numbers: vec![name.into()],
+            ..fields(format)
+        };
+        let columns = || Format::Csv(["at", "from", "seat"].map(String::from).to_vec());
+        assert_eq!(of(Format::Json, "/a/b").check(), Ok(()));
+        assert_eq!(
+            of(Format::Json, "a").check().unwrap_err(),
+            "a field of JSON is named by a pointer: /a, not a"
+        );
+        assert_eq!(of(columns(), "/seat").check(), Ok(()));
+        assert_eq!(
+            of(columns(), "seats").check().unwrap_err(),
+            "there is no column seats, only at, from, seat"
+        );
     }
 
     #[test]

@@ -20,8 +20,15 @@
 //!
 //! State is in memory and every run starts over: left out are commits, recovery of a crashed run and
 //! exactly-once output. Two runs of one program at the same time would read each other's
-//! repartition topics; consumer groups, which prevent it, are left out as well. A run that is
+//! repartition topics; consumer groups, which prevent it, are left out as well. A run that fails or is
 //! dropped stops at once, at any record, and leaves its repartition topics behind.
+//!
+//! What bounds a run. A lane waits until its writes are acknowledged before it reads on, so a slow broker
+//! slows it down. A receiver that is slower than its senders lags behind in the repartition topic, which
+//! keeps everything until the run ends: it is paid for in disk, not in memory. In memory wait the records
+//! of senders that are ahead of others in record timestamps, without a bound, be it that the others are
+//! silent or only slower; `waiting` of [`crate::metrics::RepartitionReport`] counts them. Left out: holding
+//! back senders that run ahead, and trimming what receivers have read.
 
 mod lane;
 #[cfg(test)]
@@ -55,10 +62,10 @@ const LOOKUP_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The program is not well declared.
-    #[error(transparent)]
+    #[error("{0}")]
     Topology(#[from] TopologyError),
-    /// A request failed.
-    #[error(transparent)]
+    /// A request failed. It is the source, so that whoever handles errors by kind can find it.
+    #[error("{0}")]
     Client(#[from] ClientError),
     /// A batch cannot be read.
     #[error("{partition}, batch at offset {offset}: {source}")]
@@ -121,7 +128,7 @@ pub enum Bound {
 }
 
 /// How to run a program.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Where to begin.
     pub start: Start,
@@ -134,11 +141,29 @@ pub struct RunOptions {
     /// repartition topic. No partition counts as idle before the broker has said that it is read to its
     /// high watermark.
     pub idle: Option<Duration>,
-    /// How results and repartition topics are written. Without idempotence a retry may write
-    /// a record twice.
+    /// How results and repartition topics are written; batches are of 256 KiB, since a lane writes in
+    /// bulk and then waits. Without idempotence a retry may write a record twice.
     pub producer: ProducerConfig,
     /// How topics are read.
     pub consumer: ConsumerConfig,
+}
+
+/// A broker may sync for each batch, and a partition has one batch at a time under way.
+const BATCH_BYTES: usize = 256 << 10;
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            start: Start::default(),
+            stop: Bound::default(),
+            idle: None,
+            producer: ProducerConfig {
+                batch_bytes: BATCH_BYTES,
+                ..ProducerConfig::default()
+            },
+            consumer: ConsumerConfig::default(),
+        }
+    }
 }
 
 impl App {

@@ -231,6 +231,32 @@ async fn a_run_that_starts_at_the_latest_reads_nothing_old() {
 }
 
 #[tokio::test]
+async fn a_source_that_is_deleted_ends_the_run_by_name() {
+    use std::error::Error as _;
+
+    let client = prepared().await;
+    let app = program();
+    let metrics = app.metrics();
+    let running = tokio::spawn({
+        let client = client.clone();
+        let options = RunOptions {
+            stop: Bound::Never,
+            ..RunOptions::default()
+        };
+        async move { app.run(&client, options).await }
+    });
+    produce(&client, "in", &input()).await;
+    while metrics.snapshot().records_in() < 100 {
+        tokio::task::yield_now().await;
+    }
+    client.delete_topic(&topic("in")).await.unwrap();
+    let error = running.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "topic 'in' does not exist");
+    let cause = error.source().and_then(|e| e.downcast_ref());
+    assert!(matches!(cause, Some(ClientError::UnknownTopic(_))));
+}
+
+#[tokio::test]
 async fn failures_have_names() {
     let client = prepared().await;
     produce(&client, "in", &[(0, 1, 1)]).await;

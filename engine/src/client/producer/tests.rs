@@ -238,6 +238,13 @@ async fn a_topic_is_created_for_a_producer_only() {
     let name = TopicName::new("fresh").unwrap();
     let error = broker.client().partition_count(&name).await.unwrap_err();
     assert_eq!(error.to_string(), "topic 'fresh' does not exist");
+    let modest = ProducerConfig {
+        create_topics: false,
+        ..ProducerConfig::default()
+    };
+    let modest = producer(&broker, modest).await;
+    let error = modest.send(&name, record("a")).await.unwrap_err();
+    assert_eq!(error.to_string(), "topic 'fresh' does not exist");
     let producer = producer(&broker, ProducerConfig::default()).await;
     producer
         .send(&name, record("a"))
