@@ -9,8 +9,9 @@ use brooklet_protocol::messages::{
 };
 use bytes::{Bytes, BytesMut};
 
-/// An answer that has not come after so long will not come.
-const HANG: Duration = Duration::from_secs(60);
+/// An answer that has not come after so long will not come. Below the 30 seconds after which a
+/// server gives up on half a request: that would look like an answer to it.
+const HANG: Duration = Duration::from_secs(20);
 
 /// One connection.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use crate::{assert_calm, assert_refused, lines};
 const CLEAN_MARK: &str = ".kafka_cleanshutdown";
 const META: &str = "meta.properties";
 
-/// `serve` on a data directory where it must not start.
-fn assert_not_served(data_dir: &Path, words: &[&str]) {
+/// `serve` on a data directory where it must not start: it exits with this code.
+fn assert_not_served(data_dir: &Path, code: i32, words: &[&str]) {
     let output = run(&[
         "serve",
         "--kafka",
@@ -21,7 +21,7 @@ fn assert_not_served(data_dir: &Path, words: &[&str]) {
         "--data-dir",
         text(data_dir),
     ]);
-    assert_refused(&output, 1, words);
+    assert_refused(&output, code, words);
 }
 
 fn log_of(data_dir: &Path, partition: &str) -> PathBuf {
@@ -50,7 +50,11 @@ fn an_address_that_is_none_is_named() {
 fn a_directory_in_use_is_refused_and_its_owner_undisturbed() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::on(dir.path());
-    assert_not_served(dir.path(), &[text(dir.path()), "locked", "--data-dir DIR"]);
+    assert_not_served(
+        dir.path(),
+        1,
+        &[text(dir.path()), "locked", "--data-dir DIR"],
+    );
     server.stdout_of(&["produce", "t"], b"one\n");
     assert_eq!(server.stdout_of(&["consume", "t", "-e"], b""), "one\n");
     server.kill();
@@ -64,7 +68,7 @@ fn a_directory_that_is_a_file_or_below_one_is_named() {
     let file = dir.path().join("file");
     fs::write(&file, "mine").unwrap();
     for path in [file.clone(), file.join("data")] {
-        assert_not_served(&path, &[text(&path), "data directory", "--data-dir DIR"]);
+        assert_not_served(&path, 1, &[text(&path), "data directory", "--data-dir DIR"]);
     }
     assert_eq!(fs::read_to_string(file).unwrap(), "mine");
 }
@@ -76,7 +80,7 @@ fn a_read_only_file_system_is_named() {
         return is_skipped("nothing can be mounted here");
     };
     for path in [mount.path().to_owned(), mount.path().join("data")] {
-        assert_not_served(&path, &[text(&path), "Read-only", "--data-dir DIR"]);
+        assert_not_served(&path, 1, &[text(&path), "Read-only", "--data-dir DIR"]);
     }
 }
 
@@ -92,14 +96,14 @@ fn a_directory_without_write_permission_is_named() {
     if fs::write(path.join("probe"), "").is_ok() {
         return is_skipped("permissions do not bind the superuser");
     }
-    assert_not_served(&path, &[text(&path), "denied", "--data-dir DIR"]);
+    assert_not_served(&path, 1, &[text(&path), "denied", "--data-dir DIR"]);
 }
 
 #[test]
 fn a_directory_of_something_else_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("letters"), "dear").unwrap();
-    assert_not_served(dir.path(), &[text(dir.path()), META, "'letters'"]);
+    assert_not_served(dir.path(), 1, &[text(dir.path()), META, "'letters'"]);
     let left = fs::read_dir(dir.path()).unwrap();
     let left = left.map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|n| n == "letters" || n == ".lock"));
@@ -139,11 +143,11 @@ fn unknown_versions_and_malformed_properties_are_named_and_kept() {
     ];
     for (content, words) in cases {
         fs::write(&meta, &content).unwrap();
-        assert_not_served(dir.path(), &[text(&meta), words]);
+        assert_not_served(dir.path(), 1, &[text(&meta), words]);
         assert_eq!(fs::read_to_string(&meta).unwrap(), content, "{words}");
     }
     fs::write(&meta, [0xff, 0xfe, 0x00]).unwrap();
-    assert_not_served(dir.path(), &[text(&meta)]);
+    assert_not_served(dir.path(), 1, &[text(&meta)]);
     fs::write(&meta, good).unwrap();
     assert!(Server::on(dir.path()).terminate().success());
 }
@@ -154,7 +158,7 @@ fn a_malformed_checkpoint_is_named_with_its_line() {
     assert!(Server::on(dir.path()).terminate().success());
     let checkpoint = dir.path().join("recovery-point-offset-checkpoint");
     fs::write(&checkpoint, "0\n1\nt zero 5\n").unwrap();
-    assert_not_served(dir.path(), &[text(&checkpoint), "line 3"]);
+    assert_not_served(dir.path(), 1, &[text(&checkpoint), "line 3"]);
 }
 
 #[test]
@@ -297,4 +301,21 @@ fn a_flipped_bit_in_synced_data_stops_one_partition_only() {
         assert!(fs::read(&log).unwrap() == before, "damage is never cut");
         assert!(server.terminate().success());
     }
+}
+
+/// Without it nobody knows which topics there are.
+#[test]
+fn damage_in_the_coordination_log_is_named_and_nothing_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::on(dir.path());
+    server.stdout_of(&["produce", "t"], b"one\n");
+    assert!(server.terminate().success());
+    fs::remove_file(dir.path().join(CLEAN_MARK)).unwrap();
+    let log = log_of(dir.path(), "__coordination-0");
+    let mut bytes = fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+    assert_not_served(dir.path(), 5, &[text(&log), "crc", "backup"]);
+    assert!(fs::read(&log).unwrap() == bytes, "damage is never cut");
 }
