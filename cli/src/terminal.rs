@@ -48,6 +48,11 @@ pub(crate) fn width_columns() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
 }
 
+/// Rows of the terminal on stdout; without limit when there is none.
+pub(crate) fn height_rows() -> usize {
+    terminal_size::terminal_size().map_or(usize::MAX, |(_, height)| usize::from(height.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

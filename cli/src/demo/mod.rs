@@ -312,11 +312,14 @@ impl<'a> Show<'a> {
             rate: self.rate.per_second,
             colour,
         };
-        let lines = frame.lines();
+        let mut lines = frame.lines();
+        // What has scrolled away cannot be drawn over.
+        lines.truncate(terminal::height_rows().saturating_sub(1));
         if self.lines_drawn > 0 {
+            // The terminal may have echoed ^C: back to the line's beginning first.
             self.output
                 .buffer()
-                .extend(format!("\x1b[{}A\x1b[J", self.lines_drawn).bytes());
+                .extend(format!("\r\x1b[{}A\x1b[J", self.lines_drawn).bytes());
         }
         let width = terminal::width_columns();
         for line in &lines {
