@@ -180,6 +180,8 @@ pub struct RunReport {
     pub repartitions: BTreeMap<String, RepartitionReport>,
     /// By the operator's name.
     pub windows: BTreeMap<String, WindowReport>,
+    /// Items for a topic that their codec could not encode: lost, with an error in the log for each.
+    pub unencodable: u64,
 }
 
 impl RunReport {
@@ -202,6 +204,7 @@ struct Registered {
     sources: BTreeMap<String, Arc<SourceCounters>>,
     repartitions: BTreeMap<String, Arc<RepartitionMetrics>>,
     windows: BTreeMap<String, Arc<WindowMetrics>>,
+    unencodable: Arc<AtomicU64>,
 }
 
 /// A handle on a program's counters. Cheap to clone; good before, during and after the run.
@@ -229,7 +232,12 @@ impl Metrics {
                 .iter()
                 .map(|(n, m)| (named(n), m.read()))
                 .collect(),
+            unencodable: registered.unencodable.load(Relaxed),
         }
+    }
+
+    pub(crate) fn unencodable(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.lock().unencodable)
     }
 
     pub(crate) fn source(&self, topic: &str) -> Arc<SourceCounters> {

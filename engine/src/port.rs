@@ -8,6 +8,9 @@
 //! A terminal takes items; some (those that send time onward) also want to know when stream time
 //! advanced without an item, which is what [`Terminal::after`] and [`Terminal::batch_end`] are for.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use brooklet_protocol::TopicName;
 use bytes::Bytes;
 
@@ -45,6 +48,7 @@ pub(crate) struct ToTopic<F, C> {
     pub(crate) topic: TopicName,
     pub(crate) key: F,
     pub(crate) codec: C,
+    pub(crate) unencodable: Arc<AtomicU64>,
 }
 
 impl<T, F, C> Terminal<T> for ToTopic<F, C>
@@ -56,6 +60,7 @@ where
         let value = match self.codec.encode(&item) {
             Ok(value) => value,
             Err(error) => {
+                self.unencodable.fetch_add(1, Relaxed);
                 tracing::error!(topic = %self.topic, %error, "a result cannot be encoded");
                 return;
             }

@@ -44,6 +44,7 @@ pub(crate) struct KeyBy<F, C> {
     pub(crate) topic: TopicName,
     pub(crate) key: F,
     pub(crate) codec: C,
+    pub(crate) unencodable: Arc<AtomicU64>,
 }
 
 impl<T, K, F, C> TerminalSpec<T> for KeyBy<F, C>
@@ -142,6 +143,7 @@ where
         let value = match self.spec.codec.encode(&item) {
             Ok(value) => value,
             Err(error) => {
+                self.spec.unencodable.fetch_add(1, Relaxed);
                 tracing::error!(topic = %self.spec.topic, %error, "a record cannot be encoded");
                 return;
             }

@@ -107,7 +107,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::codec::{int64, json, raw, text};
+    use crate::codec::{DecodeError, EncodeError, int64, json, raw, text};
     use crate::time::{Timestamp, millis};
     use crate::topology::TopologyError;
     use crate::window::Tumbling;
@@ -208,6 +208,35 @@ mod tests {
                 "2: its event time -5 is impossible",
             ]
         );
+    }
+
+    #[test]
+    fn what_cannot_be_encoded_is_counted() {
+        /// Refuses the letter x.
+        #[derive(Clone)]
+        struct NoX;
+        impl Codec<String> for NoX {
+            fn decode(&self, bytes: &[u8]) -> Result<String, DecodeError> {
+                text().decode(bytes)
+            }
+            fn encode(&self, value: &String) -> Result<bytes::Bytes, EncodeError> {
+                if value.contains('x') {
+                    return Err(EncodeError("an x".to_owned()));
+                }
+                text().encode(value)
+            }
+        }
+
+        let app = App::new("app");
+        let words = app.stream("in", text());
+        words.clone().to("out", |_| None, NoX);
+        drop(words.key_by("by", |_| 0u32, NoX));
+        let mut driver = TestDriver::new(app, 1).unwrap();
+        for word in ["a", "x"] {
+            driver.pipe("in", 0, None, Some(word.as_bytes()), Timestamp(0));
+        }
+        assert_eq!(values(driver.read("out")), ["a"]);
+        assert_eq!(driver.report().unencodable, 2);
     }
 
     #[test]

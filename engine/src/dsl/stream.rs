@@ -128,8 +128,15 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
             return;
         };
         registry.sinks.insert(topic.clone());
+        let unencodable = registry.metrics.unencodable();
         drop(registry);
-        self.root.attach(self.ops, ToTopic { topic, key, codec });
+        let to = ToTopic {
+            topic,
+            key,
+            codec,
+            unencodable,
+        };
+        self.root.attach(self.ops, to);
     }
 
     /// Calls a closure with each value, in the order of the task; each task has its own copy of it.
@@ -183,8 +190,15 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
             receiver: Box::new(receiver),
         });
         keyed.set_stage(StageId::Repartition(registry.repartitions.len() - 1));
+        let unencodable = registry.metrics.unencodable();
         drop(registry);
-        self.root.attach(self.ops, KeyBy { topic, key, codec });
+        let key_by = KeyBy {
+            topic,
+            key,
+            codec,
+            unencodable,
+        };
+        self.root.attach(self.ops, key_by);
         keyed
     }
 }
