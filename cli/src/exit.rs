@@ -183,6 +183,10 @@ fn next_step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> 
         ClientError::Broker { code, .. } => match code {
             ErrorCode::TopicAlreadyExists => Some("To accept that, add --if-not-exists"),
             ErrorCode::UnknownTopicOrPartition => Some("List the topics with: brooklet topic list"),
+            ErrorCode::LeaderNotAvailable | ErrorCode::KafkaStorageError => {
+                Some("The partition may be offline: the broker's log says why")
+            }
+            ErrorCode::CorruptMessage => Some("The broker's log names the file and the place"),
             _ => None,
         },
         _ => None,

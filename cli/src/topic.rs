@@ -237,10 +237,10 @@ struct DescribedPartition {
     leader: i32,
     replicas: Vec<i32>,
     isr: Vec<i32>,
-    /// The first offset that is still there.
-    start_offset: i64,
-    /// The next offset to come.
-    end_offset: i64,
+    /// The first offset that is still there; `None` while the partition has no leader.
+    start_offset: Option<i64>,
+    /// The next offset to come; `None` while the partition has no leader.
+    end_offset: Option<i64>,
 }
 
 async fn describe<W: Write>(
@@ -281,10 +281,12 @@ pub(crate) fn topic_error(name: &str, code: ErrorCode) -> ClientError {
 async fn describe_topic(client: &Client, topic: &TopicMetadata) -> anyhow::Result<Described> {
     let name = TopicName::new(&topic.name)?;
     let key = |p| TopicPartition::new(name.clone(), p);
-    let all: Vec<_> = topic.partitions.iter().map(|p| key(p.partition)).collect();
+    // Without a leader nobody can say the offsets; the partition is listed all the same.
+    let led = topic.partitions.iter().filter(|p| p.leader >= 0);
+    let all: Vec<_> = led.map(|p| key(p.partition)).collect();
     let starts = client.list_offsets(&all, OffsetSpec::Earliest).await?;
     let ends = client.list_offsets(&all, OffsetSpec::Latest).await?;
-    let offset = |of: &BTreeMap<TopicPartition, Offset>, p| of.get(&key(p)).map_or(-1, |o| o.0);
+    let offset = |of: &BTreeMap<TopicPartition, Offset>, p| of.get(&key(p)).map(|o| o.0);
     let partitions = topic.partitions.iter().map(|p| DescribedPartition {
         partition: p.partition.0,
         leader: p.leader,
@@ -302,15 +304,20 @@ async fn describe_topic(client: &Client, topic: &TopicMetadata) -> anyhow::Resul
 }
 
 fn description(topic: &Described) -> String {
+    let offset = |o: Option<i64>| o.map_or("-".into(), |o| o.to_string());
+    let leader = |p: &DescribedPartition| match p.leader {
+        -1 => "offline".into(),
+        leader => leader.to_string(),
+    };
     let ids = |ids: &[i32]| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
     let rows = topic.partitions.iter().map(|p| {
         vec![
             p.partition.to_string(),
-            p.leader.to_string(),
+            leader(p),
             ids(&p.replicas),
             ids(&p.isr),
-            p.start_offset.to_string(),
-            p.end_offset.to_string(),
+            offset(p.start_offset),
+            offset(p.end_offset),
         ]
     });
     let rows: Vec<_> = rows.collect();
@@ -375,8 +382,8 @@ mod tests {
                 leader: 1,
                 replicas: vec![1, 2],
                 isr: vec![1],
-                start_offset: 0,
-                end_offset: 2009,
+                start_offset: Some(0),
+                end_offset: Some(2009),
             }],
         }
     }

@@ -188,13 +188,26 @@ impl Positions {
         };
         position.failures += 1;
         position.is_caught_up = false;
-        if error.is_retriable() && position.failures < backoff::ATTEMPTS_MAX {
+        if is_worth_a_retry(&error) && position.failures < backoff::ATTEMPTS_MAX {
             position.retry_at = now + backoff::after(position.failures);
             return Absorbed::Stale;
         }
         position.failures = 0;
         Absorbed::Failed(error)
     }
+}
+
+/// Kafka marks CORRUPT_MESSAGE as retriable for the sake of producers, whose batch may have been
+/// damaged on its way. What is damaged on the broker's disk stays so.
+fn is_worth_a_retry(error: &ClientError) -> bool {
+    let is_damage = matches!(
+        error,
+        ClientError::Broker {
+            code: ErrorCode::CorruptMessage,
+            ..
+        }
+    );
+    error.is_retriable() && !is_damage
 }
 
 /// The data batches that reach beyond `from`, and the offset after the last batch of any kind.
