@@ -320,3 +320,44 @@ fn the_top_level_is_as_agreed() {
     }
     assert_clean("nothing new stands at the top level", &strangers);
 }
+
+#[test]
+fn documents_name_files_that_exist() {
+    let mut pages = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    for dir in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(root().join(dir)).expect("docs/ is readable");
+        pages.extend(entries.map(|entry| entry.expect("an entry").path()));
+    }
+    let mut missing = Vec::new();
+    for page in pages
+        .iter()
+        .filter(|page| page.extension().is_some_and(|e| e == "md"))
+    {
+        let text = fs::read_to_string(page).expect("a page is readable");
+        // What stands between backticks and begins like a path of ours.
+        for path in text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|quoted| is_path(quoted))
+        {
+            if !root().join(path).exists() {
+                missing.push(format!("{}: {path}", page.display()));
+            }
+        }
+    }
+    assert_clean("a document names files that exist", &missing);
+}
+
+fn is_path(quoted: &str) -> bool {
+    let ours = [
+        "protocol/",
+        "broker/",
+        "engine/",
+        "cli/",
+        "tests/",
+        "benches/",
+        "docs/",
+    ];
+    ours.iter().any(|start| quoted.starts_with(start)) && !quoted.contains([' ', '*', '…'])
+}
