@@ -93,7 +93,7 @@ impl CheckpointFile {
     /// that another writer has taken out meanwhile comes back. Blocks.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn write(
         &self,
         offsets: impl FnOnce() -> Checkpoint,
@@ -107,7 +107,7 @@ impl CheckpointFile {
     /// Takes out the lines that are not to be kept, durably. Blocks.
     ///
     /// # Errors
-    /// As [`read`] and [`write`].
+    /// As [`read`] and [`write()`].
     pub fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) -> Result<(), CheckpointError> {
         let _turn = self.turn.lock();
         let mut offsets = self.read()?;
