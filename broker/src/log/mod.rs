@@ -22,9 +22,8 @@
 //! Left out so far: retention, compaction (offsets with gaps), producer state, the transaction
 //! index, preallocation.
 
-use std::time::Duration;
-
 pub mod checkpoint;
+mod config;
 mod cursor;
 mod error;
 mod files;
@@ -41,32 +40,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use config::{CleanupPolicy, FOREVER, LogConfig, TimestampType};
 pub use error::{Damage, LogError};
 pub use reader::{LogReader, SegmentInfo};
 pub use recovery::{RecoveryReport, RecoveryStart};
 pub use writer::{Appended, Log};
-
-/// How a log behaves; Kafka's topic settings, under Kafka's names and defaults.
-#[derive(Clone, Debug)]
-pub struct LogConfig {
-    /// `segment.bytes`: a segment rolls before it grows beyond (1 GiB). A larger batch gets a
-    /// segment of its own.
-    pub segment_bytes: u64,
-    /// `segment.ms`: a segment rolls when its first record is older (7 days).
-    pub segment_age_max: Duration,
-    /// `segment.index.bytes`: a segment rolls when its index is full (10 MiB).
-    pub segment_index_bytes: u64,
-    /// `index.interval.bytes`: one index entry per so many bytes (4096).
-    pub index_interval_bytes: u64,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self {
-            segment_bytes: 1 << 30,
-            segment_age_max: Duration::from_secs(7 * 24 * 3600),
-            segment_index_bytes: 10 << 20,
-            index_interval_bytes: 4096,
-        }
-    }
-}

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use brooklet_protocol::{Offset, Timestamp};
 use bytes::Bytes;
 
-use super::LogError;
 use super::segment::{Segment, Wanted};
 use super::shared::Shared;
+use super::{LogConfig, LogError};
 
 /// The readers' side of a log: never blocks the writer, never sees half a batch.
 #[derive(Clone, Debug)]
@@ -45,6 +45,11 @@ impl LogReader {
     /// Offset the next record will get.
     pub fn log_end_offset(&self) -> Offset {
         self.shared.end_offset()
+    }
+
+    /// The settings of this moment.
+    pub fn config(&self) -> Arc<LogConfig> {
+        self.shared.config()
     }
 
     /// Bytes in all segments.

@@ -175,7 +175,14 @@ impl Recovery<'_> {
         let segments = Arc::new([Arc::clone(&active.segment)]);
         let ends = (Offset::ZERO, Offset::ZERO);
         let dir = self.dir.to_owned();
-        let shared = Shared::new(self.vfs, dir, segments, ends, self.unsynced_names);
+        let shared = Shared::new(
+            self.vfs,
+            dir,
+            self.config.clone(),
+            segments,
+            ends,
+            self.unsynced_names,
+        );
         Ok((shared, active, self.report))
     }
 
@@ -422,7 +429,14 @@ impl Recovery<'_> {
         self.segments.push(Arc::clone(&active.segment));
         let ends = (tail.next_offset, recovery_point);
         let (dir, segments) = (self.dir.to_owned(), self.segments.into());
-        let shared = Shared::new(self.vfs, dir, segments, ends, self.unsynced_names);
+        let shared = Shared::new(
+            self.vfs,
+            dir,
+            self.config.clone(),
+            segments,
+            ends,
+            self.unsynced_names,
+        );
         Ok((shared, active, self.report))
     }
 }

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use brooklet_protocol::Offset;
 use parking_lot::{Mutex, RwLock};
 
-use super::LogError;
 use super::error::OrIo;
 use super::segment::Segment;
+use super::{LogConfig, LogError};
 use crate::vfs::Vfs;
 
 /// Segments in ascending order of their offsets; there is always one.
@@ -24,6 +24,7 @@ pub(super) type Segments = Arc<[Arc<Segment>]>;
 pub(super) struct Shared {
     vfs: Arc<dyn Vfs>,
     dir: PathBuf,
+    config: RwLock<Arc<LogConfig>>,
     segments: RwLock<Segments>,
     end_offset: AtomicI64,
     recovery_point: AtomicI64,
@@ -40,6 +41,7 @@ impl Shared {
     pub(super) fn new(
         vfs: Arc<dyn Vfs>,
         dir: PathBuf,
+        config: LogConfig,
         segments: Segments,
         (end_offset, recovery_point): (Offset, Offset),
         unsynced_names: BTreeSet<PathBuf>,
@@ -47,6 +49,7 @@ impl Shared {
         Self {
             vfs,
             dir,
+            config: RwLock::new(Arc::new(config)),
             segments: RwLock::new(segments),
             end_offset: AtomicI64::new(end_offset.0),
             recovery_point: AtomicI64::new(recovery_point.0),
@@ -63,6 +66,15 @@ impl Shared {
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The settings of this moment.
+    pub(super) fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    pub(super) fn set_config(&self, config: LogConfig) {
+        *self.config.write() = Arc::new(config);
     }
 
     pub(super) fn segments(&self) -> Segments {

@@ -32,7 +32,7 @@ pub struct Appended {
 /// The writer's side of a log. One at a time.
 #[derive(Debug)]
 pub struct Log {
-    config: LogConfig,
+    config: Arc<LogConfig>,
     shared: Arc<Shared>,
     active: Active,
 }
@@ -123,11 +123,17 @@ impl Log {
     ) -> Result<(Self, RecoveryReport), LogError> {
         let (shared, active, report) = recovery::open(vfs, dir, &config, start)?;
         let log = Self {
-            config,
+            config: shared.config(),
             shared: Arc::new(shared),
             active,
         };
         Ok((log, report))
+    }
+
+    /// Changes the settings from now on. What a segment was made with, it keeps.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.shared.set_config(config);
+        self.config = self.shared.config();
     }
 
     /// Appends one batch that the caller has checked: stamps base offset and leader epoch, rolls

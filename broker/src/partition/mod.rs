@@ -150,6 +150,13 @@ impl Partition {
         LEADER_EPOCH
     }
 
+    /// Changes the log's settings from now on; does nothing once it is closed.
+    pub fn set_config(&self, config: LogConfig) {
+        if let Some(log) = self.writer.lock().as_mut() {
+            log.set_config(config);
+        }
+    }
+
     /// Appends checked batches, in order, on the caller's thread; the answer waits for `durability`.
     ///
     /// # Errors
