@@ -80,7 +80,8 @@ impl Background {
             return;
         }
         let data = Arc::clone(&self.data);
-        let writing = tokio::task::spawn_blocking(move || data.recovery_points.write(points));
+        let writing =
+            tokio::task::spawn_blocking(move || data.checkpoints.recovery_points.write(points));
         match writing.await {
             Ok(Ok(points)) => *written = points,
             Ok(Err(error)) => tracing::warn!("{error}"),

@@ -5,6 +5,8 @@
 //!       meta.properties                    cluster.id, node.id, directory.id, brooklet.format
 //!       .kafka_cleanshutdown               written last at shutdown, removed first at start
 //!       recovery-point-offset-checkpoint   below these offsets everything is synced
+//!       log-start-offset-checkpoint        below these, records were deleted
+//!       cleaner-offset-checkpoint          below these, logs may have been compacted
 //!       __coordination-0/                  the coordination log
 //!       TOPIC-PARTITION/                   the others
 //! ```
@@ -26,13 +28,13 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use brooklet_protocol::BrokerId;
+use brooklet_protocol::{BrokerId, TopicPartition};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::config::{StartError, Storage};
 use crate::controller::kafka_uuid;
-use crate::log::checkpoint::{Checkpoint, CheckpointFile, RECOVERY_POINT_FILE};
+use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::vfs::{OpenMode, Vfs};
 
 const LOCK_FILE: &str = ".lock";
@@ -52,7 +54,7 @@ pub(super) struct DataDir {
     pub(super) vfs: Arc<dyn Vfs>,
     pub(super) path: PathBuf,
     pub(super) is_ephemeral: bool,
-    pub(super) recovery_points: Arc<CheckpointFile>,
+    pub(super) checkpoints: Arc<Checkpoints>,
     /// Directories that have got a new name on the way to this one, not synced yet.
     parents: Vec<PathBuf>,
     /// `None` once released.
@@ -65,7 +67,7 @@ pub(super) struct Found {
     pub(super) cluster_id: String,
     pub(super) broker_id: BrokerId,
     pub(super) clean_shutdown: bool,
-    pub(super) recovery_points: Checkpoint,
+    pub(super) positions: BTreeMap<TopicPartition, Positions>,
 }
 
 impl DataDir {
@@ -92,12 +94,12 @@ impl DataDir {
             },
             _ => disk("write", &lock_path, source),
         })?;
-        let recovery_points = CheckpointFile::new(Arc::clone(&vfs), path.join(RECOVERY_POINT_FILE));
+        let checkpoints = Arc::new(Checkpoints::new(&vfs, &path));
         Ok(Self {
             vfs,
             path,
             is_ephemeral,
-            recovery_points: Arc::new(recovery_points),
+            checkpoints,
             parents,
             lock: Mutex::new(Some(lock)),
         })
@@ -137,7 +139,7 @@ impl DataDir {
             Err(error) if error.kind() == ErrorKind::NotFound => self.create_meta(seed)?,
             Err(error) => return Err(disk("read", &self.path.join(META_FILE), error)),
         };
-        let recovery_points = self.recovery_points.read()?;
+        let positions = self.checkpoints.read()?;
         let mark = self.path.join(CLEAN_SHUTDOWN_FILE);
         let clean_shutdown = self.vfs.exists(&mark);
         if clean_shutdown {
@@ -150,7 +152,7 @@ impl DataDir {
             cluster_id: meta.cluster_id,
             broker_id: meta.node_id,
             clean_shutdown,
-            recovery_points,
+            positions,
         })
     }
 

@@ -190,7 +190,7 @@ impl Inner {
         coordination?;
         if !self.data.is_ephemeral {
             let points = recovery_points(topics, &self.coordination);
-            (self.data.recovery_points.write(|| points)).map_err(checkpoint_error)?;
+            (self.data.checkpoints.recovery_points.write(|| points)).map_err(checkpoint_error)?;
             self.mark_clean()?;
         }
         self.data.release();
@@ -270,8 +270,8 @@ async fn open(
         log: config.log.clone(),
         sync: !data.is_ephemeral,
         clean_shutdown: found.clean_shutdown,
-        recovery_points: found.recovery_points,
-        recovery_point_file: Arc::clone(&data.recovery_points),
+        positions: found.positions,
+        checkpoints: Arc::clone(&data.checkpoints),
         // Not the seed itself, of which the cluster id was made.
         id_seed: seed.rotate_left(32),
     };
@@ -291,9 +291,13 @@ fn open_coordination(
 ) -> Result<Coordination, StartError> {
     let found = data.read(seed)?;
     let id = TopicPartition::from_dir_name(COORDINATION_DIR).expect("the name is legal");
+    let known = found.positions.get(&id);
     let start = RecoveryStart {
         clean_shutdown: found.clean_shutdown,
-        recovery_point: found.recovery_points.get(&id).copied().unwrap_or_default(),
+        recovery_point: known
+            .and_then(|known| known.recovery_point)
+            .unwrap_or_default(),
+        ..RecoveryStart::default()
     };
     let (partition, report) = Partition::open(
         Arc::clone(&data.vfs),

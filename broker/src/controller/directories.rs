@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::znodes::TopicSpec;
 use super::{ControllerError, kafka_uuid, topic_config};
 use crate::clock::Clock;
-use crate::log::checkpoint::{Checkpoint, CheckpointFile};
+use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::log::{LogConfig, RecoveryStart};
 use crate::partition::{OfflinePartition, Partition, PartitionState};
 use crate::vfs::{OpenMode, Vfs};
@@ -44,14 +44,14 @@ pub(super) struct Directories {
     pub(super) data_dir: PathBuf,
     pub(super) log: LogConfig,
     pub(super) sync: bool,
-    pub(super) recovery_points: Arc<CheckpointFile>,
+    pub(super) checkpoints: Arc<Checkpoints>,
 }
 
 /// What is known of the logs before they are opened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recovery {
     pub(super) clean_shutdown: bool,
-    pub(super) points: Checkpoint,
+    pub(super) points: BTreeMap<TopicPartition, Positions>,
     /// Whether the broker starts: then a partition that cannot even be created is offline, too.
     pub(super) at_start: bool,
 }
@@ -59,12 +59,12 @@ pub(super) struct Recovery {
 impl Recovery {
     /// A partition without a checkpoint is recovered from its start.
     fn start_of(&self, partition: &TopicPartition) -> RecoveryStart {
-        match self.points.get(partition) {
-            Some(point) => RecoveryStart {
-                clean_shutdown: self.clean_shutdown,
-                recovery_point: *point,
-            },
-            None => RecoveryStart::default(),
+        let known = self.points.get(partition).copied().unwrap_or_default();
+        RecoveryStart {
+            clean_shutdown: self.clean_shutdown && known.recovery_point.is_some(),
+            recovery_point: known.recovery_point.unwrap_or_default(),
+            log_start_offset: known.log_start,
+            cleaned_below: known.cleaned_below,
         }
     }
 }
@@ -215,13 +215,13 @@ impl Directories {
         renamed
     }
 
-    /// Takes recovery points out of their file.
+    /// Takes lines out of the checkpoint files.
     pub(super) fn forget(
         &self,
         gone: impl Fn(&TopicPartition) -> bool,
     ) -> Result<(), ControllerError> {
         if self.sync {
-            self.recovery_points.retain(|id| !gone(id))?;
+            self.checkpoints.retain(|id| !gone(id))?;
         }
         Ok(())
     }

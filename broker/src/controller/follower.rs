@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use brooklet_protocol::TopicName;
+use brooklet_protocol::{TopicName, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::task::{JoinError, spawn_blocking};
@@ -31,7 +31,7 @@ use super::{
     Topic, Watcher, topic_config,
 };
 use crate::coordination::{ErrorCode, WatchEvent};
-use crate::log::checkpoint::Checkpoint;
+use crate::log::checkpoint::{Checkpoint, Positions};
 use crate::partition::PartitionState;
 
 /// What the follower and the controller's callers share.
@@ -41,13 +41,17 @@ pub(super) struct Shared {
     ids: Mutex<Ids>,
     /// Topics of the tree that are not in the image, and why: `None` once their creator was told.
     failures: Mutex<BTreeMap<String, Option<ControllerError>>>,
-    /// The recovery points that were found at the start, of the topics that are still in the tree.
+    /// What the checkpoints said at the start of the topics that are still in the tree.
     /// Those of logs that are not open speak on, or the damage they prove would be forgotten.
-    points_found: Mutex<Checkpoint>,
+    points_found: Mutex<BTreeMap<TopicPartition, Positions>>,
 }
 
 impl Shared {
-    pub(super) fn new(image: MetadataImage, id_seed: u128, points_found: Checkpoint) -> Self {
+    pub(super) fn new(
+        image: MetadataImage,
+        id_seed: u128,
+        points_found: BTreeMap<TopicPartition, Positions>,
+    ) -> Self {
         Self {
             image: RwLock::new(Arc::new(image)),
             ids: Mutex::new(Ids::new(id_seed)),
@@ -81,7 +85,10 @@ impl Shared {
     /// How far each log of the tree's topics is synced, also of those that are not open.
     pub(super) fn recovery_points(&self) -> Checkpoint {
         let image = self.image();
-        let mut points = self.points_found.lock().clone();
+        let found = self.points_found.lock();
+        let point =
+            |(id, known): (&TopicPartition, &Positions)| Some((id.clone(), known.recovery_point?));
+        let mut points: Checkpoint = found.iter().filter_map(point).collect();
         let open = image.partitions();
         points.extend(open.map(|p| (p.id().clone(), p.log().recovery_point())));
         points

@@ -25,7 +25,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use brooklet_protocol::{BrokerId, TopicName};
+use brooklet_protocol::{BrokerId, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::coordination::ErrorCode;
 use crate::driver::DriverError;
-use crate::log::checkpoint::{Checkpoint, CheckpointFile};
+use crate::log::checkpoint::{Checkpoint, Checkpoints, Positions};
 use crate::log::{LogConfig, LogError};
 use crate::vfs::Vfs;
 
@@ -91,10 +91,10 @@ pub struct ControllerSetup {
     pub sync: bool,
     /// Whether the last shutdown was clean.
     pub clean_shutdown: bool,
-    /// What was synced of each partition, from the checkpoint file.
-    pub recovery_points: Checkpoint,
-    /// That file: a deleted topic is taken out of it.
-    pub recovery_point_file: Arc<CheckpointFile>,
+    /// What the checkpoint files say of each partition.
+    pub positions: BTreeMap<TopicPartition, Positions>,
+    /// Those files: a deleted topic is taken out of them.
+    pub checkpoints: Arc<Checkpoints>,
     /// Topic ids are made from it: a new random one at each start.
     pub id_seed: u128,
 }
@@ -147,9 +147,9 @@ impl Controller {
             data_dir: setup.data_dir,
             log: setup.log,
             sync: setup.sync,
-            recovery_points: setup.recovery_point_file,
+            checkpoints: setup.checkpoints,
         };
-        let shared = Arc::new(Shared::new(image, setup.id_seed, setup.recovery_points));
+        let shared = Arc::new(Shared::new(image, setup.id_seed, setup.positions));
         let tree = setup.coordination;
         let (follower, shown) =
             Follower::start(&tree, &shared, Arc::new(directories), setup.clean_shutdown).await?;

@@ -10,7 +10,6 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::coordination::{ANY_VERSION, Command, Operation, Reply};
 use crate::log::RecoveryStart;
-use crate::log::checkpoint::RECOVERY_POINT_FILE;
 use crate::partition::{Durability, Partition};
 use crate::vfs::sim::SimVfs;
 
@@ -50,16 +49,16 @@ fn setup(vfs: &SimVfs) -> Result<ControllerSetup, String> {
         log: LogConfig::default(),
         sync: true,
         clean_shutdown: false,
-        recovery_points: point_file(vfs).read().map_err(|e| e.to_string())?,
-        recovery_point_file: point_file(vfs),
+        positions: checkpoints(vfs).read().map_err(|e| e.to_string())?,
+        checkpoints: checkpoints(vfs),
         // Each start has another one, as a real broker's.
         id_seed: u128::from(vfs.operations()),
     })
 }
 
-fn point_file(vfs: &SimVfs) -> Arc<CheckpointFile> {
-    let path = Path::new(DATA).join(RECOVERY_POINT_FILE);
-    Arc::new(CheckpointFile::new(Arc::new(vfs.clone()), path))
+fn checkpoints(vfs: &SimVfs) -> Arc<Checkpoints> {
+    let vfs: Arc<dyn Vfs> = Arc::new(vfs.clone());
+    Arc::new(Checkpoints::new(&vfs, Path::new("/data")))
 }
 
 fn first_of(topic: &Topic) -> &Arc<Partition> {
@@ -530,7 +529,10 @@ async fn scenario(vfs: &SimVfs) -> usize {
     let (a, batches) = (first_of(image.topic("a").unwrap()), [batch()]);
     let appended = a.append(&batches, Durability::Synced);
     if appended.await.is_err()
-        || (point_file(vfs).write(|| controller.recovery_points())).is_err()
+        || (checkpoints(vfs)
+            .recovery_points
+            .write(|| controller.recovery_points()))
+        .is_err()
         || controller.delete_topic(&name("a")).await.is_err()
     {
         return 2;
@@ -603,7 +605,9 @@ async fn a_recovery_point_goes_with_its_topic() {
         let controller = start(&vfs).await;
         let topic = controller.create_topic(new_topic("t", Some(1))).await;
         append(&topic.unwrap()).await;
-        let points = point_file(&vfs).write(|| controller.recovery_points());
+        let points = checkpoints(&vfs)
+            .recovery_points
+            .write(|| controller.recovery_points());
         assert_eq!(points.unwrap().len(), 1);
         controller.delete_topic(&name("t")).await.unwrap();
         if recreated_before_the_cut {
@@ -627,7 +631,9 @@ async fn damaged() -> SimVfs {
     let controller = start(&vfs).await;
     let topic = controller.create_topic(new_topic("t", Some(2))).await;
     append(&topic.unwrap()).await;
-    let points = point_file(&vfs).write(|| controller.recovery_points());
+    let points = checkpoints(&vfs)
+        .recovery_points
+        .write(|| controller.recovery_points());
     points.unwrap();
     let vfs = vfs.crash();
     vfs.flip_bit(&Path::new(DATA).join("t-0/00000000000000000000.log"), 500)

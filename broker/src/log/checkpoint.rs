@@ -25,8 +25,10 @@ use crate::vfs::Vfs;
 
 /// Everything below is synced.
 pub const RECOVERY_POINT_FILE: &str = "recovery-point-offset-checkpoint";
-/// Where each log starts.
+/// Where each log starts, if that is not where its first segment does.
 pub const LOG_START_FILE: &str = "log-start-offset-checkpoint";
+/// Up to where each log was compacted.
+pub const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 /// High watermarks.
 pub const REPLICATION_FILE: &str = "replication-offset-checkpoint";
 
@@ -104,6 +106,19 @@ impl CheckpointFile {
         Ok(offsets)
     }
 
+    /// Changes one line, or adds it, durably. Blocks.
+    ///
+    /// # Errors
+    /// As [`read`] and [`write()`].
+    pub fn update(&self, id: &TopicPartition, offset: Offset) -> Result<(), CheckpointError> {
+        let _turn = self.turn.lock();
+        let mut offsets = self.read()?;
+        if offsets.insert(id.clone(), offset) == Some(offset) {
+            return Ok(());
+        }
+        write(&*self.vfs, &self.path, &offsets)
+    }
+
     /// Takes out the lines that are not to be kept, durably. Blocks.
     ///
     /// # Errors
@@ -117,6 +132,69 @@ impl CheckpointFile {
             return Ok(());
         }
         write(&*self.vfs, &self.path, &offsets)
+    }
+}
+
+/// The files that say of each log what its own files cannot.
+#[derive(Debug)]
+pub struct Checkpoints {
+    /// `recovery-point-offset-checkpoint`.
+    pub recovery_points: CheckpointFile,
+    /// `log-start-offset-checkpoint`.
+    pub log_starts: CheckpointFile,
+    /// `cleaner-offset-checkpoint`: written before what it speaks of is done, so that a log has no
+    /// gaps above.
+    pub cleaner_offsets: CheckpointFile,
+}
+
+/// What is written down of one log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Positions {
+    /// Below it everything was synced; `None` if nobody has said so.
+    pub recovery_point: Option<Offset>,
+    /// Below it everything was deleted.
+    pub log_start: Offset,
+    /// Below it compaction may have left gaps.
+    pub cleaned_below: Offset,
+}
+
+impl Checkpoints {
+    /// Those in the data directory `dir`; none needs to exist.
+    pub fn new(vfs: &Arc<dyn Vfs>, dir: &Path) -> Self {
+        let file = |name| CheckpointFile::new(Arc::clone(vfs), dir.join(name));
+        Self {
+            recovery_points: file(RECOVERY_POINT_FILE),
+            log_starts: file(LOG_START_FILE),
+            cleaner_offsets: file(CLEANER_FILE),
+        }
+    }
+
+    /// What they say. Blocks.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&self) -> Result<BTreeMap<TopicPartition, Positions>, CheckpointError> {
+        let mut logs = BTreeMap::<_, Positions>::new();
+        for (id, offset) in self.recovery_points.read()? {
+            logs.entry(id).or_default().recovery_point = Some(offset);
+        }
+        for (id, offset) in self.log_starts.read()? {
+            logs.entry(id).or_default().log_start = offset;
+        }
+        for (id, offset) in self.cleaner_offsets.read()? {
+            logs.entry(id).or_default().cleaned_below = offset;
+        }
+        Ok(logs)
+    }
+
+    /// Takes out of all what is not to be kept, durably. Blocks.
+    ///
+    /// # Errors
+    /// As [`read`] and [`write()`].
+    pub fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) -> Result<(), CheckpointError> {
+        self.recovery_points.retain(&keep)?;
+        self.log_starts.retain(&keep)?;
+        self.cleaner_offsets.retain(&keep)
     }
 }
 

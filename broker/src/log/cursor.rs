@@ -22,7 +22,8 @@ pub(super) struct BatchCursor<'a> {
     position: u64,
     /// Where the walk ends: the segment's size when it began.
     end: u64,
-    /// The offset that must come here; `None` where nothing is known of what is before.
+    /// The offset that must come here, or the least that may where there are gaps; `None` where
+    /// nothing is known of what is before.
     next_offset: Option<Offset>,
     /// Bytes from `window_position` on.
     window: Bytes,
@@ -74,6 +75,7 @@ impl<'a> BatchCursor<'a> {
         let header = BatchHeader::parse(head).map_err(|error| self.corrupt(error.into()))?;
         if let Some(expected) = self.next_offset
             && header.base_offset != expected
+            && !(self.segment.may_have_gaps() && header.base_offset > expected)
         {
             let found = header.base_offset;
             return Err(self.corrupt(Damage::Offset { expected, found }));

@@ -73,6 +73,11 @@ pub enum Damage {
 }
 
 impl LogError {
+    /// Whether a file is not where it was.
+    pub(super) fn is_missing_file(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// Whether it says that stored bytes are damaged.
     pub(super) fn is_corruption(&self) -> bool {
         matches!(self, Self::Corrupt { .. })

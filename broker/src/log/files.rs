@@ -4,6 +4,8 @@
 //!  00000000000000004096.log            batches from offset 4096 on
 //!  00000000000000004096.index          where in it an offset is
 //!  00000000000000004096.timeindex      where in it a time is
+//!  00000000000000004096.txnindex       which transactions in it were aborted
+//!  00000000000000004096.log.deleted    of a segment that is gone, removed a little later
 //!  00000000000000004096.log.cut-1      what recovery cut off (ours; never read, never deleted)
 //! ```
 
@@ -14,6 +16,9 @@ use brooklet_protocol::Offset;
 pub(super) const LOG: &str = "log";
 pub(super) const OFFSET_INDEX: &str = "index";
 pub(super) const TIME_INDEX: &str = "timeindex";
+pub(super) const TXN_INDEX: &str = "txnindex";
+/// Added to the name of a file that will be removed.
+const DELETED: &str = "deleted";
 
 /// The highest offset a log can hold; the distance to the end of `i64` is more than a batch spans,
 /// so that no sum of an offset and a batch's length overflows.
@@ -41,7 +46,7 @@ pub(super) fn classify(name: &str) -> FileKind {
         ("tmp" | "deleted" | "cleaned", _) => FileKind::Leftover,
         ("swap", _) => FileKind::Swap,
         (LOG, Some(base)) => FileKind::Segment(base),
-        (OFFSET_INDEX | TIME_INDEX, Some(base)) => FileKind::Index(base),
+        (OFFSET_INDEX | TIME_INDEX | TXN_INDEX, Some(base)) => FileKind::Index(base),
         _ => FileKind::Other,
     }
 }
@@ -55,6 +60,19 @@ fn base_offset(stem: &str) -> Option<Offset> {
 /// The path of a segment's file.
 pub(super) fn path(dir: &Path, base: Offset, extension: &str) -> PathBuf {
     dir.join(format!("{:020}.{extension}", base.0))
+}
+
+/// All files that a segment may have; its `.log` first.
+pub(super) fn of_segment(log: &Path) -> [PathBuf; 4] {
+    [LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX].map(|extension| log.with_extension(extension))
+}
+
+/// What a file is called until it is removed.
+pub(super) fn deleted(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(DELETED);
+    name.into()
 }
 
 #[cfg(test)]

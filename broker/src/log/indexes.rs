@@ -90,6 +90,26 @@ impl GrowingIndexes {
         self.bytes_since_entry += header.size() as u64;
     }
 
+    /// Forgets all but what is about batches that end below `relative_offset`; returns where the last
+    /// of those that are left leads. Going on with the batch there gives what was forgotten.
+    pub(super) fn cut_to(&mut self, relative_offset: i64) -> Option<OffsetEntry> {
+        let last = offset_index::floor(self.offsets.as_chunks().0, relative_offset - 1);
+        let below = |entry: OffsetEntry| i64::from(entry.relative_offset);
+        let end = last.map_or(-1, below);
+        let offsets = self.offsets.as_chunks().0;
+        let kept = offsets.partition_point(|raw| below(OffsetEntry::decode(*raw)) <= end);
+        self.offsets.truncate(kept * offset_index::ENTRY_BYTES);
+        let times = self.times.as_chunks().0;
+        let kept =
+            times.partition_point(|raw| i64::from(TimeEntry::decode(raw).relative_offset) <= end);
+        self.times.truncate(kept * time_index::ENTRY_BYTES);
+        self.written.0 = self.written.0.min(self.offsets.len());
+        self.written.1 = self.written.1.min(self.times.len());
+        self.highest = last_time(&self.times);
+        self.bytes_since_entry = 0;
+        last
+    }
+
     /// Adds the highest timestamp so far to the time index, unless it is there.
     fn add_highest(&mut self) {
         let last = last_time(&self.times).map(|entry| entry.timestamp);
@@ -211,13 +231,15 @@ impl Indexes {
         Ok(true)
     }
 
-    /// Takes indexes that were made anew, and replaces the files.
-    pub(super) fn replace(&self, vfs: &dyn Vfs, log: &Path, mut rebuilt: GrowingIndexes) {
+    /// Takes indexes that were made anew, and replaces the files, if there are to be any.
+    pub(super) fn replace(&self, files: Option<(&dyn Vfs, &Path)>, mut rebuilt: GrowingIndexes) {
         rebuilt.add_highest();
-        let contents = [&rebuilt.offsets, &rebuilt.times];
-        for (path, content) in paths(log).iter().zip(contents) {
-            if let Err(error) = vfs.replace(path, content) {
-                tracing::warn!(index = %path.display(), %error, "rebuilt index not written");
+        if let Some((vfs, log)) = files {
+            let contents = [&rebuilt.offsets, &rebuilt.times];
+            for (path, content) in paths(log).iter().zip(contents) {
+                if let Err(error) = vfs.replace(path, content) {
+                    tracing::warn!(index = %path.display(), %error, "rebuilt index not written");
+                }
             }
         }
         *self.state.write() = State::Loaded {

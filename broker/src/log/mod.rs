@@ -12,15 +12,15 @@
 //! producer sent it, with base offset and leader epoch stamped in, and is read back as it is stored.
 //!
 //! Invariants:
-//! - offsets are dense: every batch starts where the one before it ends, also across segments;
+//! - offsets are dense: every batch starts where the one before it ends, also across segments, but
+//!   for what was compacted, where they ascend;
 //! - bytes below a segment's published size never change;
 //! - what is served was written by this process or has its checksum verified since the open;
 //! - a failed sync is final: the log is offline, because nobody knows what is on the disk;
 //! - a failed append leaves the log as it was, and may be tried again;
 //! - [`recovery`] cuts only what no sync has covered, and keeps what it cuts.
 //!
-//! Left out so far: retention, compaction (offsets with gaps), producer state, the transaction
-//! index, preallocation.
+//! Left out so far: compaction, producer state, the transaction index, preallocation.
 
 pub mod checkpoint;
 mod config;
@@ -28,6 +28,7 @@ mod cursor;
 mod error;
 mod files;
 mod indexes;
+mod maintenance;
 mod offset_index;
 mod reader;
 pub mod recovery;
@@ -42,6 +43,7 @@ mod tests;
 
 pub use config::{CleanupPolicy, FOREVER, LogConfig, TimestampType};
 pub use error::{Damage, LogError};
+pub use maintenance::{Maintenance, TakenAway};
 pub use reader::{LogReader, SegmentInfo};
 pub use recovery::{RecoveryReport, RecoveryStart};
 pub use writer::{Appended, Log};

@@ -37,9 +37,9 @@ impl LogReader {
         Self { shared }
     }
 
-    /// Offset of the first record still there.
+    /// Offset of the first record that is served.
     pub fn log_start_offset(&self) -> Offset {
-        self.shared.segments()[0].base_offset()
+        self.shared.log_start()
     }
 
     /// Offset the next record will get.
@@ -84,27 +84,35 @@ impl LogReader {
         bytes_max: usize,
         at_least_one: bool,
     ) -> Result<Bytes, LogError> {
-        // The end first: what is below it, the segments looked at afterwards have.
-        let end = self.shared.end_offset();
-        let segments = self.shared.segments();
-        let start = segments[0].base_offset();
-        if from < start || from > end {
-            return Err(LogError::OffsetOutOfRange {
-                requested: from,
-                start,
-                end,
-            });
+        loop {
+            // The end first: what is below it, the segments looked at afterwards have. The start
+            // last: it moves before a segment goes.
+            let end = self.shared.end_offset();
+            let segments = self.shared.segments();
+            let start = self.shared.log_start();
+            if from < start || from > end {
+                return Err(LogError::OffsetOutOfRange {
+                    requested: from,
+                    start,
+                    end,
+                });
+            }
+            let wanted = Wanted {
+                from,
+                up_to: end.min(up_to),
+                bytes_max,
+                at_least_one,
+            };
+            let above = segments.partition_point(|segment| segment.base_offset() <= from);
+            match read_on(&segments[above.saturating_sub(1)..], wanted) {
+                Err(error) if error.is_missing_file() && is_retired(&segments, from) => {
+                    // Another segment is about to take its place.
+                    self.shared.check_online()?;
+                    std::thread::yield_now();
+                }
+                read => return read,
+            }
         }
-        if from >= end.min(up_to) {
-            return Ok(Bytes::new());
-        }
-        let above = segments.partition_point(|segment| segment.base_offset() <= from);
-        segments[above - 1].read(Wanted {
-            from,
-            up_to: end.min(up_to),
-            bytes_max,
-            at_least_one,
-        })
     }
 
     /// Whether a read from `from` on may have to wait for the disk: the bytes are from before the
@@ -125,12 +133,33 @@ impl LogReader {
         &self,
         timestamp: Timestamp,
     ) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        for segment in &*self.shared.segments() {
-            if let Some(found) = segment.find_timestamp(timestamp)? {
-                return Ok(Some(found));
+        self.look_through(|segments, start| {
+            for segment in segments {
+                if let Some(found) = segment.find_timestamp(timestamp, start)? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Looks at all segments, again if one of them has gone meanwhile.
+    fn look_through<T>(
+        &self,
+        look: impl Fn(&[Arc<Segment>], Offset) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        loop {
+            let segments = self.shared.segments();
+            match look(&segments, self.shared.log_start()) {
+                Err(error)
+                    if error.is_missing_file() && segments.iter().any(|s| s.is_retired()) =>
+                {
+                    self.shared.check_online()?;
+                    std::thread::yield_now();
+                }
+                looked => return looked,
             }
         }
-        Ok(None)
     }
 
     /// The record with the highest timestamp (the first of them), as (offset, timestamp).
@@ -138,10 +167,13 @@ impl LogReader {
     /// # Errors
     /// The disk, corruption.
     pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        let mut highest = None;
-        for segment in &*self.shared.segments() {
-            highest = highest.max(segment.max_timestamp()?);
-        }
+        let highest = self.look_through(|segments, _| {
+            let mut highest = None;
+            for segment in segments {
+                highest = highest.max(segment.max_timestamp()?);
+            }
+            Ok(highest)
+        })?;
         match highest {
             Some(timestamp) => self.offset_for_timestamp(timestamp),
             None => Ok(None),
@@ -167,4 +199,25 @@ impl LogReader {
     pub fn recovery_point(&self) -> Offset {
         self.shared.recovery_point()
     }
+}
+
+/// Reads from the first of the segments that has something; all but one that was compacted have.
+fn read_on(segments: &[Arc<Segment>], mut wanted: Wanted) -> Result<Bytes, LogError> {
+    for segment in segments {
+        wanted.from = wanted.from.max(segment.base_offset());
+        if wanted.from >= wanted.up_to {
+            break;
+        }
+        if let Some(bytes) = segment.read(wanted)? {
+            return Ok(bytes);
+        }
+    }
+    Ok(Bytes::new())
+}
+
+/// Whether one of the segments that have to be looked at for `from` was retired.
+fn is_retired(segments: &[Arc<Segment>], from: Offset) -> bool {
+    let above = segments.partition_point(|segment| segment.base_offset() <= from);
+    let mut from_there = segments[above.saturating_sub(1)..].iter();
+    from_there.any(|segment| segment.is_retired())
 }

@@ -14,10 +14,16 @@
 //! | segments behind a torn tail or a hole above the recovery point | unreachable | renamed to side files |
 //! | a bad batch below the recovery point | damage | refused, no segment is touched |
 //! | a hole between segments below the recovery point | damage | refused, no segment is touched |
+//! | the first segment begins above the log start that was written down | begins late | served from there |
+//! | the log ends below the log start that was written down | all deleted | set aside; an empty segment begins at the log start |
 //! | the log ends below the recovery point, or is missing | damage | refused, no segment is touched |
 //! | an index that is missing, cut or inconsistent | hint | rebuilt (of sealed segments at first use) |
 //! | `.tmp`, `.deleted`, `.cleaned`; an index without its segment | leftover | removed |
 //! | `.swap` | foreign | left alone |
+//!
+//! Only what lies above the recovery point is scanned. Its place in its segment is found by the
+//! index, as a hint that is checked; without one the whole segment is scanned. Below
+//! `cleaned_below` compaction may have left gaps, so that offsets there only ascend.
 //!
 //! Side files are called `SEGMENT.log.cut-N`; they are never read again and never deleted, so that
 //! a person can look at what was cut. Damage in a segment that is not scanned is found, and named,
@@ -52,6 +58,10 @@ pub struct RecoveryStart {
     pub clean_shutdown: bool,
     /// Everything below was synced: a bad batch below it is damage, not a torn tail.
     pub recovery_point: Offset,
+    /// Records below were deleted, though their segment may still be there.
+    pub log_start_offset: Offset,
+    /// Segments that begin below were, or may have been, compacted.
+    pub cleaned_below: Offset,
 }
 
 /// What opening a log found and did.
@@ -72,7 +82,7 @@ struct Recovery<'a> {
     vfs: Arc<dyn Vfs>,
     dir: &'a Path,
     config: &'a LogConfig,
-    synced_below: Offset,
+    start: RecoveryStart,
     segments: Vec<Arc<Segment>>,
     unsynced_names: BTreeSet<PathBuf>,
     /// To be removed once the log is found to be good.
@@ -100,7 +110,7 @@ pub(super) fn open(
         vfs,
         dir,
         config,
-        synced_below: start.recovery_point,
+        start,
         segments: Vec::new(),
         unsynced_names: BTreeSet::new(),
         leftovers: Vec::new(),
@@ -114,10 +124,16 @@ pub(super) fn open(
     if start.clean_shutdown
         && let Some(tail) = recovery.open_clean(&bases)?
     {
+        if tail.next_offset < start.log_start_offset {
+            return recovery.begin_anew(&bases);
+        }
         let recovery_point = tail.next_offset;
         return recovery.finish(tail, recovery_point);
     }
     let tail = recovery.scan(&bases)?;
+    if tail.next_offset < start.log_start_offset {
+        return recovery.begin_anew(&bases);
+    }
     recovery.finish(tail, start.recovery_point)
 }
 
@@ -168,30 +184,53 @@ impl Recovery<'_> {
 
     /// A new log, unless there was one.
     fn create(mut self) -> Result<(Shared, Active, RecoveryReport), LogError> {
-        self.check_end(&log_path(self.dir, Offset::ZERO), 0, Offset::ZERO)?;
+        let base = self.start.log_start_offset;
+        self.check_end(&log_path(self.dir, base), 0, base)?;
         self.remove_leftovers()?;
-        let active = Active::create(&self.vfs, self.dir, Offset::ZERO, self.config)?;
+        let active = Active::create(&self.vfs, self.dir, base, self.config)?;
         self.unsynced_names.insert(self.dir.to_owned());
-        let segments = Arc::new([Arc::clone(&active.segment)]);
-        let ends = (Offset::ZERO, Offset::ZERO);
-        let dir = self.dir.to_owned();
-        let shared = Shared::new(
-            self.vfs,
-            dir,
-            self.config.clone(),
-            segments,
-            ends,
-            self.unsynced_names,
-        );
-        Ok((shared, active, self.report))
+        Ok(self.share(active, base, base))
+    }
+
+    /// All that is there was deleted: it makes place for a log that begins at the log start.
+    fn begin_anew(
+        mut self,
+        bases: &[Offset],
+    ) -> Result<(Shared, Active, RecoveryReport), LogError> {
+        let (log, start) = (self.dir.display(), self.start.log_start_offset);
+        tracing::warn!(%log, %start, "all deleted: the log ends below its start");
+        self.segments.clear();
+        self.set_aside(bases)?;
+        self.start.recovery_point = Offset::ZERO;
+        self.create()
+    }
+
+    /// Puts the parts together, whose last is the active segment.
+    fn share(
+        mut self,
+        active: Active,
+        end: Offset,
+        recovery_point: Offset,
+    ) -> (Shared, Active, RecoveryReport) {
+        self.segments.push(Arc::clone(&active.segment));
+        let (first, written_down) = (self.segments[0].base_offset(), self.start.log_start_offset);
+        if first > written_down && written_down > Offset::ZERO {
+            let log = self.dir.display();
+            tracing::warn!(%log, %first, %written_down, "begins late: segments are missing");
+        }
+        let ends = (first.max(written_down), end, recovery_point);
+        let (dir, segments) = (self.dir.to_owned(), self.segments.into());
+        let config = self.config.clone();
+        let shared = Shared::new(self.vfs, dir, config, segments, ends, self.unsynced_names);
+        (shared, active, self.report)
     }
 
     /// Refuses a log that ends below the recovery point.
     fn check_end(&self, path: &Path, position: u64, end: Offset) -> Result<(), LogError> {
-        if end >= self.synced_below {
+        if end >= self.start.recovery_point {
             return Ok(());
         }
-        let expected = self.synced_below;
+        let expected = self.start.recovery_point;
         tracing::debug!(log = %self.dir.display(), %end, %expected, "damage: the log ends early");
         Err(LogError::Corrupt {
             path: path.to_owned(),
@@ -206,12 +245,19 @@ impl Recovery<'_> {
             let path = log_path(self.dir, *base);
             let file = self.vfs.open(&path, OpenMode::Read).or_io("open", &path)?;
             let size = file.len().or_io("measure", &path)?;
-            let interval_bytes = self.config.index_interval_bytes;
-            let vfs = Arc::clone(&self.vfs);
-            let segment = Segment::sealed(vfs, path, *base, size, interval_bytes);
+            let (vfs, habits) = (Arc::clone(&self.vfs), self.habits(*base));
+            let segment = Segment::sealed(vfs, path, *base, size, habits);
             self.segments.push(Arc::new(segment));
         }
         Ok(())
+    }
+
+    /// Bytes of log per index entry, and whether there may be gaps.
+    fn habits(&self, base: Offset) -> (u64, bool) {
+        (
+            self.config.index_interval_bytes,
+            base < self.start.cleaned_below,
+        )
     }
 
     /// The clean way: only the end of the last segment is looked at. `None` if it is not whole.
@@ -267,8 +313,7 @@ impl Recovery<'_> {
     ) -> Segment {
         let vfs = Arc::clone(&self.vfs);
         let content = (Arc::clone(file), size, verified_from);
-        let interval_bytes = self.config.index_interval_bytes;
-        Segment::active(vfs, (path, base), content, indexes, interval_bytes)
+        Segment::active(vfs, (path, base), content, indexes, self.habits(base))
     }
 
     fn open_file(&self, path: &Path) -> Result<(Arc<dyn VfsFile>, u64), LogError> {
@@ -277,11 +322,11 @@ impl Recovery<'_> {
         Ok((file, size))
     }
 
-    /// The other way: every batch from the recovery point's segment on is read.
+    /// The other way: every batch from the recovery point on is read.
     fn scan(&mut self, bases: &[Offset]) -> Result<Tail, LogError> {
         // Whoever wrote these files may not have synced their names.
         self.unsynced_names.insert(self.dir.to_owned());
-        let above = bases.partition_point(|base| *base <= self.synced_below);
+        let above = bases.partition_point(|base| *base <= self.start.recovery_point);
         let first = above.saturating_sub(1);
         self.trust(&bases[..first])?;
         let mut left = &bases[first..];
@@ -291,6 +336,7 @@ impl Recovery<'_> {
             if tail.broken.is_none()
                 && let Some(next_base) = behind.first()
                 && *next_base != tail.next_offset
+                && !(tail.segment.may_have_gaps() && *next_base > tail.next_offset)
             {
                 tail.broken = Some(hole(&log_path(self.dir, *next_base), &tail, *next_base));
             }
@@ -310,12 +356,15 @@ impl Recovery<'_> {
         }
     }
 
-    /// Verifies a segment batch by batch and makes its indexes anew.
+    /// Verifies a segment from the recovery point on, batch by batch, and makes the indexes of what
+    /// it verifies anew.
     fn scan_segment(&mut self, base: Offset) -> Result<Tail, LogError> {
         let path = log_path(self.dir, base);
         let (file, size) = self.open_file(&path)?;
-        let segment = self.active(path, base, (&file, size, 0), GrowingIndexes::default());
-        let mut cursor = segment.walk(SCAN_WINDOW_BYTES);
+        let (indexes, trusted_bytes) = self.trusted_part(&path, base, size)?;
+        self.report.indexes_rebuilt += u64::from(trusted_bytes == 0);
+        let segment = self.active(path, base, (&file, size, trusted_bytes), indexes);
+        let mut cursor = segment.walk_from(trusted_bytes, SCAN_WINDOW_BYTES);
         let batches_scanned = &mut self.report.batches_scanned;
         let broken = cursor.walk_to_end(|cursor, header| {
             cursor.verified_batch(header)?;
@@ -325,7 +374,6 @@ impl Recovery<'_> {
         })?;
         let (next_offset, good_bytes) = (cursor.next_offset(), cursor.position());
         segment.publish(good_bytes);
-        self.report.indexes_rebuilt += 1;
         Ok(Tail {
             segment,
             file,
@@ -334,9 +382,35 @@ impl Recovery<'_> {
         })
     }
 
+    /// What a segment's index says of the part below the recovery point: its entries, and how many
+    /// bytes lie before the last of them. Nothing if it says nothing, or something wrong.
+    fn trusted_part(
+        &self,
+        path: &Path,
+        base: Offset,
+        size: u64,
+    ) -> Result<(GrowingIndexes, u64), LogError> {
+        let nothing = (GrowingIndexes::default(), 0);
+        let relative = self.start.recovery_point.0 - base.0;
+        if relative <= 0 {
+            return Ok(nothing);
+        }
+        let indexed = indexes::read_growing(&*self.vfs, path, size).or_io("index", path)?;
+        let Some(mut indexes) = indexed else {
+            return Ok(nothing);
+        };
+        let Some(entry) = indexes.cut_to(relative) else {
+            return Ok(nothing);
+        };
+        let (vfs, habits) = (Arc::clone(&self.vfs), self.habits(base));
+        let segment = Segment::sealed(vfs, path.to_owned(), base, size, habits);
+        let followed = segment.follow(entry, WALK_WINDOW_BYTES)?;
+        Ok(followed.map_or(nothing, |cursor| (indexes, cursor.position())))
+    }
+
     /// Torn tail or damage: the recovery point tells.
     fn judge(&self, tail: &Tail, broken: LogError) -> Result<(), LogError> {
-        let (next_offset, recovery_point) = (tail.next_offset, self.synced_below);
+        let (next_offset, recovery_point) = (tail.next_offset, self.start.recovery_point);
         if next_offset < recovery_point {
             tracing::debug!(%broken, %next_offset, %recovery_point, "damage: refused");
             return Err(broken);
@@ -426,18 +500,7 @@ impl Recovery<'_> {
             first_timestamp,
             first_append: None,
         };
-        self.segments.push(Arc::clone(&active.segment));
-        let ends = (tail.next_offset, recovery_point);
-        let (dir, segments) = (self.dir.to_owned(), self.segments.into());
-        let shared = Shared::new(
-            self.vfs,
-            dir,
-            self.config.clone(),
-            segments,
-            ends,
-            self.unsynced_names,
-        );
-        Ok((shared, active, self.report))
+        Ok(self.share(active, tail.next_offset, recovery_point))
     }
 }
 

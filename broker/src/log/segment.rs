@@ -13,8 +13,13 @@
 //!
 //! Invariants: bytes below `size` never change; bytes from `verified_from` on were verified or
 //! written by this process, those below are verified (once) before they are served; the offsets of
-//! the batches are dense from the base offset on.
+//! the batches are dense from the base offset on, but for a segment that was compacted, where they
+//! only ascend.
+//!
+//! A segment is *retired* when nobody will look for it any more: its files are renamed, and whoever
+//! still holds it reads on in what it has open or mapped.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -47,15 +52,18 @@ pub(super) struct Segment {
     path: PathBuf,
     base_offset: Offset,
     index_interval_bytes: u64,
+    /// Whether compaction may have taken records out, and offsets with them.
+    may_have_gaps: bool,
     size: AtomicU64,
     sealed: AtomicBool,
+    retired: AtomicBool,
     /// Open while the segment is active, and until it is synced.
     file: Mutex<Option<Arc<dyn VfsFile>>>,
     map: OnceLock<Bytes>,
     verified_from: u64,
     verified: Mutex<VerifiedRanges>,
     indexes: Indexes,
-    /// Held while a sealed segment's indexes are loaded or rebuilt.
+    /// Held while a sealed segment's indexes are loaded or rebuilt, and while it is retired.
     loading: Mutex<()>,
 }
 
@@ -76,15 +84,17 @@ impl Segment {
         (path, base_offset): (PathBuf, Offset),
         (file, size, verified_from): (Arc<dyn VfsFile>, u64, u64),
         indexes: GrowingIndexes,
-        index_interval_bytes: u64,
+        (index_interval_bytes, may_have_gaps): (u64, bool),
     ) -> Self {
         Self {
             vfs,
             path,
             base_offset,
             index_interval_bytes,
+            may_have_gaps,
             size: AtomicU64::new(size),
             sealed: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             file: Mutex::new(Some(file)),
             map: OnceLock::new(),
             verified_from,
@@ -100,15 +110,17 @@ impl Segment {
         path: PathBuf,
         base_offset: Offset,
         size: u64,
-        index_interval_bytes: u64,
+        (index_interval_bytes, may_have_gaps): (u64, bool),
     ) -> Self {
         Self {
             vfs,
             path,
             base_offset,
             index_interval_bytes,
+            may_have_gaps,
             size: AtomicU64::new(size),
             sealed: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
             file: Mutex::new(None),
             map: OnceLock::new(),
             verified_from: size,
@@ -132,6 +144,16 @@ impl Segment {
 
     pub(super) fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Whether offsets only ascend, because compaction may have taken some out.
+    pub(super) fn may_have_gaps(&self) -> bool {
+        self.may_have_gaps
+    }
+
+    /// Whether its files are renamed, or about to be.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     pub(super) fn indexes(&self) -> &Indexes {
@@ -167,9 +189,10 @@ impl Segment {
         // Asked first: what is sealed now cannot get more bytes after the sync.
         let sealed = self.is_sealed();
         let open = self.file.lock().clone();
-        let file = match open {
-            Some(file) => file,
-            None => (self.vfs.open(&self.path, OpenMode::Read)).or_io("open", &self.path)?,
+        let file = match open.map_or_else(|| self.vfs.open(&self.path, OpenMode::Read), Ok) {
+            // It went while we came: what is deleted nobody needs on the disk.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.is_retired() => return Ok(()),
+            file => file.or_io("open", &self.path)?,
         };
         file.sync_data().or_io("sync", &self.path)?;
         if sealed {
@@ -187,12 +210,39 @@ impl Segment {
     /// Makes the index files durable, if there are any.
     pub(super) fn sync_indexes(&self) -> Result<(), LogError> {
         for path in indexes::paths(&self.path) {
-            if self.vfs.exists(&path) {
-                let file = self.vfs.open(&path, OpenMode::Read).or_io("open", &path)?;
-                file.sync_data().or_io("sync", &path)?;
+            match self.vfs.open(&path, OpenMode::Read) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                file => file
+                    .and_then(|file| file.sync_data())
+                    .or_io("sync", &path)?,
             }
         }
         Ok(())
+    }
+
+    /// Renames the files to `.deleted`, after which no look-up by name finds them; returns the new
+    /// names. If a file cannot be renamed, those before it are, and the segment is as it was
+    /// for whoever opens the log next only if the `.log` is among the others: it goes first.
+    pub(super) fn retire(&self) -> Result<Vec<PathBuf>, LogError> {
+        // Whoever makes indexes anew writes them under the old names, or sees that they are gone.
+        let _guard = self.loading.lock();
+        self.retired.store(true, Ordering::Release);
+        let mut renamed = Vec::new();
+        for path in files::of_segment(&self.path) {
+            let to = files::deleted(&path);
+            match self.vfs.rename(&path, &to) {
+                Ok(()) => renamed.push(to),
+                // An index, which need not be there.
+                Err(error) if error.kind() == ErrorKind::NotFound && !renamed.is_empty() => {}
+                Err(error) => {
+                    // With its `.log` in place it is still a segment; without, its indexes are
+                    // leftovers.
+                    self.retired.store(!renamed.is_empty(), Ordering::Release);
+                    return Err(error).or_io("rename", &path);
+                }
+            }
+        }
+        Ok(renamed)
     }
 
     /// The bytes of `range`: a slice of the map, or a fresh buffer.
@@ -228,6 +278,12 @@ impl Segment {
     /// Stands at the first batch.
     pub(super) fn walk(&self, window_bytes: usize) -> BatchCursor<'_> {
         BatchCursor::new(self, (0, Some(self.base_offset)), window_bytes)
+    }
+
+    /// Stands at `position`, where a batch begins.
+    pub(super) fn walk_from(&self, position: u64, window_bytes: usize) -> BatchCursor<'_> {
+        let first = (position == 0).then_some(self.base_offset);
+        BatchCursor::new(self, (position, first), window_bytes)
     }
 
     /// Stands at the batch that contains `offset`, or at the end. Damage on the way there is walked
@@ -289,7 +345,7 @@ impl Segment {
     }
 
     /// Stands at the batch that an index entry names; `None` when there is no such batch.
-    fn follow(
+    pub(super) fn follow(
         &self,
         entry: OffsetEntry,
         window_bytes: usize,
@@ -307,9 +363,9 @@ impl Segment {
     }
 
     /// Whole, verified batches as [`super::LogReader::read`] promises them, from an offset on that
-    /// must be in this segment. Damage behind the first batch ends the answer; at the first batch
-    /// it is the answer.
-    pub(super) fn read(&self, wanted: Wanted) -> Result<Bytes, LogError> {
+    /// must be in this segment; `None` where compaction has left nothing from there on. Damage
+    /// behind the first batch ends the answer; at the first batch it is the answer.
+    pub(super) fn read(&self, wanted: Wanted) -> Result<Option<Bytes>, LogError> {
         let cursor = self.seek(wanted.from, wanted.bytes_max)?;
         let start = cursor.position();
         match self.read_at(cursor, wanted) {
@@ -325,7 +381,14 @@ impl Segment {
         }
     }
 
-    fn read_at(&self, mut cursor: BatchCursor<'_>, wanted: Wanted) -> Result<Bytes, LogError> {
+    fn read_at(
+        &self,
+        mut cursor: BatchCursor<'_>,
+        wanted: Wanted,
+    ) -> Result<Option<Bytes>, LogError> {
+        if cursor.rest() == 0 && self.may_have_gaps {
+            return Ok(None);
+        }
         if cursor.rest() == 0 {
             return Err(cursor.corrupt(Damage::EndsEarly {
                 end: cursor.next_offset(),
@@ -344,7 +407,7 @@ impl Segment {
                 Err(error) => return Err(error),
             }
         }
-        cursor.bytes(start, length)
+        cursor.bytes(start, length).map(Some)
     }
 
     /// Goes over the batch here if it is wanted behind `length` bytes; returns its size, or 0.
@@ -385,10 +448,11 @@ impl Segment {
         Ok(())
     }
 
-    /// The first record at or after `timestamp`, as (offset, its timestamp).
+    /// The first record from offset `from` on at or after `timestamp`, as (offset, its timestamp).
     pub(super) fn find_timestamp(
         &self,
         timestamp: Timestamp,
+        from: Offset,
     ) -> Result<Option<(Offset, Timestamp)>, LogError> {
         if (self.max_timestamp()?).is_none_or(|highest| highest < timestamp) {
             return Ok(None);
@@ -396,7 +460,8 @@ impl Segment {
         let mut cursor = self.seek_time(timestamp)?;
         while let Some(header) = cursor.header()? {
             if header.max_timestamp >= timestamp
-                && let Some(found) = first_record(&mut cursor, &header, timestamp)?
+                && header.last_offset() >= from
+                && let Some(found) = first_record(&mut cursor, &header, timestamp, from)?
             {
                 return Ok(Some(found));
             }
@@ -469,7 +534,9 @@ impl Segment {
             // What is before it can still be found; reading on will name it.
             tracing::warn!(%damage, "indexes end before the damage");
         }
-        self.indexes.replace(&*self.vfs, &self.path, rebuilt);
+        // The names of a retired segment may be those of another by now.
+        let files = (!self.is_retired()).then_some((&*self.vfs, self.path.as_path()));
+        self.indexes.replace(files, rebuilt);
         Ok(())
     }
 
@@ -500,18 +567,19 @@ fn walk_to(mut cursor: BatchCursor<'_>, offset: Offset) -> Result<BatchCursor<'_
     Ok(cursor)
 }
 
-/// The first record at or after `timestamp` in the batch here.
+/// The first record from offset `from` on at or after `timestamp` in the batch here.
 fn first_record(
     cursor: &mut BatchCursor<'_>,
     header: &BatchHeader,
     timestamp: Timestamp,
+    from: Offset,
 ) -> Result<Option<(Offset, Timestamp)>, LogError> {
     let batch = cursor.verified_batch(header)?;
     let corrupt = |error: BatchError| cursor.corrupt(error.into());
     let records = batch.records(DECOMPRESSED_BYTES_MAX).map_err(corrupt)?;
     for record in &records {
         let record = record.map_err(corrupt)?;
-        if record.timestamp >= timestamp {
+        if record.timestamp >= timestamp && record.offset >= from {
             return Ok(Some((record.offset, record.timestamp)));
         }
     }

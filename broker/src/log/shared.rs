@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use brooklet_protocol::Offset;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::error::OrIo;
+use super::maintenance::Retired;
 use super::segment::Segment;
 use super::{LogConfig, LogError};
 use crate::vfs::Vfs;
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     dir: PathBuf,
     config: RwLock<Arc<LogConfig>>,
     segments: RwLock<Segments>,
+    log_start: AtomicI64,
     end_offset: AtomicI64,
     recovery_point: AtomicI64,
     /// The end when the log was opened: what is below it lies on the disk, perhaps only there.
@@ -34,6 +36,10 @@ pub(super) struct Shared {
     unsynced_names: Mutex<BTreeSet<PathBuf>>,
     /// Whoever syncs holds it.
     sync_turn: Mutex<()>,
+    /// Whoever takes segments away or puts others in their place holds it.
+    maintenance_turn: Mutex<()>,
+    /// Segments whose files are still to be removed.
+    retired: Mutex<Vec<Retired>>,
     offline: AtomicBool,
 }
 
@@ -43,7 +49,7 @@ impl Shared {
         dir: PathBuf,
         config: LogConfig,
         segments: Segments,
-        (end_offset, recovery_point): (Offset, Offset),
+        (log_start, end_offset, recovery_point): (Offset, Offset, Offset),
         unsynced_names: BTreeSet<PathBuf>,
     ) -> Self {
         Self {
@@ -51,11 +57,14 @@ impl Shared {
             dir,
             config: RwLock::new(Arc::new(config)),
             segments: RwLock::new(segments),
+            log_start: AtomicI64::new(log_start.0),
             end_offset: AtomicI64::new(end_offset.0),
             recovery_point: AtomicI64::new(recovery_point.0),
             opened_end: end_offset,
             unsynced_names: Mutex::new(unsynced_names),
             sync_turn: Mutex::new(()),
+            maintenance_turn: Mutex::new(()),
+            retired: Mutex::default(),
             offline: AtomicBool::new(false),
         }
     }
@@ -83,9 +92,30 @@ impl Shared {
 
     /// Adds a new last segment, whose name is not synced yet.
     pub(super) fn push_segment(&self, segment: Arc<Segment>) {
-        self.unsynced_names.lock().insert(self.dir.clone());
+        self.note_unsynced_names();
         let mut segments = self.segments.write();
         *segments = segments.iter().cloned().chain([segment]).collect();
+    }
+
+    /// Takes the first `count` segments out; there must be more of them.
+    pub(super) fn drop_segments(&self, count: usize) {
+        let mut segments = self.segments.write();
+        *segments = segments[count..].into();
+        assert!(!segments.is_empty(), "a log has a segment");
+    }
+
+    /// Names in the log's directory have changed.
+    pub(super) fn note_unsynced_names(&self) {
+        self.unsynced_names.lock().insert(self.dir.clone());
+    }
+
+    pub(super) fn log_start(&self) -> Offset {
+        Offset(self.log_start.load(Ordering::Acquire))
+    }
+
+    /// Moves the log start to `offset`, unless it is there or beyond.
+    pub(super) fn advance_log_start(&self, offset: Offset) {
+        self.log_start.fetch_max(offset.0, Ordering::AcqRel);
     }
 
     pub(super) fn opened_end(&self) -> Offset {
@@ -102,6 +132,22 @@ impl Shared {
 
     pub(super) fn recovery_point(&self) -> Offset {
         Offset(self.recovery_point.load(Ordering::Acquire))
+    }
+
+    pub(super) fn maintenance_turn(&self) -> MutexGuard<'_, ()> {
+        self.maintenance_turn.lock()
+    }
+
+    pub(super) fn keep_retired(&self, retired: Retired) {
+        self.retired.lock().push(retired);
+    }
+
+    /// Takes out those whose files are to be removed now.
+    pub(super) fn take_retired(&self, is_due: impl Fn(&Retired) -> bool) -> Vec<Retired> {
+        let mut retired = self.retired.lock();
+        let (due, kept) = std::mem::take(&mut *retired).into_iter().partition(is_due);
+        *retired = kept;
+        due
     }
 
     pub(super) fn go_offline(&self) {

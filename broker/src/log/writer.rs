@@ -14,6 +14,7 @@ use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 
 use super::error::OrIo;
 use super::indexes::GrowingIndexes;
+use super::maintenance::Maintenance;
 use super::reader::LogReader;
 use super::segment::{Segment, log_path};
 use super::shared::Shared;
@@ -66,7 +67,7 @@ impl Active {
             (path, base),
             (Arc::clone(&file), 0, 0),
             GrowingIndexes::default(),
-            config.index_interval_bytes,
+            (config.index_interval_bytes, false),
         );
         Ok(Self {
             segment: Arc::new(segment),
@@ -202,6 +203,24 @@ impl Log {
         tracing::debug!(log = %dir.display(), %base, "rolled a new segment");
         self.active = next;
         Ok(())
+    }
+
+    /// Seals the active segment, unless it is empty, so that all there is can be taken away or
+    /// compacted.
+    ///
+    /// # Errors
+    /// The disk; the log is as before.
+    pub fn roll_if_filled(&mut self) -> Result<(), LogError> {
+        self.shared.check_online()?;
+        if self.active.size > 0 {
+            self.roll(self.shared.end_offset())?;
+        }
+        Ok(())
+    }
+
+    /// The side that takes old records away; cheap to clone.
+    pub fn maintenance(&self) -> Maintenance {
+        Maintenance::new(Arc::clone(&self.shared))
     }
 
     /// The readers' side; cheap to clone.

@@ -14,6 +14,7 @@ use crate::vfs::sim::SimVfs;
 mod append;
 mod disk;
 mod lookup;
+mod maintenance;
 mod model;
 mod read;
 mod recovery;
@@ -60,6 +61,7 @@ fn start(clean_shutdown: bool, recovery_point: i64) -> RecoveryStart {
     RecoveryStart {
         clean_shutdown,
         recovery_point: Offset(recovery_point),
+        ..RecoveryStart::default()
     }
 }
 

@@ -101,6 +101,72 @@ fn whole_only_the_recovery_points_segment_and_later_ones_are_scanned() {
 }
 
 #[test]
+fn whole_only_what_lies_behind_the_recovery_point_is_scanned() {
+    let vfs = SimVfs::new(0);
+    let large = LogConfig {
+        index_interval_bytes: 250,
+        ..config(1 << 20)
+    };
+    let mut log = open(&vfs, large.clone());
+    for number in 0..100 {
+        append(&mut log, &batch_of(&[number * 1000, 7], 22)).unwrap();
+    }
+    log.close().unwrap();
+    let indexes =
+        || ["index", "timeindex"].map(|x| vfs.read(&segment(0).with_extension(x)).unwrap());
+    let whole = indexes();
+    for recovery_point in [0, 1, 7, 100, 121, 198, 199, 200] {
+        let start = start(false, recovery_point);
+        let (log, report) = open_with(&vfs, large.clone(), start).unwrap();
+        let behind = 100 - recovery_point as u64 / 2;
+        let scanned = report.batches_scanned;
+        assert!(
+            (behind..behind + 6).contains(&scanned),
+            "{recovery_point}: {scanned}"
+        );
+        assert_eq!(read_from(&log.reader(), Offset(0)).unwrap().len(), 100);
+        assert_eq!(log.close().unwrap(), Offset(200));
+        assert_eq!(indexes(), whole, "the indexes come out as they were");
+    }
+    // What the index says of the trusted part is checked, too.
+    let mut wrong = whole[0].clone();
+    wrong
+        .iter_mut()
+        .skip(7)
+        .step_by(8)
+        .for_each(|byte| *byte ^= 1);
+    overwrite(&vfs, &segment(0).with_extension("index"), &wrong);
+    let (log, report) = open_with(&vfs, large, start(false, 97)).unwrap();
+    assert_eq!(report.batches_scanned, 100);
+    log.close().unwrap();
+    assert_eq!(indexes(), whole);
+}
+
+#[test]
+fn all_deleted_a_log_that_ends_below_its_start_begins_anew() {
+    for clean in [true, false] {
+        let vfs = SimVfs::new(0);
+        filled(&vfs, 5).close().unwrap();
+        let start = RecoveryStart {
+            log_start_offset: Offset(9),
+            ..start(clean, 3)
+        };
+        let (mut log, report) = open_with(&vfs, config(200), start).unwrap();
+        assert_eq!(report.bytes_cut, 500, "kept aside, as everything");
+        let reader = log.reader();
+        assert_eq!(
+            (reader.log_start_offset(), reader.log_end_offset()),
+            (Offset(9), Offset(9))
+        );
+        assert_eq!(
+            append(&mut log, &batch_of_bytes(100)).unwrap().base_offset,
+            Offset(9)
+        );
+        assert!(!vfs.exists(&segment(4)));
+    }
+}
+
+#[test]
 fn torn_tail_a_bad_batch_at_the_recovery_point_is_kept_aside_and_cut() {
     let vfs = SimVfs::new(0);
     drop(filled(&vfs, 5));

@@ -1,0 +1,114 @@
+//! Taking old records away while others write and read.
+//!
+//! ```text
+//!  log start moves ─▶ files renamed to .deleted, oldest first ─▶ gone from the list
+//!                        ─▶ file.delete.delay.ms later: files removed
+//! ```
+//!
+//! The log start moves first: whoever comes later is told that the offset is out of range. Who holds
+//! a segment already reads on in what it has mapped, or learns by the missing file that the segment
+//! is retired and looks again. Oldest first, because a crash may end the row anywhere, and what is
+//! left has to be one piece.
+//!
+//! One at a time does this for a log, and without the writer: appends go on meanwhile.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use brooklet_protocol::Offset;
+
+use super::LogError;
+use super::error::OrIo;
+use super::shared::Shared;
+use crate::clock::Monotonic;
+
+/// Tidies up in a log that is open. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Maintenance {
+    shared: Arc<Shared>,
+}
+
+/// The files of a segment that is gone.
+#[derive(Debug)]
+pub(super) struct Retired {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) since: Monotonic,
+}
+
+/// What a maintenance step took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenAway {
+    /// Segments.
+    pub segments: usize,
+    /// Bytes of batches in them.
+    pub bytes: u64,
+}
+
+impl Maintenance {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Moves the log start to `offset`, unless it is there or beyond; never above the log's end.
+    /// Records below are not served any more. Returns the log start.
+    pub fn advance_log_start(&self, offset: Offset) -> Offset {
+        self.shared
+            .advance_log_start(offset.min(self.shared.end_offset()));
+        self.shared.log_start()
+    }
+
+    /// Retires every sealed segment that has only records below `offset`, and moves the log start
+    /// behind them. Their files stay until [`Maintenance::remove_retired`]. Blocks.
+    ///
+    /// # Errors
+    /// A file that cannot be renamed; its segment and those behind it are still there.
+    pub fn retire_segments_below(
+        &self,
+        offset: Offset,
+        now: Monotonic,
+    ) -> Result<TakenAway, LogError> {
+        let _turn = self.shared.maintenance_turn();
+        self.shared.check_online()?;
+        let segments = self.shared.segments();
+        let ends = segments.iter().skip(1).map(|next| next.base_offset());
+        let count = ends.take_while(|end| *end <= offset).count();
+        let Some(start) = segments.get(count).filter(|_| count > 0) else {
+            return Ok(TakenAway::default());
+        };
+        self.shared.advance_log_start(start.base_offset());
+        let mut taken = TakenAway::default();
+        let mut outcome = Ok(());
+        for segment in &segments[..count] {
+            match segment.retire() {
+                Ok(files) => self.shared.keep_retired(Retired { files, since: now }),
+                Err(error) => outcome = Err(error),
+            }
+            if !segment.is_retired() {
+                break;
+            }
+            taken.segments += 1;
+            taken.bytes += segment.size();
+        }
+        self.shared.drop_segments(taken.segments);
+        self.shared.note_unsynced_names();
+        outcome.map(|()| taken)
+    }
+
+    /// Removes the files of segments that were retired `file.delete.delay.ms` ago or earlier;
+    /// returns how many segments' they were. Blocks.
+    ///
+    /// # Errors
+    /// A file that cannot be removed; it is left for the next start.
+    pub fn remove_retired(&self, now: Monotonic) -> Result<usize, LogError> {
+        let delay = self.shared.config().file_delete_delay;
+        let due = |retired: &Retired| now.0 >= retired.since.0.saturating_add(delay);
+        let retired = self.shared.take_retired(due);
+        let files = retired.iter().flat_map(|retired| &retired.files);
+        let mut outcome = Ok(());
+        for file in files {
+            let removed = self.shared.vfs().remove_file(file);
+            outcome = outcome.and(removed.or_io("remove", file));
+        }
+        outcome.map(|()| retired.len())
+    }
+}
