@@ -35,7 +35,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::log::{Appended, Log, LogConfig, LogError, LogReader, RecoveryReport, RecoveryStart};
+use crate::log::{
+    Appended, Log, LogConfig, LogError, LogReader, Maintenance, RecoveryReport, RecoveryStart,
+};
 use crate::vfs::Vfs;
 
 mod group_commit;
@@ -77,6 +79,7 @@ pub struct Partition {
     /// Beside the writer, whose lock may be held while the disk is slow.
     closed: AtomicBool,
     reader: LogReader,
+    maintenance: Maintenance,
     progress: Arc<Progress>,
     commits: Arc<GroupCommit>,
 }
@@ -121,7 +124,7 @@ impl Partition {
         sync: bool,
     ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
         let (log, report) = Log::open(vfs, dir, config, start)?;
-        let reader = log.reader();
+        let (reader, maintenance) = (log.reader(), log.maintenance());
         let progress = Arc::new(Progress {
             high_watermark: AtomicI64::new(reader.log_end_offset().0),
             waiters: Arc::default(),
@@ -135,6 +138,7 @@ impl Partition {
             closed: AtomicBool::new(false),
             commits: Arc::new(GroupCommit::new(reader.clone(), Arc::clone(&progress))),
             reader,
+            maintenance,
             progress,
         };
         Ok((Arc::new(partition), report))
@@ -191,6 +195,44 @@ impl Partition {
             appended.last_offset = log.append(batch, self.leader_epoch(), now)?.last_offset;
         }
         Ok(appended)
+    }
+
+    /// Seals the active segment, unless it is empty. Blocks.
+    ///
+    /// # Errors
+    /// The disk, or offline.
+    pub fn roll_if_filled(&self) -> Result<(), LogError> {
+        let mut writer = self.writer.lock();
+        let log = writer.as_mut().ok_or_else(|| self.closed())?;
+        self.check_serving()?;
+        log.roll_if_filled()
+    }
+
+    /// Moves the log start to `offset`, unless it is there or beyond: what is below is not served
+    /// any more. What is deleted is made durable before, so that the log never ends below
+    /// its start. Returns the log start, which is for the caller to write down.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` above the high watermark; the disk; offline.
+    pub async fn delete_records(&self, offset: Offset) -> Result<Offset, LogError> {
+        self.check_serving()?;
+        let (start, end) = (self.log_start_offset(), self.high_watermark());
+        if offset < Offset::ZERO || offset > end {
+            return Err(LogError::OffsetOutOfRange {
+                requested: offset,
+                start,
+                end,
+            });
+        }
+        if offset > start {
+            self.commit(offset, Durability::Synced).await?;
+        }
+        Ok(self.maintenance.advance_log_start(offset))
+    }
+
+    /// The side of the log that takes old records away.
+    pub fn maintenance(&self) -> &Maintenance {
+        &self.maintenance
     }
 
     /// Starts what [`Partition::commit`] with [`Durability::Synced`] waits for, so that the syncs

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::testing::GatedVfs;
 use super::{Durability, Partition};
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 
 fn open(vfs: &GatedVfs, sync: bool) -> Arc<Partition> {
@@ -239,4 +239,38 @@ async fn times_are_looked_up_below_the_high_watermark() {
     assert_eq!(partition.offset_for_timestamp(Timestamp(3)).unwrap(), found);
     assert_eq!(partition.max_timestamp().unwrap(), found);
     assert_eq!(partition.offset_for_timestamp(Timestamp(8)).unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_is_deleted_was_durable_and_is_not_served() {
+    let partition = open(&GatedVfs::new(1), true);
+    let batches = [batch("a"), batch("b"), batch("c")];
+    partition
+        .append(&batches, Durability::Written)
+        .await
+        .unwrap();
+    let beyond = partition.delete_records(Offset(4)).await;
+    assert!(
+        matches!(beyond, Err(LogError::OffsetOutOfRange { .. })),
+        "{beyond:?}"
+    );
+    assert_eq!(
+        partition.delete_records(Offset(2)).await.unwrap(),
+        Offset(2)
+    );
+    assert!(partition.log().recovery_point() >= Offset(2));
+    assert_eq!(
+        partition.delete_records(Offset(1)).await.unwrap(),
+        Offset(2)
+    );
+    assert!(partition.read(Offset(1), 1000, true).is_err());
+    assert!(!partition.read(Offset(2), 1000, true).unwrap().is_empty());
+
+    partition.delete_records(Offset(3)).await.unwrap();
+    partition.roll_if_filled().unwrap();
+    let now = ManualClock::new(Timestamp(0)).monotonic();
+    let taken = partition
+        .maintenance()
+        .retire_segments_below(Offset(3), now);
+    assert_eq!(taken.unwrap().segments, 1);
 }
