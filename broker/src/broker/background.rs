@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!  every log.flush.interval.ms   every partition with unsynced records: fdatasync, some at a time
-//!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of)
+//!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of);
+//!                                partitions without appends since the last time let go of their files
 //! ```
 //!
 //! The checkpoint tells a torn tail from damage after a crash. It may be old: what it does not
@@ -50,6 +51,7 @@ impl Background {
             self.flush().await;
             if self.clock.monotonic() >= next_checkpoint {
                 self.checkpoint(&mut written).await;
+                (self.controller.image().partitions()).for_each(|p| p.rest_if_idle());
                 next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
             }
         }

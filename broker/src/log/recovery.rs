@@ -312,7 +312,7 @@ impl Recovery<'_> {
         indexes: GrowingIndexes,
     ) -> Segment {
         let vfs = Arc::clone(&self.vfs);
-        let content = (Arc::clone(file), size, verified_from);
+        let content = (Some(Arc::clone(file)), size, verified_from);
         Segment::active(vfs, (path, base), content, indexes, self.habits(base))
     }
 
@@ -493,10 +493,13 @@ impl Recovery<'_> {
         let first_timestamp = (tail.segment.walk(0).header()?)
             .as_ref()
             .and_then(age_start);
+        // Nobody may ever write to it.
+        tail.segment.close_file();
         let active = Active {
             size: tail.segment.size(),
             segment: Arc::new(tail.segment),
-            file: tail.file,
+            file: None,
+            preallocated: self.config.preallocate,
             first_timestamp,
             first_append: None,
         };

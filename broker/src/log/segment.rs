@@ -57,7 +57,7 @@ pub(super) struct Segment {
     size: AtomicU64,
     sealed: AtomicBool,
     retired: AtomicBool,
-    /// Open while the segment is active, and until it is synced.
+    /// Open while the segment is active and in use, and until it is synced.
     file: Mutex<Option<Arc<dyn VfsFile>>>,
     map: OnceLock<Bytes>,
     verified_from: u64,
@@ -82,7 +82,7 @@ impl Segment {
     pub(super) fn active(
         vfs: Arc<dyn Vfs>,
         (path, base_offset): (PathBuf, Offset),
-        (file, size, verified_from): (Arc<dyn VfsFile>, u64, u64),
+        (file, size, verified_from): (Option<Arc<dyn VfsFile>>, u64, u64),
         indexes: GrowingIndexes,
         (index_interval_bytes, may_have_gaps): (u64, bool),
     ) -> Self {
@@ -95,7 +95,7 @@ impl Segment {
             size: AtomicU64::new(size),
             sealed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
-            file: Mutex::new(Some(file)),
+            file: Mutex::new(file),
             map: OnceLock::new(),
             verified_from,
             verified: Mutex::default(),
@@ -202,6 +202,31 @@ impl Segment {
         Ok(())
     }
 
+    /// The file, for the one writer.
+    pub(super) fn open_to_write(&self) -> Result<Arc<dyn VfsFile>, LogError> {
+        let opened = self.vfs.open(&self.path, OpenMode::Write);
+        let opened = opened.or_io("open", &self.path)?;
+        *self.file.lock() = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Lets go of the file; whoever needs it opens it again. All that was written is synced.
+    pub(super) fn close_file(&self) {
+        *self.file.lock() = None;
+    }
+
+    /// The file of the active segment.
+    fn open_to_read(&self) -> Result<Arc<dyn VfsFile>, LogError> {
+        let mut file = self.file.lock();
+        if let Some(open) = &*file {
+            return Ok(Arc::clone(open));
+        }
+        let opened = self.vfs.open(&self.path, OpenMode::Read);
+        let opened = opened.or_io("open", &self.path)?;
+        *file = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
     /// Whether the next sync has to come by, whatever its recovery point says.
     pub(super) fn holds_file(&self) -> bool {
         self.file.lock().is_some()
@@ -248,13 +273,10 @@ impl Segment {
     /// The bytes of `range`: a slice of the map, or a fresh buffer.
     pub(super) fn bytes(&self, range: Range<u64>) -> Result<Bytes, LogError> {
         if !self.is_sealed() {
-            let open = self.file.lock().clone();
-            if let Some(file) = open {
-                let mut buffer = vec![0; (range.end - range.start) as usize];
-                file.read_exact_at(&mut buffer, range.start)
-                    .or_io("read", &self.path)?;
-                return Ok(buffer.into());
-            }
+            let mut buffer = vec![0; (range.end - range.start) as usize];
+            let file = self.open_to_read()?;
+            (file.read_exact_at(&mut buffer, range.start)).or_io("read", &self.path)?;
+            return Ok(buffer.into());
         }
         let map = self.map()?;
         // Somebody may have cut the file since it was opened; then the answer is short.

@@ -42,8 +42,11 @@ pub struct Log {
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) segment: Arc<Segment>,
-    pub(super) file: Arc<dyn VfsFile>,
+    /// Open from the first append on, until the log rests.
+    pub(super) file: Option<Arc<dyn VfsFile>>,
     pub(super) size: u64,
+    /// Whether the file has more room on the disk than it needs, perhaps.
+    pub(super) preallocated: bool,
     /// The first batch's highest timestamp: the segment's age counts from there.
     pub(super) first_timestamp: Option<Timestamp>,
     /// When this process first wrote on it: the age of records without a timestamp.
@@ -62,20 +65,35 @@ impl Active {
         let file = vfs
             .open(&path, OpenMode::CreateNew)
             .or_io("create", &path)?;
+        if config.preallocate
+            && let Err(error) = file.allocate(config.segment_bytes)
+        {
+            tracing::warn!(segment = %path.display(), %error, "not preallocated");
+        }
         let segment = Segment::active(
             Arc::clone(vfs),
             (path, base),
-            (Arc::clone(&file), 0, 0),
+            (Some(Arc::clone(&file)), 0, 0),
             GrowingIndexes::default(),
             (config.index_interval_bytes, false),
         );
         Ok(Self {
             segment: Arc::new(segment),
-            file,
+            file: Some(file),
             size: 0,
+            preallocated: config.preallocate,
             first_timestamp: None,
             first_append: None,
         })
+    }
+
+    /// Frees what was preallocated and is not used; if that fails it is only room.
+    fn give_room_back(&self) {
+        if let Some(file) = self.file.as_ref().filter(|_| self.preallocated)
+            && let Err(error) = file.set_len(self.size)
+        {
+            tracing::warn!(segment = %self.segment.path().display(), %error, "room not given back");
+        }
     }
 
     /// Whether the batch must go to a new segment.
@@ -181,9 +199,13 @@ impl Log {
     /// Writes a batch at the end of the active segment, all of it or nothing.
     fn write(&mut self, header: &[u8], body: &[u8]) -> Result<(), LogError> {
         let active = &mut self.active;
+        let file = match &mut active.file {
+            Some(file) => file,
+            closed => closed.insert(active.segment.open_to_write()?),
+        };
         let slices = [header, body].map(IoSlice::new);
-        if let Err(error) = active.file.append(&slices) {
-            if let Err(error) = active.file.set_len(active.size) {
+        if let Err(error) = file.append(&slices) {
+            if let Err(error) = file.set_len(active.size) {
                 tracing::error!(segment = %active.segment.path().display(), %error,
                     "cannot cut off what a failed append has left");
                 self.shared.go_offline();
@@ -198,6 +220,7 @@ impl Log {
     fn roll(&mut self, base: Offset) -> Result<(), LogError> {
         let dir = self.shared.dir().to_owned();
         let next = Active::create(self.shared.vfs(), &dir, base, &self.config)?;
+        self.active.give_room_back();
         self.active.segment.seal();
         self.shared.push_segment(Arc::clone(&next.segment));
         tracing::debug!(log = %dir.display(), %base, "rolled a new segment");
@@ -218,6 +241,15 @@ impl Log {
         Ok(())
     }
 
+    /// Lets go of the open file, if all is synced: a log that nobody writes costs no descriptor.
+    /// The next append opens it again.
+    pub fn rest(&mut self) {
+        if self.shared.recovery_point() >= self.shared.end_offset() {
+            self.active.file = None;
+            self.active.segment.close_file();
+        }
+    }
+
     /// The side that takes old records away; cheap to clone.
     pub fn maintenance(&self) -> Maintenance {
         Maintenance::new(Arc::clone(&self.shared))
@@ -233,6 +265,7 @@ impl Log {
     /// # Errors
     /// The disk.
     pub fn close(self) -> Result<Offset, LogError> {
+        self.active.give_room_back();
         let recovery_point = self.shared.sync()?;
         self.active.segment.seal();
         self.active.segment.sync_indexes()?;

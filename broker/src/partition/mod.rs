@@ -78,6 +78,8 @@ pub struct Partition {
     writer: Mutex<Option<Log>>,
     /// Beside the writer, whose lock may be held while the disk is slow.
     closed: AtomicBool,
+    /// The log's end when somebody last asked whether the partition is idle.
+    end_seen: AtomicI64,
     reader: LogReader,
     maintenance: Maintenance,
     progress: Arc<Progress>,
@@ -136,6 +138,7 @@ impl Partition {
             sync,
             writer: Mutex::new(Some(log)),
             closed: AtomicBool::new(false),
+            end_seen: AtomicI64::new(-1),
             commits: Arc::new(GroupCommit::new(reader.clone(), Arc::clone(&progress))),
             reader,
             maintenance,
@@ -228,6 +231,17 @@ impl Partition {
             self.commit(offset, Durability::Synced).await?;
         }
         Ok(self.maintenance.advance_log_start(offset))
+    }
+
+    /// Lets go of the open file if nothing was appended since the last call: of many partitions
+    /// most are idle, and descriptors are few.
+    pub fn rest_if_idle(&self) {
+        let end = self.log_end_offset();
+        let was_seen = self.end_seen.swap(end.0, Ordering::Relaxed) == end.0;
+        // Whoever holds the lock is not idle.
+        if was_seen && let Some(mut writer) = self.writer.try_lock() {
+            writer.as_mut().map(Log::rest);
+        }
     }
 
     /// The side of the log that takes old records away.

@@ -144,6 +144,9 @@ impl VfsFile for GatedFile {
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.file.allocate(length)
+    }
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.gate.state.lock();
         state.syncs += 1;

@@ -60,6 +60,9 @@ fn appends_and_reads(vfs: &dyn Vfs, dir: &Path) {
     assert_eq!(kind, ErrorKind::UnexpectedEof);
     file.set_len(4).unwrap();
     assert_eq!(file.append(&[IoSlice::new(b"x")]).unwrap(), 4);
+    file.allocate(1 << 20).unwrap();
+    file.allocate(0).unwrap();
+    assert_eq!(file.len().unwrap(), 5, "room is no length");
     file.set_len(7).unwrap();
     file.sync_data().unwrap();
     assert_eq!(file.map().unwrap(), b"abcdx\0\0".as_slice());

@@ -133,6 +133,24 @@ impl VfsFile for DiskFile {
         Ok(())
     }
 
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        if length == 0 {
+            return Ok(());
+        }
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, length) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            allocated => Ok(allocated?),
+        }
+    }
+
+    /// Elsewhere there is no portable way that keeps the length.
+    #[cfg(not(target_os = "linux"))]
+    fn allocate(&self, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -192,6 +210,22 @@ mod tests {
         drop(file);
         DiskVfs.remove_file(&path).unwrap();
         assert_eq!(slice, "345");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn allocated_room_is_taken_and_given_back() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let taken_bytes = || fs::metadata(&path).unwrap().blocks() * 512;
+        let file = DiskVfs.open(&path, OpenMode::Create).unwrap();
+        file.append(&[IoSlice::new(b"abc")]).unwrap();
+        file.allocate(1 << 20).unwrap();
+        assert!(taken_bytes() >= 1 << 20, "{}", taken_bytes());
+        file.set_len(3).unwrap();
+        assert!(taken_bytes() < 1 << 17, "{}", taken_bytes());
+        assert_eq!(DiskVfs.read(&path).unwrap(), b"abc");
     }
 
     /// Takes at most three bytes a call and is interrupted every second time.

@@ -142,6 +142,12 @@ pub trait VfsFile: Debug + Send + Sync {
     /// # Errors
     /// As the file system says.
     fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Gives the file room on the disk for so many bytes; its length stays, and so does what is in
+    /// it. `set_len` gives back what is not used. A file system that cannot does nothing.
+    ///
+    /// # Errors
+    /// As the file system says, for example no space.
+    fn allocate(&self, length: u64) -> io::Result<()>;
     /// Makes the content durable (`fdatasync`). A failure is final: what was not yet durable may
     /// be lost even if a later call succeeds.
     ///

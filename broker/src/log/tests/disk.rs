@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::vfs::OpenMode;
 use crate::vfs::disk::DiskVfs;
 
 #[test]
@@ -24,6 +25,53 @@ fn a_log_on_a_real_disk_is_found_again() {
     let (log, report) = open(start(true, 6));
     assert_eq!((report.batches_scanned, report.indexes_rebuilt), (0, 0));
     assert_eq!(read_from(&log.reader(), Offset(0)).unwrap().len(), 6);
+}
+
+#[test]
+fn a_preallocated_log_holds_what_any_other_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t-0");
+    let config = LogConfig {
+        preallocate: true,
+        ..config(300)
+    };
+    let open = |start| Log::open(Arc::new(DiskVfs), &path, config.clone(), start).unwrap();
+    let (mut log, _) = open(RecoveryStart::default());
+    for _ in 0..5 {
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+    }
+    let sizes = log.reader().segments().into_iter().map(|segment| {
+        let file = DiskVfs.open(&segment.path, OpenMode::Read).unwrap();
+        (segment.size_bytes, file.len().unwrap())
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [(300, 300), (200, 200)]);
+    drop(log);
+    let (log, report) = open(start(false, 0));
+    assert_eq!((report.batches_scanned, report.bytes_cut), (5, 0));
+    assert_eq!(read_from(&log.reader(), Offset(0)).unwrap().len(), 5);
+}
+
+#[test]
+fn a_log_that_rests_is_read_and_written_on() {
+    let vfs = SimVfs::new(0);
+    let mut log = open(&vfs, config(300));
+    append(&mut log, &batch_of_bytes(100)).unwrap();
+    log.reader().sync().unwrap();
+    for count in 2..8 {
+        log.rest();
+        assert_eq!(
+            read_from(&log.reader(), Offset(0)).unwrap().len(),
+            count - 1
+        );
+        log.rest();
+        append(&mut log, &batch_of_bytes(100)).unwrap();
+        // Not synced: the file stays open.
+        log.rest();
+        assert_eq!(read_from(&log.reader(), Offset(0)).unwrap().len(), count);
+        log.reader().sync().unwrap();
+    }
+    log.rest();
+    assert_eq!(log.close().unwrap(), Offset(7));
 }
 
 #[test]

@@ -355,6 +355,18 @@ impl VfsFile for SimFile {
         self.state.lock().set_len(self.id, length)
     }
 
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let mut state = self.state.lock();
+        state.admit_whole()?;
+        let grows_by = length.saturating_sub(state.tree.file_mut(self.id)?.len());
+        let used = state.tree.used_bytes();
+        if (state.capacity_bytes).is_some_and(|capacity| used + grows_by > capacity) {
+            return Err(storage_full());
+        }
+        Ok(())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         state.admit_whole()?;
