@@ -13,6 +13,7 @@ use crate::controller::ControllerError;
 use crate::driver::DriverError;
 use crate::log::checkpoint::CheckpointError;
 use crate::log::{LogConfig, LogError};
+use crate::partition::DirtyBudget;
 use crate::vfs::Vfs;
 use crate::vfs::disk::DiskVfs;
 
@@ -50,6 +51,9 @@ pub struct BrokerConfig {
     /// `log.flush.interval.ms` (1 second; Kafka: never): what `acks=1` has acknowledged is synced
     /// after at most so long.
     pub log_flush_interval: Duration,
+    /// `log.dirty.bytes.max` (64 MiB; not in Kafka): so much may be written and not synced; then
+    /// producers wait, whatever their `acks`.
+    pub log_dirty_bytes_max: u64,
     /// `acks.all.sync` (true; not in Kafka): `acks=all` waits for the disk.
     pub acks_all_sync: bool,
     /// `log.segment.bytes`, `log.roll.ms`, `log.index.size.max.bytes`, `log.index.interval.bytes`:
@@ -70,6 +74,7 @@ impl Default for BrokerConfig {
             max_connections: 4096,
             connections_max_idle: Duration::from_secs(600),
             log_flush_interval: Duration::from_secs(1),
+            log_dirty_bytes_max: DirtyBudget::BYTES_MAX_DEFAULT,
             acks_all_sync: true,
             log: LogConfig::default(),
         }

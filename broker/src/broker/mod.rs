@@ -27,7 +27,7 @@ use crate::api::{self, ApiContext, ApiSettings};
 use crate::controller::{Controller, ControllerSetup, CoordinationTree};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
-use crate::partition::{Durability, Partition};
+use crate::partition::{DirtyBudget, Durability, Partition};
 use crate::server::{self, Limits, Server};
 
 mod background;
@@ -269,6 +269,7 @@ async fn open(
         partition_count_default: config.num_partitions,
         log: config.log.clone(),
         sync: !data.is_ephemeral,
+        dirty: DirtyBudget::new(config.log_dirty_bytes_max),
         clean_shutdown: found.clean_shutdown,
         positions: found.positions,
         checkpoints: Arc::clone(&data.checkpoints),
@@ -306,7 +307,10 @@ fn open_coordination(
         &data.path.join(COORDINATION_DIR),
         LogConfig::default(),
         start,
-        !data.is_ephemeral,
+        // A budget of its own: it is always synced, and waits for nobody.
+        (!data.is_ephemeral)
+            .then(|| DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT))
+            .as_ref(),
     )?;
     if let Some(side_file) = &report.side_file {
         let (bytes, side_file) = (report.bytes_cut, side_file.display());

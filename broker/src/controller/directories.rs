@@ -27,7 +27,7 @@ use super::{ControllerError, kafka_uuid, topic_config};
 use crate::clock::Clock;
 use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::log::{LogConfig, RecoveryStart};
-use crate::partition::{OfflinePartition, Partition, PartitionState};
+use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionState};
 use crate::vfs::{OpenMode, Vfs};
 
 const METADATA_FILE: &str = "partition.metadata";
@@ -44,6 +44,7 @@ pub(super) struct Directories {
     pub(super) data_dir: PathBuf,
     pub(super) log: LogConfig,
     pub(super) sync: bool,
+    pub(super) dirty: Arc<DirtyBudget>,
     pub(super) checkpoints: Arc<Checkpoints>,
 }
 
@@ -134,7 +135,8 @@ impl Directories {
         };
         let config = topic_config::log_config(&topic.configs, &self.log);
         let (vfs, clock) = (Arc::clone(&self.vfs), Arc::clone(&self.clock));
-        let opened = Partition::open(vfs, clock, id.clone(), &dir, config, start, self.sync);
+        let dirty = self.sync.then_some(&self.dirty);
+        let opened = Partition::open(vfs, clock, id.clone(), &dir, config, start, dirty);
         if opened.is_err() && prepared != Prepared::Found {
             self.remove(&dir);
         }

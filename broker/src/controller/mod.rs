@@ -35,6 +35,7 @@ use crate::coordination::ErrorCode;
 use crate::driver::DriverError;
 use crate::log::checkpoint::{Checkpoint, Checkpoints, Positions};
 use crate::log::{LogConfig, LogError};
+use crate::partition::DirtyBudget;
 use crate::vfs::Vfs;
 
 mod directories;
@@ -89,6 +90,8 @@ pub struct ControllerSetup {
     pub log: LogConfig,
     /// Whether anything is synced; false for an ephemeral broker.
     pub sync: bool,
+    /// What the topics' partitions may leave unsynced.
+    pub dirty: Arc<DirtyBudget>,
     /// Whether the last shutdown was clean.
     pub clean_shutdown: bool,
     /// What the checkpoint files say of each partition.
@@ -147,6 +150,7 @@ impl Controller {
             data_dir: setup.data_dir,
             log: setup.log,
             sync: setup.sync,
+            dirty: setup.dirty,
             checkpoints: setup.checkpoints,
         };
         let shared = Arc::new(Shared::new(image, setup.id_seed, setup.positions));

@@ -10,6 +10,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::coordination::{ANY_VERSION, Command, Operation, Reply};
 use crate::log::RecoveryStart;
+use crate::partition::DirtyBudget;
 use crate::partition::{Durability, Partition};
 use crate::vfs::sim::SimVfs;
 
@@ -29,7 +30,7 @@ fn open_tree(vfs: &SimVfs, clock: &Arc<dyn Clock>) -> Result<Arc<CoordinationTre
         &dir,
         LogConfig::default(),
         RecoveryStart::default(),
-        true,
+        Some(&DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT)),
     )
     .map_err(|e| e.to_string())?;
     CoordinationTree::open(log, Arc::clone(clock), Durability::Synced).map_err(|e| e.to_string())
@@ -48,6 +49,7 @@ fn setup(vfs: &SimVfs) -> Result<ControllerSetup, String> {
         partition_count_default: 2,
         log: LogConfig::default(),
         sync: true,
+        dirty: DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT),
         clean_shutdown: false,
         positions: checkpoints(vfs).read().map_err(|e| e.to_string())?,
         checkpoints: checkpoints(vfs),

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Progress;
+use super::dirty::DirtyBytes;
 use crate::log::LogReader;
 
 /// The syncs of one partition.
@@ -30,6 +31,8 @@ use crate::log::LogReader;
 pub(super) struct GroupCommit {
     log: LogReader,
     progress: Arc<Progress>,
+    /// `None` where nothing is ever synced.
+    dirty: Option<DirtyBytes>,
     state: Mutex<State>,
     round: Notify,
 }
@@ -49,7 +52,7 @@ struct State {
 pub(super) struct SyncFailed;
 
 impl GroupCommit {
-    pub(super) fn new(log: LogReader, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(log: LogReader, progress: Arc<Progress>, dirty: Option<DirtyBytes>) -> Self {
         let state = State {
             durable: log.recovery_point(),
             wanted: Offset::ZERO,
@@ -59,8 +62,28 @@ impl GroupCommit {
         Self {
             log,
             progress,
+            dirty,
             state: Mutex::new(state),
             round: Notify::new(),
+        }
+    }
+
+    /// Counts what was appended, and writes behind when it is enough.
+    pub(super) fn note_appended(self: &Arc<Self>, bytes: u64) {
+        if self.dirty.as_ref().is_some_and(|dirty| dirty.add(bytes)) {
+            self.begin(self.log.log_end_offset());
+        }
+    }
+
+    /// Whether so much is not synced that whoever appends has to wait for a sync.
+    pub(super) fn is_too_dirty(&self) -> bool {
+        self.dirty.as_ref().is_some_and(DirtyBytes::is_too_much)
+    }
+
+    /// Nothing of it will be synced any more.
+    pub(super) fn forget_dirty(&self) {
+        if let Some(dirty) = &self.dirty {
+            dirty.synced(dirty.appended());
         }
     }
 
@@ -112,7 +135,12 @@ impl GroupCommit {
     /// Syncs until nobody wants more.
     fn lead(&self) {
         loop {
+            let appended = self.dirty.as_ref().map(DirtyBytes::appended);
             let synced = self.log.sync();
+            if let Some((dirty, appended)) = self.dirty.as_ref().zip(appended) {
+                // A failed one, too: the partition is offline, and holds nobody else up.
+                dirty.synced(appended);
+            }
             let mut state = self.state.lock();
             match synced {
                 Ok(durable) => {

@@ -40,6 +40,7 @@ use crate::log::{
 };
 use crate::vfs::Vfs;
 
+mod dirty;
 mod group_commit;
 mod state;
 mod waiters;
@@ -49,6 +50,8 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use dirty::DirtyBudget;
+use dirty::DirtyBytes;
 use group_commit::{GroupCommit, SyncFailed};
 pub use state::{OfflinePartition, PartitionState};
 pub use waiters::ChangeGuard;
@@ -111,8 +114,8 @@ impl Progress {
 }
 
 impl Partition {
-    /// Opens or creates the log in `dir`. Blocks. `sync: false` never syncs: what is written counts
-    /// as durable.
+    /// Opens or creates the log in `dir`. Blocks. What is not synced counts against `dirty`; without
+    /// it nothing is ever synced, and what is written counts as durable.
     ///
     /// # Errors
     /// As [`Log::open`].
@@ -123,7 +126,7 @@ impl Partition {
         dir: &Path,
         config: LogConfig,
         start: RecoveryStart,
-        sync: bool,
+        dirty: Option<&Arc<DirtyBudget>>,
     ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
         let (log, report) = Log::open(vfs, dir, config, start)?;
         let (reader, maintenance) = (log.reader(), log.maintenance());
@@ -135,11 +138,15 @@ impl Partition {
             id,
             dir: dir.to_owned(),
             clock,
-            sync,
+            sync: dirty.is_some(),
             writer: Mutex::new(Some(log)),
             closed: AtomicBool::new(false),
             end_seen: AtomicI64::new(-1),
-            commits: Arc::new(GroupCommit::new(reader.clone(), Arc::clone(&progress))),
+            commits: Arc::new(GroupCommit::new(
+                reader.clone(),
+                Arc::clone(&progress),
+                dirty.map(|budget| DirtyBytes::new(Arc::clone(budget))),
+            )),
             reader,
             maintenance,
             progress,
@@ -194,10 +201,14 @@ impl Partition {
             base_offset: end,
             last_offset: end.plus(-1),
         };
-        for batch in batches {
+        let mut bytes = 0;
+        let outcome = batches.iter().try_for_each(|batch| {
             appended.last_offset = log.append(batch, self.leader_epoch(), now)?.last_offset;
-        }
-        Ok(appended)
+            bytes += batch.bytes().len() as u64;
+            Ok(())
+        });
+        self.commits.note_appended(bytes);
+        outcome.map(|()| appended)
     }
 
     /// Seals the active segment, unless it is empty. Blocks.
@@ -258,12 +269,13 @@ impl Partition {
     }
 
     /// Waits until everything below `offset` has `durability`, then publishes it: the high
-    /// watermark is at least `offset`. May be dropped while it waits: the sync goes on.
+    /// watermark is at least `offset`. Where too much is not synced it waits for a sync in any case.
+    /// May be dropped while it waits: the sync goes on.
     ///
     /// # Errors
     /// The sync failed.
     pub async fn commit(&self, offset: Offset, durability: Durability) -> Result<(), LogError> {
-        if self.sync && durability == Durability::Synced {
+        if self.sync && (durability == Durability::Synced || self.commits.is_too_dirty()) {
             let synced = self.commits.wait(offset).await;
             synced.map_err(|SyncFailed| self.offline())?;
         }
@@ -360,6 +372,7 @@ impl Partition {
     /// The disk.
     pub fn close(&self) -> Result<Offset, LogError> {
         let log = self.writer.lock().take();
+        self.commits.forget_dirty();
         self.closed.store(true, Ordering::Release);
         self.progress.wake();
         match log {

@@ -8,7 +8,7 @@ use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartitio
 use tokio::sync::Notify;
 
 use super::testing::GatedVfs;
-use super::{Durability, Partition};
+use super::{DirtyBudget, Durability, Partition};
 use crate::clock::{Clock, ManualClock};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 
@@ -21,7 +21,7 @@ fn open(vfs: &GatedVfs, sync: bool) -> Arc<Partition> {
         Path::new("/clicks-0"),
         LogConfig::default(),
         RecoveryStart::default(),
-        sync,
+        sync.then(|| DirtyBudget::new(1000)).as_ref(),
     )
     .unwrap();
     partition
@@ -273,4 +273,29 @@ async fn what_is_deleted_was_durable_and_is_not_served() {
         .maintenance()
         .retire_segments_below(Offset(3), now);
     assert_eq!(taken.unwrap().segments, 1);
+}
+
+#[tokio::test]
+async fn what_is_written_is_synced_behind_before_it_is_too_much() {
+    let vfs = GatedVfs::new(1);
+    let partition = open(&vfs, true);
+    vfs.hold_syncs();
+    // Nobody asks for a sync; the budget is 1000 bytes.
+    let half = [batch(&"x".repeat(450))];
+    partition.append(&half, Durability::Written).await.unwrap();
+    vfs.sync_begun().await;
+    let mut second = pin!(partition.append(&half, Durability::Written));
+    assert!(
+        poll_once(&mut second).await.is_pending(),
+        "it waits for the disk"
+    );
+    assert_eq!(partition.high_watermark(), Offset(1));
+    vfs.release_syncs();
+    second.await.unwrap();
+    assert_eq!(partition.log().recovery_point(), Offset(2));
+    partition
+        .append(&[batch("little")], Durability::Written)
+        .await
+        .unwrap();
+    assert!(partition.is_dirty());
 }
