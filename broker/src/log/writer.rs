@@ -5,6 +5,7 @@
 //! checksum, so a copy of the 61 header bytes goes to the disk in one write with the body as the
 //! producer sent it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
@@ -111,9 +112,22 @@ impl Active {
         let size_max = config.segment_bytes.min(i32::MAX as u64);
         let last_offset = base.plus(i64::from(header.last_offset_delta));
         self.size + header.size() as u64 > size_max
-            || self.age_ms(header, now) > config.segment_age_max.as_millis()
+            || self.age_ms(header, now) > self.age_ms_max(config)
             || self.segment.indexes().is_full(config)
             || last_offset.0 - self.segment.base_offset().0 > i64::from(i32::MAX)
+    }
+
+    /// `segment.ms`, less this segment's share of `segment.jitter.ms`. The share follows from its
+    /// name, so that many segments that were begun together do not roll together.
+    fn age_ms_max(&self, config: &LogConfig) -> u128 {
+        let jitter_ms = config.segment_jitter_max.as_millis() as u64;
+        let age_ms = config.segment_age_max.as_millis();
+        if jitter_ms == 0 {
+            return age_ms;
+        }
+        let mut name = DefaultHasher::new();
+        self.segment.path().hash(&mut name);
+        age_ms.saturating_sub(u128::from(name.finish() % jitter_ms))
     }
 
     /// How much later than the segment's beginning the batch is, in records' time; by `now` where

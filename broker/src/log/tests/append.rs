@@ -103,6 +103,34 @@ fn records_without_time_age_by_the_clock() {
 }
 
 #[test]
+fn segments_with_jitter_do_not_roll_together() {
+    let roll_ages: Vec<i64> = (0..20)
+        .map(|partition| {
+            let vfs: Arc<dyn Vfs> = Arc::new(SimVfs::new(0));
+            let config = LogConfig {
+                segment_age_max: Duration::from_millis(100),
+                segment_jitter_max: Duration::from_millis(40),
+                ..LogConfig::default()
+            };
+            let dir = PathBuf::from(format!("t-{partition}"));
+            let opened = Log::open(vfs, &dir, config, RecoveryStart::default());
+            let mut log = opened.unwrap().0;
+            let rolls = |age: &i64| {
+                append(&mut log, &batch_of(&[*age], 1)).unwrap();
+                log.reader().segments().len() > 1
+            };
+            (0..200).find(rolls).unwrap()
+        })
+        .collect();
+    assert!(
+        roll_ages.iter().all(|age| (61..=101).contains(age)),
+        "{roll_ages:?}"
+    );
+    let different: std::collections::BTreeSet<_> = roll_ages.iter().collect();
+    assert!(different.len() > 10, "{roll_ages:?}");
+}
+
+#[test]
 fn a_segment_rolls_when_its_index_is_full() {
     let vfs = SimVfs::new(0);
     let config = LogConfig {
