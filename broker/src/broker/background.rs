@@ -5,6 +5,7 @@
 //!  every log.flush.interval.ms   every partition with unsynced records: fdatasync, some at a time
 //!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of);
 //!                                partitions without appends since the last time let go of their files
+//!  earlier, after 256 MiB        the same checkpoint: what lies behind it is scanned after a crash
 //! ```
 //!
 //! The checkpoint tells a torn tail from damage after a crash. It may be old: what it does not
@@ -21,9 +22,11 @@ use super::data_dir::DataDir;
 use crate::clock::{Clock, Monotonic};
 use crate::controller::Controller;
 use crate::log::checkpoint::Checkpoint;
-use crate::partition::Partition;
+use crate::partition::{DirtyBudget, Partition};
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+/// Bytes that a scan after a crash reads in well under a second.
+const CHECKPOINT_BYTES: u64 = 256 << 20;
 /// Partitions synced at a time; more would only queue up at the disk.
 const SYNCS_MAX: usize = 16;
 
@@ -31,6 +34,7 @@ pub(super) struct Background {
     pub(super) controller: Arc<Controller>,
     pub(super) coordination: Arc<Partition>,
     pub(super) data: Arc<DataDir>,
+    pub(super) dirty: Arc<DirtyBudget>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) flush_interval: Duration,
     pub(super) shutdown: watch::Receiver<bool>,
@@ -41,6 +45,7 @@ impl Background {
     pub(super) async fn run(mut self) {
         let mut written = Checkpoint::new();
         let mut next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
+        let mut bytes_vouched_for = 0;
         loop {
             let next_flush = self.in_time(self.flush_interval);
             tokio::select! {
@@ -49,8 +54,13 @@ impl Background {
                 () = self.clock.sleep_until(next_flush) => {}
             }
             self.flush().await;
-            if self.clock.monotonic() >= next_checkpoint {
+            let bytes = self.dirty.synced_bytes();
+            let is_time = self.clock.monotonic() >= next_checkpoint;
+            if is_time || bytes - bytes_vouched_for >= CHECKPOINT_BYTES {
                 self.checkpoint(&mut written).await;
+                bytes_vouched_for = bytes;
+            }
+            if is_time {
                 (self.controller.image().partitions()).for_each(|p| p.rest_if_idle());
                 next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
             }

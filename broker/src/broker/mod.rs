@@ -103,6 +103,7 @@ impl Broker {
             controller: Arc::clone(&ctx.controller),
             coordination: Arc::clone(&opened.coordination),
             data: Arc::clone(&data),
+            dirty: opened.dirty,
             clock: Arc::clone(&ctx.clock),
             flush_interval: config.log_flush_interval,
             shutdown: ctx.shutdown.clone(),
@@ -212,6 +213,7 @@ impl Inner {
 struct Opened {
     coordination: Arc<Partition>,
     controller: Arc<Controller>,
+    dirty: Arc<DirtyBudget>,
 }
 
 async fn lock_data(
@@ -258,6 +260,7 @@ async fn open(
     };
     let (found, coordination, tree) = opening.await??;
     let advertised = kafka.map(Server::advertised);
+    let dirty = DirtyBudget::new(config.log_dirty_bytes_max);
     let setup = ControllerSetup {
         vfs: Arc::clone(&data.vfs),
         clock,
@@ -269,7 +272,7 @@ async fn open(
         partition_count_default: config.num_partitions,
         log: config.log.clone(),
         sync: !data.is_ephemeral,
-        dirty: DirtyBudget::new(config.log_dirty_bytes_max),
+        dirty: Arc::clone(&dirty),
         clean_shutdown: found.clean_shutdown,
         positions: found.positions,
         checkpoints: Arc::clone(&data.checkpoints),
@@ -279,6 +282,7 @@ async fn open(
     Ok(Opened {
         coordination,
         controller: Controller::start(setup).await?,
+        dirty,
     })
 }
 

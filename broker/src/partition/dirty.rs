@@ -27,6 +27,8 @@ const PARTITION_BYTES: u64 = 8 << 20;
 pub struct DirtyBudget {
     bytes: AtomicU64,
     bytes_max: u64,
+    /// Bytes synced so far.
+    synced: AtomicU64,
 }
 
 impl DirtyBudget {
@@ -38,7 +40,13 @@ impl DirtyBudget {
         Arc::new(Self {
             bytes: AtomicU64::new(0),
             bytes_max,
+            synced: AtomicU64::new(0),
         })
+    }
+
+    /// Bytes that were synced since the broker started.
+    pub fn synced_bytes(&self) -> u64 {
+        self.synced.load(Ordering::Relaxed)
     }
 
     /// Bytes written and not synced.
@@ -84,6 +92,7 @@ impl DirtyBytes {
         let before = self.synced.fetch_max(up_to, Ordering::AcqRel);
         let newly = up_to.saturating_sub(before);
         self.budget.bytes.fetch_sub(newly, Ordering::Relaxed);
+        self.budget.synced.fetch_add(newly, Ordering::Relaxed);
     }
 
     /// Whether whoever appends has to wait.
@@ -117,7 +126,7 @@ mod tests {
         assert_eq!(budget.bytes(), 100);
         a.synced(before_sync);
         a.synced(before_sync);
-        assert_eq!(budget.bytes(), 70);
+        assert_eq!((budget.bytes(), budget.synced_bytes()), (70, 30));
         assert!(!b.is_too_much());
         drop(b);
         assert_eq!(budget.bytes(), 40);
