@@ -499,6 +499,8 @@ impl Recovery<'_> {
             size: tail.segment.size(),
             segment: Arc::new(tail.segment),
             file: None,
+            // Indexes made anew are in memory only.
+            is_ahead: self.report.batches_scanned + self.report.indexes_rebuilt > 0,
             preallocated: self.config.preallocate,
             first_timestamp,
             first_append: None,

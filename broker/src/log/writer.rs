@@ -46,6 +46,8 @@ pub(super) struct Active {
     /// Open from the first append on, until the log rests.
     pub(super) file: Option<Arc<dyn VfsFile>>,
     pub(super) size: u64,
+    /// Whether the files on the disk may lack something that is known here.
+    pub(super) is_ahead: bool,
     /// Whether the file has more room on the disk than it needs, perhaps.
     pub(super) preallocated: bool,
     /// The first batch's highest timestamp: the segment's age counts from there.
@@ -82,6 +84,7 @@ impl Active {
             segment: Arc::new(segment),
             file: Some(file),
             size: 0,
+            is_ahead: false,
             preallocated: config.preallocate,
             first_timestamp: None,
             first_append: None,
@@ -200,6 +203,7 @@ impl Log {
         self.active.segment.publish(self.active.size);
         self.shared.publish_end(header.next_offset());
         self.active.segment.index(&header, position);
+        self.active.is_ahead = true;
         self.active.first_append.get_or_insert(now);
         if position == 0 {
             self.active.first_timestamp = age_start(&header);
@@ -281,8 +285,11 @@ impl Log {
     pub fn close(self) -> Result<Offset, LogError> {
         self.active.give_room_back();
         let recovery_point = self.shared.sync()?;
-        self.active.segment.seal();
-        self.active.segment.sync_indexes()?;
+        // Of many partitions most were not written to, and have nothing to put in order.
+        if self.active.is_ahead {
+            self.active.segment.seal();
+            self.active.segment.sync_indexes()?;
+        }
         Ok(recovery_point)
     }
 }
