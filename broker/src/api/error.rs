@@ -10,6 +10,7 @@ use brooklet_protocol::records::BatchError;
 use crate::controller::ControllerError;
 use crate::driver::DriverError;
 use crate::log::LogError;
+use crate::log::producer_state::ProducerError;
 
 /// A code, and words for the person who has to deal with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,17 @@ pub fn log_error_code(error: &LogError) -> ErrorCode {
         LogError::Io { .. } | LogError::Offline { .. } => ErrorCode::KafkaStorageError,
         LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
         LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        LogError::Producer(error) => producer_error_code(error),
+    }
+}
+
+/// What an idempotent producer did wrong; its client knows what to do about each.
+pub fn producer_error_code(error: &ProducerError) -> ErrorCode {
+    match error {
+        ProducerError::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        ProducerError::Fenced { .. } => ErrorCode::InvalidProducerEpoch,
+        ProducerError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+        ProducerError::InTransaction { .. } => ErrorCode::InvalidTxnState,
     }
 }
 

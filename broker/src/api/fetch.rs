@@ -231,7 +231,7 @@ fn report(partition: &Partition, error: &LogError) {
             tracing::error!("{partition}: cannot be read: {error}");
         }
         // Was reported when it happened; and a client's mistake.
-        LogError::Offline { .. } | LogError::OffsetOutOfRange { .. } => {}
+        LogError::Offline { .. } | LogError::OffsetOutOfRange { .. } | LogError::Producer(_) => {}
     }
 }
 

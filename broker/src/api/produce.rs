@@ -17,9 +17,8 @@
 //! log nevertheless, as in Kafka.
 //!
 //! Left out: transactions (INVALID_TXN_STATE, which is what Kafka answers when a partition was not
-//! added to the transaction first; clients give up), duplicates of idempotent producers (stored
-//! again), `message.timestamp.type=LogAppendTime` and the bounds on timestamps, keyless records on
-//! compacted topics.
+//! added to the transaction first; clients give up), `message.timestamp.type=LogAppendTime` and the
+//! bounds on timestamps, keyless records on compacted topics.
 
 use std::sync::Arc;
 use std::time::Duration;

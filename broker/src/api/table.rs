@@ -30,12 +30,7 @@ pub const TABLE: &[Api] = &[
         // Clients that find no version 0 take the broker for one without message format 1 and turn
         // compression and idempotence off (KAFKA-18659). Kafka itself serves 3 upwards, too.
         version_min_advertised: 0,
-        ..api(
-            ApiKey::Produce,
-            (3, 13),
-            "produce",
-            "No transactions; a batch that an idempotent producer repeats is stored again.",
-        )
+        ..api(ApiKey::Produce, (3, 13), "produce", "No transactions.")
     },
     api(
         ApiKey::Fetch,

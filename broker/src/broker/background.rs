@@ -4,7 +4,8 @@
 //! ```text
 //!  every log.flush.interval.ms   every partition with unsynced records: fdatasync, some at a time
 //!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of);
-//!                                partitions without appends since the last time let go of their files
+//!                                partitions forget silent producers, and without appends since the
+//!                                last time let go of their files
 //!  earlier, after 256 MiB        the same checkpoint: what lies behind it is scanned after a crash
 //! ```
 //!
@@ -37,6 +38,7 @@ pub(super) struct Background {
     pub(super) dirty: Arc<DirtyBudget>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) flush_interval: Duration,
+    pub(super) producer_age_max: Duration,
     pub(super) shutdown: watch::Receiver<bool>,
 }
 
@@ -61,7 +63,7 @@ impl Background {
                 bytes_vouched_for = bytes;
             }
             if is_time {
-                (self.controller.image().partitions()).for_each(|p| p.rest_if_idle());
+                self.tend().await;
                 next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
             }
         }
@@ -82,6 +84,18 @@ impl Background {
                 syncs.spawn(async move { partition.flush().await.is_ok() });
             }
             syncs.join_all().await;
+        }
+    }
+
+    async fn tend(&self) {
+        let (image, age_max) = (self.controller.image(), self.producer_age_max);
+        let tending = tokio::task::spawn_blocking(move || {
+            image
+                .partitions()
+                .for_each(|partition| partition.tend(age_max));
+        });
+        if let Err(error) = tending.await {
+            tracing::error!("tending the partitions was cut short: {error}");
         }
     }
 

@@ -51,6 +51,9 @@ pub struct BrokerConfig {
     /// `log.flush.interval.ms` (1 second; Kafka: never): what `acks=1` has acknowledged is synced
     /// after at most so long.
     pub log_flush_interval: Duration,
+    /// `producer.id.expiration.ms` (1 day): an idempotent producer that is silent for so long is
+    /// forgotten.
+    pub producer_id_expiration: Duration,
     /// `log.dirty.bytes.max` (64 MiB; not in Kafka): so much may be written and not synced; then
     /// producers wait, whatever their `acks`.
     pub log_dirty_bytes_max: u64,
@@ -74,6 +77,7 @@ impl Default for BrokerConfig {
             max_connections: 4096,
             connections_max_idle: Duration::from_secs(600),
             log_flush_interval: Duration::from_secs(1),
+            producer_id_expiration: Duration::from_secs(24 * 3600),
             log_dirty_bytes_max: DirtyBudget::BYTES_MAX_DEFAULT,
             acks_all_sync: true,
             log: LogConfig::default(),

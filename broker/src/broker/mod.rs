@@ -106,6 +106,7 @@ impl Broker {
             dirty: opened.dirty,
             clock: Arc::clone(&ctx.clock),
             flush_interval: config.log_flush_interval,
+            producer_age_max: config.producer_id_expiration,
             shutdown: ctx.shutdown.clone(),
         };
         let running = Running {

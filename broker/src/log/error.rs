@@ -6,6 +6,8 @@ use brooklet_protocol::Offset;
 use brooklet_protocol::records::BatchError;
 use thiserror::Error;
 
+use super::producer_state::ProducerError;
+
 /// What goes wrong in a log.
 #[derive(Debug, Error)]
 pub enum LogError {
@@ -39,6 +41,9 @@ pub enum LogError {
         /// Log end offset.
         end: Offset,
     },
+    /// A producer's batch does not fit to what it has sent before.
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
     /// An earlier sync failed, or a failed write could not be cut off: the log takes no more
     /// writes.
     #[error("{path}: the log is offline after a failed sync or write")]

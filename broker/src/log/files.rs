@@ -5,6 +5,7 @@
 //!  00000000000000004096.index          where in it an offset is
 //!  00000000000000004096.timeindex      where in it a time is
 //!  00000000000000004096.txnindex       which transactions in it were aborted
+//!  00000000000000004096.snapshot       the producers' state before it
 //!  00000000000000004096.log.deleted    of a segment that is gone, removed a little later
 //!  00000000000000004096.log.cut-1      what recovery cut off (ours; never read, never deleted)
 //! ```
@@ -17,6 +18,7 @@ pub(super) const LOG: &str = "log";
 pub(super) const OFFSET_INDEX: &str = "index";
 pub(super) const TIME_INDEX: &str = "timeindex";
 pub(super) const TXN_INDEX: &str = "txnindex";
+pub(super) const SNAPSHOT: &str = "snapshot";
 /// Added to the name of a file that will be removed.
 const DELETED: &str = "deleted";
 
@@ -31,6 +33,8 @@ pub(super) enum FileKind {
     Segment(Offset),
     /// An index of the segment with this base offset.
     Index(Offset),
+    /// The producers' state at this offset.
+    Snapshot(Offset),
     /// Half-written or already deleted; nobody will ask for it.
     Leftover,
     /// A compacted segment whose swap was interrupted.
@@ -47,6 +51,7 @@ pub(super) fn classify(name: &str) -> FileKind {
         ("swap", _) => FileKind::Swap,
         (LOG, Some(base)) => FileKind::Segment(base),
         (OFFSET_INDEX | TIME_INDEX | TXN_INDEX, Some(base)) => FileKind::Index(base),
+        (SNAPSHOT, Some(offset)) => FileKind::Snapshot(offset),
         _ => FileKind::Other,
     }
 }
@@ -62,9 +67,18 @@ pub(super) fn path(dir: &Path, base: Offset, extension: &str) -> PathBuf {
     dir.join(format!("{:020}.{extension}", base.0))
 }
 
+/// The offset in the name of a snapshot.
+pub(super) fn snapshot_offset(name: &str) -> Option<Offset> {
+    match classify(name) {
+        FileKind::Snapshot(offset) => Some(offset),
+        _ => None,
+    }
+}
+
 /// All files that a segment may have; its `.log` first.
-pub(super) fn of_segment(log: &Path) -> [PathBuf; 4] {
-    [LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX].map(|extension| log.with_extension(extension))
+pub(super) fn of_segment(log: &Path) -> [PathBuf; 5] {
+    [LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX, SNAPSHOT]
+        .map(|extension| log.with_extension(extension))
 }
 
 /// What a file is called until it is removed.
@@ -91,7 +105,8 @@ mod tests {
             assert_eq!(kind(leftover), FileKind::Leftover);
         }
         assert_eq!(kind("log.swap"), FileKind::Swap);
-        for other in ["log.cut-1", "snapshot"] {
+        assert_eq!(kind("snapshot"), FileKind::Snapshot(Offset(4096)));
+        for other in ["log.cut-1", "part"] {
             assert_eq!(kind(other), FileKind::Other);
         }
         for other in [

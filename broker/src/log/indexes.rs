@@ -258,6 +258,16 @@ impl Indexes {
         self.with(|offsets, _, _| offset_index::ceiling(offsets.as_chunks().0, relative_offset))
     }
 
+    /// The last offset entry that leads to `position` or before it.
+    pub(super) fn position_floor(&self, position: i64) -> Option<OffsetEntry> {
+        self.with(|offsets, _, _| {
+            let entries = offsets.as_chunks().0;
+            let position_of = |raw: &_| i64::from(OffsetEntry::decode(*raw).position);
+            let above = entries.partition_point(|raw| position_of(raw) <= position);
+            Some(OffsetEntry::decode(entries[above.checked_sub(1)?]))
+        })
+    }
+
     /// The last time entry at or before `timestamp`.
     pub(super) fn time_floor(&self, timestamp: Timestamp) -> Option<TimeEntry> {
         self.with(|_, times, _| time_index::floor(times.as_chunks().0, timestamp))

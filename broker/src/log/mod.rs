@@ -5,6 +5,8 @@
 //!    00000000000000000000.log   [ batch 0..9 | batch 10..10 | ... ]   sealed: mapped, never changes
 //!    00000000000000000000.index      offset → position, a hint
 //!    00000000000000000000.timeindex  time → offset, a hint
+//!    00000000000000000000.txnindex   aborted transactions, if there are any
+//!    00000000000000004096.snapshot   the producers' state before offset 4096
 //!    00000000000000004096.log   [ batch 4096..4100 | ... ]            active: the only one that grows
 //! ```
 //!
@@ -20,7 +22,7 @@
 //! - a failed append leaves the log as it was, and may be tried again;
 //! - [`recovery`] cuts only what no sync has covered, and keeps what it cuts.
 //!
-//! Left out so far: compaction, producer state, the transaction index, preallocation.
+//! Left out so far: compaction.
 
 pub mod checkpoint;
 mod config;
@@ -30,11 +32,14 @@ mod files;
 mod indexes;
 mod maintenance;
 mod offset_index;
+pub mod producer_state;
 mod reader;
 pub mod recovery;
 mod segment;
 mod shared;
+mod snapshots;
 mod time_index;
+mod txn_index;
 mod verified;
 mod writer;
 
@@ -46,4 +51,5 @@ pub use error::{Damage, LogError};
 pub use maintenance::{Maintenance, TakenAway};
 pub use reader::{LogReader, SegmentInfo};
 pub use recovery::{RecoveryReport, RecoveryStart};
+pub use txn_index::AbortedTransaction;
 pub use writer::{Appended, Log};

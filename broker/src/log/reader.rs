@@ -9,9 +9,11 @@ use std::sync::Arc;
 use brooklet_protocol::{Offset, Timestamp};
 use bytes::Bytes;
 
+use super::error::OrIo;
 use super::segment::{Segment, Wanted};
 use super::shared::Shared;
-use super::{LogConfig, LogError};
+use super::txn_index::{self, AbortedTransaction};
+use super::{LogConfig, LogError, files};
 
 /// The readers' side of a log: never blocks the writer, never sees half a batch.
 #[derive(Clone, Debug)]
@@ -123,6 +125,40 @@ impl LogReader {
         let active = segments.last().map(|segment| segment.base_offset());
         from < self.shared.end_offset()
             && (from < self.shared.opened_end() || active.is_some_and(|base| from < base))
+    }
+
+    /// Below it no transaction is open, as far as it is below `high_watermark`; both are the same
+    /// where nobody uses transactions.
+    pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
+        self.shared.last_stable_offset(high_watermark)
+    }
+
+    /// The aborted transactions with records in `from..up_to`, by their last offset.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn aborted_transactions(
+        &self,
+        from: Offset,
+        up_to: Offset,
+    ) -> Result<Vec<AbortedTransaction>, LogError> {
+        let segments = self.shared.segments();
+        let above = segments.partition_point(|segment| segment.base_offset() <= from);
+        let mut aborted = Vec::new();
+        for segment in &segments[above.saturating_sub(1)..] {
+            let path = segment.path().with_extension(files::TXN_INDEX);
+            let entries = txn_index::read(&**self.shared.vfs(), &path).or_io("read", &path)?;
+            for entry in entries {
+                if entry.last_offset >= from && entry.first_offset < up_to {
+                    aborted.push(entry);
+                }
+                if entry.last_stable_offset >= up_to {
+                    // What was aborted later began behind.
+                    return Ok(aborted);
+                }
+            }
+        }
+        Ok(aborted)
     }
 
     /// The first record with a timestamp of at least `timestamp`, as (offset, its timestamp).

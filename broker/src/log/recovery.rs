@@ -18,6 +18,7 @@
 //! | the log ends below the log start that was written down | all deleted | set aside; an empty segment begins at the log start |
 //! | the log ends below the recovery point, or is missing | damage | refused, no segment is touched |
 //! | an index that is missing, cut or inconsistent | hint | rebuilt (of sealed segments at first use) |
+//! | a snapshot of the producers that is damaged, or newer than the log | snapshot ignored | removed; the log is replayed from the one before |
 //! | `.tmp`, `.deleted`, `.cleaned`; an index without its segment | leftover | removed |
 //! | `.swap` | foreign | left alone |
 //!
@@ -85,9 +86,20 @@ struct Recovery<'a> {
     start: RecoveryStart,
     segments: Vec<Arc<Segment>>,
     unsynced_names: BTreeSet<PathBuf>,
+    /// Offsets of the producers' snapshots, ascending.
+    snapshots: Vec<Offset>,
     /// To be removed once the log is found to be good.
     leftovers: Vec<PathBuf>,
     report: RecoveryReport,
+}
+
+/// The parts of a log that is open.
+pub(super) struct Opened {
+    pub(super) shared: Shared,
+    pub(super) active: Active,
+    /// Offsets of the snapshots that were found, ascending.
+    pub(super) snapshots: Vec<Offset>,
+    pub(super) report: RecoveryReport,
 }
 
 /// The last segment and where it ends.
@@ -105,7 +117,7 @@ pub(super) fn open(
     dir: &Path,
     config: &LogConfig,
     start: RecoveryStart,
-) -> Result<(Shared, Active, RecoveryReport), LogError> {
+) -> Result<Opened, LogError> {
     let mut recovery = Recovery {
         vfs,
         dir,
@@ -113,6 +125,7 @@ pub(super) fn open(
         start,
         segments: Vec::new(),
         unsynced_names: BTreeSet::new(),
+        snapshots: Vec::new(),
         leftovers: Vec::new(),
         report: RecoveryReport::default(),
     };
@@ -167,6 +180,7 @@ impl Recovery<'_> {
                 FileKind::Leftover => self.leftovers.push(path),
                 FileKind::Index(base) if !bases.contains(&base) => self.leftovers.push(path),
                 FileKind::Swap => tracing::warn!(file = %path.display(), "foreign: left alone"),
+                FileKind::Snapshot(offset) => self.snapshots.push(offset),
                 FileKind::Segment(_) | FileKind::Index(_) | FileKind::Other => {}
             }
         }
@@ -183,7 +197,7 @@ impl Recovery<'_> {
     }
 
     /// A new log, unless there was one.
-    fn create(mut self) -> Result<(Shared, Active, RecoveryReport), LogError> {
+    fn create(mut self) -> Result<Opened, LogError> {
         let base = self.start.log_start_offset;
         self.check_end(&log_path(self.dir, base), 0, base)?;
         self.remove_leftovers()?;
@@ -193,10 +207,7 @@ impl Recovery<'_> {
     }
 
     /// All that is there was deleted: it makes place for a log that begins at the log start.
-    fn begin_anew(
-        mut self,
-        bases: &[Offset],
-    ) -> Result<(Shared, Active, RecoveryReport), LogError> {
+    fn begin_anew(mut self, bases: &[Offset]) -> Result<Opened, LogError> {
         let (log, start) = (self.dir.display(), self.start.log_start_offset);
         tracing::warn!(%log, %start, "all deleted: the log ends below its start");
         self.segments.clear();
@@ -206,12 +217,7 @@ impl Recovery<'_> {
     }
 
     /// Puts the parts together, whose last is the active segment.
-    fn share(
-        mut self,
-        active: Active,
-        end: Offset,
-        recovery_point: Offset,
-    ) -> (Shared, Active, RecoveryReport) {
+    fn share(mut self, active: Active, end: Offset, recovery_point: Offset) -> Opened {
         self.segments.push(Arc::clone(&active.segment));
         let (first, written_down) = (self.segments[0].base_offset(), self.start.log_start_offset);
         if first > written_down && written_down > Offset::ZERO {
@@ -222,7 +228,12 @@ impl Recovery<'_> {
         let (dir, segments) = (self.dir.to_owned(), self.segments.into());
         let config = self.config.clone();
         let shared = Shared::new(self.vfs, dir, config, segments, ends, self.unsynced_names);
-        (shared, active, self.report)
+        Opened {
+            shared,
+            active,
+            snapshots: self.snapshots,
+            report: self.report,
+        }
     }
 
     /// Refuses a log that ends below the recovery point.
@@ -484,11 +495,7 @@ impl Recovery<'_> {
     }
 
     /// Puts the parts together; the tail becomes the active segment.
-    fn finish(
-        mut self,
-        tail: Tail,
-        recovery_point: Offset,
-    ) -> Result<(Shared, Active, RecoveryReport), LogError> {
+    fn finish(mut self, tail: Tail, recovery_point: Offset) -> Result<Opened, LogError> {
         self.remove_leftovers()?;
         let first_timestamp = (tail.segment.walk(0).header()?)
             .as_ref()

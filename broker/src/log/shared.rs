@@ -30,6 +30,7 @@ pub(super) struct Shared {
     log_start: AtomicI64,
     end_offset: AtomicI64,
     recovery_point: AtomicI64,
+    unstable: Mutex<Unstable>,
     /// The end when the log was opened: what is below it lies on the disk, perhaps only there.
     opened_end: Offset,
     /// Directories with names that were not synced.
@@ -41,6 +42,15 @@ pub(super) struct Shared {
     /// Segments whose files are still to be removed.
     retired: Mutex<Vec<Retired>>,
     offline: AtomicBool,
+}
+
+/// Transactions that keep what lies behind their first record from being stable.
+#[derive(Debug, Default)]
+struct Unstable {
+    /// Where the oldest one that is open began.
+    open: Option<Offset>,
+    /// First and last offset of those that have ended; the marker may not be published yet.
+    ended: Vec<(Offset, Offset)>,
 }
 
 impl Shared {
@@ -60,6 +70,7 @@ impl Shared {
             log_start: AtomicI64::new(log_start.0),
             end_offset: AtomicI64::new(end_offset.0),
             recovery_point: AtomicI64::new(recovery_point.0),
+            unstable: Mutex::default(),
             opened_end: end_offset,
             unsynced_names: Mutex::new(unsynced_names),
             sync_turn: Mutex::new(()),
@@ -116,6 +127,23 @@ impl Shared {
     /// Moves the log start to `offset`, unless it is there or beyond.
     pub(super) fn advance_log_start(&self, offset: Offset) {
         self.log_start.fetch_max(offset.0, Ordering::AcqRel);
+    }
+
+    pub(super) fn note_open_transaction(&self, first: Option<Offset>) {
+        self.unstable.lock().open = first;
+    }
+
+    /// A transaction from `first` has ended with the marker at `last`.
+    pub(super) fn note_ended_transaction(&self, first: Offset, last: Offset) {
+        self.unstable.lock().ended.push((first, last));
+    }
+
+    /// Below it, and below the high watermark, no transaction is open.
+    pub(super) fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
+        let mut unstable = self.unstable.lock();
+        unstable.ended.retain(|(_, last)| *last >= high_watermark);
+        let ended = unstable.ended.iter().map(|(first, _)| *first);
+        ended.chain(unstable.open).fold(high_watermark, Offset::min)
     }
 
     pub(super) fn opened_end(&self) -> Offset {

@@ -9,17 +9,21 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use brooklet_protocol::records::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch};
+use brooklet_protocol::records::{
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, EndTxnMarker, RecordBatch,
+};
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 
 use super::error::OrIo;
 use super::indexes::GrowingIndexes;
 use super::maintenance::Maintenance;
+use super::producer_state::{ProducedBatch, ProducerStates, Verdict};
 use super::reader::LogReader;
 use super::segment::{Segment, log_path};
 use super::shared::Shared;
-use super::{LogConfig, LogError, RecoveryReport, RecoveryStart, recovery};
+use super::{LogConfig, LogError, RecoveryReport, RecoveryStart, files, recovery, snapshots};
 use crate::vfs::{OpenMode, Vfs, VfsFile};
 
 /// Where a batch landed.
@@ -29,6 +33,8 @@ pub struct Appended {
     pub base_offset: Offset,
     /// Offset of its last record.
     pub last_offset: Offset,
+    /// Whether it had landed there before: a producer has sent it twice.
+    pub is_duplicate: bool,
 }
 
 /// The writer's side of a log. One at a time.
@@ -37,6 +43,11 @@ pub struct Log {
     config: Arc<LogConfig>,
     shared: Arc<Shared>,
     active: Active,
+    producers: ProducerStates,
+    /// Where the last snapshot of the producers was taken.
+    snapshot_offset: Offset,
+    /// Bytes appended since.
+    snapshot_bytes: u64,
 }
 
 /// The segment that is written on.
@@ -157,13 +168,17 @@ impl Log {
         config: LogConfig,
         start: RecoveryStart,
     ) -> Result<(Self, RecoveryReport), LogError> {
-        let (shared, active, report) = recovery::open(vfs, dir, &config, start)?;
+        let opened = recovery::open(vfs, dir, &config, start)?;
+        let (producers, snapshot_offset) = snapshots::restore(&opened.shared, &opened.snapshots)?;
         let log = Self {
-            config: shared.config(),
-            shared: Arc::new(shared),
-            active,
+            config: opened.shared.config(),
+            shared: Arc::new(opened.shared),
+            active: opened.active,
+            producers,
+            snapshot_offset,
+            snapshot_bytes: 0,
         };
-        Ok((log, report))
+        Ok((log, opened.report))
     }
 
     /// Changes the settings from now on. What a segment was made with, it keeps.
@@ -172,11 +187,12 @@ impl Log {
         self.config = self.shared.config();
     }
 
-    /// Appends one batch that the caller has checked: stamps base offset and leader epoch, rolls
-    /// if needed, writes, indexes. `now` is for the age of the segment only.
+    /// Appends one batch that the caller has checked: judges its producer, stamps base offset and
+    /// leader epoch, rolls if needed, writes, indexes. A batch that its producer has sent before is
+    /// not stored again. `now` is for the age of the segment and of producers only.
     ///
     /// # Errors
-    /// The disk; the log is as before. If what was written in part cannot be cut off again, the
+    /// `Producer`; the disk; the log is as before. If what was written in part cannot be cut off again, the
     /// log is offline.
     pub fn append(
         &mut self,
@@ -185,6 +201,14 @@ impl Log {
         now: Timestamp,
     ) -> Result<Appended, LogError> {
         self.shared.check_online()?;
+        let judged = self.judge(batch)?;
+        if let Judged::Duplicate(known) = judged {
+            return Ok(Appended {
+                base_offset: known.base_offset,
+                last_offset: known.last_offset,
+                is_duplicate: true,
+            });
+        }
         let base = self.shared.end_offset();
         if self
             .active
@@ -208,10 +232,87 @@ impl Log {
         if position == 0 {
             self.active.first_timestamp = age_start(&header);
         }
+        if batch.header().has_producer() {
+            self.remember(&header, judged, now);
+        }
+        self.snapshot_bytes += header.size() as u64;
         Ok(Appended {
             base_offset: base,
             last_offset: header.last_offset(),
+            is_duplicate: false,
         })
+    }
+
+    /// What the producers' state says of a batch.
+    fn judge(&self, batch: &RecordBatch) -> Result<Judged, LogError> {
+        let header = batch.header();
+        if !header.has_producer() {
+            return Ok(Judged::Data);
+        }
+        if header.is_control() {
+            let position = self.active.size;
+            let corrupt = |error: BatchError| self.active.segment.corrupt(position, error.into());
+            let Some(marker) = EndTxnMarker::read(batch).map_err(corrupt)? else {
+                return Ok(Judged::OtherControl);
+            };
+            self.producers.check_marker(header, marker)?;
+            return Ok(Judged::Marker(marker));
+        }
+        match self.producers.check(header)? {
+            Verdict::Append => Ok(Judged::Data),
+            Verdict::Duplicate(known) => Ok(Judged::Duplicate(known)),
+        }
+    }
+
+    /// Takes note of a batch of a producer that is in the log.
+    fn remember(&mut self, header: &BatchHeader, judged: Judged, now: Timestamp) {
+        match judged {
+            Judged::Data => self.producers.record(header, now),
+            Judged::Marker(marker) => {
+                let ended = self.producers.record_marker(header, marker, now);
+                if let Some(ended) = ended {
+                    let index = self.active.segment.path().with_extension(files::TXN_INDEX);
+                    snapshots::note_aborted(&self.shared, &index, &self.producers, ended);
+                    (self.shared).note_ended_transaction(ended.first_offset, ended.last_offset);
+                }
+            }
+            Judged::Duplicate(_) | Judged::OtherControl => return,
+        }
+        if header.is_transactional() {
+            let open = self.producers.first_open_offset();
+            self.shared.note_open_transaction(open);
+        }
+    }
+
+    /// The producers that the log remembers.
+    pub fn producers(&self) -> &ProducerStates {
+        &self.producers
+    }
+
+    /// What is to be done from time to time: forgets producers that are silent for
+    /// `producer.id.expiration.ms`, and writes their state down if much was appended since.
+    pub fn tend_producers(&mut self, now: Timestamp, age_max: Duration) {
+        self.producers.expire(now, age_max);
+        if self.snapshot_bytes >= snapshots::INTERVAL_BYTES {
+            self.take_snapshot();
+        }
+    }
+
+    /// Writes the producers' state at the log's end; without it the next open reads a longer way.
+    fn take_snapshot(&mut self) {
+        let (vfs, dir, end) = (
+            self.shared.vfs(),
+            self.shared.dir(),
+            self.shared.end_offset(),
+        );
+        if end > self.snapshot_offset {
+            let written = snapshots::write(&**vfs, dir, end, &self.producers);
+            if let Err(error) = written.and_then(|()| snapshots::remove_old(&self.shared)) {
+                tracing::warn!(log = %dir.display(), %error, "no snapshot of the producers");
+            }
+        }
+        self.snapshot_offset = end;
+        self.snapshot_bytes = 0;
     }
 
     /// Writes a batch at the end of the active segment, all of it or nothing.
@@ -241,6 +342,7 @@ impl Log {
         self.active.give_room_back();
         self.active.segment.seal();
         self.shared.push_segment(Arc::clone(&next.segment));
+        self.take_snapshot();
         tracing::debug!(log = %dir.display(), %base, "rolled a new segment");
         self.active = next;
         Ok(())
@@ -282,16 +384,30 @@ impl Log {
     ///
     /// # Errors
     /// The disk.
-    pub fn close(self) -> Result<Offset, LogError> {
+    pub fn close(mut self) -> Result<Offset, LogError> {
         self.active.give_room_back();
         let recovery_point = self.shared.sync()?;
         // Of many partitions most were not written to, and have nothing to put in order.
         if self.active.is_ahead {
             self.active.segment.seal();
             self.active.segment.sync_indexes()?;
+            self.take_snapshot();
         }
         Ok(recovery_point)
     }
+}
+
+/// What a batch is to the producers' state.
+#[derive(Clone, Copy, Debug)]
+enum Judged {
+    /// Records, to be appended.
+    Data,
+    /// Records that are there.
+    Duplicate(ProducedBatch),
+    /// The end of a transaction.
+    Marker(EndTxnMarker),
+    /// A control record that says nothing about a transaction.
+    OtherControl,
 }
 
 /// The timestamp from which a segment that begins with this batch ages, if it has one.

@@ -20,13 +20,13 @@
 //!   knows what is on the disk, and the partition is offline until the broker restarts and recovers
 //!   it (`state`).
 //!
-//! Left out: the last stable offset (it equals the high watermark until there are transactions) and
-//! the state of idempotent producers, so that a retried batch is stored a second time.
+//! Left out: reads up to the last stable offset only; there is no coordinator of transactions yet.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp, TopicPartition};
@@ -200,10 +200,15 @@ impl Partition {
         let mut appended = Appended {
             base_offset: end,
             last_offset: end.plus(-1),
+            is_duplicate: false,
         };
         let mut bytes = 0;
-        let outcome = batches.iter().try_for_each(|batch| {
-            appended.last_offset = log.append(batch, self.leader_epoch(), now)?.last_offset;
+        let outcome = batches.iter().enumerate().try_for_each(|(number, batch)| {
+            let landed = log.append(batch, self.leader_epoch(), now)?;
+            if number == 0 {
+                appended = landed;
+            }
+            appended.last_offset = appended.last_offset.max(landed.last_offset);
             bytes += batch.bytes().len() as u64;
             Ok(())
         });
@@ -244,9 +249,13 @@ impl Partition {
         Ok(self.maintenance.advance_log_start(offset))
     }
 
-    /// Lets go of the open file if nothing was appended since the last call: of many partitions
-    /// most are idle, and descriptors are few.
-    pub fn rest_if_idle(&self) {
+    /// What is to be done from time to time: silent producers are forgotten and their state is
+    /// written down; and if nothing was appended since the last call, the open file is let go, for of
+    /// many partitions most are idle, and descriptors are few. Blocks for a moment.
+    pub fn tend(&self, producer_age_max: Duration) {
+        if let Some(log) = self.writer.lock().as_mut() {
+            log.tend_producers(self.clock.wall(), producer_age_max);
+        }
         let end = self.log_end_offset();
         let was_seen = self.end_seen.swap(end.0, Ordering::Relaxed) == end.0;
         // Whoever holds the lock is not idle.

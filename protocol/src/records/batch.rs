@@ -24,7 +24,7 @@ pub(super) const MAGIC: i8 = 2;
 const COMPRESSION_BITS: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 pub(super) const TRANSACTIONAL: i16 = 0x10;
-const CONTROL: i16 = 0x20;
+pub(super) const CONTROL: i16 = 0x20;
 
 /// The 61 bytes before the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,17 @@ impl BatchHeader {
     /// Part of a transaction.
     pub fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether it has an idempotent or transactional producer.
+    pub fn has_producer(&self) -> bool {
+        self.producer_id != ProducerId::NONE
+    }
+
+    /// The sequence of its last record; counting begins again at 0 behind 2³¹−1.
+    pub fn last_sequence(&self) -> i32 {
+        let last = i64::from(self.base_sequence) + i64::from(self.last_offset_delta);
+        (last % (1 << 31)) as i32
     }
 
     /// Timestamps are the broker's (LogAppendTime).

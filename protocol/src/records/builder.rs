@@ -3,7 +3,7 @@
 //! The records are written out as they come; the header needs to know them all, and the checksum
 //! needs the header, so both are made in [`BatchBuilder::build`].
 
-use super::batch::{CRC_COVERS_FROM, MAGIC, TRANSACTIONAL};
+use super::batch::{CONTROL, CRC_COVERS_FROM, MAGIC, TRANSACTIONAL};
 use super::{BATCH_HEADER_BYTES, BatchHeader, Compression, RecordBatch, codec};
 use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, varint};
 
@@ -11,7 +11,8 @@ use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, varint};
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
     compression: Compression,
-    transactional: bool,
+    /// Attribute bits beside those of the codec.
+    flags: i16,
     producer_id: ProducerId,
     producer_epoch: ProducerEpoch,
     base_sequence: i32,
@@ -28,7 +29,7 @@ impl BatchBuilder {
     pub fn new(compression: Compression) -> Self {
         Self {
             compression,
-            transactional: false,
+            flags: 0,
             producer_id: ProducerId::NONE,
             producer_epoch: ProducerEpoch::NONE,
             base_sequence: -1,
@@ -54,7 +55,13 @@ impl BatchBuilder {
 
     /// Marks the batch as part of its producer's transaction.
     pub fn with_transaction(mut self) -> Self {
-        self.transactional = true;
+        self.flags |= TRANSACTIONAL;
+        self
+    }
+
+    /// Marks the batch as one whose records are for the broker and not for applications.
+    pub fn with_control(mut self) -> Self {
+        self.flags |= CONTROL;
         self
     }
 
@@ -127,14 +134,13 @@ impl BatchBuilder {
 
     /// All but the batch length and the checksum, which need the compressed records.
     fn header(&self) -> BatchHeader {
-        let transactional = if self.transactional { TRANSACTIONAL } else { 0 };
         BatchHeader {
             base_offset: Offset::ZERO,
             batch_length: 0,
             leader_epoch: LeaderEpoch(-1),
             magic: MAGIC,
             crc: 0,
-            attributes: i16::from(self.compression.bits()) | transactional,
+            attributes: i16::from(self.compression.bits()) | self.flags,
             last_offset_delta: self.record_count - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,

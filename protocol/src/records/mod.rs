@@ -37,6 +37,7 @@
 mod batch;
 mod builder;
 mod codec;
+mod control;
 mod error;
 mod record;
 #[cfg(test)]
@@ -45,5 +46,6 @@ mod tests;
 pub use batch::{BATCH_HEADER_BYTES, BatchHeader, Batches, RecordBatch};
 pub use builder::BatchBuilder;
 pub use codec::{Compression, UnknownCompression};
+pub use control::EndTxnMarker;
 pub use error::BatchError;
 pub use record::{Record, RecordIter, Records};

@@ -275,3 +275,43 @@ async fn acks_1_is_synced_within_the_flush_interval() {
     fixture.vfs.sync_begun().await;
     fixture.vfs.release_syncs();
 }
+
+/// A batch of an idempotent producer with so many records from `sequence` on.
+fn numbered(epoch: i16, sequence: i32, count: usize) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None).with_producer(
+        ProducerId(7),
+        ProducerEpoch(epoch),
+        sequence,
+    );
+    for _ in 0..count {
+        builder.append(Timestamp(1), None, Some(b"v"), &[]);
+    }
+    builder.build().bytes().clone()
+}
+
+#[tokio::test]
+async fn a_batch_sent_twice_is_answered_twice_and_stored_once() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let cases = [
+        (numbered(0, 0, 3), 0, 0),
+        (numbered(0, 3, 2), 0, 3),
+        (numbered(0, 0, 3), 0, 0),
+        (numbered(0, 3, 2), 0, 3),
+        (
+            numbered(0, 9, 1),
+            code(ErrorCode::OutOfOrderSequenceNumber),
+            -1,
+        ),
+        (numbered(1, 0, 1), 0, 5),
+        (numbered(0, 5, 1), code(ErrorCode::InvalidProducerEpoch), -1),
+    ];
+    for (batch, error, base_offset) in cases {
+        let request = produce_request("clicks", 0, -1, Some(batch));
+        let response = fixture.call(9, RequestKind::Produce(request)).await;
+        let topic = body!(Produce, response).responses.remove(0);
+        let partition = &topic.partition_responses[0];
+        let answer = (partition.error_code, partition.base_offset);
+        assert_eq!(answer, (error, base_offset), "{partition:?}");
+    }
+}

@@ -43,11 +43,15 @@ fn segments_below_go_and_their_files_a_little_later() {
     assert_eq!(held, copy, "who holds the bytes keeps them");
 
     let deleted = || names(&vfs).into_iter().filter(|n| n.ends_with(".deleted"));
-    assert_eq!(deleted().count(), 6, "two segments and their indexes");
+    assert_eq!(
+        deleted().count(),
+        7,
+        "two segments, their indexes and a snapshot"
+    );
     let delay = Duration::from_secs(60);
     let early = Monotonic(NOW.0 + Duration::from_millis(59_999));
     assert_eq!(maintenance.remove_retired(early).unwrap(), 0);
-    assert_eq!(deleted().count(), 6);
+    assert_eq!(deleted().count(), 7);
     assert_eq!(
         maintenance
             .remove_retired(Monotonic(NOW.0 + delay))

@@ -16,6 +16,7 @@ mod disk;
 mod lookup;
 mod maintenance;
 mod model;
+mod producers;
 mod read;
 mod recovery;
 

@@ -1,0 +1,109 @@
+//! The files of a segment: opened when they are needed, synced, sealed, retired.
+//!
+//! The `.log` of the active segment is open while it is written or read; that of a sealed one until
+//! it is synced. A retired segment has its files under other names, so whatever is done by name
+//! here has to expect that they are gone.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::error::OrIo;
+use super::super::{LogError, files, indexes};
+use super::Segment;
+use crate::vfs::{OpenMode, VfsFile};
+
+impl Segment {
+    /// Nothing more will be written.
+    pub(in crate::log) fn seal(&self) {
+        self.indexes.seal(&*self.vfs, &self.path);
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Makes the segment durable; once it is sealed, its indexes too.
+    pub(in crate::log) fn sync(&self) -> Result<(), LogError> {
+        // Asked first: what is sealed now cannot get more bytes after the sync.
+        let sealed = self.is_sealed();
+        let open = self.file.lock().clone();
+        let file = match open.map_or_else(|| self.vfs.open(&self.path, OpenMode::Read), Ok) {
+            // It went while we came: what is deleted nobody needs on the disk.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.is_retired() => return Ok(()),
+            file => file.or_io("open", &self.path)?,
+        };
+        file.sync_data().or_io("sync", &self.path)?;
+        if sealed {
+            self.sync_indexes()?;
+            *self.file.lock() = None;
+        }
+        Ok(())
+    }
+
+    /// The file, for the one writer.
+    pub(in crate::log) fn open_to_write(&self) -> Result<Arc<dyn VfsFile>, LogError> {
+        let opened = self.vfs.open(&self.path, OpenMode::Write);
+        let opened = opened.or_io("open", &self.path)?;
+        *self.file.lock() = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Lets go of the file; whoever needs it opens it again. All that was written is synced.
+    pub(in crate::log) fn close_file(&self) {
+        *self.file.lock() = None;
+    }
+
+    /// The file of the active segment.
+    pub(super) fn open_to_read(&self) -> Result<Arc<dyn VfsFile>, LogError> {
+        let mut file = self.file.lock();
+        if let Some(open) = &*file {
+            return Ok(Arc::clone(open));
+        }
+        let opened = self.vfs.open(&self.path, OpenMode::Read);
+        let opened = opened.or_io("open", &self.path)?;
+        *file = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Whether the next sync has to come by, whatever its recovery point says.
+    pub(in crate::log) fn holds_file(&self) -> bool {
+        self.file.lock().is_some()
+    }
+
+    /// Makes the index files durable, if there are any.
+    pub(in crate::log) fn sync_indexes(&self) -> Result<(), LogError> {
+        for path in indexes::paths(&self.path) {
+            match self.vfs.open(&path, OpenMode::Read) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                file => file
+                    .and_then(|file| file.sync_data())
+                    .or_io("sync", &path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames the files to `.deleted`, after which no look-up by name finds them; returns the new
+    /// names. If a file cannot be renamed, those before it are, and the segment is as it was
+    /// for whoever opens the log next only if the `.log` is among the others: it goes first.
+    pub(in crate::log) fn retire(&self) -> Result<Vec<PathBuf>, LogError> {
+        // Whoever makes indexes anew writes them under the old names, or sees that they are gone.
+        let _guard = self.loading.lock();
+        self.retired.store(true, Ordering::Release);
+        let mut renamed = Vec::new();
+        for path in files::of_segment(&self.path) {
+            let to = files::deleted(&path);
+            match self.vfs.rename(&path, &to) {
+                Ok(()) => renamed.push(to),
+                // An index, which need not be there.
+                Err(error) if error.kind() == ErrorKind::NotFound && !renamed.is_empty() => {}
+                Err(error) => {
+                    // With its `.log` in place it is still a segment; without, its indexes are
+                    // leftovers.
+                    self.retired.store(!renamed.is_empty(), Ordering::Release);
+                    return Err(error).or_io("rename", &path);
+                }
+            }
+        }
+        Ok(renamed)
+    }
+}

@@ -1,0 +1,290 @@
+//! Finding a place in a segment, by offset or by time, and reading from there.
+//!
+//! An index entry leads near the place, and is checked where it leads; a walk over headers goes the
+//! rest of the way. What was not verified since the open is verified before it is answered.
+
+use brooklet_protocol::records::{BATCH_HEADER_BYTES, BatchError, BatchHeader};
+use brooklet_protocol::{Offset, Timestamp};
+use bytes::Bytes;
+
+use super::super::cursor::BatchCursor;
+use super::super::offset_index::OffsetEntry;
+use super::super::{Damage, LogError, files};
+use super::{DECOMPRESSED_BYTES_MAX, SEARCH_WINDOW_BYTES, Segment, WALK_WINDOW_BYTES, Wanted};
+
+impl Segment {
+    /// Stands at the first batch.
+    pub(in crate::log) fn walk(&self, window_bytes: usize) -> BatchCursor<'_> {
+        BatchCursor::new(self, (0, Some(self.base_offset)), window_bytes)
+    }
+
+    /// Stands at `position`, where a batch begins.
+    pub(in crate::log) fn walk_from(&self, position: u64, window_bytes: usize) -> BatchCursor<'_> {
+        let first = (position == 0).then_some(self.base_offset);
+        BatchCursor::new(self, (position, first), window_bytes)
+    }
+
+    /// Stands at the batch that contains `offset`, or at the end. Damage on the way there is walked
+    /// around if an index entry leads to the other side of it.
+    pub(in crate::log) fn seek(
+        &self,
+        offset: Offset,
+        window_bytes: usize,
+    ) -> Result<BatchCursor<'_>, LogError> {
+        self.load_indexes()?;
+        let window_bytes = SEARCH_WINDOW_BYTES + window_bytes.min(WALK_WINDOW_BYTES);
+        let nearest = self.nearest(offset, window_bytes)?;
+        let found = match nearest {
+            Some(cursor) => walk_to(cursor, offset),
+            None => walk_to(self.walk(window_bytes), offset)
+                .and_then(|cursor| self.rebuild_indexes().map(|()| cursor)),
+        };
+        match found {
+            Err(error) if error.is_corruption() => {
+                let behind = self.beyond_damage(offset, window_bytes)?;
+                behind.ok_or(error)
+            }
+            found => found,
+        }
+    }
+
+    /// Stands about `bytes` before the batch with `offset`, as the index knows; at the first batch if
+    /// that is nearer.
+    pub(in crate::log) fn seek_before(
+        &self,
+        offset: Offset,
+        bytes: u64,
+    ) -> Result<BatchCursor<'_>, LogError> {
+        let position = self.seek(offset, WALK_WINDOW_BYTES)?.position();
+        let start = i64::try_from(position.saturating_sub(bytes)).unwrap_or(i64::MAX);
+        let entry = self.indexes.position_floor(start);
+        let followed = entry
+            .map(|entry| self.follow(entry, WALK_WINDOW_BYTES))
+            .transpose()?;
+        Ok(followed
+            .flatten()
+            .unwrap_or_else(|| self.walk(WALK_WINDOW_BYTES)))
+    }
+
+    /// Stands at the last batch that the index knows, or at the first.
+    pub(in crate::log) fn seek_last(
+        &self,
+        window_bytes: usize,
+    ) -> Result<BatchCursor<'_>, LogError> {
+        let nearest = self.nearest(Offset(files::OFFSET_MAX), window_bytes)?;
+        Ok(nearest.unwrap_or_else(|| self.walk(window_bytes)))
+    }
+
+    /// Stands as near before `offset` as the index knows; `None` when what it knows is wrong.
+    fn nearest(
+        &self,
+        offset: Offset,
+        window_bytes: usize,
+    ) -> Result<Option<BatchCursor<'_>>, LogError> {
+        match self.indexes.offset_floor(offset.0 - self.base_offset.0) {
+            None => Ok(Some(self.walk(window_bytes))),
+            Some(entry) => self.follow(entry, window_bytes),
+        }
+    }
+
+    /// Stands at the batch that contains `offset` if an index entry leads right there.
+    fn beyond_damage(
+        &self,
+        offset: Offset,
+        window_bytes: usize,
+    ) -> Result<Option<BatchCursor<'_>>, LogError> {
+        let Some(entry) = (self.indexes).offset_ceiling(offset.0 - self.base_offset.0) else {
+            return Ok(None);
+        };
+        let Some(mut cursor) = self.follow(entry, window_bytes)? else {
+            return Ok(None);
+        };
+        let contains = |header: BatchHeader| header.base_offset <= offset;
+        Ok(cursor.header()?.is_some_and(contains).then_some(cursor))
+    }
+
+    /// Stands at the batch that an index entry names; `None` when there is no such batch.
+    pub(in crate::log) fn follow(
+        &self,
+        entry: OffsetEntry,
+        window_bytes: usize,
+    ) -> Result<Option<BatchCursor<'_>>, LogError> {
+        let Ok(position) = u64::try_from(entry.position) else {
+            return Ok(None);
+        };
+        let last_offset = self.base_offset.plus(i64::from(entry.relative_offset));
+        let mut cursor = BatchCursor::new(self, (position, None), window_bytes);
+        match cursor.header() {
+            Ok(Some(header)) if header.last_offset() == last_offset => Ok(Some(cursor)),
+            Err(error) if !error.is_corruption() => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whole, verified batches as [`super::LogReader::read`] promises them, from an offset on that
+    /// must be in this segment; `None` where compaction has left nothing from there on. Damage
+    /// behind the first batch ends the answer; at the first batch it is the answer.
+    pub(in crate::log) fn read(&self, wanted: Wanted) -> Result<Option<Bytes>, LogError> {
+        let cursor = self.seek(wanted.from, wanted.bytes_max)?;
+        let start = cursor.position();
+        match self.read_at(cursor, wanted) {
+            Err(error) if error.is_corruption() => {
+                // A damaged header may claim offsets that are those of the next batch.
+                let behind = self.beyond_damage(wanted.from, wanted.bytes_max)?;
+                match behind.filter(|cursor| cursor.position() > start) {
+                    Some(cursor) => self.read_at(cursor, wanted),
+                    None => Err(error),
+                }
+            }
+            read => read,
+        }
+    }
+
+    fn read_at(
+        &self,
+        mut cursor: BatchCursor<'_>,
+        wanted: Wanted,
+    ) -> Result<Option<Bytes>, LogError> {
+        if cursor.rest() == 0 && self.may_have_gaps {
+            return Ok(None);
+        }
+        if cursor.rest() == 0 {
+            return Err(cursor.corrupt(Damage::EndsEarly {
+                end: cursor.next_offset(),
+                expected: wanted.from.plus(1),
+            }));
+        }
+        let start = cursor.position();
+        // All at once, so that the walk below does not read the file piece by piece.
+        cursor.bytes(start, cursor.rest().min(wanted.bytes_max as u64) as usize)?;
+        let mut length = 0;
+        loop {
+            match self.take(&mut cursor, wanted, length) {
+                Ok(0) => break,
+                Ok(taken) => length += taken,
+                Err(error) if error.is_corruption() && length > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        cursor.bytes(start, length).map(Some)
+    }
+
+    /// Goes over the batch here if it is wanted behind `length` bytes; returns its size, or 0.
+    fn take(
+        &self,
+        cursor: &mut BatchCursor<'_>,
+        wanted: Wanted,
+        length: usize,
+    ) -> Result<usize, LogError> {
+        let must = length == 0 && wanted.at_least_one;
+        let fits = |bytes: usize| must || length + bytes <= wanted.bytes_max;
+        if !fits(BATCH_HEADER_BYTES) {
+            return Ok(0);
+        }
+        let Some(header) = cursor.header()? else {
+            return Ok(0);
+        };
+        if !fits(header.size()) {
+            return Ok(0);
+        }
+        self.verify(cursor, &header)?;
+        // Asked only now: before, the header's offsets are hearsay.
+        if header.next_offset() > wanted.up_to {
+            return Ok(0);
+        }
+        cursor.advance(&header);
+        Ok(header.size())
+    }
+
+    /// Checks the batch here once.
+    fn verify(&self, cursor: &mut BatchCursor<'_>, header: &BatchHeader) -> Result<(), LogError> {
+        let position = cursor.position();
+        let range = position..position + header.size() as u64;
+        if position < self.verified_from && !self.verified.lock().contains(&range) {
+            cursor.verified_batch(header)?;
+            self.verified.lock().insert(range);
+        }
+        Ok(())
+    }
+
+    /// The first record from offset `from` on at or after `timestamp`, as (offset, its timestamp).
+    pub(in crate::log) fn find_timestamp(
+        &self,
+        timestamp: Timestamp,
+        from: Offset,
+    ) -> Result<Option<(Offset, Timestamp)>, LogError> {
+        if (self.max_timestamp()?).is_none_or(|highest| highest < timestamp) {
+            return Ok(None);
+        }
+        let mut cursor = self.seek_time(timestamp)?;
+        while let Some(header) = cursor.header()? {
+            if header.max_timestamp >= timestamp
+                && header.last_offset() >= from
+                && let Some(found) = first_record(&mut cursor, &header, timestamp, from)?
+            {
+                return Ok(Some(found));
+            }
+            cursor.advance(&header);
+        }
+        Ok(None)
+    }
+
+    /// Stands before all records at or after `timestamp`, as near as the index knows.
+    fn seek_time(&self, timestamp: Timestamp) -> Result<BatchCursor<'_>, LogError> {
+        let Some(entry) = self.indexes.time_floor(timestamp) else {
+            return Ok(self.walk(WALK_WINDOW_BYTES));
+        };
+        let last_offset = self.base_offset.plus(i64::from(entry.relative_offset));
+        let mut cursor = self.seek(last_offset, WALK_WINDOW_BYTES)?;
+        let right = |header: BatchHeader| {
+            header.last_offset() == last_offset && header.max_timestamp == entry.timestamp
+        };
+        if cursor.header()?.is_some_and(right) {
+            return Ok(cursor);
+        }
+        self.rebuild_indexes()?;
+        Ok(self.walk(WALK_WINDOW_BYTES))
+    }
+
+    /// The highest timestamp in the segment, if a record has any.
+    pub(in crate::log) fn max_timestamp(&self) -> Result<Option<Timestamp>, LogError> {
+        self.load_indexes()?;
+        Ok(self.indexes.highest().map(|highest| highest.timestamp))
+    }
+}
+
+/// Goes on to the batch that contains `offset`, or to the end.
+fn walk_to(mut cursor: BatchCursor<'_>, offset: Offset) -> Result<BatchCursor<'_>, LogError> {
+    while let Some(header) = cursor.header()?
+        && header.last_offset() < offset
+    {
+        let here = cursor.position();
+        cursor.advance(&header);
+        let next = cursor.header();
+        if !matches!(next, Ok(Some(_))) {
+            // Where the chain breaks or ends, the batch before may be the one that lies.
+            cursor.verify_passed(here, &header)?;
+            next?;
+        }
+    }
+    Ok(cursor)
+}
+
+/// The first record from offset `from` on at or after `timestamp` in the batch here.
+fn first_record(
+    cursor: &mut BatchCursor<'_>,
+    header: &BatchHeader,
+    timestamp: Timestamp,
+    from: Offset,
+) -> Result<Option<(Offset, Timestamp)>, LogError> {
+    let batch = cursor.verified_batch(header)?;
+    let corrupt = |error: BatchError| cursor.corrupt(error.into());
+    let records = batch.records(DECOMPRESSED_BYTES_MAX).map_err(corrupt)?;
+    for record in &records {
+        let record = record.map_err(corrupt)?;
+        if record.timestamp >= timestamp && record.offset >= from {
+            return Ok(Some((record.offset, record.timestamp)));
+        }
+    }
+    Ok(None)
+}

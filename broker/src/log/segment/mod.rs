@@ -1,0 +1,268 @@
+//! A segment: a file of batches, back to back, and its two indexes.
+//!
+//! ```text
+//!                 verified_from
+//!                      ▼
+//!  .log  [ batch | batch | batch | batch | batch ]           ◀── append, while active
+//!                                                ▲
+//!                                               size: published once a batch is whole
+//! ```
+//!
+//! The last segment is active: it grows, and is read with positional reads. All others are sealed:
+//! they never change again, are mapped at the first read and answered with slices of the map.
+//!
+//! Invariants: bytes below `size` never change; bytes from `verified_from` on were verified or
+//! written by this process, those below are verified (once) before they are served; the offsets of
+//! the batches are dense from the base offset on, but for a segment that was compacted, where they
+//! only ascend.
+//!
+//! A segment is *retired* when nobody will look for it any more: its files are renamed, and whoever
+//! still holds it reads on in what it has open or mapped.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use brooklet_protocol::Offset;
+use brooklet_protocol::records::BatchHeader;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::error::OrIo;
+use super::indexes::{GrowingIndexes, Indexes};
+use super::verified::VerifiedRanges;
+use super::{Damage, LogError, files};
+use crate::vfs::{OpenMode, Vfs, VfsFile};
+
+mod files_of;
+mod lookup;
+
+/// What a walk reads ahead when it only looks at headers.
+pub(in crate::log) const WALK_WINDOW_BYTES: usize = 64 << 10;
+/// What a search reads beyond what is asked for: about the way from an index entry to the batch.
+const SEARCH_WINDOW_BYTES: usize = 4 << 10;
+/// Records are decompressed to at most so many bytes to find a timestamp.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+
+/// One `.log` file and its indexes.
+#[derive(Debug)]
+pub(in crate::log) struct Segment {
+    vfs: Arc<dyn Vfs>,
+    path: PathBuf,
+    base_offset: Offset,
+    index_interval_bytes: u64,
+    /// Whether compaction may have taken records out, and offsets with them.
+    may_have_gaps: bool,
+    size: AtomicU64,
+    sealed: AtomicBool,
+    retired: AtomicBool,
+    /// Open while the segment is active and in use, and until it is synced.
+    file: Mutex<Option<Arc<dyn VfsFile>>>,
+    map: OnceLock<Bytes>,
+    verified_from: u64,
+    verified: Mutex<VerifiedRanges>,
+    indexes: Indexes,
+    /// Held while a sealed segment's indexes are loaded or rebuilt, and while it is retired.
+    loading: Mutex<()>,
+}
+
+/// Which batches a reader wants of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::log) struct Wanted {
+    pub(in crate::log) from: Offset,
+    pub(in crate::log) up_to: Offset,
+    pub(in crate::log) bytes_max: usize,
+    pub(in crate::log) at_least_one: bool,
+}
+
+impl Segment {
+    /// A segment that will be written on: `size` bytes are there, those from `verified_from` on
+    /// are known to be good.
+    pub(in crate::log) fn active(
+        vfs: Arc<dyn Vfs>,
+        (path, base_offset): (PathBuf, Offset),
+        (file, size, verified_from): (Option<Arc<dyn VfsFile>>, u64, u64),
+        indexes: GrowingIndexes,
+        (index_interval_bytes, may_have_gaps): (u64, bool),
+    ) -> Self {
+        Self {
+            vfs,
+            path,
+            base_offset,
+            index_interval_bytes,
+            may_have_gaps,
+            size: AtomicU64::new(size),
+            sealed: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            file: Mutex::new(file),
+            map: OnceLock::new(),
+            verified_from,
+            verified: Mutex::default(),
+            indexes: Indexes::growing(indexes),
+            loading: Mutex::new(()),
+        }
+    }
+
+    /// A sealed segment as it lies on the disk, nothing of it known to be good.
+    pub(in crate::log) fn sealed(
+        vfs: Arc<dyn Vfs>,
+        path: PathBuf,
+        base_offset: Offset,
+        size: u64,
+        (index_interval_bytes, may_have_gaps): (u64, bool),
+    ) -> Self {
+        Self {
+            vfs,
+            path,
+            base_offset,
+            index_interval_bytes,
+            may_have_gaps,
+            size: AtomicU64::new(size),
+            sealed: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
+            file: Mutex::new(None),
+            map: OnceLock::new(),
+            verified_from: size,
+            verified: Mutex::default(),
+            indexes: Indexes::unloaded(),
+            loading: Mutex::new(()),
+        }
+    }
+
+    pub(in crate::log) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(in crate::log) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    pub(in crate::log) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    pub(in crate::log) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Whether offsets only ascend, because compaction may have taken some out.
+    pub(in crate::log) fn may_have_gaps(&self) -> bool {
+        self.may_have_gaps
+    }
+
+    /// Whether its files are renamed, or about to be.
+    pub(in crate::log) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    pub(in crate::log) fn indexes(&self) -> &Indexes {
+        &self.indexes
+    }
+
+    /// Makes the bytes below `size` visible to readers.
+    pub(in crate::log) fn publish(&self, size: u64) {
+        self.size.store(size, Ordering::Release);
+    }
+
+    /// Takes note of the batch that was appended at `position`.
+    pub(in crate::log) fn index(&self, header: &BatchHeader, position: u64) {
+        let interval_bytes = self.index_interval_bytes;
+        let batch = (header, position);
+        (self.indexes).add(
+            &*self.vfs,
+            &self.path,
+            self.base_offset,
+            batch,
+            interval_bytes,
+        );
+    }
+
+    /// The bytes of `range`: a slice of the map, or a fresh buffer.
+    pub(in crate::log) fn bytes(&self, range: Range<u64>) -> Result<Bytes, LogError> {
+        if !self.is_sealed() {
+            let mut buffer = vec![0; (range.end - range.start) as usize];
+            let file = self.open_to_read()?;
+            (file.read_exact_at(&mut buffer, range.start)).or_io("read", &self.path)?;
+            return Ok(buffer.into());
+        }
+        let map = self.map()?;
+        // Somebody may have cut the file since it was opened; then the answer is short.
+        let end = range.end.min(map.len() as u64);
+        let start = range.start.min(end);
+        Ok(map.slice(start as usize..end as usize))
+    }
+
+    fn map(&self) -> Result<&Bytes, LogError> {
+        if let Some(map) = self.map.get() {
+            return Ok(map);
+        }
+        let file = self
+            .vfs
+            .open(&self.path, OpenMode::Read)
+            .or_io("open", &self.path)?;
+        let map = file.map().or_io("map", &self.path)?;
+        Ok(self.map.get_or_init(|| map))
+    }
+
+    /// Brings the index files of a sealed segment into memory, made anew if they are not usable.
+    fn load_indexes(&self) -> Result<(), LogError> {
+        if !self.is_sealed() || !self.indexes.is_unloaded() {
+            return Ok(());
+        }
+        let _guard = self.loading.lock();
+        if !self.indexes.is_unloaded() {
+            return Ok(());
+        }
+        let loaded = self.indexes.load(&*self.vfs, &self.path, self.size());
+        if !loaded.or_io("read the indexes of", &self.path)? {
+            let segment = self.path.display();
+            tracing::warn!(%segment, "indexes missing or inconsistent: rebuilt");
+            self.rebuild()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the indexes of a sealed segment anew: an entry led nowhere. Those of the active one
+    /// are in the hands of the writer; where they are wrong a search walks from the start.
+    fn rebuild_indexes(&self) -> Result<(), LogError> {
+        tracing::warn!(segment = %self.path.display(), "an index entry is wrong");
+        if !self.is_sealed() {
+            return Ok(());
+        }
+        let _guard = self.loading.lock();
+        self.rebuild()
+    }
+
+    fn rebuild(&self) -> Result<(), LogError> {
+        let mut rebuilt = GrowingIndexes::default();
+        let mut cursor = self.walk(WALK_WINDOW_BYTES);
+        let interval_bytes = self.index_interval_bytes;
+        let damage = cursor.walk_to_end(|cursor, header| {
+            rebuilt.add(self.base_offset, header, cursor.position(), interval_bytes);
+            Ok(())
+        })?;
+        if let Some(damage) = damage {
+            // What is before it can still be found; reading on will name it.
+            tracing::warn!(%damage, "indexes end before the damage");
+        }
+        // The names of a retired segment may be those of another by now.
+        let files = (!self.is_retired()).then_some((&*self.vfs, self.path.as_path()));
+        self.indexes.replace(files, rebuilt);
+        Ok(())
+    }
+
+    /// Damage in this segment.
+    pub(in crate::log) fn corrupt(&self, position: u64, source: Damage) -> LogError {
+        LogError::Corrupt {
+            path: self.path.clone(),
+            position,
+            source,
+        }
+    }
+}
+
+/// A segment's path.
+pub(in crate::log) fn log_path(dir: &Path, base: Offset) -> PathBuf {
+    files::path(dir, base, files::LOG)
+}

@@ -1,0 +1,220 @@
+//! The files with the producers' state, and how the state is found again when a log is opened.
+//!
+//! ```text
+//!             newest good snapshot          log end
+//!                     ▼                        ▼
+//!  ── 1 MiB before ───┼──── what is behind ────┤
+//!    fills windows    │        replayed        │
+//! ```
+//!
+//! A snapshot is written where a segment begins, at a clean close, and after so many bytes; so what
+//! has to be replayed is bounded, and only headers are read for it. It is a hint like an index: one
+//! that is torn or beyond the log's end is ignored, and what it would have told is read from the
+//! log. Losing all costs time only. (For what is so old that its records are gone, a producer is
+//! unknown, as in Kafka.)
+//!
+//! Kept are those where a segment begins, which go with it, and the newest two.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+
+use brooklet_protocol::records::{BatchHeader, EndTxnMarker};
+use brooklet_protocol::{Offset, Timestamp};
+
+use super::cursor::BatchCursor;
+use super::error::OrIo;
+use super::producer_state::{EndedTransaction, ProducerStates, snapshot};
+use super::segment::WALK_WINDOW_BYTES;
+use super::shared::Shared;
+use super::txn_index::{self, AbortedTransaction};
+use super::{LogError, files};
+use crate::vfs::{OpenMode, Vfs};
+
+/// So many bytes of log behind a snapshot make a new one.
+pub(super) const INTERVAL_BYTES: u64 = 64 << 20;
+/// How far before a snapshot the batches are looked for that it does not tell.
+const WINDOW_BYTES: u64 = 1 << 20;
+/// Snapshots kept wherever they are.
+const KEPT: usize = 2;
+
+/// Writes a snapshot at `offset`. It is not synced: its checksum tells whether it is whole.
+pub(super) fn write(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    offset: Offset,
+    states: &ProducerStates,
+) -> io::Result<()> {
+    let file = vfs.open(&path(dir, offset), OpenMode::Truncate)?;
+    file.append(&[IoSlice::new(&snapshot::encode(states))])?;
+    Ok(())
+}
+
+/// The path of a snapshot.
+pub(super) fn path(dir: &Path, offset: Offset) -> PathBuf {
+    files::path(dir, offset, files::SNAPSHOT)
+}
+
+/// Removes what nobody needs: neither where a segment begins nor among the newest.
+pub(super) fn remove_old(shared: &Shared) -> io::Result<()> {
+    let (vfs, dir) = (shared.vfs(), shared.dir());
+    let mut offsets: Vec<Offset> = (vfs.read_dir(dir)?.iter())
+        .filter_map(|entry| files::snapshot_offset(&entry.name))
+        .collect();
+    offsets.sort_unstable();
+    offsets.truncate(offsets.len().saturating_sub(KEPT));
+    let segments = shared.segments();
+    for offset in offsets {
+        let begins = segments.binary_search_by_key(&offset, |segment| segment.base_offset());
+        if begins.is_err() {
+            vfs.remove_file(&path(dir, offset))?;
+        }
+    }
+    Ok(())
+}
+
+/// The producers' state at the end of a log that was just opened, from what `found` has and what the
+/// log says behind it. Rebuilds the transaction indexes on the way.
+pub(super) fn restore(
+    shared: &Shared,
+    found: &[Offset],
+) -> Result<(ProducerStates, Offset), LogError> {
+    let (mut states, from) = load(shared, found)?;
+    if !states.is_empty() {
+        fill_windows(shared, from, &mut states)?;
+    }
+    replay(shared, from, &mut states)?;
+    shared.note_open_transaction(states.first_open_offset());
+    Ok((states, from))
+}
+
+/// The newest snapshot that can be used, and its offset; nothing, at the log's first segment, if
+/// there is none.
+fn load(shared: &Shared, found: &[Offset]) -> Result<(ProducerStates, Offset), LogError> {
+    let (vfs, end) = (shared.vfs(), shared.end_offset());
+    for offset in found.iter().rev() {
+        let path = path(shared.dir(), *offset);
+        let ignored = if *offset > end {
+            format!("it is newer than the log, which ends at {end}")
+        } else {
+            match snapshot::decode(&vfs.read(&path).or_io("read", &path)?) {
+                Ok(states) => return Ok((states, *offset)),
+                Err(error) => error.to_string(),
+            }
+        };
+        tracing::warn!(snapshot = %path.display(), reason = %ignored, "snapshot ignored");
+        vfs.remove_file(&path).or_io("remove", &path)?;
+    }
+    Ok((
+        ProducerStates::default(),
+        shared.segments()[0].base_offset(),
+    ))
+}
+
+/// Finds the batches before the snapshot that it does not tell, as far as they are near.
+fn fill_windows(
+    shared: &Shared,
+    before: Offset,
+    states: &mut ProducerStates,
+) -> Result<(), LogError> {
+    let segments = shared.segments();
+    let below = segments.partition_point(|segment| segment.base_offset() < before);
+    let Some(segment) = below.checked_sub(1).map(|last| &segments[last]) else {
+        return Ok(());
+    };
+    let mut older = ProducerStates::default();
+    let walked = segment
+        .seek_before(before, WINDOW_BYTES)
+        .and_then(|mut cursor| {
+            while let Some(header) = cursor
+                .header()?
+                .filter(|header| header.base_offset < before)
+            {
+                if !header.is_control() {
+                    older.record(&header, Timestamp::NONE);
+                }
+                cursor.advance(&header);
+            }
+            Ok(())
+        });
+    states.fill_windows(&older);
+    pass_damage(walked)
+}
+
+/// Takes note of everything from `from` on.
+fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<(), LogError> {
+    if from >= shared.end_offset() {
+        return Ok(());
+    }
+    let segments = shared.segments();
+    let above = segments.partition_point(|segment| segment.base_offset() <= from);
+    for segment in &segments[above.saturating_sub(1)..] {
+        let index = segment.path().with_extension(files::TXN_INDEX);
+        txn_index::cut(&**shared.vfs(), &index, from).or_io("cut", &index)?;
+        let cursor = if segment.base_offset() >= from {
+            Ok(segment.walk(WALK_WINDOW_BYTES))
+        } else {
+            segment.seek(from, WALK_WINDOW_BYTES)
+        };
+        let walked = cursor.and_then(|mut cursor| {
+            while let Some(header) = cursor.header()? {
+                if let Some(ended) = note(states, &mut cursor, &header)? {
+                    note_aborted(shared, &index, states, ended);
+                }
+                cursor.advance(&header);
+            }
+            Ok(())
+        });
+        pass_damage(walked)?;
+    }
+    Ok(())
+}
+
+/// Takes note of the batch here; tells which transaction it has ended.
+fn note(
+    states: &mut ProducerStates,
+    cursor: &mut BatchCursor<'_>,
+    header: &BatchHeader,
+) -> Result<Option<EndedTransaction>, LogError> {
+    if !header.is_control() {
+        states.record(header, Timestamp::NONE);
+        return Ok(None);
+    }
+    let marker = EndTxnMarker::read(&cursor.verified_batch(header)?);
+    let marker = marker.map_err(|error| cursor.corrupt(error.into()))?;
+    Ok(marker.and_then(|marker| states.record_marker(header, marker, Timestamp::NONE)))
+}
+
+/// Writes an aborted transaction into a segment's index. If that fails, its records would be taken
+/// for committed, so the log goes offline.
+pub(super) fn note_aborted(
+    shared: &Shared,
+    index: &Path,
+    states: &ProducerStates,
+    ended: EndedTransaction,
+) {
+    if ended.committed {
+        return;
+    }
+    let behind = ended.last_offset.plus(1);
+    let aborted = AbortedTransaction {
+        producer_id: ended.producer_id,
+        first_offset: ended.first_offset,
+        last_offset: ended.last_offset,
+        last_stable_offset: states.first_open_offset().unwrap_or(behind),
+    };
+    if let Err(error) = txn_index::add(&**shared.vfs(), index, aborted) {
+        tracing::error!(index = %index.display(), %error, "cannot note an aborted transaction");
+        shared.go_offline();
+    }
+}
+
+/// Damage is for whoever reads the records: the state is then without what lies behind it.
+fn pass_damage(walked: Result<(), LogError>) -> Result<(), LogError> {
+    match walked {
+        Err(damage) if damage.is_corruption() => {
+            tracing::warn!(%damage, "the producers' state ends before the damage");
+            Ok(())
+        }
+        walked => walked,
+    }
+}
