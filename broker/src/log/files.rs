@@ -19,6 +19,10 @@ pub(super) const OFFSET_INDEX: &str = "index";
 pub(super) const TIME_INDEX: &str = "timeindex";
 pub(super) const TXN_INDEX: &str = "txnindex";
 pub(super) const SNAPSHOT: &str = "snapshot";
+/// Of a compacted segment that is being written.
+pub(super) const CLEANED_LOG: &str = "log.cleaned";
+/// Of one that is whole and takes the place of others.
+pub(super) const SWAP_LOG: &str = "log.swap";
 /// Added to the name of a file that will be removed.
 const DELETED: &str = "deleted";
 
@@ -38,7 +42,7 @@ pub(super) enum FileKind {
     /// Half-written or already deleted; nobody will ask for it.
     Leftover,
     /// A compacted segment whose swap was interrupted.
-    Swap,
+    Swap(Offset),
     /// Something else.
     Other,
 }
@@ -46,9 +50,10 @@ pub(super) enum FileKind {
 /// Tells what the file called `name` is.
 pub(super) fn classify(name: &str) -> FileKind {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let swapped = stem.strip_suffix(".log").and_then(base_offset);
     match (extension, base_offset(stem)) {
         ("tmp" | "deleted" | "cleaned", _) => FileKind::Leftover,
-        ("swap", _) => FileKind::Swap,
+        ("swap", _) => swapped.map_or(FileKind::Leftover, FileKind::Swap),
         (LOG, Some(base)) => FileKind::Segment(base),
         (OFFSET_INDEX | TIME_INDEX | TXN_INDEX, Some(base)) => FileKind::Index(base),
         (SNAPSHOT, Some(offset)) => FileKind::Snapshot(offset),
@@ -104,7 +109,8 @@ mod tests {
         for leftover in ["log.deleted", "index.tmp", "log.cleaned"] {
             assert_eq!(kind(leftover), FileKind::Leftover);
         }
-        assert_eq!(kind("log.swap"), FileKind::Swap);
+        assert_eq!(kind("log.swap"), FileKind::Swap(Offset(4096)));
+        assert_eq!(kind("index.swap"), FileKind::Leftover);
         assert_eq!(kind("snapshot"), FileKind::Snapshot(Offset(4096)));
         for other in ["log.cut-1", "part"] {
             assert_eq!(kind(other), FileKind::Other);

@@ -248,6 +248,11 @@ impl Indexes {
         };
     }
 
+    /// Bytes of the offset index, as far as it is in memory.
+    pub(super) fn offset_bytes(&self) -> u64 {
+        self.with(|offsets, _, _| offsets.len() as u64)
+    }
+
     /// The last offset entry at or below `relative_offset`.
     pub(super) fn offset_floor(&self, relative_offset: i64) -> Option<OffsetEntry> {
         self.with(|offsets, _, _| offset_index::floor(offsets.as_chunks().0, relative_offset))

@@ -12,13 +12,15 @@
 //!
 //! One at a time does this for a log, and without the writer: appends go on meanwhile.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use brooklet_protocol::Offset;
+use brooklet_protocol::{Offset, Timestamp};
 
 use super::LogError;
 use super::error::OrIo;
+use super::retention::{self, RetainedSegment};
 use super::shared::Shared;
 use crate::clock::Monotonic;
 
@@ -47,6 +49,38 @@ pub struct TakenAway {
 impl Maintenance {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Up to where retention wants to delete, if anything: see [`retention`](super::retention). The
+    /// active segment's end means that it has to be sealed before it can be retired.
+    ///
+    /// # Errors
+    /// The disk, where indexes have to be looked at.
+    pub fn expired_below(
+        &self,
+        high_watermark: Offset,
+        now: Timestamp,
+    ) -> Result<Option<Offset>, LogError> {
+        // The end first: what is below it, the segments have.
+        let end = self.shared.end_offset();
+        let segments = self.shared.segments();
+        let next_bases = segments.iter().skip(1).map(|next| next.base_offset());
+        let facts: Vec<_> = (segments.iter().zip(next_bases.chain([end])))
+            .map(|(segment, end)| RetainedSegment {
+                end,
+                bytes: segment.size(),
+            })
+            .collect();
+        let bounds = (self.shared.log_start(), high_watermark);
+        let config = self.shared.config();
+        let count = retention::expired(&facts, bounds, now, &config, |index| {
+            segments[index].max_timestamp()
+        })?;
+        Ok(count.checked_sub(1).map(|last| facts[last].end))
     }
 
     /// Moves the log start to `offset`, unless it is there or beyond; never above the log's end.
@@ -106,8 +140,11 @@ impl Maintenance {
         let files = retired.iter().flat_map(|retired| &retired.files);
         let mut outcome = Ok(());
         for file in files {
-            let removed = self.shared.vfs().remove_file(file);
-            outcome = outcome.and(removed.or_io("remove", file));
+            match self.shared.vfs().remove_file(file) {
+                // A later segment of the same name was deleted over it.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => outcome = outcome.and(removed.or_io("remove", file)),
+            }
         }
         outcome.map(|()| retired.len())
     }

@@ -21,10 +21,9 @@
 //! - a failed sync is final: the log is offline, because nobody knows what is on the disk;
 //! - a failed append leaves the log as it was, and may be tried again;
 //! - [`recovery`] cuts only what no sync has covered, and keeps what it cuts.
-//!
-//! Left out so far: compaction.
 
 pub mod checkpoint;
+pub mod compaction;
 mod config;
 mod cursor;
 mod error;
@@ -35,6 +34,7 @@ mod offset_index;
 pub mod producer_state;
 mod reader;
 pub mod recovery;
+pub mod retention;
 mod segment;
 mod shared;
 mod snapshots;

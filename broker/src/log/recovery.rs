@@ -20,7 +20,8 @@
 //! | an index that is missing, cut or inconsistent | hint | rebuilt (of sealed segments at first use) |
 //! | a snapshot of the producers that is damaged, or newer than the log | snapshot ignored | removed; the log is replayed from the one before |
 //! | `.tmp`, `.deleted`, `.cleaned`; an index without its segment | leftover | removed |
-//! | `.swap` | foreign | left alone |
+//! | `.swap` of a `.log` | interrupted swap | completed: takes the place of the segments that it covers |
+//! | `.swap` of a `.log`, damaged | damage | refused, no segment is touched |
 //!
 //! Only what lies above the recovery point is scanned. Its place in its segment is found by the
 //! index, as a hint that is checked; without one the whole segment is scanned. Below
@@ -30,8 +31,6 @@
 //! a person can look at what was cut. Damage in a segment that is not scanned is found, and named,
 //! by whoever reads it; the rest of the log stays readable. A batch is bad when its header is malformed, it is not whole,
 //! its checksum is wrong, or its offset does not continue the one before.
-//!
-//! Left out: completing or undoing Kafka's interrupted compactions (`.swap`).
 
 use std::collections::BTreeSet;
 use std::io::IoSlice;
@@ -40,6 +39,7 @@ use std::sync::Arc;
 
 use brooklet_protocol::Offset;
 
+use super::compaction::swaps;
 use super::error::OrIo;
 use super::files::{self, FileKind};
 use super::indexes::{self, GrowingIndexes};
@@ -130,6 +130,7 @@ pub(super) fn open(
         report: RecoveryReport::default(),
     };
     recovery.prepare_dir()?;
+    swaps::complete(&recovery.vfs, dir)?;
     let bases = recovery.sort_files()?;
     if bases.is_empty() {
         return recovery.create();
@@ -179,9 +180,9 @@ impl Recovery<'_> {
             match files::classify(name) {
                 FileKind::Leftover => self.leftovers.push(path),
                 FileKind::Index(base) if !bases.contains(&base) => self.leftovers.push(path),
-                FileKind::Swap => tracing::warn!(file = %path.display(), "foreign: left alone"),
                 FileKind::Snapshot(offset) => self.snapshots.push(offset),
-                FileKind::Segment(_) | FileKind::Index(_) | FileKind::Other => {}
+                FileKind::Segment(_) | FileKind::Index(_) | FileKind::Swap(_) | FileKind::Other => {
+                }
             }
         }
         Ok(bases.into_iter().collect())
@@ -228,6 +229,11 @@ impl Recovery<'_> {
         let (dir, segments) = (self.dir.to_owned(), self.segments.into());
         let config = self.config.clone();
         let shared = Shared::new(self.vfs, dir, config, segments, ends, self.unsynced_names);
+        shared.allow_gaps(self.start.cleaned_below);
+        // What is written down is what was begun; only an orderly end says that it was finished.
+        if self.start.clean_shutdown {
+            shared.set_cleaned_below(self.start.cleaned_below);
+        }
         Opened {
             shared,
             active,

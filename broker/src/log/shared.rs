@@ -30,6 +30,10 @@ pub(super) struct Shared {
     log_start: AtomicI64,
     end_offset: AtomicI64,
     recovery_point: AtomicI64,
+    /// Below it everything is compacted.
+    cleaned_below: AtomicI64,
+    /// Below it compaction may have left gaps, as it is written down.
+    gaps_below: AtomicI64,
     unstable: Mutex<Unstable>,
     /// The end when the log was opened: what is below it lies on the disk, perhaps only there.
     opened_end: Offset,
@@ -70,6 +74,8 @@ impl Shared {
             log_start: AtomicI64::new(log_start.0),
             end_offset: AtomicI64::new(end_offset.0),
             recovery_point: AtomicI64::new(recovery_point.0),
+            cleaned_below: AtomicI64::new(0),
+            gaps_below: AtomicI64::new(0),
             unstable: Mutex::default(),
             opened_end: end_offset,
             unsynced_names: Mutex::new(unsynced_names),
@@ -113,6 +119,29 @@ impl Shared {
         let mut segments = self.segments.write();
         *segments = segments[count..].into();
         assert!(!segments.is_empty(), "a log has a segment");
+    }
+
+    /// Puts a segment in the place of `count` others, the first of which begins where it begins.
+    pub(super) fn replace_segments(&self, base: Offset, count: usize, new: Arc<Segment>) {
+        let mut segments = self.segments.write();
+        let first = segments.partition_point(|segment| segment.base_offset() < base);
+        let (before, rest) = segments.split_at(first);
+        let new = before.iter().cloned().chain([new]);
+        *segments = new.chain(rest[count..].iter().cloned()).collect();
+    }
+
+    pub(super) fn cleaned_below(&self) -> Offset {
+        Offset(self.cleaned_below.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_cleaned_below(&self, offset: Offset) {
+        self.cleaned_below.store(offset.0, Ordering::Release);
+    }
+
+    /// Below `offset` there may be gaps; returns below which offset there may be any.
+    pub(super) fn allow_gaps(&self, offset: Offset) -> Offset {
+        let before = self.gaps_below.fetch_max(offset.0, Ordering::AcqRel);
+        Offset(before).max(offset)
     }
 
     /// Names in the log's directory have changed.

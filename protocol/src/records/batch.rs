@@ -21,10 +21,11 @@ const BATCH_LENGTH_MIN: i32 = (BATCH_HEADER_BYTES - LENGTH_PREFIX_BYTES) as i32;
 /// The only version of the format that is left (Kafka 4 dropped 0 and 1, KIP-896).
 pub(super) const MAGIC: i8 = 2;
 
-const COMPRESSION_BITS: i16 = 0x07;
+pub(super) const COMPRESSION_BITS: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 pub(super) const TRANSACTIONAL: i16 = 0x10;
 pub(super) const CONTROL: i16 = 0x20;
+pub(super) const DELETE_HORIZON: i16 = 0x40;
 
 /// The 61 bytes before the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +168,12 @@ impl BatchHeader {
     /// Part of a transaction.
     pub fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// When compaction may drop its tombstones and markers (KIP-534); `None` until it has seen them
+    /// for the first time. The base timestamp is this time then.
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     /// Whether it has an idempotent or transactional producer.

@@ -83,20 +83,12 @@ impl BatchBuilder {
         let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
         let offset_delta = i64::from(self.record_count);
 
-        let size = record_size(timestamp_delta, offset_delta, key, value, headers);
-        assert!(i32::try_from(size).is_ok(), "a record of {size} bytes");
-        let out = &mut self.body;
-        varint::put(out, size as i64);
-        out.push(0);
-        varint::put(out, timestamp_delta);
-        varint::put(out, offset_delta);
-        put_nullable(out, key);
-        put_nullable(out, value);
-        varint::put(out, headers.len() as i64);
-        for (key, value) in headers {
-            put_nullable(out, Some(key.as_bytes()));
-            put_nullable(out, *value);
-        }
+        put_record(
+            &mut self.body,
+            (timestamp_delta, offset_delta),
+            (key, value),
+            headers,
+        );
         self.record_count += 1;
     }
 
@@ -117,19 +109,7 @@ impl BatchBuilder {
     /// [`BatchBuilder::uncompressed_size`] and keep far below that.
     pub fn build(self) -> RecordBatch {
         assert!(self.record_count > 0, "a batch has at least one record");
-        let header = self.header();
-        let body = codec::compress(self.compression, self.body);
-        let mut bytes = Vec::with_capacity(BATCH_HEADER_BYTES + body.len());
-        let length = BATCH_HEADER_BYTES - 12 + body.len();
-        let header = BatchHeader {
-            batch_length: i32::try_from(length).expect("a batch stays below 2 GiB"),
-            ..header
-        };
-        bytes.extend(header.to_bytes());
-        bytes.extend(body);
-        let crc = crc32c::crc32c(&bytes[CRC_COVERS_FROM..]);
-        bytes[CRC_COVERS_FROM - 4..CRC_COVERS_FROM].copy_from_slice(&crc.to_be_bytes());
-        RecordBatch::split_from(&mut bytes.into()).expect("the header was written just now")
+        seal(self.header(), &codec::compress(self.compression, self.body))
     }
 
     /// All but the batch length and the checksum, which need the compressed records.
@@ -149,6 +129,43 @@ impl BatchBuilder {
             base_sequence: self.base_sequence,
             record_count: self.record_count,
         }
+    }
+}
+
+/// Puts a header and its records together; length and checksum are computed.
+pub(super) fn seal(header: BatchHeader, body: &[u8]) -> RecordBatch {
+    let mut bytes = Vec::with_capacity(BATCH_HEADER_BYTES + body.len());
+    let length = BATCH_HEADER_BYTES - 12 + body.len();
+    let header = BatchHeader {
+        batch_length: i32::try_from(length).expect("a batch stays below 2 GiB"),
+        ..header
+    };
+    bytes.extend(header.to_bytes());
+    bytes.extend(body);
+    let crc = crc32c::crc32c(&bytes[CRC_COVERS_FROM..]);
+    bytes[CRC_COVERS_FROM - 4..CRC_COVERS_FROM].copy_from_slice(&crc.to_be_bytes());
+    RecordBatch::split_from(&mut bytes.into()).expect("the header was written just now")
+}
+
+/// Writes a record behind those that are there.
+pub(super) fn put_record(
+    out: &mut Vec<u8>,
+    (timestamp_delta, offset_delta): (i64, i64),
+    (key, value): (Option<&[u8]>, Option<&[u8]>),
+    headers: &[(&str, Option<&[u8]>)],
+) {
+    let size = record_size(timestamp_delta, offset_delta, key, value, headers);
+    assert!(i32::try_from(size).is_ok(), "a record of {size} bytes");
+    varint::put(out, size as i64);
+    out.push(0);
+    varint::put(out, timestamp_delta);
+    varint::put(out, offset_delta);
+    put_nullable(out, key);
+    put_nullable(out, value);
+    varint::put(out, headers.len() as i64);
+    for (key, value) in headers {
+        put_nullable(out, Some(key.as_bytes()));
+        put_nullable(out, *value);
     }
 }
 

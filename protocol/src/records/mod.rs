@@ -40,6 +40,7 @@ mod codec;
 mod control;
 mod error;
 mod record;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -49,3 +50,4 @@ pub use codec::{Compression, UnknownCompression};
 pub use control::EndTxnMarker;
 pub use error::BatchError;
 pub use record::{Record, RecordIter, Records};
+pub use rewrite::BatchRewriter;

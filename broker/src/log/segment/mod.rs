@@ -223,6 +223,21 @@ impl Segment {
         Ok(())
     }
 
+    /// With its content and its indexes in memory, so that it can be read before its files have their
+    /// names.
+    pub(in crate::log) fn with_map(mut self, map: Bytes, indexes: &GrowingIndexes) -> Self {
+        self.map = OnceLock::from(map);
+        self.indexes = Indexes::unloaded();
+        self.indexes.replace(None, indexes.clone());
+        self
+    }
+
+    /// Takes the indexes that were made with the segment, and writes their files.
+    pub(in crate::log) fn take_indexes(&self, indexes: GrowingIndexes) {
+        let files: (&dyn Vfs, &Path) = (&*self.vfs, &self.path);
+        self.indexes.replace(Some(files), indexes);
+    }
+
     /// Makes the indexes of a sealed segment anew: an entry led nowhere. Those of the active one
     /// are in the hands of the writer; where they are wrong a search walks from the start.
     fn rebuild_indexes(&self) -> Result<(), LogError> {

@@ -12,6 +12,7 @@ use crate::vfs::Vfs;
 use crate::vfs::sim::SimVfs;
 
 mod append;
+mod compaction;
 mod disk;
 mod lookup;
 mod maintenance;

@@ -276,12 +276,9 @@ fn leftovers_are_removed_and_foreign_files_are_not() {
         "00000000000000000000.log.cleaned",
         "00000000000000000000.timeindex.tmp",
         "00000000000000000009.index",
+        "00000000000000000009.index.swap",
     ];
-    let foreign = [
-        "00000000000000000000.log.swap",
-        "partition.metadata",
-        "00000000000000000000.log.cut-7",
-    ];
+    let foreign = ["partition.metadata", "00000000000000000000.log.cut-7"];
     for name in leftovers.iter().chain(&foreign) {
         overwrite(&vfs, &dir().join(name), b"x");
     }
@@ -289,6 +286,16 @@ fn leftovers_are_removed_and_foreign_files_are_not() {
     let mut expected: Vec<_> = mine.into_iter().chain(foreign.map(str::to_owned)).collect();
     expected.sort();
     assert_eq!(names(&vfs), expected);
+}
+
+#[test]
+fn damage_a_swap_that_is_not_whole_is_left_alone() {
+    let vfs = SimVfs::new(0);
+    filled(&vfs, 3).close().unwrap();
+    let torn = content(&vfs, 0)[..150].to_vec();
+    overwrite(&vfs, &segment(0).with_extension("log.swap"), &torn);
+    refused(&vfs, start(true, 3));
+    refused(&vfs, start(false, 0));
 }
 
 #[test]
