@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::cleaner::CleanerConfig;
 use super::data_dir::random_u128;
 use crate::clock::{Clock, SystemClock};
 use crate::controller::ControllerError;
@@ -51,6 +52,8 @@ pub struct BrokerConfig {
     /// `log.flush.interval.ms` (1 second; Kafka: never): what `acks=1` has acknowledged is synced
     /// after at most so long.
     pub log_flush_interval: Duration,
+    /// `log.retention.check.interval.ms`, `log.cleaner.*`.
+    pub cleaner: CleanerConfig,
     /// `producer.id.expiration.ms` (1 day): an idempotent producer that is silent for so long is
     /// forgotten.
     pub producer_id_expiration: Duration,
@@ -77,6 +80,7 @@ impl Default for BrokerConfig {
             max_connections: 4096,
             connections_max_idle: Duration::from_secs(600),
             log_flush_interval: Duration::from_secs(1),
+            cleaner: CleanerConfig::default(),
             producer_id_expiration: Duration::from_secs(24 * 3600),
             log_dirty_bytes_max: DirtyBudget::BYTES_MAX_DEFAULT,
             acks_all_sync: true,

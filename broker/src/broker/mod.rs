@@ -31,6 +31,7 @@ use crate::partition::{DirtyBudget, Durability, Partition};
 use crate::server::{self, Limits, Server};
 
 mod background;
+mod cleaner;
 mod config;
 mod data_dir;
 
@@ -38,6 +39,8 @@ mod data_dir;
 mod tests;
 
 use background::{Background, recovery_points};
+use cleaner::Cleaner;
+pub use cleaner::CleanerConfig;
 pub use config::{BrokerConfig, Environment, StartError, Storage};
 use data_dir::{COORDINATION_DIR, DataDir, Found, remove_leftovers};
 
@@ -62,6 +65,7 @@ struct Inner {
 struct Running {
     server: Option<Server>,
     background: JoinHandle<()>,
+    cleaner: JoinHandle<()>,
 }
 
 impl Broker {
@@ -109,7 +113,16 @@ impl Broker {
             producer_age_max: config.producer_id_expiration,
             shutdown: ctx.shutdown.clone(),
         };
+        let cleaner = Arc::new(Cleaner {
+            controller: Arc::clone(&ctx.controller),
+            data: Arc::clone(&data),
+            clock: Arc::clone(&ctx.clock),
+            config: config.cleaner,
+            shutdown: ctx.shutdown.clone(),
+            uncleanable: parking_lot::Mutex::default(),
+        });
         let running = Running {
+            cleaner: tokio::spawn(cleaner.run()),
             server: listener.map(|l| Server::start(l, ctx.clone(), limits(&config))),
             // An ephemeral broker syncs nothing and has nothing to write down.
             background: if data.is_ephemeral {
@@ -161,15 +174,17 @@ impl Broker {
     /// What could not be synced or written; the next start then recovers as after a crash.
     pub async fn shutdown(&self) -> Result<(), LogError> {
         let mut running = self.inner.running.lock().await;
-        let Some(Running { server, background }) = running.take() else {
+        let Some(running) = running.take() else {
             return Ok(());
         };
         self.inner.stop.send_replace(true);
-        if let Some(server) = server {
+        if let Some(server) = running.server {
             server.stopped().await;
         }
-        if let Err(error) = background.await {
-            tracing::error!("the background task ended by itself: {error}");
+        for task in [running.background, running.cleaner] {
+            if let Err(error) = task.await {
+                tracing::error!("a background task ended by itself: {error}");
+            }
         }
         let closed = self.inner.ctx.controller.shutdown().await;
         let inner = Arc::clone(&self.inner);

@@ -40,6 +40,7 @@ use crate::log::{
 };
 use crate::vfs::Vfs;
 
+mod cleaning;
 mod dirty;
 mod group_commit;
 mod state;

@@ -18,9 +18,10 @@
 //! offset map that is too small for all keys covers a part, and the rest stays dirty.
 
 use std::collections::HashMap;
-use std::io::IoSlice;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use brooklet_protocol::records::BatchError;
 use brooklet_protocol::{Offset, ProducerId, Timestamp};
@@ -62,6 +63,17 @@ pub struct CompactionContext<'a> {
     pub last_batches: &'a HashMap<ProducerId, Offset>,
     /// `log.cleaner.dedupe.buffer.size`: bytes of the offset map.
     pub map_bytes_max: usize,
+    /// Once it is true, the compaction ends as soon as it can.
+    pub stop: &'a AtomicBool,
+}
+
+impl CompactionContext<'_> {
+    fn check_stop(&self, path: &Path) -> Result<(), LogError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::from(ErrorKind::Interrupted)).or_io("compact", path);
+        }
+        Ok(())
+    }
 }
 
 /// What a compaction has done.
@@ -127,7 +139,7 @@ impl Maintenance {
         let end = sealed[dirt.segments - 1].end;
         let aborted = reader.aborted_transactions(sealed[0].base, end)?;
         let dirty = &segments[dirt.first_dirty..dirt.segments];
-        let (map, covered_below) = build_map(dirty, &aborted, context.map_bytes_max)?;
+        let (map, covered_below) = build_map(dirty, &aborted, context)?;
         if covered_below <= dirty[0].base_offset() {
             let log = shared.dir().display();
             tracing::warn!(%log, "log.cleaner.dedupe.buffer.size is too small for one batch");
@@ -144,7 +156,7 @@ impl Maintenance {
         while first < count {
             let size = plan::group(&sealed[first..count], &config);
             let group = &segments[first..first + size];
-            self.clean_group(group, &mut filter, &config, context.since, &mut done)?;
+            self.clean_group(group, &mut filter, &config, context, &mut done)?;
             first += size;
         }
         shared.set_cleaned_below(covered_below);
@@ -157,12 +169,12 @@ impl Maintenance {
         group: &[Arc<Segment>],
         filter: &mut Filter<'_>,
         config: &LogConfig,
-        since: Monotonic,
+        context: &CompactionContext<'_>,
         done: &mut Compacted,
     ) -> Result<(), LogError> {
         let mut draft = Draft::create(self.shared(), group[0].base_offset())?;
         let before = group.iter().map(|segment| segment.size()).sum::<u64>();
-        let filled = draft.fill(group, filter, config.index_interval_bytes);
+        let filled = draft.fill(group, filter, config.index_interval_bytes, context);
         done.bytes_before += before;
         if filled.is_err() || (group.len() == 1 && !draft.differs) {
             done.bytes_after += before;
@@ -172,7 +184,7 @@ impl Maintenance {
         done.bytes_after += draft.bytes;
         done.segments_replaced += group.len();
         done.segments_made += 1;
-        self.swap(group, draft, config, since)
+        self.swap(group, draft, config, context.since)
     }
 
     /// The new segment takes the place of the old ones.
@@ -240,10 +252,12 @@ impl Draft {
         group: &[Arc<Segment>],
         filter: &mut Filter<'_>,
         interval_bytes: u64,
+        context: &CompactionContext<'_>,
     ) -> Result<(), LogError> {
         for (number, segment) in group.iter().enumerate() {
             let mut cursor = segment.walk(CHUNK_BYTES);
             while let Some(header) = cursor.header()? {
+                context.check_stop(&self.path)?;
                 let batch = cursor.verified_batch(&header)?;
                 let is_last = number + 1 == group.len() && cursor.rest() == header.size() as u64;
                 let kept = filter.keep(&batch, is_last);
@@ -304,7 +318,7 @@ fn sealed_segments(shared: &Shared) -> Result<Vec<SealedSegment>, LogError> {
 fn build_map(
     segments: &[Arc<Segment>],
     aborted: &[AbortedTransaction],
-    bytes_max: usize,
+    context: &CompactionContext<'_>,
 ) -> Result<(OffsetMap, Offset), LogError> {
     let mut records = 0;
     for segment in segments {
@@ -314,9 +328,10 @@ fn build_map(
             cursor.advance(&header);
         }
     }
-    let mut map = OffsetMap::new(records, bytes_max);
+    let mut map = OffsetMap::new(records, context.map_bytes_max);
     let mut covered_below = segments[0].base_offset();
     for segment in segments {
+        context.check_stop(segment.path())?;
         let mut cursor = segment.walk(CHUNK_BYTES);
         while let Some(header) = cursor.header()? {
             let is_aborted = |a: &AbortedTransaction| {

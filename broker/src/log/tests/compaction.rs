@@ -60,6 +60,7 @@ fn compact_with(log: &Log, now: i64, map_bytes_max: usize) -> Result<Compacted, 
         since: SINCE,
         last_batches: &log.producers().iter().filter_map(last).collect(),
         map_bytes_max,
+        stop: &false.into(),
     };
     log.maintenance().compact(&context, |_| Ok(()))
 }

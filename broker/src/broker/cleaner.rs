@@ -1,0 +1,191 @@
+//! Takes old records away in the background: by age and size, and by key.
+//!
+//! ```text
+//!  every log.retention.check.interval.ms   retention, every partition
+//!  every log.cleaner.backoff.ms            compaction, the dirtiest log first, until none is due;
+//!                                          files of deleted segments, file.delete.delay.ms later
+//! ```
+//!
+//! One thread does it, off the threads that answer requests, so that a broker under load has one
+//! more reader and writer at its disk and no more. A log that cannot be compacted because it is
+//! damaged is left alone until the broker restarts, named once, and the others go on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use brooklet_protocol::{Offset, TopicPartition};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::checkpoint_error;
+use super::data_dir::DataDir;
+use crate::clock::{Clock, Monotonic};
+use crate::controller::{Controller, joined};
+use crate::log::LogError;
+use crate::partition::Partition;
+
+/// How often, and with how much.
+#[derive(Clone, Copy, Debug)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable` (true): whether logs are compacted.
+    pub enable: bool,
+    /// `log.retention.check.interval.ms` (5 minutes).
+    pub retention_check_interval: Duration,
+    /// `log.cleaner.backoff.ms` (15 seconds).
+    pub backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size` (128 MiB): bytes of the offset map, which is made only as
+    /// large as a log needs it.
+    pub dedupe_buffer_bytes: usize,
+}
+
+impl Default for CleanerConfig {
+    fn default() -> Self {
+        Self {
+            enable: true,
+            retention_check_interval: Duration::from_secs(300),
+            backoff: Duration::from_secs(15),
+            dedupe_buffer_bytes: 128 << 20,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cleaner {
+    pub(super) controller: Arc<Controller>,
+    pub(super) data: Arc<DataDir>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) config: CleanerConfig,
+    pub(super) shutdown: watch::Receiver<bool>,
+    /// Logs that are damaged, by their topic's id.
+    pub(super) uncleanable: parking_lot::Mutex<BTreeSet<(uuid::Uuid, TopicPartition)>>,
+}
+
+impl Cleaner {
+    /// Runs until shutdown.
+    pub(super) async fn run(self: Arc<Self>) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut shutdown = self.shutdown.clone();
+        let mut next_retention = self.in_time(self.config.retention_check_interval);
+        loop {
+            let next_pass = self.in_time(self.config.backoff).min(next_retention);
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => return,
+                () = self.clock.sleep_until(next_pass) => {}
+            }
+            if self.clock.monotonic() >= next_retention {
+                self.on_thread(Self::retain_all, &stop).await;
+                next_retention = self.in_time(self.config.retention_check_interval);
+            }
+            let mut cleaning = std::pin::pin!(self.on_thread(Self::clean_all, &stop));
+            let is_done = tokio::select! {
+                () = &mut cleaning => true,
+                _ = shutdown.wait_for(|stop| *stop) => false,
+            };
+            if !is_done {
+                stop.store(true, Ordering::Relaxed);
+                cleaning.await;
+            }
+        }
+    }
+
+    async fn on_thread(self: &Arc<Self>, work: fn(&Self, &AtomicBool), stop: &Arc<AtomicBool>) {
+        let (cleaner, stop) = (Arc::clone(self), Arc::clone(stop));
+        joined(spawn_blocking(move || work(&cleaner, &stop)).await);
+    }
+
+    /// Applies retention to every partition. Blocks.
+    pub(super) fn retain_all(&self, _stop: &AtomicBool) {
+        for partition in self.controller.image().partitions() {
+            report(partition, "retention", partition.apply_retention());
+        }
+    }
+
+    /// Compacts what is due, dirtiest first, and removes the files of deleted segments. Blocks.
+    pub(super) fn clean_all(&self, stop: &AtomicBool) {
+        if self.config.enable {
+            let mut cleaned = BTreeSet::new();
+            while let Some((topic, partition)) = self.dirtiest(&cleaned) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                cleaned.insert((topic, partition.id().clone()));
+                self.clean(topic, &partition, stop);
+            }
+        }
+        for partition in self.controller.image().partitions() {
+            report(
+                partition,
+                "removal of deleted files",
+                partition.remove_retired(),
+            );
+        }
+    }
+
+    fn clean(&self, topic: uuid::Uuid, partition: &Arc<Partition>, stop: &AtomicBool) {
+        let id = partition.id().clone();
+        let write_down = |offset: Offset| -> Result<(), LogError> {
+            if self.data.is_ephemeral {
+                return Ok(());
+            }
+            let written = self.data.checkpoints.cleaner_offsets.update(&id, offset);
+            written.map_err(checkpoint_error)
+        };
+        let done = partition.compact(self.config.dedupe_buffer_bytes, stop, write_down);
+        if let Err(LogError::Corrupt { .. }) = &done {
+            tracing::error!("{id}: damaged, not compacted until the broker restarts");
+            self.uncleanable.lock().insert((topic, id.clone()));
+        }
+        report(partition, "compaction", done);
+    }
+
+    /// Of the logs that are due and not among `cleaned`, the one with the highest dirty ratio.
+    fn dirtiest(
+        &self,
+        cleaned: &BTreeSet<(uuid::Uuid, TopicPartition)>,
+    ) -> Option<(uuid::Uuid, Arc<Partition>)> {
+        let image = self.controller.image();
+        let uncleanable = self.uncleanable.lock();
+        let mut dirtiest: Option<(f64, (uuid::Uuid, Arc<Partition>))> = None;
+        for topic in image.topics.values() {
+            for partition in topic.partitions.iter().filter_map(|state| state.open()) {
+                let key = (topic.id, partition.id().clone());
+                let is_candidate = partition.log().config().cleanup.compact
+                    && !cleaned.contains(&key)
+                    && !uncleanable.contains(&key);
+                if !is_candidate {
+                    continue;
+                }
+                let Some(dirt) = report(partition, "look at the dirty part", partition.dirt())
+                else {
+                    continue;
+                };
+                let is_dirtier = dirtiest
+                    .as_ref()
+                    .is_none_or(|(ratio, _)| dirt.ratio > *ratio);
+                if dirt.is_due && is_dirtier {
+                    dirtiest = Some((dirt.ratio, (topic.id, Arc::clone(partition))));
+                }
+            }
+        }
+        dirtiest.map(|(_, found)| found)
+    }
+
+    fn in_time(&self, time: Duration) -> Monotonic {
+        Monotonic(self.clock.monotonic().0.saturating_add(time))
+    }
+}
+
+/// Logs a failure where it is handled, which is here: the next pass tries again.
+fn report<T>(partition: &Partition, what: &str, outcome: Result<T, LogError>) -> Option<T> {
+    match outcome {
+        Ok(done) => Some(done),
+        Err(_) if partition.is_offline() => None,
+        Err(error) => {
+            tracing::warn!("{}: {what}: {error}", partition.id());
+            None
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What is taken away from a partition: by age and size, and by key.
+//!
+//! Both are decided and done in the log; here it is said up to where, by what consumers may already
+//! have read: nothing above the high watermark is deleted, and nothing is compacted that is not
+//! durable, or part of an open transaction.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+
+use super::Partition;
+use crate::log::compaction::{Compacted, CompactionContext, Dirt};
+use crate::log::producer_state::ProducerState;
+use crate::log::{LogError, TakenAway};
+use brooklet_protocol::{Offset, ProducerId};
+
+impl Partition {
+    /// Retires the segments that retention does not keep, as the settings of this moment say.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// The disk, or offline.
+    pub fn apply_retention(&self) -> Result<TakenAway, LogError> {
+        self.check_serving()?;
+        let (high_watermark, now) = (self.high_watermark(), self.clock.wall());
+        let Some(below) = self.maintenance.expired_below(high_watermark, now)? else {
+            return Ok(TakenAway::default());
+        };
+        if below >= self.log_end_offset() {
+            self.roll_if_filled()?;
+        }
+        let now = self.clock.monotonic();
+        let taken = self.maintenance.retire_segments_below(below, now)?;
+        let (segments, bytes) = (taken.segments, taken.bytes);
+        tracing::info!(
+            "{}: retention deleted {segments} segments, {bytes} bytes, below {below}",
+            self.id
+        );
+        Ok(taken)
+    }
+
+    /// Removes the files of segments that were deleted long enough ago. Blocks.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub fn remove_retired(&self) -> Result<usize, LogError> {
+        self.maintenance.remove_retired(self.clock.monotonic())
+    }
+
+    /// How much of the log a compaction would find dirty. Blocks.
+    ///
+    /// # Errors
+    /// The disk, or offline.
+    pub fn dirt(&self) -> Result<Dirt, LogError> {
+        self.check_serving()?;
+        self.maintenance
+            .dirt(self.stable_below(), self.clock.wall())
+    }
+
+    /// Compacts the log, if it is dirty enough; see
+    /// [`Maintenance::compact`](crate::log::Maintenance::compact). Blocks.
+    ///
+    /// # Errors
+    /// The disk, damage, or offline; `Interrupted` once `stop` is true.
+    pub fn compact(
+        &self,
+        map_bytes_max: usize,
+        stop: &AtomicBool,
+        write_down: impl FnOnce(Offset) -> Result<(), LogError>,
+    ) -> Result<Compacted, LogError> {
+        self.check_serving()?;
+        // The bound first: a batch that comes later is above it.
+        let stable_below = self.stable_below();
+        let context = CompactionContext {
+            stable_below,
+            now: self.clock.wall(),
+            since: self.clock.monotonic(),
+            last_batches: &self.last_batches(),
+            map_bytes_max,
+            stop,
+        };
+        let done = self.maintenance.compact(&context, write_down)?;
+        if done.segments_made > 0 {
+            let (before, after) = (done.bytes_before, done.bytes_after);
+            tracing::info!("{}: compaction left {after} of {before} bytes", self.id);
+        }
+        Ok(done)
+    }
+
+    /// Below it everything may be compacted but the active segment.
+    fn stable_below(&self) -> Offset {
+        let high_watermark = self.high_watermark();
+        let stable = self.reader.last_stable_offset(high_watermark);
+        if self.sync {
+            stable.min(self.reader.recovery_point())
+        } else {
+            stable
+        }
+    }
+
+    fn last_batches(&self) -> HashMap<ProducerId, Offset> {
+        let writer = self.writer.lock();
+        let producers = writer.iter().flat_map(|log| log.producers().iter());
+        let last = |(id, state): (ProducerId, &ProducerState)| {
+            Some((id, state.batches.back()?.last_offset))
+        };
+        producers.filter_map(last).collect()
+    }
+}
