@@ -23,7 +23,7 @@ use brooklet_protocol::{PartitionId, TopicPartition};
 use uuid::Uuid;
 
 use super::znodes::TopicSpec;
-use super::{ControllerError, kafka_uuid, topic_config};
+use super::{ControllerError, kafka_uuid, log_settings};
 use crate::clock::Clock;
 use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::log::{LogConfig, RecoveryStart};
@@ -133,7 +133,7 @@ impl Directories {
             // The recovery point is that of the topic whose directory it was.
             Prepared::Replaced => RecoveryStart::default(),
         };
-        let config = topic_config::log_config(&topic.configs, &self.log);
+        let config = log_settings::log_config(&topic.configs, &self.log);
         let (vfs, clock) = (Arc::clone(&self.vfs), Arc::clone(&self.clock));
         let dirty = self.sync.then_some(&self.dirty);
         let opened = Partition::open(vfs, clock, id.clone(), &dir, config, start, dirty);
@@ -146,6 +146,16 @@ impl Directories {
             tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");
         }
         Ok((partition, prepared))
+    }
+
+    /// Gives partitions that are open the topic's settings of now.
+    pub(super) fn configure(&self, topic: &TopicSpec, partitions: &[PartitionState]) {
+        let config = log_settings::log_config(&topic.configs, &self.log);
+        for partition in partitions.iter().filter_map(PartitionState::open) {
+            if *partition.log().config() != config {
+                partition.set_config(config.clone());
+            }
+        }
     }
 
     fn dir_of(&self, id: &TopicPartition) -> PathBuf {

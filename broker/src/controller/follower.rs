@@ -211,7 +211,7 @@ impl Follower {
             return Ok(None);
         };
         self.watched.insert(name.into());
-        let config = self.tree.get(&znodes::topic_config(name), None).await;
+        let config = self.tree.get(&znodes::topic_config(name), watch).await;
         let config = found(config)?.flatten();
         match checked_spec(name, data.as_deref(), config.as_deref()) {
             Ok(spec) => Ok(Some(spec)),
@@ -257,7 +257,10 @@ impl Follower {
             let mut partitions = open.unwrap_or_default();
             let name = spec.name.clone();
             match self.open_rest(&spec, partitions.len(), recovery).await {
-                Ok(rest) => partitions.extend(rest),
+                Ok(rest) => {
+                    self.directories.configure(&spec, &partitions);
+                    partitions.extend(rest);
+                }
                 Err(error) => {
                     self.fail(name.as_str(), error);
                     continue;

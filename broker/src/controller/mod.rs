@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::coordination::ErrorCode;
+use crate::coordination::{ANY_VERSION, ErrorCode, Operation};
 use crate::driver::DriverError;
 use crate::log::checkpoint::{Checkpoint, Checkpoints, Positions};
 use crate::log::{LogConfig, LogError};
@@ -45,6 +45,7 @@ mod follower;
 mod ids;
 mod image;
 pub mod kafka_uuid;
+pub mod log_settings;
 pub mod topic_config;
 mod tree;
 mod znodes;
@@ -267,6 +268,38 @@ impl Controller {
         }
         let zxid = self.delete_nodes(name).await?;
         self.wait_until_shown(zxid).await
+    }
+
+    /// Changes a topic's settings to what `change` makes of them; returns once its partitions work
+    /// by them, with the settings.
+    ///
+    /// # Errors
+    /// See [`ControllerError`]; nothing is changed then.
+    pub async fn alter_topic(
+        &self,
+        name: &TopicName,
+        change: impl FnOnce(BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String>,
+    ) -> Result<BTreeMap<String, String>, ControllerError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let image = self.image();
+        let unknown = || ControllerError::UnknownTopic(name.clone());
+        let topic = image.topic(name.as_str()).ok_or_else(unknown)?;
+        let configs = change(topic.configs.clone()).map_err(ControllerError::InvalidConfig)?;
+        topic_config::validate(&configs).map_err(ControllerError::InvalidConfig)?;
+        let path = znodes::topic_config(name.as_str());
+        let value = znodes::config_value(&configs);
+        let write = if self.tree.exists(&path).await? {
+            Operation::SetData {
+                path,
+                data: Some(value),
+                version: ANY_VERSION,
+            }
+        } else {
+            tree::create(&path, Some(value))
+        };
+        let zxid = self.tree.multi(vec![write]).await?;
+        self.wait_until_shown(zxid).await?;
+        Ok(configs)
     }
 
     async fn delete_nodes(&self, name: &TopicName) -> Result<i64, ControllerError> {

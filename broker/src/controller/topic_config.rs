@@ -10,9 +10,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
-
-use crate::log::LogConfig;
 
 /// Name of the setting that bounds a batch.
 pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
@@ -134,30 +131,30 @@ const FOREVER: &str = "9223372036854775807";
 /// All settings, sorted by name.
 #[rustfmt::skip]
 pub const TOPIC_CONFIGS: &[TopicConfig] = &[
-    stored("cleanup.policy", "delete", POLICIES, "whether old records go by age and size, or by key"),
-    stored("compression.gzip.level", "-1", number(-1, 9), "effort of gzip; -1 for its default"),
-    stored("compression.lz4.level", "9", number(1, 17), "effort of lz4"),
-    stored("compression.type", "producer", CODECS, "how batches are compressed on disk"),
-    stored("compression.zstd.level", "3", number(-131_072, 22), "effort of zstd"),
-    stored("delete.retention.ms", "86400000", long(0), "how long compaction keeps tombstones"),
-    stored("file.delete.delay.ms", "60000", long(0), "how long a deleted segment's file stays"),
-    stored("flush.messages", FOREVER, long(1), "a sync after so many records"),
-    stored("flush.ms", FOREVER, long(0), "a sync after so long"),
+    acts("cleanup.policy", "delete", POLICIES, "whether old records go by age and size, or by key"),
+    acts("compression.gzip.level", "-1", number(-1, 9), "effort of gzip; -1 for its default"),
+    stored("compression.lz4.level", "9", number(1, 17), "effort of lz4; there is one here"),
+    acts("compression.type", "producer", CODECS, "how batches are compressed on disk"),
+    acts("compression.zstd.level", "3", number(-131_072, 22), "effort of zstd"),
+    acts("delete.retention.ms", "86400000", long(0), "how long compaction keeps tombstones"),
+    acts("file.delete.delay.ms", "60000", long(0), "how long a deleted segment's file stays"),
+    acts("flush.messages", FOREVER, long(1), "a sync after so many records"),
+    acts("flush.ms", FOREVER, long(0), "a sync after so long"),
     acts("index.interval.bytes", "4096", int(0), "one index entry per so many bytes"),
-    stored("max.compaction.lag.ms", FOREVER, long(1), "how long a record may stay uncompacted"),
+    acts("max.compaction.lag.ms", FOREVER, long(1), "how long a record may stay uncompacted"),
     acts(MAX_MESSAGE_BYTES, "1048588", int(0), "the largest batch"),
-    stored("message.timestamp.after.max.ms", "3600000", long(0), "how far a timestamp may be ahead"),
-    stored("message.timestamp.before.max.ms", FOREVER, long(0), "how far a timestamp may be behind"),
-    stored("message.timestamp.type", "CreateTime", CLOCKS, "whose clock stamps records"),
-    stored("min.cleanable.dirty.ratio", "0.5", ConfigKind::Ratio, "compaction starts at this share of unclean bytes"),
-    stored("min.compaction.lag.ms", "0", long(0), "how long a record is safe from compaction"),
+    acts("message.timestamp.after.max.ms", "3600000", long(0), "how far a timestamp may be ahead"),
+    acts("message.timestamp.before.max.ms", FOREVER, long(0), "how far a timestamp may be behind"),
+    acts("message.timestamp.type", "CreateTime", CLOCKS, "whose clock stamps records"),
+    acts("min.cleanable.dirty.ratio", "0.5", ConfigKind::Ratio, "compaction starts at this share of unclean bytes"),
+    acts("min.compaction.lag.ms", "0", long(0), "how long a record is safe from compaction"),
     stored("min.insync.replicas", "1", int(1), "replicas that acks=all waits for; there is one"),
-    stored("preallocate", "false", BOOLEAN, "whether a segment's file gets its size at once"),
-    stored("retention.bytes", "-1", long(i64::MIN), "the largest partition; -1 for no limit"),
-    stored("retention.ms", "604800000", long(-1), "the greatest age of a record; -1 for no limit"),
+    acts("preallocate", "false", BOOLEAN, "whether a segment's file gets its size at once"),
+    acts("retention.bytes", "-1", long(i64::MIN), "the largest partition; -1 for no limit"),
+    acts("retention.ms", "604800000", long(-1), "the greatest age of a record; -1 for no limit"),
     acts("segment.bytes", "1073741824", int(256), "a segment rolls before it grows beyond"),
     acts("segment.index.bytes", "10485760", int(4), "a segment rolls when its index has this size"),
-    stored("segment.jitter.ms", "0", long(0), "spreads segments that roll by age"),
+    acts("segment.jitter.ms", "0", long(0), "spreads segments that roll by age"),
     acts("segment.ms", "604800000", long(1), "a segment rolls when its first record is older"),
     stored("unclean.leader.election.enable", "false", BOOLEAN, "whether a lagging replica may lead; there is one replica"),
 ];
@@ -182,24 +179,6 @@ pub fn validate(configs: &BTreeMap<String, String>) -> Result<(), String> {
             config.kind
         ))
     })
-}
-
-/// The broker's defaults with what the topic sets. The settings have been validated.
-pub(super) fn log_config(configs: &BTreeMap<String, String>, defaults: &LogConfig) -> LogConfig {
-    let mut log = defaults.clone();
-    if let Some(bytes) = number_of(configs, "segment.bytes") {
-        log.segment_bytes = bytes;
-    }
-    if let Some(millis) = number_of(configs, "segment.ms") {
-        log.segment_age_max = Duration::from_millis(millis);
-    }
-    if let Some(bytes) = number_of(configs, "segment.index.bytes") {
-        log.segment_index_bytes = bytes;
-    }
-    if let Some(bytes) = number_of(configs, "index.interval.bytes") {
-        log.index_interval_bytes = bytes;
-    }
-    log
 }
 
 /// The value of a setting that is there and is a number.
@@ -297,21 +276,5 @@ mod tests {
                 "topic config 'segment.ms': expected a whole number from 1 to {FOREVER}, found 'soon'"
             ))
         );
-    }
-
-    #[test]
-    fn what_acts_reaches_the_log() {
-        let set = [
-            ("segment.bytes", "300"),
-            ("segment.ms", "5"),
-            ("segment.index.bytes", "80"),
-            ("index.interval.bytes", "0"),
-        ];
-        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let log = log_config(&BTreeMap::from(set), &LogConfig::default());
-        assert_eq!(log.segment_bytes, 300);
-        assert_eq!(log.segment_age_max, Duration::from_millis(5));
-        assert_eq!(log.segment_index_bytes, 80);
-        assert_eq!(log.index_interval_bytes, 0);
     }
 }

@@ -32,6 +32,7 @@ pub(super) const CONTROLLER_EPOCH: &str = "/controller_epoch";
 pub(super) const FEATURE: &str = "/feature";
 pub(super) const PRODUCER_IDS: &str = "/latest_producer_id_block";
 pub(super) const TOPICS: &str = "/brokers/topics";
+pub(super) const TOPIC_CONFIGS: &str = "/config/topics";
 
 /// What Kafka creates at its first start, without data; parents first.
 pub(super) const PERSISTENT: [&str; 18] = [
@@ -47,7 +48,7 @@ pub(super) const PERSISTENT: [&str; 18] = [
     "/config/changes",
     "/config/clients",
     "/config/ips",
-    "/config/topics",
+    TOPIC_CONFIGS,
     "/config/users",
     // Groups live in `__consumer_offsets`; only clients from before 0.9 look here.
     "/consumers",
@@ -65,12 +66,18 @@ pub(super) fn topic(name: &str) -> String {
 }
 
 pub(super) fn topic_config(name: &str) -> String {
-    format!("/config/topics/{name}")
+    format!("{TOPIC_CONFIGS}/{name}")
 }
 
-/// The topic whose znode this is.
+/// The topic whose znode, or whose settings, this is.
 pub(super) fn topic_of(path: &str) -> Option<&str> {
-    path.strip_prefix(TOPICS)?.strip_prefix('/')
+    let below = |parent: &str| path.strip_prefix(parent)?.strip_prefix('/');
+    below(TOPICS).or_else(|| below(TOPIC_CONFIGS))
+}
+
+/// The value of a topic's settings.
+pub(super) fn config_value(configs: &BTreeMap<String, String>) -> Bytes {
+    bytes(&json!({"version": 1, "config": configs}))
 }
 
 fn bytes(value: &Value) -> Bytes {
@@ -121,7 +128,6 @@ impl TopicSpec {
     /// The multi that creates the topic.
     pub(super) fn creation(&self, broker: BrokerId, controller_epoch: i32) -> Vec<Operation> {
         let topic = topic(self.name.as_str());
-        let config = json!({"version": 1, "config": self.configs});
         let state = bytes(&json!({
             "version": 1,
             "leader": broker.0,
@@ -131,7 +137,10 @@ impl TopicSpec {
         }));
         let mut operations = vec![
             create(&topic, Some(self.topic_value(broker))),
-            create(&topic_config(self.name.as_str()), Some(bytes(&config))),
+            create(
+                &topic_config(self.name.as_str()),
+                Some(config_value(&self.configs)),
+            ),
             create(&format!("{topic}/partitions"), None),
         ];
         for partition in 0..self.partition_count {
