@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  every log.flush.interval.ms   every partition with unsynced records: fdatasync, some at a time
+//!  every flush.ms of a topic     its partitions, where that is shorter
 //!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of);
 //!                                partitions forget silent producers, and without appends since the
 //!                                last time let go of their files
@@ -48,14 +49,21 @@ impl Background {
         let mut written = Checkpoint::new();
         let mut next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
         let mut bytes_vouched_for = 0;
+        let mut next_full_flush = self.in_time(self.flush_interval);
         loop {
-            let next_flush = self.in_time(self.flush_interval);
+            // Some topics may ask for it more often.
+            let interval = self.flush_interval_min();
+            let next_flush = self.in_time(interval);
             tokio::select! {
                 biased;
                 _ = self.shutdown.wait_for(|stop| *stop) => return,
                 () = self.clock.sleep_until(next_flush) => {}
             }
-            self.flush().await;
+            let is_time = self.clock.monotonic() >= next_full_flush;
+            self.flush(is_time).await;
+            if is_time {
+                next_full_flush = self.in_time(self.flush_interval);
+            }
             let bytes = self.dirty.synced_bytes();
             let is_time = self.clock.monotonic() >= next_checkpoint;
             if is_time || bytes - bytes_vouched_for >= CHECKPOINT_BYTES {
@@ -69,11 +77,24 @@ impl Background {
         }
     }
 
-    async fn flush(&self) {
+    /// The shortest time after which anything is to be synced; at least a millisecond.
+    fn flush_interval_min(&self) -> Duration {
+        let image = self.controller.image();
+        let intervals = image
+            .partitions()
+            .map(|partition| partition.flush_age_max());
+        intervals
+            .fold(self.flush_interval, Duration::min)
+            .max(Duration::from_millis(1))
+    }
+
+    /// Syncs all partitions that have something, or only those whose `flush.ms` is shorter than the
+    /// broker's interval.
+    async fn flush(&self, all: bool) {
         let image = self.controller.image();
         let dirty: Vec<_> = image
             .partitions()
-            .filter(|p| p.is_dirty())
+            .filter(|p| p.is_dirty() && (all || p.flush_age_max() < self.flush_interval))
             .cloned()
             .collect();
         for some in dirty.chunks(SYNCS_MAX) {

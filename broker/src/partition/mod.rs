@@ -279,18 +279,35 @@ impl Partition {
     }
 
     /// Waits until everything below `offset` has `durability`, then publishes it: the high
-    /// watermark is at least `offset`. Where too much is not synced it waits for a sync in any case.
+    /// watermark is at least `offset`. Where `flush.messages` or the bound on dirty bytes ask for it,
+    /// it waits for a sync in any case.
     /// May be dropped while it waits: the sync goes on.
     ///
     /// # Errors
     /// The sync failed.
     pub async fn commit(&self, offset: Offset, durability: Durability) -> Result<(), LogError> {
-        if self.sync && (durability == Durability::Synced || self.commits.is_too_dirty()) {
+        if self.sync && (durability == Durability::Synced || self.has_to_flush(offset)) {
             let synced = self.commits.wait(offset).await;
             synced.map_err(|SyncFailed| self.offline())?;
         }
         self.progress.publish(offset);
         Ok(())
+    }
+
+    /// Whether an append up to `offset` waits for a sync that it did not ask for.
+    fn has_to_flush(&self, offset: Offset) -> bool {
+        let unsynced = offset.0.saturating_sub(self.commits.durable().0);
+        let is_enough = u64::try_from(unsynced).is_ok_and(|n| n >= self.flush_messages());
+        is_enough || self.commits.is_too_dirty()
+    }
+
+    fn flush_messages(&self) -> u64 {
+        self.reader.config().flush_messages
+    }
+
+    /// `flush.ms`: how long records may be unsynced.
+    pub fn flush_age_max(&self) -> Duration {
+        self.reader.config().flush_age_max
     }
 
     /// Makes durable what is in the log now.

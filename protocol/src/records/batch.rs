@@ -293,6 +293,43 @@ impl RecordBatch {
         stamped.to_bytes()
     }
 
+    /// The same records with a broker's clock in the place of their timestamps (`LogAppendTime`). The
+    /// clock lies inside of the checksum, which is computed anew.
+    pub fn with_log_append_time(&self, now: Timestamp) -> Self {
+        let header = BatchHeader {
+            attributes: self.header.attributes | LOG_APPEND_TIME,
+            max_timestamp: now,
+            ..self.header
+        };
+        super::builder::seal(header, &self.bytes[BATCH_HEADER_BYTES..])
+    }
+
+    /// The same records in another codec, with a level of that codec's scale or its default.
+    ///
+    /// # Errors
+    /// The records cannot be decompressed to at most `decompressed_bytes_max`.
+    pub fn recompressed(
+        &self,
+        codec: Compression,
+        level: Option<i32>,
+        decompressed_bytes_max: usize,
+    ) -> Result<Self, BatchError> {
+        let body = self.bytes.slice(BATCH_HEADER_BYTES..);
+        let body = match self.header.compression()? {
+            Compression::None => body.into(),
+            from => codec::decompress(from, &body, decompressed_bytes_max)?,
+        };
+        let others = self.header.attributes & !COMPRESSION_BITS;
+        let header = BatchHeader {
+            attributes: others | i16::from(codec.bits()),
+            ..self.header
+        };
+        Ok(super::builder::seal(
+            header,
+            &codec::compress_with(codec, level, body),
+        ))
+    }
+
     /// Makes the records readable: a slice of the batch, or decompressed to at most
     /// `decompressed_bytes_max`.
     ///

@@ -111,10 +111,19 @@ const IN_MEMORY: &str = "writing to memory does not fail";
 
 /// Compresses `body`.
 pub(super) fn compress(codec: Compression, body: Vec<u8>) -> Vec<u8> {
+    compress_with(codec, None, body)
+}
+
+/// Compresses with a level of the codec's own scale, where it has one; `None` for its default.
+pub(super) fn compress_with(codec: Compression, level: Option<i32>, body: Vec<u8>) -> Vec<u8> {
     match codec {
         Compression::None => body,
         Compression::Gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let level = level.and_then(|level| u32::try_from(level).ok());
+            let level = level.map_or(flate2::Compression::default(), |level| {
+                flate2::Compression::new(level.min(9))
+            });
+            let mut encoder = GzEncoder::new(Vec::new(), level);
             encoder.write_all(&body).expect(IN_MEMORY);
             encoder.finish().expect(IN_MEMORY)
         }
@@ -128,7 +137,8 @@ pub(super) fn compress(codec: Compression, body: Vec<u8>) -> Vec<u8> {
             encoder.finish().expect(IN_MEMORY)
         }
         Compression::Zstd => {
-            zstd::bulk::compress(&body, zstd::DEFAULT_COMPRESSION_LEVEL).expect(IN_MEMORY)
+            let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
+            zstd::bulk::compress(&body, level).expect(IN_MEMORY)
         }
     }
 }

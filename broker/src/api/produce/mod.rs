@@ -11,19 +11,19 @@
 //! offsets as a producer must set them; nothing behind it; zstd only from version 7 on; no
 //! transaction.
 //! Then all partitions are appended, and only then their syncs are awaited, so that these overlap.
-//! The records stay as they came: nothing is decoded, decompressed or encoded anew.
 //!
 //! A sync that outlasts the request's timeout answers REQUEST_TIMED_OUT; the records are in the
 //! log nevertheless, as in Kafka.
 //!
+//! [`conversion`] has what the topic's settings demand of a batch; where they demand nothing the
+//! records stay as they came: nothing is decoded, decompressed or encoded anew.
+//!
 //! Left out: transactions (INVALID_TXN_STATE, which is what Kafka answers when a partition was not
-//! added to the transaction first; clients give up), `message.timestamp.type=LogAppendTime` and the
-//! bounds on timestamps, keyless records on compacted topics.
+//! added to the transaction first; clients give up).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use brooklet_protocol::Offset;
 use brooklet_protocol::messages::kafka::ProduceRequest;
 use brooklet_protocol::messages::kafka::ProduceResponse;
 use brooklet_protocol::messages::kafka::produce_request::{PartitionProduceData, TopicProduceData};
@@ -32,6 +32,11 @@ use brooklet_protocol::messages::kafka::produce_response::{
 };
 use brooklet_protocol::messages::{ErrorCode, Request, RequestKind, Response, ResponseKind};
 use brooklet_protocol::records::{BatchError, Compression, RecordBatch};
+use brooklet_protocol::{Offset, Timestamp};
+
+mod conversion;
+
+use conversion::{Converted, Refused, convert};
 
 use super::context::ApiContext;
 use super::error::ApiError;
@@ -107,9 +112,12 @@ struct Uncommitted {
     durability: Durability,
     base_offset: Offset,
     end: Offset,
+    /// The broker's clock, if the records carry it.
+    log_append_time: Option<Timestamp>,
 }
 
 type Outcome<T> = Result<T, ApiError>;
+type Produced<T> = Result<T, Refused>;
 
 /// One request on its way.
 struct Producing<'a> {
@@ -124,7 +132,7 @@ impl Producing<'_> {
     fn append_topic(
         &self,
         data: TopicProduceData,
-    ) -> (TopicProduceResponse, Vec<(i32, Outcome<Uncommitted>)>) {
+    ) -> (TopicProduceResponse, Vec<(i32, Produced<Uncommitted>)>) {
         let topic_ref = match self.version {
             ..13 => TopicRef::Name(&data.name),
             13.. => TopicRef::Id(data.topic_id),
@@ -133,7 +141,7 @@ impl Producing<'_> {
         let partitions = data.partition_data.into_iter().map(|partition| {
             let appended = match &topic {
                 Ok(topic) => self.append(topic, &partition),
-                Err(error) => Err(error.clone()),
+                Err(error) => Err(error.clone().into()),
             };
             (partition.index, appended)
         });
@@ -144,18 +152,24 @@ impl Producing<'_> {
         (response, partitions)
     }
 
-    fn append(&self, topic: &Topic, data: &PartitionProduceData) -> Outcome<Uncommitted> {
+    fn append(&self, topic: &Topic, data: &PartitionProduceData) -> Produced<Uncommitted> {
         let durability = self.durability.clone()?;
         if topic.is_internal {
             let message = format!(
                 "topic '{}' is internal, clients cannot write to it",
                 topic.name
             );
-            return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
+            return Err(ApiError::new(ErrorCode::InvalidTopicException, message).into());
         }
         let partition = find_partition(topic, data.index)?;
         let batch = self.check(topic, data)?;
-        let appended = partition.append_written(std::slice::from_ref(&batch))?;
+        let now = self.ctx.clock.wall();
+        let Converted {
+            batch,
+            log_append_time,
+        } = convert(batch, &partition.log().config(), now)?;
+        let appended = partition.append_written(std::slice::from_ref(&batch));
+        let appended = appended.map_err(ApiError::from)?;
         let end = appended.last_offset.plus(1);
         if durability == Durability::Synced {
             partition.begin_commit(end);
@@ -165,6 +179,7 @@ impl Producing<'_> {
             durability,
             base_offset: appended.base_offset,
             end,
+            log_append_time,
         })
     }
 
@@ -213,17 +228,17 @@ impl Producing<'_> {
     /// Waits for the durability that was asked for, at most until `deadline`.
     async fn commit(
         &self,
-        appended: Outcome<Uncommitted>,
+        appended: Produced<Uncommitted>,
         deadline: Monotonic,
-    ) -> Outcome<Uncommitted> {
+    ) -> Produced<Uncommitted> {
         let appended = appended?;
         let commit = appended.partition.commit(appended.end, appended.durability);
         tokio::select! {
             biased;
-            committed = commit => committed?,
+            committed = commit => committed.map_err(ApiError::from)?,
             () = self.ctx.clock.sleep_until(deadline) => {
                 let message = "not synced before the request's timeout";
-                return Err(ApiError::new(ErrorCode::RequestTimedOut, message));
+                return Err(ApiError::new(ErrorCode::RequestTimedOut, message).into());
             }
         }
         Ok(appended)
@@ -234,15 +249,17 @@ fn invalid_record(message: &str) -> ApiError {
     ApiError::new(ErrorCode::InvalidRecord, message)
 }
 
-fn answer(index: i32, committed: Outcome<Uncommitted>) -> PartitionProduceResponse {
+fn answer(index: i32, committed: Produced<Uncommitted>) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default()
         .with_index(index)
         .with_log_append_time_ms(-1);
     match committed {
         Ok(appended) => response
             .with_base_offset(appended.base_offset.0)
+            .with_log_append_time_ms(appended.log_append_time.map_or(-1, |time| time.0))
             .with_log_start_offset(appended.partition.log_start_offset().0),
-        Err(error) => response
+        Err(Refused { error, records }) => response
+            .with_record_errors(records)
             .with_error_code(error.code.code())
             .with_error_message(error.message_bytes())
             .with_base_offset(-1)

@@ -1,0 +1,285 @@
+//! What a topic's settings demand of a batch before it is appended.
+//!
+//! | setting | what happens |
+//! |---|---|
+//! | `message.timestamp.type=LogAppendTime` | the batch gets the broker's clock and a new checksum |
+//! | `message.timestamp.after.max.ms`, `…before.max.ms` | too far from the clock: INVALID_TIMESTAMP |
+//! | `cleanup.policy` with `compact` | a record without a key: INVALID_RECORD, with its index |
+//! | `compression.type` | another codec than the producer's: compressed anew, with the topic's level |
+//!
+//! A batch of which nothing is demanded goes on as it came, unread. The upper bound on timestamps,
+//! which is on by default, looks at the header alone, which has the highest.
+
+use std::time::Duration;
+
+use brooklet_protocol::Timestamp;
+use brooklet_protocol::messages::kafka::produce_response::BatchIndexAndErrorMessage;
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+use brooklet_protocol::records::{Compression, RecordBatch};
+
+use super::ApiError;
+use crate::log::{FOREVER, LogConfig, TimestampType};
+
+/// Decompressed records of one batch at most, as a multiple of what the topic takes compressed.
+const DECOMPRESSED_RATIO_MAX: usize = 16;
+/// And never less than so many bytes.
+const DECOMPRESSED_BYTES_MIN: usize = 64 << 20;
+
+/// A batch as it is appended.
+#[derive(Debug)]
+pub(super) struct Converted {
+    pub(super) batch: RecordBatch,
+    /// The broker's clock, if the records carry it.
+    pub(super) log_append_time: Option<Timestamp>,
+}
+
+/// Why a batch is refused, and which of its records are to blame.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: ApiError,
+    pub(super) records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self {
+            error,
+            records: Vec::new(),
+        }
+    }
+}
+
+/// Checks a batch against the topic's settings, and makes of it what they ask for.
+pub(super) fn convert(
+    batch: RecordBatch,
+    config: &LogConfig,
+    now: Timestamp,
+) -> Result<Converted, Refused> {
+    let uses_clock = config.timestamp_type == TimestampType::LogAppendTime;
+    check_records(&batch, config, now)?;
+    let batch = recompressed(batch, config)?;
+    if uses_clock {
+        let batch = batch.with_log_append_time(now);
+        let log_append_time = Some(now);
+        return Ok(Converted {
+            batch,
+            log_append_time,
+        });
+    }
+    Ok(Converted {
+        batch,
+        log_append_time: None,
+    })
+}
+
+/// Looks at the records where a setting is about each of them.
+fn check_records(batch: &RecordBatch, config: &LogConfig, now: Timestamp) -> Result<(), Refused> {
+    let header = batch.header();
+    let checks_time = config.timestamp_type == TimestampType::CreateTime;
+    let too_new =
+        |time: Timestamp| is_beyond(time.0.saturating_sub(now.0), config.timestamp_after_max);
+    let too_old = |time: Timestamp| {
+        time != Timestamp::NONE
+            && is_beyond(now.0.saturating_sub(time.0), config.timestamp_before_max)
+    };
+    let each_time =
+        checks_time && (config.timestamp_before_max < FOREVER || too_new(header.max_timestamp));
+    if !each_time && !config.cleanup.compact {
+        return Ok(());
+    }
+    let records = batch
+        .records(decompressed_bytes_max(config))
+        .map_err(ApiError::from)?;
+    let (mut keyless, mut out_of_time) = (Vec::new(), Vec::new());
+    for (index, record) in records.iter().enumerate() {
+        let record = record.map_err(ApiError::from)?;
+        if config.cleanup.compact && record.key.is_none() {
+            keyless.push(index);
+        }
+        if each_time && (too_new(record.timestamp) || too_old(record.timestamp)) {
+            out_of_time.push(index);
+        }
+    }
+    if !keyless.is_empty() {
+        let message = "a topic that is compacted takes no record without a key";
+        return Err(refused(ErrorCode::InvalidRecord, message, keyless));
+    }
+    if !out_of_time.is_empty() {
+        let message = "a timestamp is further from the broker's clock than the topic takes";
+        return Err(refused(ErrorCode::InvalidTimestamp, message, out_of_time));
+    }
+    Ok(())
+}
+
+fn is_beyond(distance_ms: i64, max: Duration) -> bool {
+    u128::try_from(distance_ms).is_ok_and(|distance| distance > max.as_millis())
+}
+
+/// The batch in the topic's codec.
+fn recompressed(batch: RecordBatch, config: &LogConfig) -> Result<RecordBatch, ApiError> {
+    let Some(codec) = config.compression else {
+        return Ok(batch);
+    };
+    if batch.header().compression()? == codec {
+        return Ok(batch);
+    }
+    let level = match codec {
+        Compression::Gzip => Some(config.gzip_level).filter(|level| *level >= 0),
+        Compression::Zstd => Some(config.zstd_level),
+        Compression::None | Compression::Snappy | Compression::Lz4 => None,
+    };
+    Ok(batch.recompressed(codec, level, decompressed_bytes_max(config))?)
+}
+
+fn decompressed_bytes_max(config: &LogConfig) -> usize {
+    let bytes = config
+        .message_bytes_max
+        .saturating_mul(DECOMPRESSED_RATIO_MAX);
+    bytes.max(DECOMPRESSED_BYTES_MIN)
+}
+
+fn refused(code: ErrorCode, message: &str, records: Vec<usize>) -> Refused {
+    let blamed = |index| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(i32::try_from(index).unwrap_or(i32::MAX))
+            .with_batch_index_error_message(Some(StrBytes::from_string(message.to_owned())))
+    };
+    Refused {
+        error: ApiError::new(code, message),
+        records: records.into_iter().map(blamed).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use brooklet_protocol::records::BatchBuilder;
+
+    use super::*;
+    use crate::log::CleanupPolicy;
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn batch(codec: Compression, records: &[(i64, Option<&[u8]>)]) -> RecordBatch {
+        let mut builder = BatchBuilder::new(codec);
+        for (time, key) in records {
+            builder.append(Timestamp(*time), *key, Some(b"value"), &[]);
+        }
+        builder.build()
+    }
+
+    fn blamed(refused: &Refused) -> Vec<i32> {
+        refused
+            .records
+            .iter()
+            .map(|record| record.batch_index)
+            .collect()
+    }
+
+    #[test]
+    fn nothing_is_demanded_by_default() {
+        let batch = batch(
+            Compression::Gzip,
+            &[(NOW.0, None), (NOW.0 + 3_600_000, None)],
+        );
+        let converted = convert(batch.clone(), &LogConfig::default(), NOW).unwrap();
+        assert_eq!((converted.batch, converted.log_append_time), (batch, None));
+    }
+
+    #[test]
+    fn timestamps_too_far_from_the_clock_are_refused_record_by_record() {
+        let records = [
+            NOW.0 - 5001,
+            NOW.0 - 5000,
+            -1,
+            NOW.0 + 3_600_000,
+            NOW.0 + 3_600_001,
+        ];
+        let batch = batch(Compression::None, &records.map(|time| (time, None)));
+        let refused = convert(batch.clone(), &LogConfig::default(), NOW).unwrap_err();
+        assert_eq!(refused.error.code, ErrorCode::InvalidTimestamp);
+        assert_eq!(blamed(&refused), [4]);
+        let narrow = LogConfig {
+            timestamp_before_max: Duration::from_secs(5),
+            ..LogConfig::default()
+        };
+        assert_eq!(
+            blamed(&convert(batch.clone(), &narrow, NOW).unwrap_err()),
+            [0, 4]
+        );
+        let clock = LogConfig {
+            timestamp_type: TimestampType::LogAppendTime,
+            ..narrow
+        };
+        assert!(
+            convert(batch, &clock, NOW).is_ok(),
+            "the producer's do not count then"
+        );
+    }
+
+    #[test]
+    fn the_brokers_clock_takes_the_place_of_timestamps() {
+        let config = LogConfig {
+            timestamp_type: TimestampType::LogAppendTime,
+            ..LogConfig::default()
+        };
+        let batch = batch(Compression::Lz4, &[(5, Some(b"k")), (7, None)]);
+        let converted = convert(batch, &config, NOW).unwrap();
+        assert_eq!(converted.log_append_time, Some(NOW));
+        converted.batch.verify_crc().unwrap();
+        let records = converted.batch.records(1000).unwrap();
+        let times: Vec<_> = records.iter().map(|r| r.unwrap().timestamp).collect();
+        assert_eq!(times, [NOW, NOW]);
+    }
+
+    #[test]
+    fn a_compacted_topic_takes_no_record_without_a_key() {
+        let config = LogConfig {
+            cleanup: CleanupPolicy {
+                delete: true,
+                compact: true,
+            },
+            ..LogConfig::default()
+        };
+        let good = batch(Compression::Zstd, &[(1, Some(b"k")), (1, Some(b""))]);
+        assert!(convert(good, &config, NOW).is_ok());
+        let bad = batch(Compression::Zstd, &[(1, None), (1, Some(b"k")), (1, None)]);
+        let refused = convert(bad, &config, NOW).unwrap_err();
+        assert_eq!(refused.error.code, ErrorCode::InvalidRecord);
+        assert_eq!(blamed(&refused), [0, 2]);
+    }
+
+    #[test]
+    fn batches_are_stored_in_the_topics_codec() {
+        let codecs = [
+            Compression::None,
+            Compression::Gzip,
+            Compression::Snappy,
+            Compression::Lz4,
+            Compression::Zstd,
+        ];
+        for (from, to) in codecs
+            .into_iter()
+            .flat_map(|from| codecs.map(|to| (from, to)))
+        {
+            let config = LogConfig {
+                compression: Some(to),
+                zstd_level: 19,
+                gzip_level: 1,
+                ..LogConfig::default()
+            };
+            let sent = batch(from, &[(5, Some(b"k")), (7, None)]);
+            let stored = convert(sent.clone(), &config, NOW).unwrap().batch;
+            assert_eq!(stored.header().compression().unwrap(), to);
+            assert_eq!(stored == sent, from == to, "{from:?} to {to:?}");
+            stored.verify_crc().unwrap();
+            let plain = |batch: &RecordBatch| {
+                let records = batch.records(1000).unwrap();
+                let plain = records.iter().map(Result::unwrap);
+                plain
+                    .map(|r| (r.timestamp, r.key.map(<[u8]>::to_vec)))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(plain(&stored), plain(&sent));
+        }
+    }
+}
