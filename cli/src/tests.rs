@@ -167,6 +167,48 @@ async fn topics_are_created_listed_described_and_deleted() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["topics"][0]["partitions"][1]["end_offset"], 2);
 
+    let altered = [
+        "topic",
+        "alter",
+        "t",
+        "--set",
+        "retention.ms=60000",
+        "--set",
+        "segment.bytes=300",
+    ];
+    run(&broker, &altered, "").await.unwrap();
+    run(
+        &broker,
+        &["topic", "alter", "t", "--unset", "segment.bytes"],
+        "",
+    )
+    .await
+    .unwrap();
+    let described = run(&broker, &["topic", "describe", "t"], "").await.unwrap();
+    assert!(described.contains("  retention.ms=60000\n"), "{described}");
+    let refused = run(
+        &broker,
+        &["topic", "alter", "t", "--set", "retention.ms=soon"],
+        "",
+    )
+    .await;
+    assert!(refused.unwrap_err().to_string().contains("retention.ms"));
+    let beyond = run(
+        &broker,
+        &["topic", "trim", "t", "-p", "1", "--before", "3"],
+        "",
+    )
+    .await;
+    assert!(beyond.is_err());
+    run(&broker, &["topic", "trim", "t", "--before", "end"], "")
+        .await
+        .unwrap();
+    let json = run(&broker, &["topic", "describe", "t", "-o", "json"], "")
+        .await
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["topics"][0]["partitions"][1]["start_offset"], 2);
+
     run(&broker, &["topic", "delete", "t"], "").await.unwrap();
     for line in [
         &["topic", "delete", "t"],

@@ -1,13 +1,13 @@
-//! `topic`: create, list, describe and delete topics.
+//! `topic`: create, list, describe, alter, trim and delete topics.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::str::FromStr;
 
 use brooklet_engine::Client;
-use brooklet_engine::client::{ClientError, OffsetSpec, TopicMetadata};
+use brooklet_engine::client::{ClientError, ConfigChange, OffsetSpec, TopicMetadata};
 use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::{Offset, TopicName, TopicPartition};
+use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ Examples:
   brooklet topic create clicks -c segment.bytes=1048576 --if-not-exists
   brooklet topic list -o json
   brooklet topic describe flights
+  brooklet topic alter flights --set retention.ms=3600000
+  brooklet topic trim flights --before end
   brooklet topic delete flights")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -38,8 +40,12 @@ enum Verb {
     Create(CreateArgs),
     /// List all topics
     List(ListArgs),
-    /// Show the partitions of topics: leader, replicas, first and next offset
+    /// Show topics: settings, partitions with leader, replicas, first and next offset
     Describe(DescribeArgs),
+    /// Change the settings of a topic while it is served
+    Alter(AlterArgs),
+    /// Delete the oldest records of a topic
+    Trim(TrimArgs),
     /// Delete topics and all their records
     Delete(DeleteArgs),
 }
@@ -106,6 +112,57 @@ struct DeleteArgs {
     if_exists: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet topic alter clicks --set retention.ms=60000 --set cleanup.policy=compact
+  brooklet topic alter clicks --unset retention.ms")]
+struct AlterArgs {
+    /// The topic
+    #[arg(value_name = "NAME", value_parser = TopicName::new)]
+    name: TopicName,
+    /// Give a setting this value, may be repeated
+    #[arg(long, value_name = "KEY=VALUE", required_unless_present = "unset")]
+    set: Vec<Setting>,
+    /// Let a setting go back to the broker's default, may be repeated
+    #[arg(long, value_name = "KEY")]
+    unset: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet topic trim clicks --before end
+  brooklet topic trim clicks -p 2 --before 4096")]
+struct TrimArgs {
+    /// The topic
+    #[arg(value_name = "NAME", value_parser = TopicName::new)]
+    name: TopicName,
+    /// Only this partition; without it all
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    partition: Option<i32>,
+    /// The first record to keep, or `end` to keep none
+    #[arg(long, value_name = "OFFSET|end", value_parser = trim_offset)]
+    before: TrimOffset,
+}
+
+/// Where a partition is to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrimOffset {
+    At(Offset),
+    End,
+}
+
+fn trim_offset(text: &str) -> Result<TrimOffset, String> {
+    match text {
+        "end" => Ok(TrimOffset::End),
+        number => match number.parse() {
+            Ok(offset @ 0..) => Ok(TrimOffset::At(Offset(offset))),
+            _ => Err("expected an offset, or end".into()),
+        },
+    }
+}
+
 /// `KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Setting {
@@ -145,6 +202,8 @@ pub(crate) async fn topic<W: Write>(
         Verb::Create(args) => create(globals, &client, args).await?,
         Verb::List(args) => list(&client, &args, &mut output).await?,
         Verb::Describe(args) => describe(&client, &args, &mut output).await?,
+        Verb::Alter(args) => alter(globals, &client, args).await?,
+        Verb::Trim(args) => trim(globals, &client, args).await?,
         Verb::Delete(args) => delete(globals, &client, args).await?,
     }
     output.flush()?;
@@ -166,6 +225,41 @@ async fn create(globals: &Globals, client: &Client, args: CreateArgs) -> anyhow:
             globals.note(format_args!("topic {} exists already", args.name));
         }
         Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+async fn alter(globals: &Globals, client: &Client, args: AlterArgs) -> anyhow::Result<()> {
+    let set = args
+        .set
+        .into_iter()
+        .map(|s| (s.key, ConfigChange::Set(s.value)));
+    let unset = args.unset.into_iter().map(|key| (key, ConfigChange::Unset));
+    let changes: BTreeMap<_, _> = set.chain(unset).collect();
+    client.alter_topic(&args.name, &changes).await?;
+    globals.note(format_args!("altered topic {}", args.name));
+    Ok(())
+}
+
+async fn trim(globals: &Globals, client: &Client, args: TrimArgs) -> anyhow::Result<()> {
+    let metadata = client.metadata(Some(&[args.name.as_str()])).await?;
+    let topic = metadata.topics.first();
+    let partitions: Vec<_> = match (args.partition, topic) {
+        (Some(partition), _) => vec![PartitionId(partition)],
+        (None, Some(topic)) => match topic.error {
+            Some(code) => return Err(topic_error(&topic.name, code).into()),
+            None => topic.partitions.iter().map(|p| p.partition).collect(),
+        },
+        (None, None) => Vec::new(),
+    };
+    for partition in partitions {
+        let id = TopicPartition::new(args.name.clone(), partition);
+        let before = match args.before {
+            TrimOffset::At(offset) => Some(offset),
+            TrimOffset::End => None,
+        };
+        let start = client.delete_records(&id, before).await?;
+        globals.note(format_args!("{id} begins at offset {start}"));
     }
     Ok(())
 }
@@ -228,6 +322,8 @@ struct Described {
     name: String,
     id: String,
     internal: bool,
+    /// Settings of its own; all others are the broker's defaults.
+    configs: BTreeMap<String, String>,
     partitions: Vec<DescribedPartition>,
 }
 
@@ -296,6 +392,7 @@ async fn describe_topic(client: &Client, topic: &TopicMetadata) -> anyhow::Resul
         end_offset: offset(&ends, p.partition),
     });
     Ok(Described {
+        configs: client.topic_configs(&name).await?,
         partitions: partitions.collect(),
         name: topic.name.clone(),
         id: topic.id.to_string(),
@@ -322,8 +419,12 @@ fn description(topic: &Described) -> String {
     });
     let rows: Vec<_> = rows.collect();
     let header = ["PARTITION", "LEADER", "REPLICAS", "ISR", "START", "END"];
+    let configs: Vec<_> = (topic.configs.iter())
+        .map(|(key, value)| format!("  {key}={value}"))
+        .collect();
+    let configs = configs.concat();
     format!(
-        "topic {}  id {}\n{}",
+        "topic {}  id {}{configs}\n{}",
         topic.name,
         topic.id,
         table(&header, &rows)
@@ -374,6 +475,7 @@ mod tests {
 
     fn described() -> Described {
         Described {
+            configs: BTreeMap::new(),
             name: "flights".into(),
             id: "7".into(),
             internal: false,

@@ -20,11 +20,16 @@ pub mod context;
 pub mod error;
 pub mod table;
 
+mod alter_configs;
 mod api_versions;
+mod configs;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
+mod describe_configs;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -89,9 +94,21 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
         RequestKind::DeleteTopics(body) => {
             ResponseKind::DeleteTopics(delete_topics::handle(ctx, version, body).await)
         }
+        RequestKind::DeleteRecords(body) => {
+            ResponseKind::DeleteRecords(delete_records::handle(ctx, body).await)
+        }
         RequestKind::InitProducerId(body) => {
             ResponseKind::InitProducerId(init_producer_id::handle(ctx, &body).await)
         }
+        RequestKind::DescribeConfigs(body) => {
+            ResponseKind::DescribeConfigs(describe_configs::handle(ctx, body))
+        }
+        RequestKind::AlterConfigs(body) => {
+            ResponseKind::AlterConfigs(alter_configs::handle(ctx, body).await)
+        }
+        RequestKind::IncrementalAlterConfigs(body) => ResponseKind::IncrementalAlterConfigs(
+            incremental_alter_configs::handle(ctx, body).await,
+        ),
         _ => return Err(not_served),
     })
 }

@@ -69,11 +69,30 @@ pub const TABLE: &[Api] = &[
         "One broker: a replication factor above 1 is refused. Answers list the given settings only.",
     ),
     api(ApiKey::DeleteTopics, (1, 6), "delete_topics", ""),
+    api(ApiKey::DeleteRecords, (0, 2), "delete_records", ""),
     api(
         ApiKey::InitProducerId,
         (0, 5),
         "init_producer_id",
         "No transactions: a transactional id is refused.",
+    ),
+    api(
+        ApiKey::DescribeConfigs,
+        (1, 4),
+        "describe_configs",
+        "Topics and this broker; no loggers, quotas and groups.",
+    ),
+    api(
+        ApiKey::AlterConfigs,
+        (0, 2),
+        "alter_configs",
+        "Topics only: a broker's settings are given at its start.",
+    ),
+    api(
+        ApiKey::IncrementalAlterConfigs,
+        (0, 1),
+        "incremental_alter_configs",
+        "Topics only: a broker's settings are given at its start.",
     ),
 ];
 

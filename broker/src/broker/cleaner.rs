@@ -76,7 +76,8 @@ impl Cleaner {
                 () = self.clock.sleep_until(next_pass) => {}
             }
             if self.clock.monotonic() >= next_retention {
-                self.on_thread(Self::retain_all, &stop).await;
+                self.on_thread(|cleaner, _| cleaner.retain_all(), &stop)
+                    .await;
                 next_retention = self.in_time(self.config.retention_check_interval);
             }
             let mut cleaning = std::pin::pin!(self.on_thread(Self::clean_all, &stop));
@@ -97,7 +98,7 @@ impl Cleaner {
     }
 
     /// Applies retention to every partition. Blocks.
-    pub(super) fn retain_all(&self, _stop: &AtomicBool) {
+    pub(super) fn retain_all(&self) {
         for partition in self.controller.image().partitions() {
             report(partition, "retention", partition.apply_retention());
         }
@@ -130,7 +131,7 @@ impl Cleaner {
             if self.data.is_ephemeral {
                 return Ok(());
             }
-            let written = self.data.checkpoints.cleaner_offsets.update(&id, offset);
+            let written = self.data.checkpoints.cleaner_offsets.raise(&id, offset);
             written.map_err(checkpoint_error)
         };
         let done = partition.compact(self.config.dedupe_buffer_bytes, stop, write_down);

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::api::{self, ApiContext, ApiSettings};
-use crate::controller::{Controller, ControllerSetup, CoordinationTree};
+use crate::controller::{Controller, ControllerSetup, CoordinationTree, joined};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 use crate::partition::{DirtyBudget, Durability, Partition};
@@ -56,6 +56,7 @@ struct Inner {
     kafka: Option<SocketAddr>,
     data: Arc<DataDir>,
     coordination: Arc<Partition>,
+    cleaner: Arc<Cleaner>,
     stop: watch::Sender<bool>,
     /// `None` once it was shut down.
     running: Mutex<Option<Running>>,
@@ -122,7 +123,7 @@ impl Broker {
             uncleanable: parking_lot::Mutex::default(),
         });
         let running = Running {
-            cleaner: tokio::spawn(cleaner.run()),
+            cleaner: tokio::spawn(Arc::clone(&cleaner).run()),
             server: listener.map(|l| Server::start(l, ctx.clone(), limits(&config))),
             // An ephemeral broker syncs nothing and has nothing to write down.
             background: if data.is_ephemeral {
@@ -137,6 +138,7 @@ impl Broker {
                 kafka,
                 data,
                 coordination: opened.coordination,
+                cleaner,
                 stop,
                 running: Mutex::new(Some(running)),
             }),
@@ -165,6 +167,17 @@ impl Broker {
     /// The directory of the data; gone after the shutdown of an ephemeral broker.
     pub fn data_dir(&self) -> &Path {
         &self.inner.data.path
+    }
+
+    /// Does at once what the cleaner does from time to time: retention, then compaction of what is
+    /// due, then removal of what was deleted long enough ago.
+    pub async fn clean(&self) {
+        let cleaner = Arc::clone(&self.inner.cleaner);
+        let cleaning = spawn_blocking(move || {
+            cleaner.retain_all();
+            cleaner.clean_all(&false.into());
+        });
+        joined(cleaning.await);
     }
 
     /// Stops listening, lets running requests end, syncs, marks the shutdown as clean. A second

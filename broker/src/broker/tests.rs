@@ -322,3 +322,104 @@ async fn a_damaged_coordination_log_is_named_and_nothing_starts() {
     assert!(error.to_string().starts_with(&expected), "{error}");
     assert_eq!(vfs.read(log).unwrap(), before);
 }
+
+/// A batch with one record.
+fn keyed(key: &str, value: &str, time: i64) -> RecordBatch {
+    let mut batch = BatchBuilder::new(Compression::None);
+    batch.append(
+        Timestamp(time),
+        Some(key.as_bytes()),
+        Some(value.as_bytes()),
+        &[],
+    );
+    batch.build()
+}
+
+async fn alter(broker: &Broker, settings: &[(&str, &str)]) {
+    let name = brooklet_protocol::TopicName::new("clicks").unwrap();
+    let change = |mut configs: std::collections::BTreeMap<String, String>| {
+        configs.extend(
+            settings
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string())),
+        );
+        Ok(configs)
+    };
+    broker
+        .controller()
+        .alter_topic(&name, change)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_cleaner_retains_compacts_and_removes_as_the_settings_of_now_say() {
+    let vfs = SimVfs::new(0);
+    let clock = ManualClock::new(Timestamp(1000));
+    let broker = Broker::start_in(environment(&vfs, &clock, 7), config("/data"))
+        .await
+        .unwrap();
+    let partition = partition(&broker).await;
+    alter(
+        &broker,
+        &[
+            ("segment.bytes", "300"),
+            ("min.cleanable.dirty.ratio", "0.1"),
+        ],
+    )
+    .await;
+    for number in 0..20 {
+        let batch = keyed(&(number % 2).to_string(), &number.to_string(), 1000);
+        partition
+            .append(&[batch], Durability::Synced)
+            .await
+            .unwrap();
+    }
+    let before = partition.log().size_bytes();
+    broker.clean().await;
+    assert_eq!(partition.log().size_bytes(), before, "nothing is due");
+
+    alter(&broker, &[("cleanup.policy", "compact,delete")]).await;
+    broker.clean().await;
+    assert!(partition.log().size_bytes() < before / 2);
+    let checkpoint = vfs
+        .read(Path::new("/data/cleaner-offset-checkpoint"))
+        .unwrap();
+    assert!(String::from_utf8(checkpoint).unwrap().contains("clicks 0 "));
+    let deleted = || {
+        let entries = vfs.read_dir(Path::new("/data/clicks-0")).unwrap();
+        entries
+            .iter()
+            .filter(|entry| entry.name.ends_with(".deleted"))
+            .count()
+    };
+    assert!(deleted() > 0);
+    clock.advance(Duration::from_secs(60));
+    broker.clean().await;
+    assert_eq!(deleted(), 0, "file.delete.delay.ms is over");
+
+    // A crash here finds the log with its gaps.
+    let crashed = vfs.crash();
+    let again = start(&crashed).await.unwrap();
+    let found = Arc::clone(
+        again
+            .controller()
+            .image()
+            .topic("clicks")
+            .unwrap()
+            .partitions[0]
+            .open()
+            .unwrap(),
+    );
+    assert_eq!(found.log_end_offset(), Offset(20));
+
+    alter(&broker, &[("retention.ms", "1000")]).await;
+    broker.clean().await;
+    assert_eq!(partition.log_start_offset(), Offset(20));
+    let next = partition
+        .append(&[keyed("k", "v", 1000)], Durability::Synced)
+        .await
+        .unwrap();
+    assert_eq!(next.base_offset, Offset(20));
+    broker.shutdown().await.unwrap();
+}

@@ -25,7 +25,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use brooklet_protocol::{BrokerId, TopicName, TopicPartition};
+use brooklet_protocol::{BrokerId, Offset, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,7 +35,7 @@ use crate::coordination::{ANY_VERSION, ErrorCode, Operation};
 use crate::driver::DriverError;
 use crate::log::checkpoint::{Checkpoint, Checkpoints, Positions};
 use crate::log::{LogConfig, LogError};
-use crate::partition::DirtyBudget;
+use crate::partition::{DirtyBudget, Partition};
 use crate::vfs::Vfs;
 
 mod directories;
@@ -119,6 +119,7 @@ pub struct NewTopic {
 pub struct Controller {
     tree: Arc<CoordinationTree>,
     shared: Arc<Shared>,
+    directories: Arc<Directories>,
     partition_count_default: i32,
     /// Held while a topic is created or deleted, so that names are judged against what will be.
     changing: tokio::sync::Mutex<()>,
@@ -145,7 +146,7 @@ impl Controller {
             controller_epoch,
             topics: BTreeMap::new(),
         };
-        let directories = Directories {
+        let directories = Arc::new(Directories {
             vfs: setup.vfs,
             clock: setup.clock,
             data_dir: setup.data_dir,
@@ -153,16 +154,22 @@ impl Controller {
             sync: setup.sync,
             dirty: setup.dirty,
             checkpoints: setup.checkpoints,
-        };
+        });
         let shared = Arc::new(Shared::new(image, setup.id_seed, setup.positions));
         let tree = setup.coordination;
-        let (follower, shown) =
-            Follower::start(&tree, &shared, Arc::new(directories), setup.clean_shutdown).await?;
+        let (follower, shown) = Follower::start(
+            &tree,
+            &shared,
+            Arc::clone(&directories),
+            setup.clean_shutdown,
+        )
+        .await?;
         let (stop, stopped) = watch::channel(false);
         let follower = tokio::spawn(follower.run(stopped));
         Ok(Arc::new(Self {
             tree,
             shared,
+            directories,
             partition_count_default: setup.partition_count_default,
             changing: tokio::sync::Mutex::default(),
             producer_ids: tokio::sync::Mutex::new(0..0),
@@ -300,6 +307,26 @@ impl Controller {
         let zxid = self.tree.multi(vec![write]).await?;
         self.wait_until_shown(zxid).await?;
         Ok(configs)
+    }
+
+    /// Deletes the records of a partition below `offset`, durably; returns its log start.
+    ///
+    /// # Errors
+    /// See [`Partition::delete_records`]; the checkpoint cannot be written: the records are not served
+    /// then, and may come back after a crash.
+    pub async fn delete_records(
+        &self,
+        partition: &Arc<Partition>,
+        offset: Offset,
+    ) -> Result<Offset, ControllerError> {
+        let before = partition.log_start_offset();
+        let start = partition.delete_records(offset).await?;
+        if start > before && self.directories.sync {
+            let (directories, id) = (Arc::clone(&self.directories), partition.id().clone());
+            let write = move || directories.checkpoints.log_starts.raise(&id, start);
+            joined(tokio::task::spawn_blocking(write).await)?;
+        }
+        Ok(start)
     }
 
     async fn delete_nodes(&self, name: &TopicName) -> Result<i64, ControllerError> {

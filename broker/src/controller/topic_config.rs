@@ -19,6 +19,8 @@ pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 pub struct TopicConfig {
     /// Kafka's name.
     pub name: &'static str,
+    /// The broker's setting that is the default of topics.
+    pub broker_name: &'static str,
     /// Kafka's default.
     pub default: &'static str,
     /// What it takes.
@@ -95,13 +97,14 @@ const fn number(min: i64, max: i64) -> ConfigKind {
 }
 
 const fn acts(
-    name: &'static str,
+    (name, broker_name): (&'static str, &'static str),
     default: &'static str,
     kind: ConfigKind,
     doc: &'static str,
 ) -> TopicConfig {
     TopicConfig {
         name,
+        broker_name,
         default,
         kind,
         acts: true,
@@ -110,14 +113,14 @@ const fn acts(
 }
 
 const fn stored(
-    name: &'static str,
+    names: (&'static str, &'static str),
     default: &'static str,
     kind: ConfigKind,
     doc: &'static str,
 ) -> TopicConfig {
     TopicConfig {
         acts: false,
-        ..acts(name, default, kind, doc)
+        ..acts(names, default, kind, doc)
     }
 }
 
@@ -131,32 +134,32 @@ const FOREVER: &str = "9223372036854775807";
 /// All settings, sorted by name.
 #[rustfmt::skip]
 pub const TOPIC_CONFIGS: &[TopicConfig] = &[
-    acts("cleanup.policy", "delete", POLICIES, "whether old records go by age and size, or by key"),
-    acts("compression.gzip.level", "-1", number(-1, 9), "effort of gzip; -1 for its default"),
-    stored("compression.lz4.level", "9", number(1, 17), "effort of lz4; there is one here"),
-    acts("compression.type", "producer", CODECS, "how batches are compressed on disk"),
-    acts("compression.zstd.level", "3", number(-131_072, 22), "effort of zstd"),
-    acts("delete.retention.ms", "86400000", long(0), "how long compaction keeps tombstones"),
-    acts("file.delete.delay.ms", "60000", long(0), "how long a deleted segment's file stays"),
-    acts("flush.messages", FOREVER, long(1), "a sync after so many records"),
-    acts("flush.ms", FOREVER, long(0), "a sync after so long"),
-    acts("index.interval.bytes", "4096", int(0), "one index entry per so many bytes"),
-    acts("max.compaction.lag.ms", FOREVER, long(1), "how long a record may stay uncompacted"),
-    acts(MAX_MESSAGE_BYTES, "1048588", int(0), "the largest batch"),
-    acts("message.timestamp.after.max.ms", "3600000", long(0), "how far a timestamp may be ahead"),
-    acts("message.timestamp.before.max.ms", FOREVER, long(0), "how far a timestamp may be behind"),
-    acts("message.timestamp.type", "CreateTime", CLOCKS, "whose clock stamps records"),
-    acts("min.cleanable.dirty.ratio", "0.5", ConfigKind::Ratio, "compaction starts at this share of unclean bytes"),
-    acts("min.compaction.lag.ms", "0", long(0), "how long a record is safe from compaction"),
-    stored("min.insync.replicas", "1", int(1), "replicas that acks=all waits for; there is one"),
-    acts("preallocate", "false", BOOLEAN, "whether a segment's file gets its size at once"),
-    acts("retention.bytes", "-1", long(i64::MIN), "the largest partition; -1 for no limit"),
-    acts("retention.ms", "604800000", long(-1), "the greatest age of a record; -1 for no limit"),
-    acts("segment.bytes", "1073741824", int(256), "a segment rolls before it grows beyond"),
-    acts("segment.index.bytes", "10485760", int(4), "a segment rolls when its index has this size"),
-    acts("segment.jitter.ms", "0", long(0), "spreads segments that roll by age"),
-    acts("segment.ms", "604800000", long(1), "a segment rolls when its first record is older"),
-    stored("unclean.leader.election.enable", "false", BOOLEAN, "whether a lagging replica may lead; there is one replica"),
+    acts(("cleanup.policy", "log.cleanup.policy"), "delete", POLICIES, "whether old records go by age and size, or by key"),
+    acts(("compression.gzip.level", "compression.gzip.level"), "-1", number(-1, 9), "effort of gzip; -1 for its default"),
+    stored(("compression.lz4.level", "compression.lz4.level"), "9", number(1, 17), "effort of lz4; there is one here"),
+    acts(("compression.type", "compression.type"), "producer", CODECS, "how batches are compressed on disk"),
+    acts(("compression.zstd.level", "compression.zstd.level"), "3", number(-131_072, 22), "effort of zstd"),
+    acts(("delete.retention.ms", "log.cleaner.delete.retention.ms"), "86400000", long(0), "how long compaction keeps tombstones"),
+    acts(("file.delete.delay.ms", "log.segment.delete.delay.ms"), "60000", long(0), "how long a deleted segment's file stays"),
+    acts(("flush.messages", "log.flush.interval.messages"), FOREVER, long(1), "a sync after so many records"),
+    acts(("flush.ms", "log.flush.interval.ms"), FOREVER, long(0), "a sync after so long"),
+    acts(("index.interval.bytes", "log.index.interval.bytes"), "4096", int(0), "one index entry per so many bytes"),
+    acts(("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"), FOREVER, long(1), "how long a record may stay uncompacted"),
+    acts((MAX_MESSAGE_BYTES, "message.max.bytes"), "1048588", int(0), "the largest batch"),
+    acts(("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"), "3600000", long(0), "how far a timestamp may be ahead"),
+    acts(("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"), FOREVER, long(0), "how far a timestamp may be behind"),
+    acts(("message.timestamp.type", "log.message.timestamp.type"), "CreateTime", CLOCKS, "whose clock stamps records"),
+    acts(("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"), "0.5", ConfigKind::Ratio, "compaction starts at this share of unclean bytes"),
+    acts(("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"), "0", long(0), "how long a record is safe from compaction"),
+    stored(("min.insync.replicas", "min.insync.replicas"), "1", int(1), "replicas that acks=all waits for; there is one"),
+    acts(("preallocate", "log.preallocate"), "false", BOOLEAN, "whether a segment's file gets its size at once"),
+    acts(("retention.bytes", "log.retention.bytes"), "-1", long(i64::MIN), "the largest partition; -1 for no limit"),
+    acts(("retention.ms", "log.retention.ms"), "604800000", long(-1), "the greatest age of a record; -1 for no limit"),
+    acts(("segment.bytes", "log.segment.bytes"), "1073741824", int(256), "a segment rolls before it grows beyond"),
+    acts(("segment.index.bytes", "log.index.size.max.bytes"), "10485760", int(4), "a segment rolls when its index has this size"),
+    acts(("segment.jitter.ms", "log.roll.jitter.ms"), "0", long(0), "spreads segments that roll by age"),
+    acts(("segment.ms", "log.roll.ms"), "604800000", long(1), "a segment rolls when its first record is older"),
+    stored(("unclean.leader.election.enable", "unclean.leader.election.enable"), "false", BOOLEAN, "whether a lagging replica may lead; there is one replica"),
 ];
 
 /// Checks the names and the values.

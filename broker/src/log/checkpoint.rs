@@ -106,16 +106,17 @@ impl CheckpointFile {
         Ok(offsets)
     }
 
-    /// Changes one line, or adds it, durably. Blocks.
+    /// Moves one line up to `offset`, or adds it, durably; one that is there or beyond stays. Blocks.
     ///
     /// # Errors
     /// As [`read`] and [`write()`].
-    pub fn update(&self, id: &TopicPartition, offset: Offset) -> Result<(), CheckpointError> {
+    pub fn raise(&self, id: &TopicPartition, offset: Offset) -> Result<(), CheckpointError> {
         let _turn = self.turn.lock();
         let mut offsets = self.read()?;
-        if offsets.insert(id.clone(), offset) == Some(offset) {
+        if offsets.get(id).is_some_and(|there| *there >= offset) {
             return Ok(());
         }
+        offsets.insert(id.clone(), offset);
         write(&*self.vfs, &self.path, &offsets)
     }
 

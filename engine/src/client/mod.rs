@@ -25,6 +25,7 @@ mod error;
 mod metadata;
 mod offsets;
 mod producer;
+mod settings;
 mod wall;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use error::ClientError;
 pub use metadata::{ClusterMetadata, PartitionMetadata, TopicMetadata};
 pub use offsets::OffsetSpec;
 pub use producer::{Delivery, NewRecord, Producer};
+pub use settings::ConfigChange;
 
 use self::metadata::{Cache, CachedTopic};
 use crate::transport::{Node, Tcp, TcpConfig, Transport, TransportError};

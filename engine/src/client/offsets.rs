@@ -114,7 +114,7 @@ impl Client {
         Ok(())
     }
 
-    async fn by_leader(
+    pub(super) async fn by_leader(
         &self,
         partitions: &[TopicPartition],
     ) -> Result<HashMap<Node, Vec<TopicPartition>>, ClientError> {

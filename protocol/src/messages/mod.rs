@@ -109,7 +109,11 @@ impl Request {
             RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
             RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
             RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+            RequestKind::DeleteRecords(_) => ApiKey::DeleteRecords,
             RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
+            RequestKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+            RequestKind::AlterConfigs(_) => ApiKey::AlterConfigs,
+            RequestKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
             _ => return None,
         })
     }
@@ -126,7 +130,11 @@ fn response_api(response: &Response) -> Option<ApiKey> {
         ResponseKind::ApiVersions(_) => ApiKey::ApiVersions,
         ResponseKind::CreateTopics(_) => ApiKey::CreateTopics,
         ResponseKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+        ResponseKind::DeleteRecords(_) => ApiKey::DeleteRecords,
         ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
+        ResponseKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+        ResponseKind::AlterConfigs(_) => ApiKey::AlterConfigs,
+        ResponseKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
         _ => return None,
     })
 }

@@ -24,7 +24,7 @@ pub(super) const REQUEST_HEADER: &[Field] = &[
 ];
 
 /// Every request that is served.
-pub(super) static REQUESTS: [Shape; 9] = [
+pub(super) static REQUESTS: [Shape; 13] = [
     Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
     Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
     Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
@@ -33,7 +33,16 @@ pub(super) static REQUESTS: [Shape; 9] = [
     Shape::new(ApiKey::ApiVersions, 0..=4, 3, API_VERSIONS),
     Shape::new(ApiKey::CreateTopics, 2..=7, 5, CREATE_TOPICS),
     Shape::new(ApiKey::DeleteTopics, 1..=6, 4, DELETE_TOPICS),
+    Shape::new(ApiKey::DeleteRecords, 0..=2, 2, DELETE_RECORDS),
     Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
+    Shape::new(ApiKey::DescribeConfigs, 1..=4, 4, DESCRIBE_CONFIGS),
+    Shape::new(ApiKey::AlterConfigs, 0..=2, 2, ALTER_CONFIGS),
+    Shape::new(
+        ApiKey::IncrementalAlterConfigs,
+        0..=1,
+        1,
+        INCREMENTAL_ALTER_CONFIGS,
+    ),
 ];
 
 const PRODUCE: &[Field] = &[
@@ -157,4 +166,52 @@ const INIT_PRODUCER_ID: &[Field] = &[
     field("transaction_timeout_ms", Int32),
     field("producer_id", Int64).since(3),
     field("producer_epoch", Int16).since(3),
+];
+
+const DELETE_RECORDS: &[Field] = &[
+    field("topics", Structs(DELETE_RECORDS_TOPIC)),
+    field("timeout_ms", Int32),
+];
+const DELETE_RECORDS_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(DELETE_RECORDS_PARTITION)),
+];
+const DELETE_RECORDS_PARTITION: &[Field] =
+    &[field("partition_index", Int32), field("offset", Int64)];
+
+const DESCRIBE_CONFIGS: &[Field] = &[
+    field("resources", Structs(DESCRIBE_CONFIGS_RESOURCE)),
+    field("include_synonyms", Bool),
+    field("include_documentation", Bool).since(3),
+];
+const DESCRIBE_CONFIGS_RESOURCE: &[Field] = &[
+    field("resource_type", Int8),
+    field("resource_name", String),
+    field("configuration_keys", Strings).nullable(),
+];
+
+const ALTER_CONFIGS: &[Field] = &[
+    field("resources", Structs(ALTER_CONFIGS_RESOURCE)),
+    field("validate_only", Bool),
+];
+const ALTER_CONFIGS_RESOURCE: &[Field] = &[
+    field("resource_type", Int8),
+    field("resource_name", String),
+    field("configs", Structs(ALTERABLE_CONFIG)),
+];
+const ALTERABLE_CONFIG: &[Field] = &[field("name", String), field("value", String).nullable()];
+
+const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
+    field("resources", Structs(INCREMENTAL_ALTER_CONFIGS_RESOURCE)),
+    field("validate_only", Bool),
+];
+const INCREMENTAL_ALTER_CONFIGS_RESOURCE: &[Field] = &[
+    field("resource_type", Int8),
+    field("resource_name", String),
+    field("configs", Structs(INCREMENTALLY_ALTERABLE_CONFIG)),
+];
+const INCREMENTALLY_ALTERABLE_CONFIG: &[Field] = &[
+    field("name", String),
+    field("config_operation", Int8),
+    field("value", String).nullable(),
 ];

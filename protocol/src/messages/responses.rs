@@ -18,7 +18,7 @@ pub fn response_shape(api: ApiKey) -> Option<&'static Shape> {
 pub(super) const RESPONSE_HEADER: &[Field] = &[field("correlation_id", Int32)];
 
 /// Every response, in the order of the requests.
-pub(super) static RESPONSES: [Shape; 9] = [
+pub(super) static RESPONSES: [Shape; 13] = [
     Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
     Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
     Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
@@ -27,7 +27,11 @@ pub(super) static RESPONSES: [Shape; 9] = [
     Shape::new(ApiKey::ApiVersions, 0..=4, 3, API_VERSIONS),
     Shape::new(ApiKey::CreateTopics, 2..=7, 5, CREATE_TOPICS),
     Shape::new(ApiKey::DeleteTopics, 1..=6, 4, DELETE_TOPICS),
+    Shape::new(ApiKey::DeleteRecords, 0..=2, 2, DELETE_RECORDS),
     Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
+    Shape::new(ApiKey::DescribeConfigs, 1..=4, 4, DESCRIBE_CONFIGS),
+    Shape::new(ApiKey::AlterConfigs, 0..=2, 2, ALTER_CONFIGS),
+    Shape::new(ApiKey::IncrementalAlterConfigs, 0..=1, 1, ALTER_CONFIGS),
 ];
 
 const LEADER_ID_AND_EPOCH: &[Field] = &[field("leader_id", Int32), field("leader_epoch", Int32)];
@@ -232,4 +236,57 @@ const INIT_PRODUCER_ID: &[Field] = &[
     field("error_code", Int16),
     field("producer_id", Int64),
     field("producer_epoch", Int16),
+];
+
+const DELETE_RECORDS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("topics", Structs(DELETE_RECORDS_TOPIC_RESULT)),
+];
+const DELETE_RECORDS_TOPIC_RESULT: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(DELETE_RECORDS_PARTITION_RESULT)),
+];
+const DELETE_RECORDS_PARTITION_RESULT: &[Field] = &[
+    field("partition_index", Int32),
+    field("low_watermark", Int64),
+    field("error_code", Int16),
+];
+
+const DESCRIBE_CONFIGS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("results", Structs(DESCRIBE_CONFIGS_RESULT)),
+];
+const DESCRIBE_CONFIGS_RESULT: &[Field] = &[
+    field("error_code", Int16),
+    field("error_message", String).nullable(),
+    field("resource_type", Int8),
+    field("resource_name", String),
+    field("configs", Structs(DESCRIBE_CONFIGS_RESOURCE_RESULT)),
+];
+const DESCRIBE_CONFIGS_RESOURCE_RESULT: &[Field] = &[
+    field("name", String),
+    field("value", String).nullable(),
+    field("read_only", Bool),
+    field("config_source", Int8),
+    field("is_sensitive", Bool),
+    field("synonyms", Structs(DESCRIBE_CONFIGS_SYNONYM)),
+    field("config_type", Int8).since(3),
+    field("documentation", String).nullable().since(3),
+];
+const DESCRIBE_CONFIGS_SYNONYM: &[Field] = &[
+    field("name", String),
+    field("value", String).nullable(),
+    field("source", Int8),
+];
+
+/// Of both ways to alter settings.
+const ALTER_CONFIGS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("responses", Structs(ALTER_CONFIGS_RESOURCE_RESPONSE)),
+];
+const ALTER_CONFIGS_RESOURCE_RESPONSE: &[Field] = &[
+    field("error_code", Int16),
+    field("error_message", String).nullable(),
+    field("resource_type", Int8),
+    field("resource_name", String),
 ];

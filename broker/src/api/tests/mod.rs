@@ -21,6 +21,7 @@ use crate::clock::ManualClock;
 use crate::partition::testing::GatedVfs;
 use crate::{Broker, BrokerConfig, Environment, Storage};
 
+mod configs;
 mod fetch;
 mod offline;
 mod offsets_and_ids;
@@ -69,6 +70,11 @@ impl Fixture {
         adjust(&mut config);
         let broker = Broker::start_in(environment, config).await.unwrap();
         Self { broker, clock, vfs }
+    }
+
+    /// Another broker on what is left after the loss of power.
+    async fn restart_after_crash(&self) -> Self {
+        Self::start_on(self.vfs.crash(), |_| {}).await
     }
 
     async fn call(&self, version: i16, body: RequestKind) -> ResponseKind {

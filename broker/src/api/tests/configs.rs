@@ -1,0 +1,253 @@
+use std::collections::BTreeMap;
+
+use brooklet_protocol::messages::kafka::alter_configs_request;
+use brooklet_protocol::messages::kafka::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
+use brooklet_protocol::messages::kafka::describe_configs_request::DescribeConfigsResource;
+use brooklet_protocol::messages::kafka::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use brooklet_protocol::messages::kafka::{
+    AlterConfigsRequest, DeleteRecordsRequest, DescribeConfigsRequest,
+    IncrementalAlterConfigsRequest,
+};
+use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
+
+use super::{Fixture, batch, body, code, topic};
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// Operation, name, value.
+type Change = (i8, &'static str, Option<&'static str>);
+
+async fn alter(fixture: &Fixture, name: &str, changes: &[Change], validate_only: bool) -> i16 {
+    let config = |(operation, name, value): &Change| {
+        AlterableConfig::default()
+            .with_name(text(name))
+            .with_config_operation(*operation)
+            .with_value(value.map(text))
+    };
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text(name))
+        .with_configs(changes.iter().map(config).collect());
+    let request = IncrementalAlterConfigsRequest::default()
+        .with_resources(vec![resource])
+        .with_validate_only(validate_only);
+    let response = fixture
+        .call(1, RequestKind::IncrementalAlterConfigs(request))
+        .await;
+    body!(IncrementalAlterConfigs, response).responses[0].error_code
+}
+
+/// Value and source of each setting.
+async fn describe(fixture: &Fixture, kind: i8, name: &str) -> BTreeMap<String, (String, i8)> {
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(kind)
+        .with_resource_name(text(name))
+        .with_configuration_keys(None);
+    let request = DescribeConfigsRequest::default()
+        .with_resources(vec![resource])
+        .with_include_synonyms(true)
+        .with_include_documentation(true);
+    let response = fixture.call(4, RequestKind::DescribeConfigs(request)).await;
+    let result = body!(DescribeConfigs, response).results.remove(0);
+    assert_eq!(result.error_code, 0, "{:?}", result.error_message);
+    let configs = result.configs.into_iter().inspect(|config| {
+        assert!(!config.synonyms.is_empty());
+        assert_ne!(config.config_type, 0, "{config:?}");
+    });
+    configs
+        .map(|c| {
+            (
+                c.name.to_string(),
+                (c.value.unwrap().to_string(), c.config_source),
+            )
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn settings_are_changed_one_by_one_and_act_at_once() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 2).await;
+    let changes = [
+        (0, "retention.ms", Some("60000")),
+        (0, "segment.bytes", Some("300")),
+    ];
+    assert_eq!(alter(&fixture, "clicks", &changes, false).await, 0);
+    let image = fixture.broker.controller().image();
+    for state in &image.topic("clicks").unwrap().partitions {
+        assert_eq!(state.open().unwrap().log().config().segment_bytes, 300);
+    }
+    let described = describe(&fixture, 2, "clicks").await;
+    assert_eq!(described["retention.ms"], ("60000".to_owned(), 1));
+    assert_eq!(described["retention.bytes"], ("-1".to_owned(), 5));
+    assert_eq!(
+        alter(&fixture, "clicks", &[(1, "retention.ms", None)], false).await,
+        0
+    );
+    assert_eq!(describe(&fixture, 2, "clicks").await["retention.ms"].1, 5);
+
+    for _ in 0..2 {
+        assert_eq!(
+            alter(
+                &fixture,
+                "clicks",
+                &[(2, "cleanup.policy", Some("compact"))],
+                false
+            )
+            .await,
+            0
+        );
+    }
+    assert_eq!(
+        describe(&fixture, 2, "clicks").await["cleanup.policy"].0,
+        "delete,compact"
+    );
+    assert_eq!(
+        alter(
+            &fixture,
+            "clicks",
+            &[(3, "cleanup.policy", Some("delete"))],
+            false
+        )
+        .await,
+        0
+    );
+    assert_eq!(
+        describe(&fixture, 2, "clicks").await["cleanup.policy"].0,
+        "compact"
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_makes_no_sense_changes_nothing() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let before = describe(&fixture, 2, "clicks").await;
+    let good = (0, "segment.bytes", Some("300"));
+    let cases: [(&str, &[Change], ErrorCode); 7] = [
+        (
+            "clicks",
+            &[good, (0, "retention.ms", Some("soon"))],
+            ErrorCode::InvalidConfig,
+        ),
+        (
+            "clicks",
+            &[good, (0, "retentoin.ms", Some("1"))],
+            ErrorCode::InvalidConfig,
+        ),
+        (
+            "clicks",
+            &[good, (0, "retention.ms", None)],
+            ErrorCode::InvalidConfig,
+        ),
+        ("clicks", &[good, good], ErrorCode::InvalidConfig),
+        (
+            "clicks",
+            &[good, (2, "segment.ms", Some("1"))],
+            ErrorCode::InvalidConfig,
+        ),
+        (
+            "clicks",
+            &[good, (9, "segment.ms", Some("1"))],
+            ErrorCode::InvalidConfig,
+        ),
+        ("other", &[good], ErrorCode::UnknownTopicOrPartition),
+    ];
+    for (name, changes, expected) in cases {
+        for validate_only in [true, false] {
+            let error = alter(&fixture, name, changes, validate_only).await;
+            assert_eq!(error, code(expected), "{changes:?}");
+        }
+    }
+    assert_eq!(
+        alter(&fixture, "clicks", &[good], true).await,
+        0,
+        "only validated"
+    );
+    assert_eq!(describe(&fixture, 2, "clicks").await, before);
+}
+
+#[tokio::test]
+async fn altering_replaces_all() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    alter(&fixture, "clicks", &[(0, "segment.ms", Some("5"))], false).await;
+    let config = alter_configs_request::AlterableConfig::default()
+        .with_name(text("retention.ms"))
+        .with_value(Some(text("7")));
+    let resource = alter_configs_request::AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("clicks"))
+        .with_configs(vec![config]);
+    let request = AlterConfigsRequest::default().with_resources(vec![resource]);
+    let response = fixture.call(2, RequestKind::AlterConfigs(request)).await;
+    assert_eq!(body!(AlterConfigs, response).responses[0].error_code, 0);
+    let described = describe(&fixture, 2, "clicks").await;
+    assert_eq!(described["retention.ms"].0, "7");
+    assert_eq!(described["segment.ms"].1, 5, "back to the default");
+}
+
+#[tokio::test]
+async fn the_broker_tells_its_settings() {
+    let fixture = Fixture::start().await;
+    let described = describe(&fixture, 4, "1").await;
+    assert_eq!(described["num.partitions"], ("1".to_owned(), 4));
+    assert_eq!(described["log.retention.ms"], ("604800000".to_owned(), 5));
+}
+
+async fn delete(fixture: &Fixture, name: &str, offset: i64) -> (i16, i64) {
+    let partition = DeleteRecordsPartition::default().with_offset(offset);
+    let asked = DeleteRecordsTopic::default()
+        .with_name(topic(name))
+        .with_partitions(vec![partition]);
+    let request = DeleteRecordsRequest::default().with_topics(vec![asked]);
+    let response = fixture.call(2, RequestKind::DeleteRecords(request)).await;
+    let result = &body!(DeleteRecords, response).topics[0].partitions[0];
+    (result.error_code, result.low_watermark)
+}
+
+#[tokio::test]
+async fn records_are_deleted_up_to_an_offset_durably() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    fixture
+        .produce(9, "clicks", 1, Some(batch(&["a", "b", "c"])))
+        .await;
+    assert_eq!(delete(&fixture, "clicks", 2).await, (0, 2));
+    assert_eq!(
+        delete(&fixture, "clicks", 1).await,
+        (0, 2),
+        "nothing to do is no error"
+    );
+    let out_of_range = (code(ErrorCode::OffsetOutOfRange), -1);
+    assert_eq!(delete(&fixture, "clicks", 4).await, out_of_range);
+    assert_eq!(delete(&fixture, "clicks", -2).await, out_of_range);
+    assert_eq!(
+        delete(&fixture, "other", 0).await.0,
+        code(ErrorCode::UnknownTopicOrPartition)
+    );
+    let again = fixture.restart_after_crash().await;
+    assert_eq!(
+        delete(&again, "clicks", 0).await,
+        (0, 2),
+        "a crash does not bring them back"
+    );
+    assert_eq!(delete(&again, "clicks", -1).await, (0, 3));
+    alter(
+        &again,
+        "clicks",
+        &[(0, "cleanup.policy", Some("compact"))],
+        false,
+    )
+    .await;
+    assert_eq!(
+        delete(&again, "clicks", 3).await.0,
+        code(ErrorCode::PolicyViolation)
+    );
+}

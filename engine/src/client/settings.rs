@@ -1,0 +1,164 @@
+//! Settings of topics, read and changed; and records deleted from their beginning.
+
+use std::collections::BTreeMap;
+
+use brooklet_protocol::messages::kafka::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
+use brooklet_protocol::messages::kafka::describe_configs_request::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
+use brooklet_protocol::messages::kafka::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
+use brooklet_protocol::messages::{ErrorCode, ResponseKind, StrBytes};
+use brooklet_protocol::{Offset, TopicName, TopicPartition};
+
+use super::{Client, ClientError, wire_name};
+
+const INCREMENTAL_ALTER_CONFIGS_VERSION: i16 = 1;
+const DESCRIBE_CONFIGS_VERSION: i16 = 4;
+const DELETE_RECORDS_VERSION: i16 = 2;
+const TIMEOUT_MS: i32 = 30_000;
+/// Kafka's number for a topic, among the resources that have settings.
+const TOPIC: i8 = 2;
+/// Kafka's numbers for what happens to a setting.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+/// Kafka's number for "the topic says so".
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+
+/// What is to become of a topic's setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// It gets this value.
+    Set(String),
+    /// It goes back to the broker's default.
+    Unset,
+}
+
+impl Client {
+    /// Changes settings of a topic (IncrementalAlterConfigs): all of them, or none.
+    ///
+    /// # Errors
+    /// `UnknownTopic`; `Broker` with `InvalidConfig`.
+    pub async fn alter_topic(
+        &self,
+        name: &TopicName,
+        changes: &BTreeMap<String, ConfigChange>,
+    ) -> Result<(), ClientError> {
+        let config = |(key, change): (&String, &ConfigChange)| {
+            let config = AlterableConfig::default().with_name(StrBytes::from_string(key.clone()));
+            match change {
+                ConfigChange::Set(value) => config
+                    .with_config_operation(SET)
+                    .with_value(Some(StrBytes::from_string(value.clone()))),
+                ConfigChange::Unset => config.with_config_operation(DELETE).with_value(None),
+            }
+        };
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(StrBytes::from_string(name.to_string()))
+            .with_configs(changes.iter().map(config).collect());
+        let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        self.metadata(Some(&[])).await?;
+        let node = self.cache.read().controller();
+        let version = INCREMENTAL_ALTER_CONFIGS_VERSION;
+        match self.ask(node, version, body.into()).await? {
+            ResponseKind::IncrementalAlterConfigs(answer) => {
+                let outcome = answer.responses.first();
+                let outcome = outcome.ok_or_else(nothing)?;
+                let words = outcome.error_message.as_deref();
+                check(name, "alter", outcome.error_code, words)
+            }
+            other => Err(ClientError::unexpected("IncrementalAlterConfigs", &other)),
+        }
+    }
+
+    /// The settings that a topic has of its own (DescribeConfigs).
+    ///
+    /// # Errors
+    /// `UnknownTopic`, no answer.
+    pub async fn topic_configs(
+        &self,
+        name: &TopicName,
+    ) -> Result<BTreeMap<String, String>, ClientError> {
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(StrBytes::from_string(name.to_string()))
+            .with_configuration_keys(None);
+        let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        self.metadata(Some(&[])).await?;
+        let node = self.cache.read().controller();
+        match self
+            .ask(node, DESCRIBE_CONFIGS_VERSION, body.into())
+            .await?
+        {
+            ResponseKind::DescribeConfigs(answer) => {
+                let result = answer.results.into_iter().next().ok_or_else(nothing)?;
+                let words = result.error_message.as_deref();
+                check(name, "describe", result.error_code, words)?;
+                let own = result.configs.into_iter();
+                let own = own.filter(|config| config.config_source == DYNAMIC_TOPIC_CONFIG);
+                let pair = |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
+                Ok(own.filter_map(|c| Some(pair(c.value?, c.name))).collect())
+            }
+            other => Err(ClientError::unexpected("DescribeConfigs", &other)),
+        }
+    }
+
+    /// Deletes the records of a partition below `offset`, `None` for all; returns where the partition
+    /// begins now.
+    ///
+    /// # Errors
+    /// `Broker` with `OffsetOutOfRange`; unknown partition.
+    pub async fn delete_records(
+        &self,
+        id: &TopicPartition,
+        offset: Option<Offset>,
+    ) -> Result<Offset, ClientError> {
+        let partition = DeleteRecordsPartition::default()
+            .with_partition_index(id.partition.0)
+            .with_offset(offset.map_or(-1, |offset| offset.0));
+        let topic = DeleteRecordsTopic::default()
+            .with_name(wire_name(&id.topic))
+            .with_partitions(vec![partition]);
+        let body = DeleteRecordsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(TIMEOUT_MS);
+        let leaders = self.by_leader(std::slice::from_ref(id)).await?;
+        let node = leaders.into_keys().next().expect("there is one partition");
+        match self.ask(node, DELETE_RECORDS_VERSION, body.into()).await? {
+            ResponseKind::DeleteRecords(answer) => {
+                let results = answer.topics.iter().flat_map(|topic| &topic.partitions);
+                let result = results.into_iter().next().ok_or_else(nothing)?;
+                match ErrorCode::try_from_code(result.error_code) {
+                    None => Ok(Offset(result.low_watermark)),
+                    Some(code) => {
+                        let what = format!("delete records of {id}");
+                        Err(ClientError::broker(what, code, None))
+                    }
+                }
+            }
+            other => Err(ClientError::unexpected("DeleteRecords", &other)),
+        }
+    }
+}
+
+fn nothing() -> ClientError {
+    ClientError::Unexpected("nothing in the answer".into())
+}
+
+fn check(name: &TopicName, verb: &str, code: i16, words: Option<&str>) -> Result<(), ClientError> {
+    match ErrorCode::try_from_code(code) {
+        None => Ok(()),
+        Some(ErrorCode::UnknownTopicOrPartition) => {
+            Err(ClientError::UnknownTopic(name.to_string()))
+        }
+        Some(code) => Err(ClientError::broker(
+            format!("{verb} topic '{name}'"),
+            code,
+            words,
+        )),
+    }
+}
