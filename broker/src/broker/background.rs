@@ -122,13 +122,15 @@ impl Background {
 
     async fn checkpoint(&self, written: &mut Checkpoint) {
         let (controller, coordination) = (self.controller.clone(), self.coordination.clone());
-        let points = move || recovery_points(controller.recovery_points(), &coordination);
-        if points() == *written {
-            return;
-        }
-        let data = Arc::clone(&self.data);
-        let writing =
-            tokio::task::spawn_blocking(move || data.checkpoints.recovery_points.write(points));
+        let (data, before) = (Arc::clone(&self.data), std::mem::take(written));
+        let writing = tokio::task::spawn_blocking(move || {
+            settle_all(&controller, &coordination);
+            let points = || recovery_points(controller.recovery_points(), &coordination);
+            if points() == before {
+                return Ok(before);
+            }
+            data.checkpoints.recovery_points.write(points)
+        });
         match writing.await {
             Ok(Ok(points)) => *written = points,
             Ok(Err(error)) => tracing::warn!("{error}"),
@@ -141,9 +143,24 @@ impl Background {
     }
 }
 
+/// Brings the indexes to the disk, so that new recovery points may be written down. Where that fails
+/// the old one stays.
+fn settle_all(controller: &Controller, coordination: &Partition) {
+    let image = controller.image();
+    let partitions = image.partitions().map(|partition| &**partition);
+    for partition in partitions.chain([coordination]) {
+        let log = partition.log();
+        if log.settled_point() < log.recovery_point()
+            && let Err(error) = log.settle()
+        {
+            tracing::warn!("{}: the recovery point stays: {error}", partition.id());
+        }
+    }
+}
+
 /// Those of the topics, with that of the coordination log.
 pub(super) fn recovery_points(mut of_topics: Checkpoint, coordination: &Partition) -> Checkpoint {
     let id: TopicPartition = coordination.id().clone();
-    of_topics.insert(id, coordination.log().recovery_point());
+    of_topics.insert(id, coordination.log().settled_point());
     of_topics
 }

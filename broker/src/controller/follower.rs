@@ -90,7 +90,7 @@ impl Shared {
             |(id, known): (&TopicPartition, &Positions)| Some((id.clone(), known.recovery_point?));
         let mut points: Checkpoint = found.iter().filter_map(point).collect();
         let open = image.partitions();
-        points.extend(open.map(|p| (p.id().clone(), p.log().recovery_point())));
+        points.extend(open.map(|p| (p.id().clone(), p.log().settled_point())));
         points
     }
 

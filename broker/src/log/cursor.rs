@@ -75,7 +75,7 @@ impl<'a> BatchCursor<'a> {
         let header = BatchHeader::parse(head).map_err(|error| self.corrupt(error.into()))?;
         if let Some(expected) = self.next_offset
             && header.base_offset != expected
-            && !(self.segment.may_have_gaps() && header.base_offset > expected)
+            && !self.segment.may_be_gap(expected, header.base_offset)
         {
             let found = header.base_offset;
             return Err(self.corrupt(Damage::Offset { expected, found }));

@@ -9,7 +9,12 @@
 //!
 //! Indexes are hints: a log without them is whole, only slower. So a failed write of an index is
 //! logged and no error, a file that is missing, cut or inconsistent is made anew from the batches,
-//! and whoever follows an entry checks that it leads where it says. Unlike Kafka, the files are
+//! and whoever follows an entry checks that it leads where it says.
+//!
+//! What cannot be checked is whether an entry is missing at the end of a time index, and the look-up
+//! that needs it would pass a segment by. So before a recovery point is written down, the files are
+//! brought up to it and synced ([`Segment::settle`](super::segment::Segment)): below a recovery
+//! point they are complete or plainly unusable, above it they are not believed. Unlike Kafka, the files are
 //! not preallocated; zeros at the end, which Kafka's preallocation leaves, are no entries.
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -93,15 +98,18 @@ impl GrowingIndexes {
     /// Forgets all but what is about batches that end below `relative_offset`; returns where the last
     /// of those that are left leads. Going on with the batch there gives what was forgotten.
     pub(super) fn cut_to(&mut self, relative_offset: i64) -> Option<OffsetEntry> {
-        let last = offset_index::floor(self.offsets.as_chunks().0, relative_offset - 1);
-        let below = |entry: OffsetEntry| i64::from(entry.relative_offset);
-        let end = last.map_or(-1, below);
+        // The files are cut no further than to what is not believed: a crash may leave a cut and
+        // take what was written behind it.
+        let is_below = |relative: i32| i64::from(relative) < relative_offset;
         let offsets = self.offsets.as_chunks().0;
-        let kept = offsets.partition_point(|raw| below(OffsetEntry::decode(*raw)) <= end);
+        let kept =
+            offsets.partition_point(|raw| is_below(OffsetEntry::decode(*raw).relative_offset));
+        let last = kept
+            .checked_sub(1)
+            .map(|last| OffsetEntry::decode(offsets[last]));
         self.offsets.truncate(kept * offset_index::ENTRY_BYTES);
         let times = self.times.as_chunks().0;
-        let kept =
-            times.partition_point(|raw| i64::from(TimeEntry::decode(raw).relative_offset) <= end);
+        let kept = times.partition_point(|raw| is_below(TimeEntry::decode(raw).relative_offset));
         self.times.truncate(kept * time_index::ENTRY_BYTES);
         self.written.0 = self.written.0.min(self.offsets.len());
         self.written.1 = self.written.1.min(self.times.len());
@@ -231,12 +239,37 @@ impl Indexes {
         Ok(true)
     }
 
+    /// Brings all entries to the files, with the highest timestamp so far: the segment may end here.
+    pub(super) fn flush(&self, vfs: &dyn Vfs, log: &Path) -> io::Result<()> {
+        match &mut *self.state.write() {
+            State::Growing(growing) => {
+                growing.add_highest();
+                growing.write(vfs, log)
+            }
+            State::Unloaded | State::Loaded { .. } => Ok(()),
+        }
+    }
+
+    /// Replaces the files of a growing index that was made anew, durably. The time index first: an
+    /// offset entry is taken to mean that the times before it are there.
+    pub(super) fn replace_files(&self, vfs: &dyn Vfs, log: &Path) -> io::Result<()> {
+        if let State::Growing(growing) = &mut *self.state.write() {
+            growing.add_highest();
+            let [offsets, times] = paths(log);
+            vfs.replace(&times, &growing.times)?;
+            vfs.replace(&offsets, &growing.offsets)?;
+            growing.written = (growing.offsets.len(), growing.times.len());
+        }
+        Ok(())
+    }
+
     /// Takes indexes that were made anew, and replaces the files, if there are to be any.
     pub(super) fn replace(&self, files: Option<(&dyn Vfs, &Path)>, mut rebuilt: GrowingIndexes) {
         rebuilt.add_highest();
         if let Some((vfs, log)) = files {
             let contents = [&rebuilt.offsets, &rebuilt.times];
-            for (path, content) in paths(log).iter().zip(contents) {
+            // The time index first, as above.
+            for (path, content) in paths(log).iter().zip(contents).rev() {
                 if let Err(error) = vfs.replace(path, content) {
                     tracing::warn!(index = %path.display(), %error, "rebuilt index not written");
                 }

@@ -231,6 +231,20 @@ impl LogReader {
         self.shared.is_offline()
     }
 
+    /// Makes the indexes durable, too, up to the recovery point that it returns: that one may be
+    /// written down. Blocks.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn settle(&self) -> Result<Offset, LogError> {
+        self.shared.settle()
+    }
+
+    /// The recovery point that may be written down without waiting for the disk.
+    pub fn settled_point(&self) -> Offset {
+        self.shared.settled_point()
+    }
+
     /// The offset below which everything is durable.
     pub fn recovery_point(&self) -> Offset {
         self.shared.recovery_point()

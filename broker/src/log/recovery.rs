@@ -33,7 +33,7 @@
 //! its checksum is wrong, or its offset does not continue the one before.
 
 use std::collections::BTreeSet;
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,6 +109,8 @@ struct Tail {
     next_offset: Offset,
     /// Why the log does not go on there, if it should.
     broken: Option<LogError>,
+    /// Whether its indexes were made anew below the recovery point, where they will be believed.
+    indexes_are_new: bool,
 }
 
 /// Opens or creates the log in `dir`.
@@ -191,7 +193,11 @@ impl Recovery<'_> {
     fn remove_leftovers(&mut self) -> Result<(), LogError> {
         for path in &self.leftovers {
             tracing::info!(file = %path.display(), "leftover: removed");
-            self.vfs.remove_file(path).or_io("remove", path)?;
+            match self.vfs.remove_file(path) {
+                // An index that was made anew went this way.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.or_io("remove", path)?,
+            }
             self.unsynced_names.insert(self.dir.to_owned());
         }
         Ok(())
@@ -262,19 +268,16 @@ impl Recovery<'_> {
             let path = log_path(self.dir, *base);
             let file = self.vfs.open(&path, OpenMode::Read).or_io("open", &path)?;
             let size = file.len().or_io("measure", &path)?;
-            let (vfs, habits) = (Arc::clone(&self.vfs), self.habits(*base));
+            let (vfs, habits) = (Arc::clone(&self.vfs), self.habits());
             let segment = Segment::sealed(vfs, path, *base, size, habits);
             self.segments.push(Arc::new(segment));
         }
         Ok(())
     }
 
-    /// Bytes of log per index entry, and whether there may be gaps.
-    fn habits(&self, base: Offset) -> (u64, bool) {
-        (
-            self.config.index_interval_bytes,
-            base < self.start.cleaned_below,
-        )
+    /// Bytes of log per index entry, and below which offset there may be gaps.
+    fn habits(&self) -> (u64, Offset) {
+        (self.config.index_interval_bytes, self.start.cleaned_below)
     }
 
     /// The clean way: only the end of the last segment is looked at. `None` if it is not whole.
@@ -317,6 +320,7 @@ impl Recovery<'_> {
             file,
             next_offset,
             broken,
+            indexes_are_new: rebuild,
         })
     }
 
@@ -330,7 +334,7 @@ impl Recovery<'_> {
     ) -> Segment {
         let vfs = Arc::clone(&self.vfs);
         let content = (Some(Arc::clone(file)), size, verified_from);
-        Segment::active(vfs, (path, base), content, indexes, self.habits(base))
+        Segment::active(vfs, (path, base), content, indexes, self.habits())
     }
 
     fn open_file(&self, path: &Path) -> Result<(Arc<dyn VfsFile>, u64), LogError> {
@@ -343,7 +347,7 @@ impl Recovery<'_> {
     fn scan(&mut self, bases: &[Offset]) -> Result<Tail, LogError> {
         // Whoever wrote these files may not have synced their names.
         self.unsynced_names.insert(self.dir.to_owned());
-        let above = bases.partition_point(|base| *base <= self.start.recovery_point);
+        let above = bases.partition_point(|base| *base <= self.synced_below());
         let first = above.saturating_sub(1);
         self.trust(&bases[..first])?;
         let mut left = &bases[first..];
@@ -353,7 +357,7 @@ impl Recovery<'_> {
             if tail.broken.is_none()
                 && let Some(next_base) = behind.first()
                 && *next_base != tail.next_offset
-                && !(tail.segment.may_have_gaps() && *next_base > tail.next_offset)
+                && !tail.segment.may_be_gap(tail.next_offset, *next_base)
             {
                 tail.broken = Some(hole(&log_path(self.dir, *next_base), &tail, *next_base));
             }
@@ -366,6 +370,9 @@ impl Recovery<'_> {
             if behind.is_empty() {
                 self.check_end(tail.segment.path(), tail.segment.size(), tail.next_offset)?;
                 return Ok(tail);
+            }
+            if tail.indexes_are_new {
+                tail.segment.replace_indexes()?;
             }
             tail.segment.seal();
             self.segments.push(Arc::new(tail.segment));
@@ -396,6 +403,7 @@ impl Recovery<'_> {
             file,
             next_offset,
             broken,
+            indexes_are_new: trusted_bytes == 0 && base < self.synced_below(),
         })
     }
 
@@ -408,7 +416,7 @@ impl Recovery<'_> {
         size: u64,
     ) -> Result<(GrowingIndexes, u64), LogError> {
         let nothing = (GrowingIndexes::default(), 0);
-        let relative = self.start.recovery_point.0 - base.0;
+        let relative = self.synced_below().0 - base.0;
         if relative <= 0 {
             return Ok(nothing);
         }
@@ -419,15 +427,20 @@ impl Recovery<'_> {
         let Some(entry) = indexes.cut_to(relative) else {
             return Ok(nothing);
         };
-        let (vfs, habits) = (Arc::clone(&self.vfs), self.habits(base));
+        let (vfs, habits) = (Arc::clone(&self.vfs), self.habits());
         let segment = Segment::sealed(vfs, path.to_owned(), base, size, habits);
         let followed = segment.follow(entry, WALK_WINDOW_BYTES)?;
         Ok(followed.map_or(nothing, |cursor| (indexes, cursor.position())))
     }
 
+    /// What was deleted was durable before, whatever the recovery point says.
+    fn synced_below(&self) -> Offset {
+        self.start.recovery_point.max(self.start.log_start_offset)
+    }
+
     /// Torn tail or damage: the recovery point tells.
     fn judge(&self, tail: &Tail, broken: LogError) -> Result<(), LogError> {
-        let (next_offset, recovery_point) = (tail.next_offset, self.start.recovery_point);
+        let (next_offset, recovery_point) = (tail.next_offset, self.synced_below());
         if next_offset < recovery_point {
             tracing::debug!(%broken, %next_offset, %recovery_point, "damage: refused");
             return Err(broken);
@@ -506,6 +519,9 @@ impl Recovery<'_> {
         let first_timestamp = (tail.segment.walk(0).header()?)
             .as_ref()
             .and_then(age_start);
+        if tail.indexes_are_new {
+            tail.segment.replace_indexes()?;
+        }
         // Nobody may ever write to it.
         tail.segment.close_file();
         let active = Active {

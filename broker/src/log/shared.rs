@@ -30,6 +30,8 @@ pub(super) struct Shared {
     log_start: AtomicI64,
     end_offset: AtomicI64,
     recovery_point: AtomicI64,
+    /// The recovery point as it may be written down.
+    settled_point: AtomicI64,
     /// Below it everything is compacted.
     cleaned_below: AtomicI64,
     /// Below it compaction may have left gaps, as it is written down.
@@ -74,6 +76,7 @@ impl Shared {
             log_start: AtomicI64::new(log_start.0),
             end_offset: AtomicI64::new(end_offset.0),
             recovery_point: AtomicI64::new(recovery_point.0),
+            settled_point: AtomicI64::new(recovery_point.0),
             cleaned_below: AtomicI64::new(0),
             gaps_below: AtomicI64::new(0),
             unstable: Mutex::default(),
@@ -142,6 +145,11 @@ impl Shared {
     pub(super) fn allow_gaps(&self, offset: Offset) -> Offset {
         let before = self.gaps_below.fetch_max(offset.0, Ordering::AcqRel);
         Offset(before).max(offset)
+    }
+
+    /// Below which offset there may be gaps.
+    pub(super) fn gaps_below(&self) -> Offset {
+        Offset(self.gaps_below.load(Ordering::Acquire))
     }
 
     /// Names in the log's directory have changed.
@@ -242,13 +250,32 @@ impl Shared {
         Ok(end)
     }
 
+    /// A recovery point that may be written down: the indexes below it are on the disk, too.
+    pub(super) fn settle(&self) -> Result<Offset, LogError> {
+        let point = self.recovery_point();
+        let mut has_settled = false;
+        for segment in &*self.segments() {
+            has_settled |= segment.settle()?;
+        }
+        if has_settled {
+            self.vfs.sync_dir(&self.dir).or_io("sync", &self.dir)?;
+        }
+        self.settled_point.fetch_max(point.0, Ordering::AcqRel);
+        Ok(point)
+    }
+
+    /// The last point that was settled.
+    pub(super) fn settled_point(&self) -> Offset {
+        Offset(self.settled_point.load(Ordering::Acquire))
+    }
+
     /// Syncs every segment that has bytes above the recovery point, and the names.
     fn sync_files(&self) -> Result<(), LogError> {
         let recovery_point = self.recovery_point();
         let segments = self.segments();
         let first = segments.partition_point(|segment| segment.base_offset() <= recovery_point);
         for (number, segment) in segments.iter().enumerate() {
-            // One that was synced while active and sealed since still has to sync its indexes.
+            // One that was synced while active and sealed since still holds its file open.
             if number + 1 >= first || segment.holds_file() {
                 segment.sync()?;
             }

@@ -91,7 +91,13 @@ pub(super) fn restore(
 /// there is none.
 fn load(shared: &Shared, found: &[Offset]) -> Result<(ProducerStates, Offset), LogError> {
     let (vfs, end) = (shared.vfs(), shared.end_offset());
-    for offset in found.iter().rev() {
+    // A snapshot vouches for the transaction index before it, which is on the disk up to the
+    // recovery point.
+    let usable = found
+        .iter()
+        .rev()
+        .filter(|offset| **offset <= shared.recovery_point() || **offset > end);
+    for offset in usable {
         let path = path(shared.dir(), *offset);
         let ignored = if *offset > end {
             format!("it is newer than the log, which ends at {end}")

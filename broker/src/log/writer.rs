@@ -89,7 +89,7 @@ impl Active {
             (path, base),
             (Some(Arc::clone(&file)), 0, 0),
             GrowingIndexes::default(),
-            (config.index_interval_bytes, false),
+            (config.index_interval_bytes, Offset::ZERO),
         );
         Ok(Self {
             segment: Arc::new(segment),
@@ -390,9 +390,9 @@ impl Log {
         // Of many partitions most were not written to, and have nothing to put in order.
         if self.active.is_ahead {
             self.active.segment.seal();
-            self.active.segment.sync_indexes()?;
             self.take_snapshot();
         }
+        self.shared.settle()?;
         Ok(recovery_point)
     }
 }

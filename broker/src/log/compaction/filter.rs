@@ -43,6 +43,8 @@ pub enum Kept {
 #[derive(Debug)]
 pub struct Filter<'a> {
     map: &'a OffsetMap,
+    /// The map knows nothing of what is above, and there everything stays.
+    covered_below: Offset,
     now: Timestamp,
     /// `now` and `delete.retention.ms`.
     horizon: Timestamp,
@@ -57,9 +59,9 @@ pub struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    /// For a log with these `aborted` transactions.
+    /// For a log with these `aborted` transactions, whose keys below `covered_below` are in the map.
     pub fn new(
-        map: &'a OffsetMap,
+        (map, covered_below): (&'a OffsetMap, Offset),
         last_batches: &'a HashMap<ProducerId, Offset>,
         mut aborted: Vec<AbortedTransaction>,
         (now, horizon): (Timestamp, Timestamp),
@@ -67,6 +69,7 @@ impl<'a> Filter<'a> {
         aborted.sort_unstable_by_key(|transaction| std::cmp::Reverse(transaction.first_offset));
         Self {
             map,
+            covered_below,
             now,
             horizon,
             last_batches,
@@ -82,6 +85,9 @@ impl<'a> Filter<'a> {
     /// Its records cannot be read.
     pub fn keep(&mut self, batch: &RecordBatch, is_last: bool) -> Result<Kept, BatchError> {
         let header = batch.header();
+        if header.base_offset >= self.covered_below {
+            return Ok(Kept::Whole);
+        }
         self.begin_aborted(header.last_offset());
         let records_go = if header.is_control() {
             self.marker_goes(header, is_committed(batch)?)

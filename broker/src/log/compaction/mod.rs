@@ -150,7 +150,12 @@ impl Maintenance {
 
         let keep_for = i64::try_from(config.delete_retention.as_millis()).unwrap_or(i64::MAX);
         let horizon = Timestamp(context.now.0.saturating_add(keep_for));
-        let mut filter = Filter::new(&map, context.last_batches, aborted, (context.now, horizon));
+        let mut filter = Filter::new(
+            (&map, covered_below),
+            context.last_batches,
+            aborted,
+            (context.now, horizon),
+        );
         let mut done = Compacted::default();
         let mut first = 0;
         while first < count {
@@ -204,7 +209,7 @@ impl Maintenance {
             .and_then(|()| vfs.sync_dir(dir).or_io("sync", dir));
         let put = prepared.and_then(|()| {
             let map = draft.file.map().or_io("map", &swap)?;
-            let habits = (config.index_interval_bytes, true);
+            let habits = (config.index_interval_bytes, shared.gaps_below());
             let segment = Segment::sealed(
                 Arc::clone(vfs),
                 path.clone(),

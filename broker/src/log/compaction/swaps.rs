@@ -3,6 +3,7 @@
 //! A `BASE.log.swap` was whole and synced before it got this name. It replaces every segment that
 //! begins at its base or behind, and before its end.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,12 +32,16 @@ pub(in crate::log) fn complete(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<usize, 
     for base in &swaps {
         let swap = files::path(dir, *base, SWAP_LOG);
         let end = end_of(vfs, &swap, *base)?;
+        // The crash may have come between a `.log` and its indexes, which now speak of nothing.
         let replaced = kinds().filter_map(|kind| match kind {
-            FileKind::Segment(old) if (*base..end).contains(&old) => Some(old),
+            FileKind::Segment(old) | FileKind::Index(old) if (*base..end).contains(&old) => {
+                Some(old)
+            }
             _ => None,
         });
+        let replaced: BTreeSet<Offset> = replaced.collect();
         let log = |base| files::path(dir, base, files::LOG);
-        for path in replaced.flat_map(|old| files::of_segment(&log(old))) {
+        for path in (replaced.into_iter()).flat_map(|old| files::of_segment(&log(old))) {
             if vfs.exists(&path) {
                 let to = files::deleted(&path);
                 vfs.rename(&path, &to).or_io("rename", &path)?;
@@ -53,7 +58,13 @@ pub(in crate::log) fn complete(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<usize, 
 fn end_of(vfs: &Arc<dyn Vfs>, path: &Path, base: Offset) -> Result<Offset, LogError> {
     let file = vfs.open(path, OpenMode::Read).or_io("open", path)?;
     let size = file.len().or_io("measure", path)?;
-    let segment = Segment::sealed(Arc::clone(vfs), path.to_owned(), base, size, (0, true));
+    let segment = Segment::sealed(
+        Arc::clone(vfs),
+        path.to_owned(),
+        base,
+        size,
+        (0, Offset(i64::MAX)),
+    );
     let mut cursor = segment.walk(CHUNK_BYTES);
     while let Some(header) = cursor.header()? {
         cursor.verified_batch(&header)?;

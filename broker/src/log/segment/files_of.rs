@@ -18,10 +18,11 @@ impl Segment {
     /// Nothing more will be written.
     pub(in crate::log) fn seal(&self) {
         self.indexes.seal(&*self.vfs, &self.path);
+        self.unsettled.store(true, Ordering::Release);
         self.sealed.store(true, Ordering::Release);
     }
 
-    /// Makes the segment durable; once it is sealed, its indexes too.
+    /// Makes the segment durable; not its indexes, which can be made anew.
     pub(in crate::log) fn sync(&self) -> Result<(), LogError> {
         // Asked first: what is sealed now cannot get more bytes after the sync.
         let sealed = self.is_sealed();
@@ -33,7 +34,6 @@ impl Segment {
         };
         file.sync_data().or_io("sync", &self.path)?;
         if sealed {
-            self.sync_indexes()?;
             *self.file.lock() = None;
         }
         Ok(())
@@ -69,9 +69,27 @@ impl Segment {
         self.file.lock().is_some()
     }
 
-    /// Makes the index files durable, if there are any.
-    pub(in crate::log) fn sync_indexes(&self) -> Result<(), LogError> {
-        for path in indexes::paths(&self.path) {
+    /// Brings the indexes to the disk, as far as they are not: those of what is in the segment now.
+    /// Whether names may have to be synced.
+    pub(in crate::log) fn settle(&self) -> Result<bool, LogError> {
+        // Before the look: what comes meanwhile is for the next time.
+        if !self.unsettled.swap(false, Ordering::AcqRel) {
+            return Ok(false);
+        }
+        let settled = self.settle_files();
+        if settled.is_err() {
+            self.unsettled.store(true, Ordering::Release);
+        }
+        settled.map(|()| true)
+    }
+
+    fn settle_files(&self) -> Result<(), LogError> {
+        if !self.is_retired() {
+            (self.indexes.flush(&*self.vfs, &self.path))
+                .or_io("write the indexes of", &self.path)?;
+        }
+        let [offsets, times] = indexes::paths(&self.path);
+        for path in [offsets, times, self.path.with_extension(files::TXN_INDEX)] {
             match self.vfs.open(&path, OpenMode::Read) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 file => file
@@ -80,6 +98,12 @@ impl Segment {
             }
         }
         Ok(())
+    }
+
+    /// Replaces the index files by what was made anew, durably.
+    pub(in crate::log) fn replace_indexes(&self) -> Result<(), LogError> {
+        let replaced = self.indexes.replace_files(&*self.vfs, &self.path);
+        replaced.or_io("replace the indexes of", &self.path)
     }
 
     /// Renames the files to `.deleted`, after which no look-up by name finds them; returns the new

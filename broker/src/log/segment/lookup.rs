@@ -145,7 +145,7 @@ impl Segment {
         mut cursor: BatchCursor<'_>,
         wanted: Wanted,
     ) -> Result<Option<Bytes>, LogError> {
-        if cursor.rest() == 0 && self.may_have_gaps {
+        if cursor.rest() == 0 && self.may_have_gaps() {
             return Ok(None);
         }
         if cursor.rest() == 0 {

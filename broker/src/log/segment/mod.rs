@@ -52,8 +52,8 @@ pub(in crate::log) struct Segment {
     path: PathBuf,
     base_offset: Offset,
     index_interval_bytes: u64,
-    /// Whether compaction may have taken records out, and offsets with them.
-    may_have_gaps: bool,
+    /// Below it compaction may have taken records out, and offsets with them.
+    gaps_below: Offset,
     size: AtomicU64,
     sealed: AtomicBool,
     retired: AtomicBool,
@@ -63,6 +63,8 @@ pub(in crate::log) struct Segment {
     verified_from: u64,
     verified: Mutex<VerifiedRanges>,
     indexes: Indexes,
+    /// Whether something is in the indexes that may not be on the disk.
+    unsettled: AtomicBool,
     /// Held while a sealed segment's indexes are loaded or rebuilt, and while it is retired.
     loading: Mutex<()>,
 }
@@ -84,14 +86,14 @@ impl Segment {
         (path, base_offset): (PathBuf, Offset),
         (file, size, verified_from): (Option<Arc<dyn VfsFile>>, u64, u64),
         indexes: GrowingIndexes,
-        (index_interval_bytes, may_have_gaps): (u64, bool),
+        (index_interval_bytes, gaps_below): (u64, Offset),
     ) -> Self {
         Self {
             vfs,
             path,
             base_offset,
             index_interval_bytes,
-            may_have_gaps,
+            gaps_below,
             size: AtomicU64::new(size),
             sealed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -100,6 +102,7 @@ impl Segment {
             verified_from,
             verified: Mutex::default(),
             indexes: Indexes::growing(indexes),
+            unsettled: AtomicBool::new(false),
             loading: Mutex::new(()),
         }
     }
@@ -110,14 +113,14 @@ impl Segment {
         path: PathBuf,
         base_offset: Offset,
         size: u64,
-        (index_interval_bytes, may_have_gaps): (u64, bool),
+        (index_interval_bytes, gaps_below): (u64, Offset),
     ) -> Self {
         Self {
             vfs,
             path,
             base_offset,
             index_interval_bytes,
-            may_have_gaps,
+            gaps_below,
             size: AtomicU64::new(size),
             sealed: AtomicBool::new(true),
             retired: AtomicBool::new(false),
@@ -126,6 +129,7 @@ impl Segment {
             verified_from: size,
             verified: Mutex::default(),
             indexes: Indexes::unloaded(),
+            unsettled: AtomicBool::new(false),
             loading: Mutex::new(()),
         }
     }
@@ -146,9 +150,14 @@ impl Segment {
         self.sealed.load(Ordering::Acquire)
     }
 
-    /// Whether offsets only ascend, because compaction may have taken some out.
+    /// Whether offsets may only ascend somewhere, because compaction has taken some out.
     pub(in crate::log) fn may_have_gaps(&self) -> bool {
-        self.may_have_gaps
+        self.base_offset < self.gaps_below
+    }
+
+    /// Whether compaction may have taken out what lies between these offsets.
+    pub(in crate::log) fn may_be_gap(&self, from: Offset, to: Offset) -> bool {
+        from < to && to <= self.gaps_below
     }
 
     /// Whether its files are renamed, or about to be.
@@ -167,6 +176,7 @@ impl Segment {
 
     /// Takes note of the batch that was appended at `position`.
     pub(in crate::log) fn index(&self, header: &BatchHeader, position: u64) {
+        self.unsettled.store(true, Ordering::Release);
         let interval_bytes = self.index_interval_bytes;
         let batch = (header, position);
         (self.indexes).add(

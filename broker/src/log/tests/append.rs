@@ -315,17 +315,22 @@ fn a_sync_covers_rolled_segments_and_what_is_clean_costs_nothing() {
 }
 
 #[test]
-fn a_sync_covers_the_indexes_of_sealed_segments() {
+fn a_recovery_point_is_settled_once_the_indexes_below_it_are_durable() {
     for seed in 0..30 {
         let vfs = SimVfs::new(seed);
         let mut log = open(&vfs, config(200));
         let reader = log.reader();
         append(&mut log, &batch_of_bytes(100)).unwrap();
         append(&mut log, &batch_of_bytes(100)).unwrap();
-        // Durable before it is sealed: only the indexes are left for the second sync.
         reader.sync().unwrap();
         append(&mut log, &batch_of_bytes(100)).unwrap();
         reader.sync().unwrap();
+        assert_eq!(
+            (reader.recovery_point(), reader.settled_point()),
+            (Offset(3), Offset(0))
+        );
+        assert_eq!(reader.settle().unwrap(), Offset(3));
+        assert_eq!(reader.settled_point(), Offset(3));
         let crashed = vfs.crash();
         for extension in ["index", "timeindex"] {
             let path = segment(0).with_extension(extension);
