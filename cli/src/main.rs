@@ -16,6 +16,7 @@ mod signals;
 mod completions;
 mod consume;
 mod demo;
+mod log;
 mod produce;
 mod serve;
 mod topic;
@@ -114,6 +115,8 @@ enum Command {
     Consume(consume::Args),
     /// Aggregate a topic over windows of event time
     Window(window::Args),
+    /// Look at segments and indexes on the disk, check and repair them
+    Log(log::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
 }
@@ -128,6 +131,7 @@ impl Cli {
             Command::Produce(args) => produce::run(&globals, args).await,
             Command::Consume(args) => consume::run(&globals, args).await,
             Command::Window(args) => window::run(&globals, args).await,
+            Command::Log(args) => log::run(&globals, args),
             Command::Completions(args) => completions::run(args),
         }
     }

@@ -31,17 +31,24 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 18] = [
     &["demo"],
     &["serve"],
     &["topic"],
     &["topic", "create"],
     &["topic", "list"],
     &["topic", "describe"],
+    &["topic", "alter"],
+    &["topic", "trim"],
     &["topic", "delete"],
     &["produce"],
     &["consume"],
     &["window"],
+    &["log"],
+    &["log", "dump"],
+    &["log", "index"],
+    &["log", "verify"],
+    &["log", "repair"],
     &["completions"],
 ];
 

@@ -29,6 +29,7 @@ mod cursor;
 mod error;
 mod files;
 mod indexes;
+pub mod inspect;
 mod maintenance;
 mod offset_index;
 pub mod producer_state;

@@ -258,8 +258,10 @@ impl Shared {
             has_settled |= segment.settle()?;
         }
         if has_settled {
-            self.vfs.sync_dir(&self.dir).or_io("sync", &self.dir)?;
+            self.note_unsynced_names();
         }
+        // Also those of segments that were retired: one that comes back after a crash lies below.
+        self.sync_names()?;
         self.settled_point.fetch_max(point.0, Ordering::AcqRel);
         Ok(point)
     }
@@ -280,9 +282,16 @@ impl Shared {
                 segment.sync()?;
             }
         }
+        self.sync_names()
+    }
+
+    fn sync_names(&self) -> Result<(), LogError> {
         let names = std::mem::take(&mut *self.unsynced_names.lock());
-        for dir in names {
-            self.vfs.sync_dir(&dir).or_io("sync", &dir)?;
+        for dir in &names {
+            if let Err(error) = self.vfs.sync_dir(dir).or_io("sync", dir) {
+                self.unsynced_names.lock().extend(names.iter().cloned());
+                return Err(error);
+            }
         }
         Ok(())
     }

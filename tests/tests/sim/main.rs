@@ -7,7 +7,7 @@
 //!
 //! `BROOKLET_SIM_SEEDS=0..1000000 cargo test --release -p brooklet-tests --test sim` runs a million.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a history fails where it unwraps")]
 
 mod model;
 mod random;
