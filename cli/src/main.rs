@@ -13,6 +13,7 @@
 mod exit;
 mod signals;
 
+mod bench;
 mod completions;
 mod consume;
 mod demo;
@@ -115,6 +116,8 @@ enum Command {
     Consume(consume::Args),
     /// Aggregate a topic over windows of event time
     Window(window::Args),
+    /// Measure the machine, and the log beside it
+    Bench(bench::Args),
     /// Look at segments and indexes on the disk, check and repair them
     Log(log::Args),
     /// Print a shell's completion script
@@ -131,6 +134,7 @@ impl Cli {
             Command::Produce(args) => produce::run(&globals, args).await,
             Command::Consume(args) => consume::run(&globals, args).await,
             Command::Window(args) => window::run(&globals, args).await,
+            Command::Bench(args) => bench::run(&globals, args).await,
             Command::Log(args) => log::run(&globals, args),
             Command::Completions(args) => completions::run(args),
         }

@@ -31,7 +31,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 21] = [
     &["demo"],
     &["serve"],
     &["topic"],
@@ -44,6 +44,9 @@ const COMMANDS: [&[&str]; 18] = [
     &["produce"],
     &["consume"],
     &["window"],
+    &["bench"],
+    &["bench", "disk"],
+    &["bench", "log"],
     &["log"],
     &["log", "dump"],
     &["log", "index"],

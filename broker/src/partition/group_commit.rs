@@ -17,6 +17,7 @@
 //! called durable again (the kernel may have dropped the dirty pages and reports that only once).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use brooklet_protocol::Offset;
 use parking_lot::Mutex;
@@ -35,6 +36,7 @@ pub(super) struct GroupCommit {
     dirty: Option<DirtyBytes>,
     state: Mutex<State>,
     round: Notify,
+    syncs: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ impl GroupCommit {
             dirty,
             state: Mutex::new(state),
             round: Notify::new(),
+            syncs: AtomicU64::new(0),
         }
     }
 
@@ -85,6 +88,11 @@ impl GroupCommit {
         if let Some(dirty) = &self.dirty {
             dirty.synced(dirty.appended());
         }
+    }
+
+    /// How many syncs there were.
+    pub(super) fn sync_count(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
     }
 
     /// Everything below it is on the disk.
@@ -137,6 +145,7 @@ impl GroupCommit {
         loop {
             let appended = self.dirty.as_ref().map(DirtyBytes::appended);
             let synced = self.log.sync();
+            self.syncs.fetch_add(1, Ordering::Relaxed);
             if let Some((dirty, appended)) = self.dirty.as_ref().zip(appended) {
                 // A failed one, too: the partition is offline, and holds nobody else up.
                 dirty.synced(appended);

@@ -318,6 +318,11 @@ impl Partition {
         self.commit(self.log_end_offset(), Durability::Synced).await
     }
 
+    /// How many syncs there were since the open; many appends share one.
+    pub fn sync_count(&self) -> u64 {
+        self.commits.sync_count()
+    }
+
     /// Whether a flush has something to do.
     pub fn is_dirty(&self) -> bool {
         self.sync && self.commits.durable() < self.log_end_offset() && !self.is_offline()

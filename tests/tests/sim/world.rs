@@ -30,6 +30,8 @@ pub(crate) struct World {
     /// What the checkpoint files say: recovery point, log start, cleaned below.
     points: (i64, i64, i64),
     producers: HashMap<u64, Sent>,
+    /// The producer's batch that failed last: a crash may keep it nevertheless.
+    maybe_sent: Option<(u64, i64, RecordBatch)>,
     now_ms: i64,
     history: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl World {
             model: Model::default(),
             points: (0, 0, 0),
             producers: HashMap::new(),
+            maybe_sent: None,
             now_ms: 1_000_000,
             history: Vec::new(),
         }
@@ -152,7 +155,9 @@ impl World {
         }
         let next = self.producers.entry(producer).or_default().next_sequence;
         let batch = self.batch(Some((producer, next)));
+        let end = self.model.end;
         let Some(base) = self.append_batch(&batch) else {
+            self.maybe_sent = Some((producer, end, batch));
             return false;
         };
         let sent = self.producers.entry(producer).or_default();
@@ -421,7 +426,14 @@ impl World {
             "{start} was deleted up to {}",
             self.points.1
         );
+        let known_end = self.model.end;
         self.model.reopened(end, may_lose);
+        if let Some((producer, base, batch)) = self.maybe_sent.take()
+            && (base, base < end) == (known_end, true)
+        {
+            let sent = self.producers.entry(producer).or_default();
+            sent.batches.push((base, batch));
+        }
         for sent in self.producers.values_mut() {
             sent.batches.retain(|(base, _)| *base < end);
             let last = sent.batches.last();

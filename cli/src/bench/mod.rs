@@ -1,0 +1,311 @@
+//! `bench`: what the machine can do, and how near the log comes to it.
+//!
+//! Every figure of ours stands beside a limit that was measured in the same run, on the same file
+//! system, in turns: this machine's other work then slows both. What is printed is the median of
+//! the rounds, and the share is that of the medians.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::Globals;
+use crate::exit::Exit;
+use crate::output::{Output, OutputFormat, table};
+
+mod disk;
+mod files;
+mod log;
+mod partitions;
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet bench disk
+  brooklet bench log
+  brooklet bench log --only append --rounds 9 -o json")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Measure the machine: page cache, disk, memory, checksums, codecs, loopback
+    Disk(Options),
+    /// Measure the log beside the machine's limits
+    Log(Options),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet bench disk --dir /mnt/data
+  brooklet bench log --only 'group commit' -o json
+  brooklet bench log --only steady --long")]
+struct Options {
+    /// Where to write; what is written is removed again
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// Mebibytes per round
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    size: u64,
+    /// Rounds of each pair
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Only rows whose name contains this
+    #[arg(
+        long,
+        value_name = "WORDS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    only: String,
+    /// Also what takes minutes: five minutes of steady writing, a reopen of ten gibibytes
+    #[arg(long)]
+    long: bool,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    output: OutputFormat,
+}
+
+/// One row.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    name: String,
+    unit: &'static str,
+    /// Ours; in a table of limits, the limit.
+    figure: f64,
+    /// Least and greatest of the rounds.
+    spread: (f64, f64),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<Limit>,
+}
+
+/// What a figure is held against.
+#[derive(Clone, Debug, Serialize)]
+struct Limit {
+    name: String,
+    figure: f64,
+    /// Our figure by the limit's.
+    share: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goal: Option<Goal>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Goal {
+    /// What the share has to reach; at most, if less is better.
+    share: f64,
+    less_is_better: bool,
+    is_met: bool,
+}
+
+/// What the rounds of a pair have given.
+#[derive(Clone, Debug, Default)]
+struct Rounds {
+    ours: Vec<f64>,
+    limit: Vec<f64>,
+}
+
+/// Figures of one kind, as they are collected.
+struct Bench<'a> {
+    options: &'a Options,
+    globals: &'a Globals,
+    dir: files::Scratch,
+    rows: Vec<Row>,
+}
+
+pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let (options, is_disk) = match &args.verb {
+        Verb::Disk(options) => (options, true),
+        Verb::Log(options) => (options, false),
+    };
+    let mut bench = Bench {
+        options,
+        globals,
+        dir: files::Scratch::create(&options.dir)?,
+        rows: Vec::new(),
+    };
+    if is_disk {
+        disk::run(&mut bench)?;
+    } else {
+        log::run(&mut bench).await?;
+        partitions::run(&mut bench)?;
+    }
+    let rows = std::mem::take(&mut bench.rows);
+    drop(bench);
+    print(options, &rows)?;
+    Ok(Exit::Ok)
+}
+
+impl Bench<'_> {
+    fn wants(&self, name: &str) -> bool {
+        name.contains(&self.options.only)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.options.size << 20
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn say(&self, name: &str) {
+        self.globals.note(format_args!("measuring: {name}"));
+    }
+
+    /// A row without a limit: the median of so many rounds.
+    fn alone(
+        &mut self,
+        name: &str,
+        unit: &'static str,
+        mut round: impl FnMut() -> anyhow::Result<f64>,
+    ) -> anyhow::Result<()> {
+        if !self.wants(name) {
+            return Ok(());
+        }
+        self.say(name);
+        let mut figures = Vec::new();
+        for _ in 0..self.options.rounds {
+            figures.push(round().with_context(|| name.to_owned())?);
+        }
+        self.rows.push(Row {
+            name: name.to_owned(),
+            unit,
+            figure: median(&figures),
+            spread: spread(&figures),
+            limit: None,
+        });
+        Ok(())
+    }
+
+    /// Adds a row with its limit; the share is that of the medians.
+    fn beside(
+        &mut self,
+        name: &str,
+        unit: &'static str,
+        rounds: &Rounds,
+        limit: &str,
+        goal: Option<(f64, bool)>,
+    ) {
+        let (figure, against) = (median(&rounds.ours), median(&rounds.limit));
+        let share = figure / against;
+        let goal = goal.map(|(goal, less_is_better)| Goal {
+            share: goal,
+            less_is_better,
+            is_met: if less_is_better {
+                share <= goal
+            } else {
+                share >= goal
+            },
+        });
+        self.rows.push(Row {
+            name: name.to_owned(),
+            unit,
+            figure,
+            spread: spread(&rounds.ours),
+            limit: Some(Limit {
+                name: limit.to_owned(),
+                figure: against,
+                share,
+                goal,
+            }),
+        });
+    }
+}
+
+/// Mebibytes a second.
+fn rate(bytes: u64, took: Duration) -> f64 {
+    bytes as f64 / f64::from(1 << 20) / took.as_secs_f64()
+}
+
+/// How long it took.
+fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, Duration)> {
+    let start = Instant::now();
+    let done = work()?;
+    Ok((done, start.elapsed()))
+}
+
+fn median(figures: &[f64]) -> f64 {
+    quantile(figures, 0.5)
+}
+
+/// The figure below which such a part of all figures is.
+fn quantile(figures: &[f64], part: f64) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().saturating_sub(1);
+    sorted
+        .get((last as f64 * part).round() as usize)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
+
+fn spread(figures: &[f64]) -> (f64, f64) {
+    (quantile(figures, 0.0), quantile(figures, 1.0))
+}
+
+fn print(options: &Options, rows: &[Row]) -> anyhow::Result<()> {
+    let mut output = Output::stdout(true);
+    match options.output {
+        OutputFormat::Json => output.json(&serde_json::json!({"schema": 1, "rows": rows}))?,
+        OutputFormat::Jsonl => rows.iter().try_for_each(|row| output.json(row))?,
+        OutputFormat::Table => {
+            let cells: Vec<_> = rows.iter().map(cells).collect();
+            let header = ["WHAT", "FIGURE", "SPREAD", "LIMIT", "", "SHARE", "GOAL"];
+            output.line(table(&header, &cells))?;
+        }
+    }
+    output.flush()?;
+    Ok(())
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let number = |number: f64| {
+        if number.abs() >= 100.0 {
+            format!("{number:.0}")
+        } else {
+            format!("{number:.2}")
+        }
+    };
+    let mut cells = vec![
+        row.name.clone(),
+        format!("{} {}", number(row.figure), row.unit),
+        format!("{}-{}", number(row.spread.0), number(row.spread.1)),
+    ];
+    if let Some(limit) = &row.limit {
+        cells.extend([
+            number(limit.figure),
+            limit.name.clone(),
+            format!("{:.2}", limit.share),
+        ]);
+        cells.extend(limit.goal.map(|goal| {
+            let sign = if goal.less_is_better { "≤" } else { "≥" };
+            let met = if goal.is_met { "met" } else { "not met" };
+            format!("{sign} {:.2} {met}", goal.share)
+        }));
+    }
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_figures_that_were_measured() {
+        let figures = [5.0, 1.0, 3.0, 2.0, 4.0];
+        let found = [
+            quantile(&figures, 0.0),
+            median(&figures),
+            quantile(&figures, 0.99),
+        ];
+        assert_eq!(found.map(|figure| figure as i32), [1, 3, 5]);
+        assert!(quantile(&[], 0.5).is_nan());
+    }
+}
