@@ -7,6 +7,7 @@
 //!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of);
 //!                                partitions forget silent producers, and without appends since the
 //!                                last time let go of their files
+//!  with it                       replication-offset-checkpoint, for whoever looks
 //!  earlier, after 256 MiB        the same checkpoint: what lies behind it is scanned after a crash
 //! ```
 //!
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 use super::data_dir::DataDir;
 use crate::clock::{Clock, Monotonic};
 use crate::controller::Controller;
-use crate::log::checkpoint::Checkpoint;
+use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::partition::{DirtyBudget, Partition};
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -129,7 +130,10 @@ impl Background {
             if points() == before {
                 return Ok(before);
             }
-            data.checkpoints.recovery_points.write(points)
+            let points = data.checkpoints.recovery_points.write(points)?;
+            let watermarks = || high_watermarks(&controller, &coordination);
+            data.checkpoints.high_watermarks.write(watermarks)?;
+            Ok::<_, CheckpointError>(points)
         });
         match writing.await {
             Ok(Ok(points)) => *written = points,
@@ -156,6 +160,15 @@ fn settle_all(controller: &Controller, coordination: &Partition) {
             tracing::warn!("{}: the recovery point stays: {error}", partition.id());
         }
     }
+}
+
+/// How far consumers may read, of every partition that is open.
+pub(super) fn high_watermarks(controller: &Controller, coordination: &Partition) -> Checkpoint {
+    let image = controller.image();
+    let partitions = image.partitions().map(|partition| &**partition);
+    let all = partitions.chain([coordination]);
+    all.map(|partition| (partition.id().clone(), partition.high_watermark()))
+        .collect()
 }
 
 /// Those of the topics, with that of the coordination log.

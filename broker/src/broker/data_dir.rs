@@ -7,6 +7,7 @@
 //!       recovery-point-offset-checkpoint   below these offsets everything is synced
 //!       log-start-offset-checkpoint        below these, records were deleted
 //!       cleaner-offset-checkpoint          below these, logs may have been compacted
+//!       replication-offset-checkpoint      high watermarks, written and not read
 //!       __coordination-0/                  the coordination log
 //!       TOPIC-PARTITION/                   the others
 //! ```

@@ -38,7 +38,7 @@ mod data_dir;
 #[cfg(test)]
 mod tests;
 
-use background::{Background, recovery_points};
+use background::{Background, high_watermarks, recovery_points};
 use cleaner::Cleaner;
 pub use cleaner::CleanerConfig;
 pub use config::{BrokerConfig, Environment, StartError, Storage};
@@ -220,7 +220,10 @@ impl Inner {
         coordination?;
         if !self.data.is_ephemeral {
             let points = recovery_points(topics, &self.coordination);
-            (self.data.checkpoints.recovery_points.write(|| points)).map_err(checkpoint_error)?;
+            let watermarks = || high_watermarks(&self.ctx.controller, &self.coordination);
+            let files = &self.data.checkpoints;
+            (files.recovery_points.write(|| points)).map_err(checkpoint_error)?;
+            (files.high_watermarks.write(watermarks)).map_err(checkpoint_error)?;
             self.mark_clean()?;
         }
         self.data.release();

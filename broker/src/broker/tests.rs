@@ -423,3 +423,36 @@ async fn the_cleaner_retains_compacts_and_removes_as_the_settings_of_now_say() {
     assert_eq!(next.base_offset, Offset(20));
     broker.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn kafkas_tools_find_the_files_that_they_look_for() {
+    let vfs = SimVfs::new(0);
+    let broker = start(&vfs).await.unwrap();
+    let partition = partition(&broker).await;
+    partition
+        .append(&[batch(), batch()], Durability::Synced)
+        .await
+        .unwrap();
+    broker.shutdown().await.unwrap();
+    let read = |path: &str| String::from_utf8(vfs.read(Path::new(path)).unwrap()).unwrap();
+    assert_eq!(
+        read("/data/clicks-0/leader-epoch-checkpoint"),
+        "0\n1\n0 0\n"
+    );
+    for name in [
+        "replication-offset-checkpoint",
+        "recovery-point-offset-checkpoint",
+    ] {
+        assert!(
+            read(&format!("/data/{name}")).contains("\nclicks 0 2\n"),
+            "{name}"
+        );
+    }
+    // Written once: a start that finds it leaves it alone.
+    let again = start(&vfs).await.unwrap();
+    again.shutdown().await.unwrap();
+    assert_eq!(
+        read("/data/clicks-0/leader-epoch-checkpoint"),
+        "0\n1\n0 0\n"
+    );
+}

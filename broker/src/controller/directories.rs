@@ -27,9 +27,10 @@ use super::{ControllerError, kafka_uuid, log_settings};
 use crate::clock::Clock;
 use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::log::{LogConfig, RecoveryStart};
-use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionState};
+use crate::partition::{DirtyBudget, LEADER_EPOCH, OfflinePartition, Partition, PartitionState};
 use crate::vfs::{OpenMode, Vfs};
 
+const EPOCH_FILE: &str = "leader-epoch-checkpoint";
 const METADATA_FILE: &str = "partition.metadata";
 const DELETED: &str = "delete";
 const STRAY: &str = "stray";
@@ -141,6 +142,7 @@ impl Directories {
             self.remove(&dir);
         }
         let (partition, report) = opened?;
+        self.write_epochs(&dir);
         if let Some(side_file) = &report.side_file {
             let (bytes, side_file) = (report.bytes_cut, side_file.display());
             tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");
@@ -189,6 +191,21 @@ impl Directories {
             return Err(failed("create", dir, error));
         }
         Ok(prepared)
+    }
+
+    /// Leaves the file that says which leader epoch began where, for Kafka's tools: here one epoch has
+    /// it all. Without it only they miss something.
+    fn write_epochs(&self, dir: &Path) {
+        let path = dir.join(EPOCH_FILE);
+        if self.vfs.exists(&path) {
+            return;
+        }
+        let content = format!("0\n1\n{} 0\n", LEADER_EPOCH.0);
+        let written = (self.vfs.open(&path, OpenMode::CreateNew))
+            .and_then(|file| file.append(&[IoSlice::new(content.as_bytes())]));
+        if let Err(error) = written {
+            tracing::warn!("{}: cannot write: {error}", path.display());
+        }
     }
 
     fn create(&self, dir: &Path, metadata: &Path, id: Uuid) -> io::Result<()> {

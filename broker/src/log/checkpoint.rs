@@ -146,6 +146,9 @@ pub struct Checkpoints {
     /// `cleaner-offset-checkpoint`: written before what it speaks of is done, so that a log has no
     /// gaps above.
     pub cleaner_offsets: CheckpointFile,
+    /// `replication-offset-checkpoint`: high watermarks, for whoever looks. With one replica a log's
+    /// high watermark is its end, so nothing here reads it.
+    pub high_watermarks: CheckpointFile,
 }
 
 /// What is written down of one log.
@@ -167,6 +170,7 @@ impl Checkpoints {
             recovery_points: file(RECOVERY_POINT_FILE),
             log_starts: file(LOG_START_FILE),
             cleaner_offsets: file(CLEANER_FILE),
+            high_watermarks: file(REPLICATION_FILE),
         }
     }
 
@@ -195,7 +199,8 @@ impl Checkpoints {
     pub fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) -> Result<(), CheckpointError> {
         self.recovery_points.retain(&keep)?;
         self.log_starts.retain(&keep)?;
-        self.cleaner_offsets.retain(&keep)
+        self.cleaner_offsets.retain(&keep)?;
+        self.high_watermarks.retain(&keep)
     }
 }
 
