@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 pub mod flights;
+pub mod mutate;
 pub mod socket;
 
 /// A program that has not ended after so long hangs, and is killed, so that its test fails.
