@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Keep the data in a temporary directory, never sync it, remove it at shutdown
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
+    /// Take over a data directory that Apache Kafka has written; it cannot be given back
+    #[arg(long, conflicts_with = "ephemeral")]
+    adopt: bool,
     /// Where Kafka clients connect; port 0 picks a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
     kafka: String,
@@ -54,6 +57,7 @@ impl Args {
         };
         BrokerConfig {
             storage,
+            adopt: self.adopt,
             kafka: Some(self.kafka.clone()),
             ..BrokerConfig::default()
         }

@@ -32,6 +32,8 @@ pub enum Storage {
 pub struct BrokerConfig {
     /// `log.dirs`: where the data lives (ephemeral).
     pub storage: Storage,
+    /// Whether a data directory that Kafka has written is taken over (no).
+    pub adopt: bool,
     /// `listeners`: where Kafka clients connect, as `HOST:PORT` (127.0.0.1:9092). Port 0 picks a
     /// free one; `localhost` is 127.0.0.1. `None` listens nowhere.
     pub kafka: Option<String>,
@@ -71,6 +73,7 @@ impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
             storage: Storage::Ephemeral,
+            adopt: false,
             kafka: Some("127.0.0.1:9092".to_owned()),
             num_partitions: 1,
             auto_create_topics: true,
@@ -151,7 +154,16 @@ pub enum StartError {
         /// One of its entries.
         found: String,
     },
-    /// The data directory was written by another version, or by Kafka itself.
+    /// Kafka has written it.
+    #[error(
+        "{path}: this directory is Apache Kafka's. --adopt takes it over: its topics are served as they \
+         are, with default settings, and Kafka cannot use it afterwards. Make a copy first"
+    )]
+    Kafkas {
+        /// The file that says so.
+        path: PathBuf,
+    },
+    /// The data directory was written by another version.
     #[error("{path}: {key} is {found}, expected {expected}. Start the version that wrote it")]
     FormatVersion {
         /// The file that says so.

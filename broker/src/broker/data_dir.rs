@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Names and contents are Kafka's; `brooklet.format` is ours and keeps Kafka's own directories
-//! from being taken for one of these.
+//! from being taken for one of these. [`adoption`] makes one of them ours.
 //!
 //! Invariants: nothing is written before the lock is held; the clean-shutdown mark is durably gone
 //! before the first log is opened, so that it can never vouch for a later crash; names are synced in
@@ -33,8 +33,9 @@ use brooklet_protocol::{BrokerId, TopicPartition};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use super::adoption;
 use super::config::{StartError, Storage};
-use crate::controller::kafka_uuid;
+use crate::controller::{AdoptedTopic, kafka_uuid};
 use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::vfs::{OpenMode, Vfs};
 
@@ -69,6 +70,15 @@ pub(super) struct Found {
     pub(super) broker_id: BrokerId,
     pub(super) clean_shutdown: bool,
     pub(super) positions: BTreeMap<TopicPartition, Positions>,
+    /// What is to be taken over from Kafka; then [`DataDir::mark_adopted`] ends it.
+    pub(super) adopting: Option<Adopting>,
+}
+
+/// A directory that Kafka has written, on its way to be ours.
+#[derive(Clone, Debug)]
+pub(super) struct Adopting {
+    pub(super) topics: Vec<AdoptedTopic>,
+    meta: String,
 }
 
 impl DataDir {
@@ -134,9 +144,9 @@ impl DataDir {
     }
 
     /// Reads what the last run has left, and removes its clean-shutdown mark. Blocks.
-    pub(super) fn read(&self, seed: u128) -> Result<Found, StartError> {
+    pub(super) fn read(&self, seed: u128, adopt: bool) -> Result<Found, StartError> {
         let meta = match self.vfs.read(&self.path.join(META_FILE)) {
-            Ok(content) => self.parse_meta(&String::from_utf8_lossy(&content))?,
+            Ok(content) => self.parse_meta(&String::from_utf8_lossy(&content), adopt)?,
             Err(error) if error.kind() == ErrorKind::NotFound => self.create_meta(seed)?,
             Err(error) => return Err(disk("read", &self.path.join(META_FILE), error)),
         };
@@ -149,12 +159,52 @@ impl DataDir {
                 .and_then(|()| self.vfs.sync_dir(&self.path))
                 .map_err(|source| disk("remove", &mark, source))?;
         }
+        let adopting = if meta.is_kafkas {
+            Some(self.adopting(&meta, &positions, seed)?)
+        } else {
+            None
+        };
         Ok(Found {
             cluster_id: meta.cluster_id,
             broker_id: meta.node_id,
             clean_shutdown,
             positions,
+            adopting,
         })
+    }
+
+    fn adopting(
+        &self,
+        meta: &Meta,
+        positions: &BTreeMap<TopicPartition, Positions>,
+        seed: u128,
+    ) -> Result<Adopting, StartError> {
+        // Any ids that differ; those of topics that have one stay.
+        let mut ids = seed;
+        let new_id = || {
+            ids = ids.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
+            Uuid::from_u128(ids)
+        };
+        let topics = adoption::topics(&*self.vfs, &self.path, positions, new_id);
+        let topics = topics.map_err(|source| disk("adopt", &self.path, source))?;
+        let coordination = self.path.join(COORDINATION_DIR);
+        (self.vfs.create_dir_all(&coordination))
+            .and_then(|()| self.vfs.sync_dir(&self.path))
+            .map_err(|source| disk("create", &coordination, source))?;
+        let directory_id = kafka_uuid::to_text(Uuid::from_u128(!seed.rotate_left(64)));
+        let directory_id = meta.directory_id.as_ref().unwrap_or(&directory_id);
+        let (cluster_id, node_id) = (&meta.cluster_id, meta.node_id);
+        Ok(Adopting {
+            topics,
+            meta: meta_content(cluster_id, node_id, directory_id),
+        })
+    }
+
+    /// From now on the directory is ours. Blocks.
+    pub(super) fn mark_adopted(&self, adopting: &Adopting) -> Result<(), StartError> {
+        let path = self.path.join(META_FILE);
+        let written = self.vfs.replace(&path, adopting.meta.as_bytes());
+        written.map_err(|source| disk("write", &path, source))
     }
 
     /// Leaves the mark that the next start need not scan anything. Blocks.
@@ -172,11 +222,18 @@ impl DataDir {
         *lock = None;
     }
 
-    fn parse_meta(&self, content: &str) -> Result<Meta, StartError> {
+    fn parse_meta(&self, content: &str, adopt: bool) -> Result<Meta, StartError> {
         let path = self.path.join(META_FILE);
         let entries = properties(content);
-        known_version(&path, &entries, "version", META_VERSION)?;
-        known_version(&path, &entries, "brooklet.format", FORMAT)?;
+        let is_kafkas =
+            !entries.contains_key("brooklet.format") && entries.contains_key("cluster.id");
+        if is_kafkas && !adopt {
+            return Err(StartError::Kafkas { path });
+        }
+        if !is_kafkas {
+            known_version(&path, &entries, "version", META_VERSION)?;
+            known_version(&path, &entries, "brooklet.format", FORMAT)?;
+        }
         let bad = |key, expected| StartError::BadMeta {
             path: path.clone(),
             key,
@@ -185,15 +242,20 @@ impl DataDir {
         };
         let value = |key| entries.get(key).copied().filter(|value| !value.is_empty());
         let cluster_id = value("cluster.id").ok_or_else(|| bad("cluster.id", "an id"))?;
-        let node_id = value("node.id")
+        // With ZooKeeper, Kafka called it broker.id.
+        let node_id = value("node.id").or_else(|| value("broker.id").filter(|_| is_kafkas));
+        let node_id = node_id
             .and_then(|id| id.parse::<u16>().ok())
             .ok_or_else(|| bad("node.id", "a number from 0 to 65535"))?;
-        value("directory.id")
-            .and_then(kafka_uuid::from_text)
-            .ok_or_else(|| bad("directory.id", "22 characters of base64"))?;
+        let directory_id = value("directory.id").filter(|id| kafka_uuid::from_text(id).is_some());
+        if directory_id.is_none() && !is_kafkas {
+            return Err(bad("directory.id", "22 characters of base64"));
+        }
         Ok(Meta {
             cluster_id: cluster_id.to_owned(),
             node_id: BrokerId(i32::from(node_id)),
+            directory_id: directory_id.map(str::to_owned),
+            is_kafkas,
         })
     }
 
@@ -213,10 +275,7 @@ impl DataDir {
         // Two ids from one seed: the second is a mix of it that nobody would take for the first.
         let id = |bits| kafka_uuid::to_text(Uuid::from_u128(bits));
         let (cluster_id, directory_id) = (id(seed), id(!seed.rotate_left(64)));
-        let content = format!(
-            "version={META_VERSION}\ncluster.id={cluster_id}\nnode.id=1\n\
-             directory.id={directory_id}\nbrooklet.format={FORMAT}\n"
-        );
+        let content = meta_content(&cluster_id, BrokerId(1), &directory_id);
         // Before the file, whose writing syncs the directory and thereby both names.
         let coordination = self.path.join(COORDINATION_DIR);
         self.vfs
@@ -234,6 +293,8 @@ impl DataDir {
         Ok(Meta {
             cluster_id,
             node_id: BrokerId(1),
+            directory_id: Some(directory_id),
+            is_kafkas: false,
         })
     }
 }
@@ -265,6 +326,16 @@ fn parents_of_missing(vfs: &dyn Vfs, path: &Path) -> Vec<PathBuf> {
 struct Meta {
     cluster_id: String,
     node_id: BrokerId,
+    directory_id: Option<String>,
+    /// Whether Kafka has written it.
+    is_kafkas: bool,
+}
+
+fn meta_content(cluster_id: &str, node_id: BrokerId, directory_id: &str) -> String {
+    format!(
+        "version={META_VERSION}\ncluster.id={cluster_id}\nnode.id={node_id}\n\
+         directory.id={directory_id}\nbrooklet.format={FORMAT}\n"
+    )
 }
 
 /// The `key=value` lines of a Java properties file; comments and empty lines are skipped.

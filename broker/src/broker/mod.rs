@@ -30,6 +30,7 @@ use crate::log::{LogConfig, LogError, RecoveryStart};
 use crate::partition::{DirtyBudget, Durability, Partition};
 use crate::server::{self, Limits, Server};
 
+mod adoption;
 mod background;
 mod cleaner;
 mod config;
@@ -286,9 +287,10 @@ async fn open(
     kafka: Option<SocketAddr>,
 ) -> Result<Opened, StartError> {
     let (clock, seed) = (Arc::clone(&environment.clock), environment.seed);
+    let adopt = config.adopt;
     let opening = {
         let (data, clock) = (Arc::clone(&data), Arc::clone(&clock));
-        spawn_blocking(move || open_coordination(&data, clock, seed))
+        spawn_blocking(move || open_coordination(&data, clock, seed, adopt))
     };
     let (found, coordination, tree) = opening.await??;
     let advertised = kafka.map(Server::advertised);
@@ -308,12 +310,17 @@ async fn open(
         clean_shutdown: found.clean_shutdown,
         positions: found.positions,
         checkpoints: Arc::clone(&data.checkpoints),
+        adopted: (found.adopting.as_ref()).map_or(Vec::new(), |a| a.topics.clone()),
         // Not the seed itself, of which the cluster id was made.
         id_seed: seed.rotate_left(32),
     };
+    let controller = Controller::start(setup).await?;
+    if let Some(adopting) = found.adopting {
+        spawn_blocking(move || data.mark_adopted(&adopting)).await??;
+    }
     Ok(Opened {
         coordination,
-        controller: Controller::start(setup).await?,
+        controller,
         dirty,
     })
 }
@@ -325,8 +332,9 @@ fn open_coordination(
     data: &DataDir,
     clock: Arc<dyn crate::clock::Clock>,
     seed: u128,
+    adopt: bool,
 ) -> Result<Coordination, StartError> {
-    let found = data.read(seed)?;
+    let found = data.read(seed, adopt)?;
     let id = TopicPartition::from_dir_name(COORDINATION_DIR).expect("the name is legal");
     let known = found.positions.get(&id);
     let start = RecoveryStart {

@@ -154,7 +154,7 @@ async fn meta_properties_of_others_are_refused_by_name() {
         ),
         (
             without("brooklet.format=1\n"),
-            "brooklet.format is missing, expected 1",
+            "this directory is Apache Kafka's. --adopt takes it over",
         ),
         (
             META.replace("format=1", "format=9"),

@@ -334,6 +334,25 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> ControllerErr
     }
 }
 
+/// The id of the topic whose partition is in `dir`, if it has one that we can read.
+///
+/// # Errors
+/// The file system.
+pub fn read_partition_id(vfs: &dyn Vfs, dir: &Path) -> io::Result<Option<Uuid>> {
+    match vfs.read(&dir.join(METADATA_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => Ok(read_metadata(&text?)),
+    }
+}
+
+/// Says whose partition is in `dir`, durably.
+///
+/// # Errors
+/// The file system.
+pub fn write_partition_id(vfs: &dyn Vfs, dir: &Path, id: Uuid) -> io::Result<()> {
+    vfs.replace(&dir.join(METADATA_FILE), write_metadata(id).as_bytes())
+}
+
 fn write_metadata(id: Uuid) -> String {
     format!("version: 0\ntopic_id: {}", kafka_uuid::to_text(id))
 }
