@@ -67,6 +67,7 @@ impl Args {
 /// Runs a broker until a signal comes.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let mut stop = Stop::on_signal()?;
+    raise_open_files();
     if let Some(file) = &args.ready_file {
         files::remove_stale(file)?;
     }
@@ -82,6 +83,20 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         .await
         .context("the shutdown is not clean")?;
     Ok(Exit::Ok)
+}
+
+/// Takes as many open files as the system gives: connections and logs share them, and the usual soft
+/// limit is from a time of fewer. What is refused is no reason not to start.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
 }
 
 fn announce(globals: &Globals, args: &Args, broker: &Broker) -> anyhow::Result<()> {

@@ -163,10 +163,26 @@ impl Server {
         Self::spawn(&[&["--kafka", "127.0.0.1:0"], args].concat())
     }
 
+    /// Starts a server on a data directory that may have only so many files open.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn with_open_files(data_dir: &Path, files: u32) -> Self {
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(brooklet());
+        let args = ["--kafka", "127.0.0.1:0", "--data-dir", text(data_dir)];
+        Self::spawn_by(command, &args)
+    }
+
     fn spawn(args: &[&str]) -> Self {
+        Self::spawn_by(Command::new(brooklet()), args)
+    }
+
+    fn spawn_by(mut command: Command, args: &[&str]) -> Self {
         let errors = NamedTempFile::new().expect("a temporary file");
         let stderr = errors.reopen().expect("a temporary file opens again");
-        let mut child = Command::new(brooklet())
+        let mut child = command
             .arg("serve")
             .args(args)
             .stdout(Stdio::piped())

@@ -6,6 +6,7 @@ use std::process::Output;
 
 mod crash;
 mod disk;
+mod files;
 mod start;
 mod wire;
 

@@ -128,7 +128,7 @@ fn unknown_versions_and_malformed_properties_are_named_and_kept() {
         // Kafka's own directories have no such key.
         (
             replaced("brooklet.format", ""),
-            "brooklet.format is missing, expected 1",
+            "this directory is Apache Kafka's. --adopt takes it over",
         ),
         (replaced("version", "version=0"), "version is 0, expected 1"),
         (replaced("node.id", "node.id=x"), "node.id"),
