@@ -99,13 +99,20 @@ impl<'a> BatchCursor<'a> {
         self.verified_at(self.position, header)
     }
 
+    /// Verifies the checksum of the batch here, whose header was just read.
+    pub(super) fn verify(&mut self, header: &BatchHeader) -> Result<(), LogError> {
+        self.verify_passed(self.position, header)
+    }
+
     /// Verifies the checksum of a batch at `position` that the walk has passed.
     pub(super) fn verify_passed(
         &mut self,
         position: u64,
         header: &BatchHeader,
     ) -> Result<(), LogError> {
-        self.verified_at(position, header).map(|_| ())
+        let bytes = self.look(position, header.size())?;
+        let verified = header.verify_crc(bytes);
+        verified.map_err(|error| self.segment.corrupt(position, error.into()))
     }
 
     fn verified_at(

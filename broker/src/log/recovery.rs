@@ -391,7 +391,7 @@ impl Recovery<'_> {
         let mut cursor = segment.walk_from(trusted_bytes, SCAN_WINDOW_BYTES);
         let batches_scanned = &mut self.report.batches_scanned;
         let broken = cursor.walk_to_end(|cursor, header| {
-            cursor.verified_batch(header)?;
+            cursor.verify(header)?;
             segment.index(header, cursor.position());
             *batches_scanned += 1;
             Ok(())

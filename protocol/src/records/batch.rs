@@ -160,6 +160,22 @@ impl BatchHeader {
         Compression::from_bits((self.attributes & COMPRESSION_BITS) as u8)
     }
 
+    /// Compares the stored checksum with the batch's bytes, header included.
+    ///
+    /// # Errors
+    /// [`BatchError::Crc`].
+    pub fn verify_crc(&self, bytes: &[u8]) -> Result<(), BatchError> {
+        let computed = crc32c::crc32c(&bytes[CRC_COVERS_FROM..]);
+        if self.crc == computed {
+            Ok(())
+        } else {
+            Err(BatchError::Crc {
+                found: self.crc,
+                computed,
+            })
+        }
+    }
+
     /// A marker of a transaction, not data.
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
@@ -238,15 +254,7 @@ impl RecordBatch {
     /// # Errors
     /// [`BatchError::Crc`].
     pub fn verify_crc(&self) -> Result<(), BatchError> {
-        let computed = crc32c::crc32c(&self.bytes[CRC_COVERS_FROM..]);
-        if self.header.crc == computed {
-            Ok(())
-        } else {
-            Err(BatchError::Crc {
-                found: self.header.crc,
-                computed,
-            })
-        }
+        self.header.verify_crc(&self.bytes)
     }
 
     /// Checks what a broker must know of a producer's batch before it takes it, from the header and

@@ -67,7 +67,7 @@ fn end_of(vfs: &Arc<dyn Vfs>, path: &Path, base: Offset) -> Result<Offset, LogEr
     );
     let mut cursor = segment.walk(CHUNK_BYTES);
     while let Some(header) = cursor.header()? {
-        cursor.verified_batch(&header)?;
+        cursor.verify(&header)?;
         cursor.advance(&header);
     }
     Ok(cursor.next_offset())

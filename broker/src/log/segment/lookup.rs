@@ -201,7 +201,7 @@ impl Segment {
         let position = cursor.position();
         let range = position..position + header.size() as u64;
         if position < self.verified_from && !self.verified.lock().contains(&range) {
-            cursor.verified_batch(header)?;
+            cursor.verify(header)?;
             self.verified.lock().insert(range);
         }
         Ok(())
