@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A crash before the `.swap` leaves the old segments, and a `.cleaned` file that is removed; one
-//! after it leaves a `.swap` that is put in its place when the log is opened ([`swaps`]). The last
+//! after it leaves a `.swap` that is put in its place when the log is opened (`swaps`). The last
 //! batch of a group stays, as a header at least, so the new segment says itself which old ones it
 //! replaces, and ends where they ended.
 //!

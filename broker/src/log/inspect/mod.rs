@@ -5,7 +5,7 @@
 //! active segment.
 //!
 //! [`SegmentScan`] walks over a segment's batches with their places and what is wrong with them;
-//! [`IndexFile`] has the entries of an index and shows how a search goes; [`verify`] holds a whole
+//! [`IndexFile`] has the entries of an index and shows how a search goes; [`verify_log`] holds a whole
 //! directory against what a log has to be.
 
 use std::io;
