@@ -186,6 +186,7 @@ async fn topics_are_created_listed_described_and_deleted() {
     .unwrap();
     let described = run(&broker, &["topic", "describe", "t"], "").await.unwrap();
     assert!(described.contains("  retention.ms=60000\n"), "{described}");
+    assert!(!described.contains("segment.bytes"), "{described}");
     let refused = run(
         &broker,
         &["topic", "alter", "t", "--set", "retention.ms=soon"],
@@ -200,6 +201,16 @@ async fn topics_are_created_listed_described_and_deleted() {
     )
     .await;
     assert!(beyond.is_err());
+    run(
+        &broker,
+        &["topic", "trim", "t", "-p", "1", "--before", "1"],
+        "",
+    )
+    .await
+    .unwrap();
+    let json = run(&broker, &["topic", "describe", "t", "-o", "json"], "").await;
+    let json: serde_json::Value = serde_json::from_str(&json.unwrap()).unwrap();
+    assert_eq!(json["topics"][0]["partitions"][1]["start_offset"], 1);
     run(&broker, &["topic", "trim", "t", "--before", "end"], "")
         .await
         .unwrap();

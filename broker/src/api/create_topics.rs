@@ -8,11 +8,10 @@
 //!   broker alone; INVALID_REPLICA_ASSIGNMENT otherwise.
 //! - A name that occurs twice is refused (INVALID_REQUEST), and answered once.
 //! - `validate_only` checks all of it and creates nothing.
-//! - From version 5 on the answer has the number of partitions, the replication factor and the
-//!   settings; from version 7 on the topic's id.
+//! - From version 5 on the answer has the number of partitions, the replication factor and all
+//!   settings, those that were not given with their defaults; from version 7 on the topic's id.
 //!
-//! Left out: settings that were not given are not listed (their defaults come with
-//! DescribeConfigs); the timeout, since nothing happens later.
+//! Left out: the timeout, since nothing happens later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,12 +24,11 @@ use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::{BrokerId, TopicName};
 use uuid::Uuid;
 
+use super::configs::{DYNAMIC_TOPIC_CONFIG, broker_default};
 use super::context::ApiContext;
 use super::error::ApiError;
 use crate::controller::NewTopic;
-
-/// Kafka's code for a setting that belongs to the topic itself.
-const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+use crate::controller::topic_config::TOPIC_CONFIGS;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
@@ -55,7 +53,7 @@ pub(super) async fn handle(
         } else {
             create(ctx, &topic, request.validate_only).await
         };
-        results.push(answer(version, topic, created));
+        results.push(answer(ctx, version, topic, created));
     }
     CreateTopicsResponse::default().with_topics(results)
 }
@@ -153,6 +151,7 @@ fn assigned_count(this_broker: BrokerId, asked: &CreatableTopic) -> Result<i32, 
 }
 
 fn answer(
+    ctx: &ApiContext,
     version: i16,
     asked: CreatableTopic,
     created: Result<Created, ApiError>,
@@ -163,7 +162,7 @@ fn answer(
             .with_topic_id(created.id)
             .with_num_partitions(created.partition_count)
             .with_replication_factor(1)
-            .with_configs(Some(created.configs.into_iter().map(config).collect())),
+            .with_configs(Some(settings(ctx, &created.configs))),
         Ok(_) => result,
         Err(error) => result
             .with_error_code(error.code.code())
@@ -171,9 +170,17 @@ fn answer(
     }
 }
 
-fn config((name, value): (String, String)) -> CreatableTopicConfigs {
-    CreatableTopicConfigs::default()
-        .with_name(StrBytes::from_string(name))
-        .with_value(Some(StrBytes::from_string(value)))
-        .with_config_source(DYNAMIC_TOPIC_CONFIG)
+/// All settings of a topic, with where each comes from.
+fn settings(ctx: &ApiContext, own: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
+    let settings = TOPIC_CONFIGS.iter().map(|config| {
+        let (value, source) = match own.get(config.name) {
+            Some(value) => (value.clone(), DYNAMIC_TOPIC_CONFIG),
+            None => broker_default(ctx, config),
+        };
+        CreatableTopicConfigs::default()
+            .with_name(StrBytes::from_static_str(config.name))
+            .with_value(Some(StrBytes::from_string(value)))
+            .with_config_source(source)
+    });
+    settings.collect()
 }

@@ -17,16 +17,13 @@ use brooklet_protocol::messages::kafka::describe_configs_response::{
 use brooklet_protocol::messages::kafka::{self, DescribeConfigsRequest, DescribeConfigsResponse};
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
-use super::configs::{BROKER, TOPIC, type_code};
+use super::configs::{
+    BROKER, DYNAMIC_TOPIC_CONFIG, STATIC_BROKER_CONFIG, TOPIC, broker_default, type_code,
+};
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_topic};
-use crate::controller::topic_config::{TOPIC_CONFIGS, TopicConfig};
-
-/// Kafka's numbers for where a value comes from.
-const DYNAMIC_TOPIC_CONFIG: i8 = 1;
-const STATIC_BROKER_CONFIG: i8 = 4;
-const DEFAULT_CONFIG: i8 = 5;
+use crate::controller::topic_config::{ConfigKind, TOPIC_CONFIGS, TopicConfig};
 
 pub(super) fn handle(ctx: &ApiContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let described = request.resources.into_iter().map(|resource| {
@@ -70,7 +67,7 @@ fn describe(
             let topic = find_topic(&image, TopicRef::Name(&name))?;
             let settings = TOPIC_CONFIGS.iter();
             Ok(settings
-                .map(|config| of_topic(config, &topic.configs))
+                .map(|config| of_topic(ctx, config, &topic.configs))
                 .collect())
         }
         BROKER if *resource.resource_name == *image.broker_id.to_string() => Ok(of_broker(ctx)),
@@ -87,17 +84,20 @@ fn describe(
 }
 
 fn of_topic(
+    ctx: &ApiContext,
     config: &TopicConfig,
     configs: &BTreeMap<String, String>,
 ) -> DescribeConfigsResourceResult {
+    let (default, source) = broker_default(ctx, config);
     let own = configs.get(config.name).map(String::as_str);
-    let default = (config.broker_name, config.default, DEFAULT_CONFIG);
     let own_synonym = own.map(|value| (config.name, value, DYNAMIC_TOPIC_CONFIG));
-    let synonyms = own_synonym.into_iter().chain([default]);
+    let synonyms = own_synonym
+        .into_iter()
+        .chain([(config.broker_name, &*default, source)]);
     DescribeConfigsResourceResult::default()
         .with_name(text(config.name))
-        .with_value(Some(text(own.unwrap_or(config.default))))
-        .with_config_source(own.map_or(DEFAULT_CONFIG, |_| DYNAMIC_TOPIC_CONFIG))
+        .with_value(Some(text(own.unwrap_or(&default))))
+        .with_config_source(own.map_or(source, |_| DYNAMIC_TOPIC_CONFIG))
         .with_config_type(type_code(config.kind))
         .with_documentation(Some(text(config.doc)))
         .with_synonyms(synonyms.map(synonym).collect())
@@ -105,48 +105,71 @@ fn of_topic(
 
 /// What the broker was started with, and the defaults that it gives to topics.
 fn of_broker(ctx: &ApiContext) -> Vec<DescribeConfigsResourceResult> {
+    const COUNT: ConfigKind = ConfigKind::Number {
+        min: 1,
+        max: i32::MAX as i64,
+    };
     let settings = &ctx.settings;
-    let image = ctx.controller.image();
+    let id = ctx.controller.image().broker_id.to_string();
     let given = [
-        ("node.id", image.broker_id.to_string()),
-        ("broker.id", image.broker_id.to_string()),
-        ("num.partitions", settings.num_partitions.to_string()),
+        ("node.id", id.clone(), COUNT, "the broker's number"),
+        ("broker.id", id, COUNT, "the same, under its older name"),
+        (
+            "num.partitions",
+            settings.num_partitions.to_string(),
+            COUNT,
+            "the partitions of a topic that does not say how many",
+        ),
         (
             "auto.create.topics.enable",
             settings.auto_create_topics.to_string(),
+            ConfigKind::Boolean,
+            "whether asking for a topic creates it",
         ),
-        ("message.max.bytes", settings.message_max_bytes.to_string()),
-        ("fetch.max.bytes", settings.fetch_max_bytes.to_string()),
-        ("acks.all.sync", settings.acks_all_sync.to_string()),
-        ("default.replication.factor", "1".to_owned()),
+        (
+            "fetch.max.bytes",
+            settings.fetch_max_bytes.to_string(),
+            COUNT,
+            "the most bytes of one answer to a fetch",
+        ),
+        (
+            "acks.all.sync",
+            settings.acks_all_sync.to_string(),
+            ConfigKind::Boolean,
+            "whether acks=all waits for the disk; a setting of Brooklet's own",
+        ),
+        (
+            "default.replication.factor",
+            "1".to_owned(),
+            COUNT,
+            "the replicas of a partition; there is one broker",
+        ),
     ];
-    let given = given.into_iter().map(|(name, value)| {
-        DescribeConfigsResourceResult::default()
-            .with_name(text(name))
-            .with_value(Some(text(&value)))
-            .with_read_only(true)
-            .with_config_source(STATIC_BROKER_CONFIG)
-            .with_config_type(2)
-            .with_synonyms(vec![synonym((name, &value, STATIC_BROKER_CONFIG))])
+    let given = given.into_iter().map(|(name, value, kind, doc)| {
+        of_broker_one(name, &value, STATIC_BROKER_CONFIG, kind, doc)
     });
-    let defaults = TOPIC_CONFIGS
-        .iter()
-        .filter(|config| config.broker_name != "message.max.bytes");
-    let defaults = defaults.map(|config| {
-        DescribeConfigsResourceResult::default()
-            .with_name(text(config.broker_name))
-            .with_value(Some(text(config.default)))
-            .with_read_only(true)
-            .with_config_source(DEFAULT_CONFIG)
-            .with_config_type(type_code(config.kind))
-            .with_documentation(Some(text(config.doc)))
-            .with_synonyms(vec![synonym((
-                config.broker_name,
-                config.default,
-                DEFAULT_CONFIG,
-            ))])
+    let defaults = TOPIC_CONFIGS.iter().map(|config| {
+        let (value, source) = broker_default(ctx, config);
+        of_broker_one(config.broker_name, &value, source, config.kind, config.doc)
     });
     given.chain(defaults).collect()
+}
+
+fn of_broker_one(
+    name: &str,
+    value: &str,
+    source: i8,
+    kind: ConfigKind,
+    doc: &str,
+) -> DescribeConfigsResourceResult {
+    DescribeConfigsResourceResult::default()
+        .with_name(text(name))
+        .with_value(Some(text(value)))
+        .with_read_only(true)
+        .with_config_source(source)
+        .with_config_type(type_code(kind))
+        .with_documentation(Some(text(doc)))
+        .with_synonyms(vec![synonym((name, value, source))])
 }
 
 fn synonym((name, value, source): (&str, &str, i8)) -> DescribeConfigsSynonym {

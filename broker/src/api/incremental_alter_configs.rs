@@ -7,12 +7,14 @@
 //! | 2 | APPEND | adds words to a list, those that are not in it |
 //! | 3 | SUBTRACT | takes words out of a list |
 //!
-//! All changes of a topic happen, or none; when the answer leaves, the partitions work by them.
+//! All changes of a topic happen, or none; when the answer leaves, the partitions work by them. What
+//! the request names twice is refused (INVALID_REQUEST), and so is a change without its value.
 //!
 //! Left out: brokers, whose settings do not change while they run (INVALID_REQUEST).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -21,18 +23,25 @@ use brooklet_protocol::messages::kafka::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
-use super::configs;
+use super::configs::{self, ResourceKey};
 use super::context::ApiContext;
 use super::error::ApiError;
 use crate::controller::topic_config::{ConfigKind, TOPIC_CONFIGS};
+
+/// Kafka's numbers for what a change does.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
+    let repeated = configs::repeated(request.resources.iter().map(key));
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
-        let altered = alter(ctx, &resource, request.validate_only).await;
+        let altered = alter(ctx, &resource, &repeated, request.validate_only).await;
         let response = AlterConfigsResourceResponse::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name);
@@ -46,45 +55,49 @@ pub(super) async fn handle(
     IncrementalAlterConfigsResponse::default().with_responses(responses)
 }
 
+fn key(resource: &AlterConfigsResource) -> ResourceKey<'_> {
+    (resource.resource_type, &resource.resource_name)
+}
+
 async fn alter(
     ctx: &ApiContext,
     resource: &AlterConfigsResource,
+    repeated: &BTreeSet<(i8, String)>,
     validate_only: bool,
 ) -> Result<(), ApiError> {
-    let key = (resource.resource_type, &*resource.resource_name);
+    let settings = resource.configs.iter().map(|change| {
+        let has_value = change.value.is_some() || change.config_operation == DELETE;
+        (&*change.name, has_value)
+    });
+    configs::check_request(key(resource), repeated, settings)?;
+    let unknown = |change: &&AlterableConfig| !(SET..=SUBTRACT).contains(&change.config_operation);
+    if let Some(change) = resource.configs.iter().find(unknown) {
+        let (name, operation) = (&change.name, change.config_operation);
+        let message = format!("config '{name}': operation {operation}, expected 0 to 3");
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
     let change = |configs| changed(configs, &resource.configs);
-    configs::alter(ctx, key, change, validate_only).await
+    configs::alter(ctx, key(resource), change, validate_only).await
 }
 
+/// The settings with the changes, which have been checked to be of a known kind, with their values.
 fn changed(
     mut configs: BTreeMap<String, String>,
     changes: &[AlterableConfig],
 ) -> Result<BTreeMap<String, String>, String> {
-    let mut seen = BTreeSet::new();
     for change in changes {
         let name = change.name.to_string();
-        if !seen.insert(name.clone()) {
-            return Err(format!("config '{name}' is in the request twice"));
-        }
-        let value = || {
-            let value = change.value.as_ref().map(ToString::to_string);
-            value.ok_or(format!("config '{name}' has no value"))
-        };
+        let value = change.value.as_deref().unwrap_or_default();
         match change.config_operation {
-            0 => {
-                configs.insert(name.clone(), value()?);
-            }
-            1 => {
+            DELETE => {
                 configs.remove(&name);
             }
-            operation @ (2 | 3) => {
-                let list = edited(&configs, &name, &value()?, operation == 2)?;
-                configs.insert(name.clone(), list);
+            operation @ (APPEND | SUBTRACT) => {
+                let list = edited(&configs, &name, value, operation == APPEND)?;
+                configs.insert(name, list);
             }
-            other => {
-                return Err(format!(
-                    "config '{name}': operation {other}, expected 0 to 3"
-                ));
+            _ => {
+                configs.insert(name, value.to_owned());
             }
         }
     }

@@ -331,15 +331,15 @@ impl Controller {
     ///
     /// # Errors
     /// See [`Partition::delete_records`]; the checkpoint cannot be written: the records are not served
-    /// then, and may come back after a crash.
+    /// then, and may come back after a crash; the next attempt writes it.
     pub async fn delete_records(
         &self,
         partition: &Arc<Partition>,
         offset: Offset,
     ) -> Result<Offset, ControllerError> {
-        let before = partition.log_start_offset();
         let start = partition.delete_records(offset).await?;
-        if start > before && self.directories.sync {
+        // Also if it did not move: the attempt that moved it may not have been able to write it down.
+        if start > Offset::ZERO && self.directories.sync {
             let (directories, id) = (Arc::clone(&self.directories), partition.id().clone());
             let write = move || directories.checkpoints.log_starts.raise(&id, start);
             joined(tokio::task::spawn_blocking(write).await)?;

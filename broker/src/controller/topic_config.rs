@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Name of the setting that bounds a batch.
-pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+pub const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
-use brooklet_protocol::messages::kafka::alter_configs_request;
+use brooklet_protocol::messages::kafka::alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use brooklet_protocol::messages::kafka::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
 use brooklet_protocol::messages::kafka::describe_configs_request::DescribeConfigsResource;
-use brooklet_protocol::messages::kafka::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
+use brooklet_protocol::messages::kafka::incremental_alter_configs_request as incremental;
 use brooklet_protocol::messages::kafka::{
     AlterConfigsRequest, DeleteRecordsRequest, DescribeConfigsRequest,
     IncrementalAlterConfigsRequest,
@@ -25,12 +25,12 @@ type Change = (i8, &'static str, Option<&'static str>);
 
 async fn alter(fixture: &Fixture, name: &str, changes: &[Change], validate_only: bool) -> i16 {
     let config = |(operation, name, value): &Change| {
-        AlterableConfig::default()
+        incremental::AlterableConfig::default()
             .with_name(text(name))
             .with_config_operation(*operation)
             .with_value(value.map(text))
     };
-    let resource = AlterConfigsResource::default()
+    let resource = incremental::AlterConfigsResource::default()
         .with_resource_type(2)
         .with_resource_name(text(name))
         .with_configs(changes.iter().map(config).collect());
@@ -144,9 +144,9 @@ async fn a_change_that_makes_no_sense_changes_nothing() {
         (
             "clicks",
             &[good, (0, "retention.ms", None)],
-            ErrorCode::InvalidConfig,
+            ErrorCode::InvalidRequest,
         ),
-        ("clicks", &[good, good], ErrorCode::InvalidConfig),
+        ("clicks", &[good, good], ErrorCode::InvalidRequest),
         (
             "clicks",
             &[good, (2, "segment.ms", Some("1"))],
@@ -155,7 +155,7 @@ async fn a_change_that_makes_no_sense_changes_nothing() {
         (
             "clicks",
             &[good, (9, "segment.ms", Some("1"))],
-            ErrorCode::InvalidConfig,
+            ErrorCode::InvalidRequest,
         ),
         ("other", &[good], ErrorCode::UnknownTopicOrPartition),
     ];
@@ -173,24 +173,59 @@ async fn a_change_that_makes_no_sense_changes_nothing() {
     assert_eq!(describe(&fixture, 2, "clicks").await, before);
 }
 
+fn replacement(name: &str, settings: &[(&str, Option<&str>)]) -> AlterConfigsResource {
+    let config = |(name, value): &(&str, Option<&str>)| {
+        AlterableConfig::default()
+            .with_name(text(name))
+            .with_value(value.map(text))
+    };
+    AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text(name))
+        .with_configs(settings.iter().map(config).collect())
+}
+
+/// The error code for each resource.
+async fn replace(
+    fixture: &Fixture,
+    resources: Vec<AlterConfigsResource>,
+    validate_only: bool,
+) -> Vec<i16> {
+    let request = AlterConfigsRequest::default()
+        .with_resources(resources)
+        .with_validate_only(validate_only);
+    let response = fixture.call(2, RequestKind::AlterConfigs(request)).await;
+    let responses = body!(AlterConfigs, response).responses;
+    responses.iter().map(|r| r.error_code).collect()
+}
+
 #[tokio::test]
 async fn altering_replaces_all() {
     let fixture = Fixture::start().await;
     fixture.create("clicks", 1).await;
     alter(&fixture, "clicks", &[(0, "segment.ms", Some("5"))], false).await;
-    let config = alter_configs_request::AlterableConfig::default()
-        .with_name(text("retention.ms"))
-        .with_value(Some(text("7")));
-    let resource = alter_configs_request::AlterConfigsResource::default()
-        .with_resource_type(2)
-        .with_resource_name(text("clicks"))
-        .with_configs(vec![config]);
-    let request = AlterConfigsRequest::default().with_resources(vec![resource]);
-    let response = fixture.call(2, RequestKind::AlterConfigs(request)).await;
-    assert_eq!(body!(AlterConfigs, response).responses[0].error_code, 0);
+    let retention = || vec![replacement("clicks", &[("retention.ms", Some("7"))])];
+    assert_eq!(replace(&fixture, retention(), true).await, [0]);
+    let described = describe(&fixture, 2, "clicks").await;
+    assert_eq!(described["segment.ms"].0, "5", "it was only validated");
+    assert_eq!(replace(&fixture, retention(), false).await, [0]);
     let described = describe(&fixture, 2, "clicks").await;
     assert_eq!(described["retention.ms"].0, "7");
     assert_eq!(described["segment.ms"].1, 5, "back to the default");
+
+    let (once, none) = (("segment.ms", Some("9")), ("segment.ms", None));
+    let invalid = code(ErrorCode::InvalidRequest);
+    for settings in [&[once, once][..], &[none]] {
+        let asked = vec![replacement("clicks", settings)];
+        assert_eq!(replace(&fixture, asked, false).await, [invalid]);
+    }
+    fixture.create("views", 1).await;
+    let asked = ["clicks", "views", "clicks"].map(|name| replacement(name, &[once]));
+    let outcome = replace(&fixture, asked.to_vec(), false).await;
+    assert_eq!(outcome, [invalid, 0, invalid], "whose order would decide");
+    let broker = replacement("1", &[once]).with_resource_type(4);
+    assert_eq!(replace(&fixture, vec![broker], false).await, [invalid]);
+    assert_eq!(describe(&fixture, 2, "clicks").await, described);
 }
 
 #[tokio::test]
@@ -199,6 +234,32 @@ async fn the_broker_tells_its_settings() {
     let described = describe(&fixture, 4, "1").await;
     assert_eq!(described["num.partitions"], ("1".to_owned(), 4));
     assert_eq!(described["log.retention.ms"], ("604800000".to_owned(), 5));
+    assert_eq!(described["message.max.bytes"], ("1048588".to_owned(), 5));
+    let fixture = Fixture::start_with(|config| config.message_max_bytes = 200).await;
+    fixture.create("clicks", 1).await;
+    let given = ("200".to_owned(), 4);
+    let described = describe(&fixture, 4, "1").await;
+    assert_eq!(described["message.max.bytes"], given);
+    let described = describe(&fixture, 2, "clicks").await;
+    assert_eq!(described["max.message.bytes"], given);
+}
+
+#[tokio::test]
+async fn only_what_is_asked_for_is_described() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let keys = ["segment.ms", "no.such.setting"].map(text).to_vec();
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("clicks"))
+        .with_configuration_keys(Some(keys));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let response = fixture.call(4, RequestKind::DescribeConfigs(request)).await;
+    let configs = body!(DescribeConfigs, response).results.remove(0).configs;
+    assert_eq!(configs.len(), 1);
+    assert_eq!(configs[0].name.as_str(), "segment.ms");
+    assert_eq!(configs[0].synonyms, []);
+    assert_eq!(configs[0].documentation, None);
 }
 
 async fn delete(fixture: &Fixture, name: &str, offset: i64) -> (i16, i64) {
@@ -250,4 +311,22 @@ async fn records_are_deleted_up_to_an_offset_durably() {
         delete(&again, "clicks", 3).await.0,
         code(ErrorCode::PolicyViolation)
     );
+}
+
+#[tokio::test]
+async fn a_deletion_that_could_not_be_written_down_is_not_done_by_asking_again() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let records = Some(batch(&["a", "b", "c"]));
+    fixture.produce(9, "clicks", -1, records).await;
+    let disk = fixture.vfs.sim.clone();
+    disk.set_capacity(Some(disk.used_bytes()));
+    for _ in 0..2 {
+        let full = code(ErrorCode::KafkaStorageError);
+        assert_eq!(delete(&fixture, "clicks", 2).await, (full, -1));
+    }
+    disk.set_capacity(None);
+    assert_eq!(delete(&fixture, "clicks", 2).await, (0, 2));
+    let again = fixture.restart_after_crash().await;
+    assert_eq!(delete(&again, "clicks", 0).await, (0, 2));
 }

@@ -226,6 +226,9 @@ async fn a_created_topic_is_described_from_version_5_on() {
                 .find(|c| c.name.as_str() == "retention.ms")
                 .unwrap();
             assert_eq!(retention.value.as_deref(), Some("1000"));
+            assert_eq!(retention.config_source, 1);
+            let other = configs.iter().find(|c| c.name.as_str() == "segment.ms");
+            assert_eq!(other.unwrap().config_source, 5, "a default is listed, too");
         }
         assert_eq!(created.topic_id.is_nil(), version < 7);
         let known = metadata(&fixture, 4, Some(&[&name]), false).await;
