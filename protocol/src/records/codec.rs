@@ -107,6 +107,10 @@ const SNAPPY_GROWTH_MAX: usize = 22;
 /// 2^23 bytes, the window that every zstd decoder is asked to support.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// The levels of LZ4's searching compressor. Kafka takes 1 to 17 and maps those beyond onto these.
+const LZ4_LEVEL_MIN: i32 = 2;
+const LZ4_LEVEL_MAX: i32 = 12;
+
 const IN_MEMORY: &str = "writing to memory does not fail";
 
 /// Compresses `body`.
@@ -128,19 +132,39 @@ pub(super) fn compress_with(codec: Compression, level: Option<i32>, body: Vec<u8
             encoder.finish().expect(IN_MEMORY)
         }
         Compression::Snappy => snappy_compress(&body),
-        Compression::Lz4 => {
-            let info = FrameInfo::new()
-                .block_size(BlockSize::Max64KB)
-                .block_mode(BlockMode::Independent);
-            let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
-            encoder.write_all(&body).expect(IN_MEMORY);
-            encoder.finish().expect(IN_MEMORY)
-        }
+        Compression::Lz4 => lz4_compress(level, &body),
         Compression::Zstd => {
             let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
             zstd::bulk::compress(&body, level).expect(IN_MEMORY)
         }
     }
+}
+
+/// The fast compressor, or with a level the one that searches for longer matches: as Kafka does it.
+///
+/// The fast one, and what reads frames from clients, is in safe Rust; the other exists in C only.
+fn lz4_compress(level: Option<i32>, body: &[u8]) -> Vec<u8> {
+    let Some(level) = level else {
+        let info = FrameInfo::new()
+            .block_size(BlockSize::Max64KB)
+            .block_mode(BlockMode::Independent);
+        let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+        encoder.write_all(body).expect(IN_MEMORY);
+        return encoder.finish().expect(IN_MEMORY);
+    };
+    let level = level.clamp(LZ4_LEVEL_MIN, LZ4_LEVEL_MAX);
+    let mut encoder = lz4::EncoderBuilder::new()
+        .block_size(lz4::BlockSize::Max64KB)
+        .block_mode(lz4::BlockMode::Independent)
+        .checksum(lz4::ContentChecksum::NoChecksum)
+        .block_checksum(lz4::liblz4::BlockChecksum::NoBlockChecksum)
+        .level(level.unsigned_abs())
+        .build(Vec::new())
+        .expect(IN_MEMORY);
+    encoder.write_all(body).expect(IN_MEMORY);
+    let (frame, finished) = encoder.finish();
+    finished.expect(IN_MEMORY);
+    frame
 }
 
 /// Decompresses `body` to at most `limit` bytes.
@@ -309,7 +333,30 @@ mod tests {
     fn lz4_is_written_as_java_does() {
         let frame = compress(Compression::Lz4, b"departures".to_vec());
         // Magic; version 1 and independent blocks, no checksums; blocks of at most 64 KiB.
-        assert_eq!(frame[..6], [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40]);
+        let header = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40];
+        assert_eq!(frame[..6], header);
+        for level in [1, 9, 17] {
+            let frame = compress_with(Compression::Lz4, Some(level), b"departures".to_vec());
+            assert_eq!(frame[..6], header);
+        }
+    }
+
+    #[test]
+    fn levels_trade_time_for_size_where_the_codec_has_them() {
+        let words = (0..20_000).map(|n| format!("departure {} of {}; ", n * 7919 % 1000, n % 37));
+        let body = words.collect::<String>().into_bytes();
+        for (codec, low, high) in [
+            (Compression::Gzip, 1, 9),
+            (Compression::Lz4, 2, 12),
+            (Compression::Zstd, 1, 19),
+        ] {
+            let sizes = [low, high].map(|level| {
+                let small = compress_with(codec, Some(level), body.clone());
+                assert_eq!(decompress(codec, &small, body.len()), Ok(body.clone()));
+                small.len()
+            });
+            assert!(sizes[1] < sizes[0], "{codec}: {sizes:?}");
+        }
     }
 
     #[test]
