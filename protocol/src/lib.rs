@@ -2,7 +2,8 @@
 //!
 //! Every other crate of Brooklet moves bytes; this one says what they are: Kafka's record batches
 //! ([`records`]), Kafka's requests and responses ([`messages`]), the frames they travel in
-//! ([`frame`]) and the hash that picks a partition ([`murmur2`]).
+//! ([`frame`]), the hash that picks a partition ([`murmur2`]) and what Kafka's own metadata log says
+//! of topics ([`metadata_record`]).
 //!
 //! Invariants:
 //! - decoding any bytes returns: it never panics, and what it allocates is bounded by the bytes that
@@ -14,6 +15,7 @@ pub mod frame;
 pub mod ids;
 pub mod jute;
 pub mod messages;
+pub mod metadata_record;
 pub mod murmur2;
 pub mod records;
 mod varint;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+pub mod apache;
 pub mod flights;
 pub mod mutate;
 pub mod socket;

@@ -1,20 +1,12 @@
-//! Apache Kafka's own tools read what we write.
+//! Apache Kafka's own tools read what we write, and we serve what Kafka itself has written.
 //!
 //! `.ci/kafka` brings them and names their directory; without it these tests are skipped, and say so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use brooklet_tests::{Server, foreign, text};
-
-/// Kafka's jars, as a class path.
-fn class_path() -> Option<String> {
-    let Ok(lib) = std::env::var("BROOKLET_KAFKA_LIB") else {
-        eprintln!("skipped: BROOKLET_KAFKA_LIB is not set; .ci/kafka sets it");
-        return None;
-    };
-    Some(format!("{lib}/*"))
-}
+use brooklet_tests::apache::{Kafka, class_path};
+use brooklet_tests::{Server, foreign, run, text};
 
 /// What `kafka-dump-log.sh` prints of these files.
 fn dump(class_path: &str, options: &[&str], files: &[PathBuf]) -> String {
@@ -48,7 +40,7 @@ fn filled(parent: &Path) -> PathBuf {
         .map(|n| format!("key-{n}:value number {n}\n"))
         .collect();
     let lines = lines.concat();
-    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+    for codec in CODECS {
         for _ in 0..10 {
             let args = ["produce", "clicks", "-K:", "-z", codec];
             server.stdout_of(&args, lines.as_bytes());
@@ -102,4 +94,71 @@ fn kafka_reads_our_segments_indexes_and_snapshots() {
         .lines()
         .filter(|line| line.contains("lastSequence: 19 "));
     assert!(last.count() >= 50, "{snapshots}");
+}
+
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+
+/// Values 1 to 60 in each codec, over two partitions with several segments each.
+fn fill(kafka: &Kafka) {
+    let create = ["topic", "create", "clicks", "-p", "2"];
+    let settings = ["-c", "segment.bytes=2000", "-c", "retention.ms=-1"];
+    kafka.stdout_of(&[&create[..], &settings].concat(), b"");
+    let lines: Vec<_> = (1..=60).map(|n| format!("k{n}:value-{n}\n")).collect();
+    let lines = lines.concat();
+    for codec in CODECS {
+        let produce = ["produce", "clicks", "-K:", "-z", codec];
+        kafka.stdout_of(&produce, lines.as_bytes());
+    }
+}
+
+/// Serves Kafka's directory: all that was produced is there, more can be, and so again.
+fn check_adopted(data: &Path) {
+    let server = Server::start(&["--data-dir", text(data), "--adopt"]);
+    let consume = ["consume", "clicks", "-o", "beginning", "-e", "-f", "%s\\n"];
+    let values = |server: &Server| {
+        let printed = server.stdout_of(&consume, b"");
+        let mut values: Vec<_> = printed.lines().map(str::to_owned).collect();
+        values.sort();
+        values
+    };
+    let mut expected: Vec<_> = (1..=60).map(|n| format!("value-{n}")).collect();
+    expected = CODECS.iter().flat_map(|_| expected.clone()).collect();
+    expected.sort();
+    assert_eq!(values(&server), expected);
+    let described = server.stdout_of(&["topic", "describe", "clicks"], b"");
+    assert!(described.contains("segment.bytes=2000"), "{described}");
+
+    server.stdout_of(&["produce", "clicks"], b"value-7\n");
+    expected.push("value-7".to_owned());
+    expected.sort();
+    assert!(server.terminate().code().is_some());
+    assert_eq!(values(&Server::on(data)), expected);
+    let verified = run(&["log", "verify", text(data)]);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+}
+
+#[test]
+fn we_serve_what_kafka_wrote_and_left_in_order() {
+    let Some(class_path) = class_path() else {
+        return;
+    };
+    let parent = tempfile::tempdir().expect("a directory");
+    let kafka = Kafka::start(&class_path, parent.path());
+    fill(&kafka);
+    let data = kafka.data_dir().to_owned();
+    kafka.terminate();
+    check_adopted(&data);
+}
+
+#[test]
+fn we_serve_what_kafka_wrote_before_it_was_killed() {
+    let Some(class_path) = class_path() else {
+        return;
+    };
+    let parent = tempfile::tempdir().expect("a directory");
+    let kafka = Kafka::start(&class_path, parent.path());
+    fill(&kafka);
+    let data = kafka.data_dir().to_owned();
+    kafka.kill();
+    check_adopted(&data);
 }

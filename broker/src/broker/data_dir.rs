@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 use super::adoption;
 use super::config::{StartError, Storage};
-use crate::controller::{AdoptedTopic, kafka_uuid};
+use crate::controller::{Adopted, kafka_uuid};
 use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::vfs::{OpenMode, Vfs};
 
@@ -77,7 +77,7 @@ pub(super) struct Found {
 /// A directory that Kafka has written, on its way to be ours.
 #[derive(Clone, Debug)]
 pub(super) struct Adopting {
-    pub(super) topics: Vec<AdoptedTopic>,
+    pub(super) adopted: Adopted,
     meta: String,
 }
 
@@ -185,8 +185,8 @@ impl DataDir {
             ids = ids.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
             Uuid::from_u128(ids)
         };
-        let topics = adoption::topics(&*self.vfs, &self.path, positions, new_id);
-        let topics = topics.map_err(|source| disk("adopt", &self.path, source))?;
+        let adopted = adoption::adopt(&*self.vfs, &self.path, positions, new_id);
+        let adopted = adopted.map_err(|source| disk("adopt", &self.path, source))?;
         let coordination = self.path.join(COORDINATION_DIR);
         (self.vfs.create_dir_all(&coordination))
             .and_then(|()| self.vfs.sync_dir(&self.path))
@@ -195,7 +195,7 @@ impl DataDir {
         let directory_id = meta.directory_id.as_ref().unwrap_or(&directory_id);
         let (cluster_id, node_id) = (&meta.cluster_id, meta.node_id);
         Ok(Adopting {
-            topics,
+            adopted,
             meta: meta_content(cluster_id, node_id, directory_id),
         })
     }

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::api::{self, ApiContext, ApiSettings};
-use crate::controller::{Controller, ControllerSetup, CoordinationTree, joined};
+use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 use crate::partition::{DirtyBudget, Durability, Partition};
@@ -310,7 +310,7 @@ async fn open(
         clean_shutdown: found.clean_shutdown,
         positions: found.positions,
         checkpoints: Arc::clone(&data.checkpoints),
-        adopted: (found.adopting.as_ref()).map_or(Vec::new(), |a| a.topics.clone()),
+        adopted: (found.adopting.as_ref()).map_or_else(Adopted::default, |a| a.adopted.clone()),
         // Not the seed itself, of which the cluster id was made.
         id_seed: seed.rotate_left(32),
     };

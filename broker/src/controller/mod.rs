@@ -29,7 +29,6 @@ use brooklet_protocol::{BrokerId, Offset, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::coordination::{ANY_VERSION, ErrorCode, Operation};
@@ -39,6 +38,7 @@ use crate::log::{LogConfig, LogError};
 use crate::partition::{DirtyBudget, Partition};
 use crate::vfs::Vfs;
 
+mod adopted;
 mod directories;
 mod error;
 mod first_nodes;
@@ -54,6 +54,7 @@ mod znodes;
 #[cfg(test)]
 mod tests;
 
+pub use adopted::{Adopted, AdoptedTopic};
 use directories::Directories;
 pub use directories::{read_partition_id, write_partition_id};
 pub use error::ControllerError;
@@ -101,23 +102,10 @@ pub struct ControllerSetup {
     pub positions: BTreeMap<TopicPartition, Positions>,
     /// Those files: a deleted topic is taken out of them.
     pub checkpoints: Arc<Checkpoints>,
-    /// Topics that are on the disk and may not be in the tree yet.
-    pub adopted: Vec<AdoptedTopic>,
+    /// What another program has left, and may not be in the tree yet.
+    pub adopted: Adopted,
     /// Topic ids are made from it: a new random one at each start.
     pub id_seed: u128,
-}
-
-/// A topic whose partitions another program has written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdoptedTopic {
-    /// Its name.
-    pub name: TopicName,
-    /// Its id, which its partitions' directories have, too.
-    pub id: Uuid,
-    /// How many partitions.
-    pub partition_count: i32,
-    /// Settings under Kafka's names.
-    pub configs: BTreeMap<String, String>,
 }
 
 /// A topic to be created.
@@ -174,7 +162,7 @@ impl Controller {
         });
         let shared = Arc::new(Shared::new(image, setup.id_seed, setup.positions));
         let tree = setup.coordination;
-        register(&tree, setup.broker_id, controller_epoch, setup.adopted).await?;
+        adopted::register(&tree, setup.broker_id, controller_epoch, setup.adopted).await?;
         let (follower, shown) = Follower::start(
             &tree,
             &shared,
@@ -434,26 +422,4 @@ impl Controller {
         joined(close.await)?;
         Ok(self.recovery_points())
     }
-}
-
-/// Puts topics into the tree that are not there.
-async fn register(
-    tree: &CoordinationTree,
-    broker: BrokerId,
-    controller_epoch: i32,
-    topics: Vec<AdoptedTopic>,
-) -> Result<(), ControllerError> {
-    for topic in topics {
-        if tree.exists(&znodes::topic(topic.name.as_str())).await? {
-            continue;
-        }
-        let spec = TopicSpec {
-            name: topic.name,
-            id: topic.id,
-            partition_count: topic.partition_count,
-            configs: topic.configs,
-        };
-        tree.multi(spec.creation(broker, controller_epoch)).await?;
-    }
-    Ok(())
 }

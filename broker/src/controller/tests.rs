@@ -53,7 +53,7 @@ fn setup(vfs: &SimVfs) -> Result<ControllerSetup, String> {
         clean_shutdown: false,
         positions: checkpoints(vfs).read().map_err(|e| e.to_string())?,
         checkpoints: checkpoints(vfs),
-        adopted: Vec::new(),
+        adopted: Adopted::default(),
         // Each start has another one, as a real broker's.
         id_seed: u128::from(vfs.operations()),
     })
