@@ -1,15 +1,17 @@
 //! One connection: frames in, answers out, in order.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brooklet_protocol::frame::split_frame;
 use brooklet_protocol::messages::{
-    ApiKey, MessageError, Request, RequestKind, Response, decode_request, encode_response,
+    ApiKey, MessageError, Request, RequestKind, Response, decode_request, encode_response_in_pieces,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -19,6 +21,8 @@ use crate::clock::Monotonic;
 
 /// An answer's buffer is kept for the next one unless it has grown beyond this.
 const OUTPUT_BYTES_KEPT: usize = 64 << 10;
+/// Slices in one system call; Linux takes 1024.
+const PIECES_AT_ONCE: usize = 64;
 /// Bytes to make room for before reading.
 const READ_BYTES: usize = 8 << 10;
 /// While a fetch waits, so many bytes of further requests are read ahead, to notice the end.
@@ -31,7 +35,10 @@ pub(super) struct Connection {
     ctx: Arc<ApiContext>,
     limits: Limits,
     input: BytesMut,
-    output: BytesMut,
+    /// Where answers are encoded.
+    encoding: BytesMut,
+    /// The answer that is being sent, in pieces: records are lent from the log.
+    output: VecDeque<Bytes>,
 }
 
 /// Why a connection ends; logged at level debug, because clients come and go.
@@ -56,7 +63,8 @@ impl Connection {
             ctx,
             limits,
             input: BytesMut::new(),
-            output: BytesMut::new(),
+            encoding: BytesMut::new(),
+            output: VecDeque::new(),
         }
     }
 
@@ -113,14 +121,14 @@ impl Connection {
         let deadline = self.in_time(self.limits.idle_max);
         tokio::select! {
             biased;
-            written = self.stream.write_all(&self.output) => written?,
+            written = write_pieces(&mut self.stream, &mut self.output) => written?,
             () = self.ctx.clock.sleep_until(deadline) => {
                 return Err(Close::from("an answer was not read in time"));
             }
         }
-        self.output.clear();
-        if self.output.capacity() > OUTPUT_BYTES_KEPT {
-            self.output = BytesMut::new();
+        // The pieces are gone, and the memory that they were cut from is free again.
+        if self.encoding.try_reclaim(OUTPUT_BYTES_KEPT + 1) {
+            self.encoding = BytesMut::new();
         }
         Ok(())
     }
@@ -139,13 +147,7 @@ impl Connection {
                 correlation_id,
                 ..
             }) => {
-                let response = api::unsupported_version();
-                return Ok(encode_response(
-                    &mut self.output,
-                    correlation_id,
-                    0,
-                    &response,
-                )?);
+                return self.put(correlation_id, 0, api::unsupported_version());
             }
             Err(error) => return Err(error.into()),
         };
@@ -153,16 +155,18 @@ impl Connection {
         let is_silent = api::expects_no_response(&request);
         let response = self.dispatch(request).await?;
         if !is_silent {
-            return Ok(encode_response(
-                &mut self.output,
-                correlation_id,
-                version,
-                &response,
-            )?);
+            return self.put(correlation_id, version, response);
         }
         if api::has_error(&response) {
             return Err(Close::from("a batch sent with acks=0 was refused"));
         }
+        Ok(())
+    }
+
+    fn put(&mut self, correlation_id: i32, version: i16, response: Response) -> Result<(), Close> {
+        let encoding = &mut self.encoding;
+        let pieces = encode_response_in_pieces(encoding, correlation_id, version, response)?;
+        self.output.extend(pieces);
         Ok(())
     }
 
@@ -189,4 +193,26 @@ impl Connection {
             }
         }
     }
+}
+
+/// Sends the pieces, many with one system call.
+async fn write_pieces(stream: &mut TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<()> {
+    while !pieces.is_empty() {
+        let slices: Vec<_> = (pieces.iter().take(PIECES_AT_ONCE))
+            .map(|piece| IoSlice::new(piece))
+            .collect();
+        let mut written = stream.write_vectored(&slices).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while let Some(piece) = pieces.front_mut() {
+            if written < piece.len() {
+                piece.advance(written);
+                break;
+            }
+            written -= piece.len();
+            pieces.pop_front();
+        }
+    }
+    Ok(())
 }

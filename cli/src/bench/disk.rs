@@ -1,15 +1,14 @@
 //! `bench disk`: the machine's limits.
 
 use std::hint::black_box;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
 
 use brooklet_broker::vfs::disk::DiskVfs;
 use brooklet_broker::vfs::{OpenMode, Vfs};
 use brooklet_protocol::Timestamp;
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
 
-use super::{Bench, files, quantile, rate, timed};
+use super::{Bench, files, loopback, quantile, rate, timed};
 
 const MIB: usize = 1 << 20;
 
@@ -19,7 +18,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     syncs(bench)?;
     reads(bench)?;
     codecs(bench)?;
-    loopback(bench)
+    loopback::run(bench)
 }
 
 fn memory(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -195,32 +194,4 @@ fn codecs(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         })?;
     }
     Ok(())
-}
-
-fn loopback(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let bytes = bench.bytes();
-    bench.alone("loopback TCP, 64 KiB", "MiB/s", || {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let mut sender = TcpStream::connect(listener.local_addr()?)?;
-        let (mut receiver, _) = listener.accept()?;
-        let sending = std::thread::spawn(move || -> std::io::Result<()> {
-            let block = vec![7; 64 << 10];
-            for _ in 0..bytes / block.len() as u64 {
-                sender.write_all(&block)?;
-            }
-            Ok(())
-        });
-        let mut buffer = vec![0; 64 << 10];
-        let (received, took) = timed(|| {
-            let mut received = 0;
-            loop {
-                match receiver.read(&mut buffer)? {
-                    0 => return Ok(received),
-                    count => received += count as u64,
-                }
-            }
-        })?;
-        sending.join().expect("the sender does not panic")?;
-        Ok(rate(received, took))
-    })
 }

@@ -18,6 +18,7 @@ use crate::output::{Output, OutputFormat, table};
 mod disk;
 mod files;
 mod log;
+mod loopback;
 mod partitions;
 
 /// Arguments of `bench`.

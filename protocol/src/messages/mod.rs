@@ -23,6 +23,7 @@
 //!
 //! Left out: the APIs that Brooklet does not serve have no shape and are refused by name.
 
+mod pieces;
 mod requests;
 mod responses;
 mod shape;
@@ -39,6 +40,7 @@ pub use kafka_protocol::error::ResponseError as ErrorCode;
 pub use kafka_protocol::messages as kafka;
 pub use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 pub use kafka_protocol::protocol::StrBytes;
+pub use pieces::encode_response_in_pieces;
 pub use requests::request_shape;
 pub use responses::response_shape;
 pub use shape::{Field, Kind, Shape};

@@ -81,6 +81,14 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// As [`Walk::new`], for what this process has encoded itself and holds in memory anyway.
+    pub(super) fn of_our_own(bytes: &'a [u8], version: i16, flexible: bool) -> Self {
+        Self {
+            elements_left: usize::MAX,
+            ..Self::new(bytes, version, flexible)
+        }
+    }
+
     /// Walks one struct; what is left lies after it.
     pub(super) fn fields(
         &mut self,
