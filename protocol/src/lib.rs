@@ -11,6 +11,7 @@
 //! - no I/O, no async, no clock, no unsafe code.
 #![forbid(unsafe_code)]
 
+mod checksum;
 pub mod frame;
 pub mod ids;
 pub mod jute;
@@ -20,6 +21,7 @@ pub mod murmur2;
 pub mod records;
 mod varint;
 
+pub use checksum::crc32c;
 pub use ids::{
     BrokerId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicName,
     TopicPartition,

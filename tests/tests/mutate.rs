@@ -60,20 +60,9 @@ fn batch(codec: Compression, sequence: i32) -> RecordBatch {
 /// Half of them get a checksum that is right, so that what lies behind it is reached.
 fn reseal(bytes: &mut [u8]) {
     if bytes.len() > 21 {
-        let crc = crc32c(&bytes[21..]);
+        let crc = brooklet_protocol::crc32c(&bytes[21..]);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     }
-}
-
-fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = !0_u32;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
-        }
-    }
-    !crc
 }
 
 #[test]
@@ -117,7 +106,7 @@ fn snapshots_decode_to_what_encodes_again_or_are_refused() {
         let mut bytes = original.clone();
         mutate(&mut bytes, &mut random);
         if number % 2 == 0 && bytes.len() > 6 {
-            let crc = crc32c(&bytes[6..]);
+            let crc = brooklet_protocol::crc32c(&bytes[6..]);
             bytes[2..6].copy_from_slice(&crc.to_be_bytes());
         }
         if let Ok(states) = snapshot::decode(&bytes) {

@@ -38,7 +38,7 @@ fn memory(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.alone("CRC-32C, 1 MiB", "MiB/s", || {
         let ((), took) = timed(|| {
             for _ in 0..blocks {
-                black_box(crc32c::crc32c(black_box(&from)));
+                black_box(brooklet_protocol::crc32c(black_box(&from)));
             }
             Ok(())
         })?;
@@ -128,7 +128,7 @@ fn reads(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.alone("read of a warm file, mapped, with CRC-32C", "MiB/s", || {
         let ((), took) = timed(|| {
             for block in map.chunks(MIB) {
-                black_box(crc32c::crc32c(block));
+                black_box(brooklet_protocol::crc32c(block));
             }
             Ok(())
         })?;

@@ -84,7 +84,7 @@ fn append(
     for _ in 0..bench.options.rounds {
         let path = dir.join("bare");
         let checked = |block: &[u8]| {
-            black_box(crc32c::crc32c(block));
+            black_box(brooklet_protocol::crc32c(block));
         };
         let ((), took) = timed(|| files::write_blocks(&path, batch.bytes(), bytes, checked))?;
         files::remove(&path)?;
@@ -196,7 +196,7 @@ fn read(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let ((), took) = timed(|| {
             for map in &maps {
                 for block in map.chunks(MIB) {
-                    black_box(crc32c::crc32c(block));
+                    black_box(brooklet_protocol::crc32c(block));
                 }
             }
             Ok(())

@@ -165,7 +165,7 @@ impl BatchHeader {
     /// # Errors
     /// [`BatchError::Crc`].
     pub fn verify_crc(&self, bytes: &[u8]) -> Result<(), BatchError> {
-        let computed = crc32c::crc32c(&bytes[CRC_COVERS_FROM..]);
+        let computed = crate::crc32c(&bytes[CRC_COVERS_FROM..]);
         if self.crc == computed {
             Ok(())
         } else {

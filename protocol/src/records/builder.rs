@@ -142,7 +142,7 @@ pub(super) fn seal(header: BatchHeader, body: &[u8]) -> RecordBatch {
     };
     bytes.extend(header.to_bytes());
     bytes.extend(body);
-    let crc = crc32c::crc32c(&bytes[CRC_COVERS_FROM..]);
+    let crc = crate::crc32c(&bytes[CRC_COVERS_FROM..]);
     bytes[CRC_COVERS_FROM - 4..CRC_COVERS_FROM].copy_from_slice(&crc.to_be_bytes());
     RecordBatch::split_from(&mut bytes.into()).expect("the header was written just now")
 }

@@ -94,7 +94,7 @@ fn departures(compression: Compression) -> RecordBatch {
 fn altered(batch: &RecordBatch, at: usize, with: &[u8]) -> Result<RecordBatch, BatchError> {
     let mut bytes = batch.bytes().to_vec();
     bytes[at..at + with.len()].copy_from_slice(with);
-    let crc = crc32c::crc32c(&bytes[21..]);
+    let crc = crate::crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     RecordBatch::split_from(&mut bytes.into())
 }
@@ -132,7 +132,7 @@ fn a_batch_is_laid_out_as_the_drawing_says() {
     assert_eq!(bytes[16], 2, "magic");
     assert_eq!(
         bytes[17..21],
-        crc32c::crc32c(&bytes[21..]).to_be_bytes(),
+        crate::crc32c(&bytes[21..]).to_be_bytes(),
         "crc"
     );
     assert_eq!(bytes[21..23], [0, 0], "attributes");

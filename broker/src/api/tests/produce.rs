@@ -12,21 +12,9 @@ use super::{Fixture, batch, body, code, compressed_batch, produce_request};
 fn altered(position: usize, value: u8) -> Bytes {
     let mut bytes = BytesMut::from(&batch(&["a", "b"])[..]);
     bytes[position] = value;
-    let crc = crc32c(&bytes[21..]);
+    let crc = brooklet_protocol::crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     bytes.freeze()
-}
-
-/// Bit by bit, because only a handful of tests need it.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = !0_u32;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
-        }
-    }
-    !crc
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ pub fn encode(states: &ProducerStates) -> Vec<u8> {
             .map_or(NO_OFFSET, |offset| offset.0);
         bytes.extend(open.to_be_bytes());
     }
-    let crc = crc32c::crc32c(&bytes[6..]);
+    let crc = brooklet_protocol::crc32c(&bytes[6..]);
     bytes[2..6].copy_from_slice(&crc.to_be_bytes());
     bytes
 }
@@ -105,7 +105,7 @@ pub fn decode(bytes: &[u8]) -> Result<ProducerStates, SnapshotError> {
         other => return Err(SnapshotError::Version(other)),
     }
     let expected = fields.i32() as u32;
-    let found = crc32c::crc32c(fields.0);
+    let found = brooklet_protocol::crc32c(fields.0);
     if found != expected {
         return Err(SnapshotError::Crc { expected, found });
     }

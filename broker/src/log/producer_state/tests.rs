@@ -232,7 +232,10 @@ fn a_snapshot_is_kafkas_bytes() {
     .concat();
     assert_eq!(bytes[..2], [0, 1]);
     assert_eq!(bytes[6..], [&[0, 0, 0, 1][..], &entry].concat());
-    assert_eq!(bytes[2..6], crc32c::crc32c(&bytes[6..]).to_be_bytes());
+    assert_eq!(
+        bytes[2..6],
+        brooklet_protocol::crc32c(&bytes[6..]).to_be_bytes()
+    );
     assert_eq!(
         encode(&ProducerStates::default()),
         [0, 1, 0x48, 0x67, 0x4b, 0xc7, 0, 0, 0, 0]
@@ -252,7 +255,7 @@ fn what_is_no_snapshot_is_refused() {
         assert!(decode(&bad).is_err(), "bit {bit}");
     }
     let sealed = |mut bytes: Vec<u8>| {
-        let crc = crc32c::crc32c(&bytes[6..]);
+        let crc = brooklet_protocol::crc32c(&bytes[6..]);
         bytes[2..6].copy_from_slice(&crc.to_be_bytes());
         decode(&bytes).map(|_| ())
     };
