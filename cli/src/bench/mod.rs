@@ -17,6 +17,7 @@ use crate::output::{Output, OutputFormat, table};
 
 mod disk;
 mod files;
+mod flush;
 mod log;
 mod loopback;
 mod partitions;
@@ -135,6 +136,7 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         disk::run(&mut bench)?;
     } else {
         log::run(&mut bench).await?;
+        flush::run(&mut bench).await?;
         partitions::run(&mut bench)?;
     }
     let rows = std::mem::take(&mut bench.rows);
