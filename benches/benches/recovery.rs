@@ -1,0 +1,81 @@
+//! Opening a log: after a clean shutdown, after a kill, and with an index that is gone.
+
+use std::fs;
+use std::time::Duration;
+
+use brooklet_benches::{Scratch, plain_batch};
+use brooklet_broker::log::{Log, RecoveryStart};
+use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
+use divan::Bencher;
+use divan::counter::BytesCount;
+
+fn main() {
+    divan::main();
+}
+
+const BATCH_BYTES: u64 = 16 << 10;
+const MIB: u64 = 1 << 20;
+const LOG_MIB: u64 = 128;
+
+/// A log of 128 MiB, tended as a broker tends its logs.
+fn written(scratch: &Scratch) -> Log {
+    let mut log = scratch.open();
+    let batch = plain_batch(BATCH_BYTES as usize, Timestamp(0));
+    for _ in 0..LOG_MIB * MIB / BATCH_BYTES {
+        let appended = log.append(&batch, LeaderEpoch(0), Timestamp(0));
+        appended.expect("the disk takes it");
+        log.tend_producers(Timestamp(0), Duration::MAX);
+    }
+    log
+}
+
+/// What there is to know after a clean shutdown.
+fn closed(log: Log) -> RecoveryStart {
+    RecoveryStart {
+        clean_shutdown: true,
+        recovery_point: log.close().expect("it closes"),
+        ..RecoveryStart::default()
+    }
+}
+
+/// What was not synced is scanned and checked, so the cost grows with it. Headers are walked from the
+/// last snapshot of the producers on, which is taken every 64 MiB; the rest is not looked at.
+#[divan::bench(args = [0, 16, 64, 128])]
+fn open_after_kill(bencher: Bencher<'_, '_>, unsynced_mib: u64) {
+    let scratch = Scratch::new();
+    let end = written(&scratch).reader().log_end_offset();
+    let synced = end.0 * (LOG_MIB - unsynced_mib) as i64 / LOG_MIB as i64;
+    let start = RecoveryStart {
+        recovery_point: Offset(synced),
+        ..RecoveryStart::default()
+    };
+    let bencher = bencher.counter(BytesCount::new(unsynced_mib * MIB));
+    bencher.bench_local(|| scratch.recover(start).1.batches_scanned);
+}
+
+/// Nothing is read but the ends of files.
+#[divan::bench]
+fn open_after_clean_shutdown(bencher: Bencher<'_, '_>) {
+    let scratch = Scratch::new();
+    let start = closed(written(&scratch));
+    bencher.bench_local(|| scratch.recover(start).1.batches_scanned);
+}
+
+/// The first read of a sealed segment whose offset index is gone makes it anew, from 128 MiB of headers.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn rebuild_index(bencher: Bencher<'_, '_>) {
+    let scratch = Scratch::new();
+    let mut log = written(&scratch);
+    let end = log.reader().log_end_offset();
+    log.roll_if_filled().expect("it rolls");
+    let start = closed(log);
+    let index = scratch.path().join("00000000000000000000.index");
+    let bencher = bencher.with_inputs(|| {
+        fs::remove_file(&index).expect("the index is there");
+        scratch.recover(start).0.reader()
+    });
+    bencher.bench_local_values(|reader| {
+        let read = reader.read(Offset(end.0 / 2), end, 1, true);
+        read.expect("it is there").len()
+    });
+}
