@@ -1,11 +1,10 @@
-//! The log on a real disk: appending, and finding a place by offset and by time.
-
-use std::sync::Arc;
+//! The log on a real disk: appending, finding a place by offset and by time, reading in sequence.
 
 use brooklet_benches::{Scratch, plain_batch};
-use brooklet_broker::log::{Log, LogReader};
+use brooklet_broker::log::{Log, LogReader, RecoveryStart};
+use brooklet_protocol::records::Batches;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
-use divan::counter::BytesCount;
+use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
 fn main() {
@@ -29,7 +28,8 @@ fn append(bencher: Bencher<'_, '_>, bytes: usize) {
     });
 }
 
-/// A sealed segment of single records, one a millisecond; the writer keeps it open.
+/// A sealed segment of single records, one a millisecond; the writer keeps it open. Its indexes are
+/// loaded and its pages mapped: a search is to be timed, not the page faults of the first ones.
 fn searched(scratch: &Scratch) -> (Log, LogReader) {
     let mut log = scratch.open_with(|config| config.index_interval_bytes = 1);
     for number in 0..ENTRIES {
@@ -39,6 +39,9 @@ fn searched(scratch: &Scratch) -> (Log, LogReader) {
     }
     log.roll_if_filled().expect("it rolls");
     let reader = log.reader();
+    // The walk over the headers touches every page.
+    let all = reader.read(Offset::ZERO, Offset(ENTRIES), usize::MAX, true);
+    all.expect("it is there");
     (log, reader)
 }
 
@@ -53,8 +56,9 @@ fn scattered() -> impl FnMut() -> i64 {
     }
 }
 
-/// The index of 200,000 entries, then the batch that it leads to.
-#[divan::bench]
+/// The index of 200,000 entries, then the header of the batch that it leads to. The limit is a
+/// `partition_point` over as many entries in memory.
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn find_offset(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();
     let (_log, reader) = searched(&scratch);
@@ -65,32 +69,75 @@ fn find_offset(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The time index, the offset index, then the records of the batch.
-#[divan::bench]
+/// The time index, the offset index, then the batch, which is checked for its records to be read. The
+/// limit is two of those searches; what is above [`find_offset`] is the second one and the records.
+#[divan::bench(sample_count = 100, sample_size = 1000)]
 fn find_timestamp(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();
     let (_log, reader) = searched(&scratch);
     let mut next = scattered();
-    bencher.bench_local(|| reader.offset_for_timestamp(Timestamp(next())).is_ok());
+    bencher.bench_local(|| {
+        let found = reader.offset_for_timestamp(Timestamp(next()));
+        found.expect("the disk gives it").expect("it is there").0
+    });
 }
 
-/// A mebibyte of batches of 16 KiB that were verified before.
-#[divan::bench]
-fn read_sealed(bencher: Bencher<'_, '_>) {
-    const MIB: usize = 1 << 20;
-    let scratch = Scratch::new();
+const MIB: usize = 1 << 20;
+/// Batches of 16 KiB in the segment that is read in sequence: 64 MiB.
+const READ_COUNT: usize = 4096;
+
+/// A log whose one filled segment is sealed, closed in order; returns the segment's bytes, and what
+/// there is to know when it is opened again.
+fn sealed(scratch: &Scratch) -> (usize, RecoveryStart) {
     let mut log = scratch.open();
     let batch = plain_batch(16 << 10, Timestamp(0));
-    for _ in 0..64 {
+    for _ in 0..READ_COUNT {
         let appended = log.append(&batch, LeaderEpoch(0), Timestamp(0));
         appended.expect("the disk takes it");
     }
     log.roll_if_filled().expect("it rolls");
-    let reader = Arc::new(log.reader());
-    let end = reader.log_end_offset();
-    let bencher = bencher.counter(BytesCount::new(MIB));
-    bencher.bench_local(|| {
-        let read = reader.read(Offset::ZERO, end, MIB, true);
-        read.expect("it is there").len()
-    });
+    let start = RecoveryStart {
+        clean_shutdown: true,
+        recovery_point: log.close().expect("it closes"),
+        ..RecoveryStart::default()
+    };
+    (READ_COUNT * batch.bytes().len(), start)
+}
+
+/// Reads all, a mebibyte at a time; returns how many bytes that were.
+fn read_through(reader: &LogReader) -> usize {
+    let (mut next, end) = (Offset::ZERO, reader.log_end_offset());
+    let mut bytes = 0;
+    while next < end {
+        let read = reader.read(next, end, MIB, true).expect("it is there");
+        bytes += read.len();
+        for batch in Batches(read) {
+            next = batch.expect("a good batch").header().next_offset();
+        }
+    }
+    bytes
+}
+
+/// The first time since the open, with the indexes to load and each byte to verify. The limit is
+/// CRC-32C over the mapped bytes; `brooklet bench log` has it beside such a read.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn read_sealed_first(bencher: Bencher<'_, '_>) {
+    let scratch = Scratch::new();
+    let (bytes, start) = sealed(&scratch);
+    let bencher = bencher
+        .counter(BytesCount::new(bytes))
+        .with_inputs(|| scratch.recover(start).0.reader());
+    bencher.bench_local_refs(|reader| read_through(reader));
+}
+
+/// Once more: bytes that are verified go out as slices of the map and nobody touches them, so batches
+/// are counted. The limit is parsing a batch's header twice, for the log and for its reader.
+#[divan::bench]
+fn read_sealed_again(bencher: Bencher<'_, '_>) {
+    let scratch = Scratch::new();
+    let (bytes, start) = sealed(&scratch);
+    let reader = scratch.recover(start).0.reader();
+    assert_eq!(read_through(&reader), bytes, "all is read");
+    let bencher = bencher.counter(ItemsCount::new(READ_COUNT));
+    bencher.bench_local(|| read_through(black_box(&reader)));
 }

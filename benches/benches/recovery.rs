@@ -7,7 +7,7 @@ use brooklet_benches::{Scratch, plain_batch};
 use brooklet_broker::log::{Log, RecoveryStart};
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 use divan::Bencher;
-use divan::counter::BytesCount;
+use divan::counter::{BytesCount, ItemsCount};
 
 fn main() {
     divan::main();
@@ -17,16 +17,33 @@ const BATCH_BYTES: u64 = 16 << 10;
 const MIB: u64 = 1 << 20;
 const LOG_MIB: u64 = 128;
 
-/// A log of 128 MiB, tended as a broker tends its logs.
+/// A log of 128 MiB.
 fn written(scratch: &Scratch) -> Log {
     let mut log = scratch.open();
+    append(&mut log, LOG_MIB);
+    log
+}
+
+/// Appends, and tends the log as a broker tends its logs.
+fn append(log: &mut Log, mib: u64) {
     let batch = plain_batch(BATCH_BYTES as usize, Timestamp(0));
-    for _ in 0..LOG_MIB * MIB / BATCH_BYTES {
+    for _ in 0..batch_count(mib) {
         let appended = log.append(&batch, LeaderEpoch(0), Timestamp(0));
         appended.expect("the disk takes it");
         log.tend_producers(Timestamp(0), Duration::MAX);
     }
-    log
+}
+
+fn batch_count(mib: u64) -> u64 {
+    mib * MIB / BATCH_BYTES
+}
+
+/// Syncs, the indexes too, as a broker does before it writes a recovery point down: an index that
+/// does not reach the point would have more scanned than is above it.
+fn recovery_point(log: &Log) -> Offset {
+    let reader = log.reader();
+    reader.sync().expect("the disk syncs");
+    reader.settle().expect("the disk syncs")
 }
 
 /// What there is to know after a clean shutdown.
@@ -39,21 +56,29 @@ fn closed(log: Log) -> RecoveryStart {
 }
 
 /// What was not synced is scanned and checked, so the cost grows with it. Headers are walked from the
-/// last snapshot of the producers on, which is taken every 64 MiB; the rest is not looked at.
+/// last snapshot of the producers up to the recovery point on, and one is taken every 64 MiB; the rest
+/// is not looked at. The limit is `read(2)` and CRC-32C of the unsynced bytes.
 #[divan::bench(args = [0, 16, 64, 128])]
 fn open_after_kill(bencher: Bencher<'_, '_>, unsynced_mib: u64) {
     let scratch = Scratch::new();
-    let end = written(&scratch).reader().log_end_offset();
-    let synced = end.0 * (LOG_MIB - unsynced_mib) as i64 / LOG_MIB as i64;
+    let mut log = scratch.open();
+    append(&mut log, LOG_MIB - unsynced_mib);
+    let point = recovery_point(&log);
+    append(&mut log, unsynced_mib);
+    drop(log);
     let start = RecoveryStart {
-        recovery_point: Offset(synced),
+        recovery_point: point,
         ..RecoveryStart::default()
     };
+    let scanned = scratch.recover(start).1.batches_scanned;
+    // The last entry of the index leads to a batch below the point.
+    let unsynced = batch_count(unsynced_mib);
+    assert!((unsynced..=unsynced + 1).contains(&scanned), "{scanned}");
     let bencher = bencher.counter(BytesCount::new(unsynced_mib * MIB));
     bencher.bench_local(|| scratch.recover(start).1.batches_scanned);
 }
 
-/// Nothing is read but the ends of files.
+/// Nothing is read but the ends of files. The limit is opening and measuring them.
 #[divan::bench]
 fn open_after_clean_shutdown(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();
@@ -62,6 +87,7 @@ fn open_after_clean_shutdown(bencher: Bencher<'_, '_>) {
 }
 
 /// The first read of a sealed segment whose offset index is gone makes it anew, from 128 MiB of headers.
+/// The limit is a pass over the pages that they are in, as they are mapped.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn rebuild_index(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();
@@ -70,11 +96,12 @@ fn rebuild_index(bencher: Bencher<'_, '_>) {
     log.roll_if_filled().expect("it rolls");
     let start = closed(log);
     let index = scratch.path().join("00000000000000000000.index");
+    let bencher = bencher.counter(ItemsCount::new(batch_count(LOG_MIB)));
     let bencher = bencher.with_inputs(|| {
         fs::remove_file(&index).expect("the index is there");
         scratch.recover(start).0.reader()
     });
-    bencher.bench_local_values(|reader| {
+    bencher.bench_local_refs(|reader| {
         let read = reader.read(Offset(end.0 / 2), end, 1, true);
         read.expect("it is there").len()
     });
