@@ -113,7 +113,7 @@ impl Maintenance {
         let mut taken = TakenAway::default();
         let mut outcome = Ok(());
         for segment in &segments[..count] {
-            match segment.retire() {
+            match segment.retire(None) {
                 Ok(files) => self.shared.keep_retired(Retired { files, since: now }),
                 Err(error) => outcome = Err(error),
             }

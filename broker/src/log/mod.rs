@@ -41,6 +41,7 @@ mod shared;
 mod snapshots;
 mod time_index;
 mod txn_index;
+mod unstable;
 mod verified;
 mod writer;
 

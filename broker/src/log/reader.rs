@@ -127,10 +127,15 @@ impl LogReader {
             && (from < self.shared.opened_end() || active.is_some_and(|base| from < base))
     }
 
-    /// Below it no transaction is open, as far as it is below `high_watermark`; both are the same
-    /// where nobody uses transactions.
-    pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
-        self.shared.last_stable_offset(high_watermark)
+    /// Below it no transaction is open, as far as one knows who sees the log up to `watermark` (the
+    /// high watermark, or the synced end); both are the same where nobody uses transactions.
+    pub fn last_stable_offset(&self, watermark: Offset) -> Offset {
+        self.shared.last_stable_offset(watermark)
+    }
+
+    /// Nobody will ask for the last stable offset at a lesser watermark any more.
+    pub fn forget_ended_below(&self, watermark: Offset) {
+        self.shared.unstable().forget_below(watermark);
     }
 
     /// The aborted transactions with records in `from..up_to`, by their last offset.

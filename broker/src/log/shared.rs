@@ -15,6 +15,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use super::error::OrIo;
 use super::maintenance::Retired;
 use super::segment::Segment;
+use super::unstable::Unstable;
 use super::{LogConfig, LogError};
 use crate::vfs::Vfs;
 
@@ -48,15 +49,6 @@ pub(super) struct Shared {
     /// Segments whose files are still to be removed.
     retired: Mutex<Vec<Retired>>,
     offline: AtomicBool,
-}
-
-/// Transactions that keep what lies behind their first record from being stable.
-#[derive(Debug, Default)]
-struct Unstable {
-    /// Where the oldest one that is open began.
-    open: Option<Offset>,
-    /// First and last offset of those that have ended; the marker may not be published yet.
-    ended: Vec<(Offset, Offset)>,
 }
 
 impl Shared {
@@ -166,21 +158,16 @@ impl Shared {
         self.log_start.fetch_max(offset.0, Ordering::AcqRel);
     }
 
-    pub(super) fn note_open_transaction(&self, first: Option<Offset>) {
-        self.unstable.lock().open = first;
+    pub(super) fn unstable(&self) -> MutexGuard<'_, Unstable> {
+        self.unstable.lock()
     }
 
-    /// A transaction from `first` has ended with the marker at `last`.
-    pub(super) fn note_ended_transaction(&self, first: Offset, last: Offset) {
-        self.unstable.lock().ended.push((first, last));
-    }
-
-    /// Below it, and below the high watermark, no transaction is open.
-    pub(super) fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
-        let mut unstable = self.unstable.lock();
-        unstable.ended.retain(|(_, last)| *last >= high_watermark);
-        let ended = unstable.ended.iter().map(|(first, _)| *first);
-        ended.chain(unstable.open).fold(high_watermark, Offset::min)
+    /// Below it, and below `watermark`, no transaction is open; what is deleted counts as stable, as
+    /// in Kafka.
+    pub(super) fn last_stable_offset(&self, watermark: Offset) -> Offset {
+        let first = self.unstable.lock().first_open_at(watermark);
+        let first = first.map(|first| first.max(self.log_start()));
+        first.map_or(watermark, |first| first.min(watermark))
     }
 
     pub(super) fn opened_end(&self) -> Offset {

@@ -83,7 +83,7 @@ pub(super) fn restore(
         fill_windows(shared, from, &mut states)?;
     }
     replay(shared, from, &mut states)?;
-    shared.note_open_transaction(states.first_open_offset());
+    shared.unstable().set_open(states.first_open_offset());
     Ok((states, from))
 }
 
@@ -164,7 +164,7 @@ fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<
         let walked = cursor.and_then(|mut cursor| {
             while let Some(header) = cursor.header()? {
                 if let Some(ended) = note(states, &mut cursor, &header)? {
-                    note_aborted(shared, &index, states, ended);
+                    note_ended(shared, &index, states, ended);
                 }
                 cursor.advance(&header);
             }
@@ -190,14 +190,15 @@ fn note(
     Ok(marker.and_then(|marker| states.record_marker(header, marker, Timestamp::NONE)))
 }
 
-/// Writes an aborted transaction into a segment's index. If that fails, its records would be taken
-/// for committed, so the log goes offline.
-pub(super) fn note_aborted(
+/// Takes note of the end of a transaction; an aborted one is written into a segment's index. If that
+/// fails, its records would be taken for committed, so the log goes offline.
+pub(super) fn note_ended(
     shared: &Shared,
     index: &Path,
     states: &ProducerStates,
     ended: EndedTransaction,
 ) {
+    (shared.unstable()).ended(ended.first_offset, ended.last_offset);
     if ended.committed {
         return;
     }

@@ -90,6 +90,16 @@ pub(super) fn add(vfs: &dyn Vfs, path: &Path, entry: AbortedTransaction) -> io::
     file.append(&[IoSlice::new(&entry.encode())]).map(drop)
 }
 
+/// Puts `entries` in the place of the file's, durably.
+pub(super) fn replace(
+    vfs: &dyn Vfs,
+    path: &Path,
+    entries: &[AbortedTransaction],
+) -> io::Result<()> {
+    let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.encode()).collect();
+    vfs.replace(path, &bytes)
+}
+
 /// Forgets what was aborted at or above `offset`; it will be found again.
 pub(super) fn cut(vfs: &dyn Vfs, path: &Path, offset: Offset) -> io::Result<()> {
     let entries = read(vfs, path)?;

@@ -272,15 +272,14 @@ impl Log {
                 let ended = self.producers.record_marker(header, marker, now);
                 if let Some(ended) = ended {
                     let index = self.active.segment.path().with_extension(files::TXN_INDEX);
-                    snapshots::note_aborted(&self.shared, &index, &self.producers, ended);
-                    (self.shared).note_ended_transaction(ended.first_offset, ended.last_offset);
+                    snapshots::note_ended(&self.shared, &index, &self.producers, ended);
                 }
             }
             Judged::Duplicate(_) | Judged::OtherControl => return,
         }
         if header.is_transactional() {
             let open = self.producers.first_open_offset();
-            self.shared.note_open_transaction(open);
+            self.shared.unstable().set_open(open);
         }
     }
 

@@ -86,14 +86,19 @@ impl Partition {
         Ok(done)
     }
 
-    /// Below it everything may be compacted but the active segment.
+    /// Below it everything may be compacted but the active segment: it is read by now, and what
+    /// became of its transactions outlasts a power cut.
     fn stable_below(&self) -> Offset {
+        self.reader.last_stable_offset(self.settled_watermark())
+    }
+
+    /// Consumers have seen what is below, and no crash takes it back.
+    pub(super) fn settled_watermark(&self) -> Offset {
         let high_watermark = self.high_watermark();
-        let stable = self.reader.last_stable_offset(high_watermark);
         if self.sync {
-            stable.min(self.reader.recovery_point())
+            high_watermark.min(self.reader.recovery_point())
         } else {
-            stable
+            high_watermark
         }
     }
 

@@ -257,6 +257,7 @@ impl Partition {
         if let Some(log) = self.writer.lock().as_mut() {
             log.tend_producers(self.clock.wall(), producer_age_max);
         }
+        self.reader.forget_ended_below(self.settled_watermark());
         let end = self.log_end_offset();
         let was_seen = self.end_seen.swap(end.0, Ordering::Relaxed) == end.0;
         // Whoever holds the lock is not idle.

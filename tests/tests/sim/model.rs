@@ -8,16 +8,46 @@
 //! - What was deleted durably stays deleted, and nothing above it is lost by that.
 //! - A batch that its producer sends again is never stored twice.
 //! - Look-ups by time agree with a walk over everything.
+//! - Who reads committed records only gets those, and all of them (`committed.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 
 use brooklet_broker::log::{LogError, LogReader};
-use brooklet_protocol::records::{Batches, RecordBatch};
-use brooklet_protocol::{Offset, Timestamp};
+use brooklet_protocol::records::{Batches, EndTxnMarker, RecordBatch};
+use brooklet_protocol::{Offset, ProducerId, Timestamp};
+
+use crate::committed::{self, Fate, Fates};
+
+/// What a record is to transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It counts at once.
+    Plain,
+    /// It counts if its producer's transaction is committed.
+    Transactional(ProducerId),
+    /// It ends its producer's transaction.
+    Marker(ProducerId, bool),
+}
+
+impl Kind {
+    pub(crate) fn of(batch: &RecordBatch) -> Self {
+        let header = batch.header();
+        if header.is_control() && header.record_count > 0 {
+            let marker = EndTxnMarker::read(batch).unwrap();
+            let marker = marker.expect("no other control records are written");
+            Self::Marker(header.producer_id, marker.committed)
+        } else if header.is_transactional() {
+            Self::Transactional(header.producer_id)
+        } else {
+            Self::Plain
+        }
+    }
+}
 
 /// A record as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
+    pub(crate) kind: Kind,
     pub(crate) timestamp: i64,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
@@ -25,10 +55,11 @@ pub(crate) struct Written {
 
 /// The records of a batch.
 pub(crate) fn written(batch: &RecordBatch, base: i64) -> Vec<(i64, Written)> {
-    let shift = base - batch.header().base_offset.0;
+    let (shift, kind) = (base - batch.header().base_offset.0, Kind::of(batch));
     let records = batch.records(1 << 20).unwrap();
     let records = records.iter().map(Result::unwrap).map(|record| {
         let written = Written {
+            kind,
             timestamp: record.timestamp.0,
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
@@ -85,16 +116,36 @@ impl Model {
         for (offset, record) in &found {
             assert_eq!(self.records.get(offset), Some(record), "offset {offset}");
         }
-        let latest: HashMap<_, _> = self.records.iter().map(|(o, r)| (&r.key, *o)).collect();
+        let fates = committed::fates(&self.records);
+        let latest = self.latest(&fates);
         for (offset, record) in self.records.range(start..) {
-            let superseded = latest[&record.key] > *offset || record.value.is_none();
+            let may_go = match record.kind {
+                Kind::Marker(..) => true,
+                _ if fates.get(offset) == Some(&Fate::Aborted) => true,
+                _ if fates.get(offset) == Some(&Fate::Open) => false,
+                _ => latest[&record.key] > *offset || record.value.is_none(),
+            };
             assert!(
-                found.contains_key(offset) || (self.compacted && superseded),
+                found.contains_key(offset) || (self.compacted && may_go),
                 "offset {offset} is missing, of {:?}",
                 found.keys()
             );
         }
         Self::check_times(reader, &found);
+        committed::check(reader, (&self.records, &fates), &found, bytes_max);
+    }
+
+    /// The last record of each key that counts.
+    fn latest(&self, fates: &Fates) -> HashMap<&Option<Vec<u8>>, i64> {
+        let counts = |(offset, record): &(&i64, &Written)| match record.kind {
+            Kind::Plain => true,
+            Kind::Transactional(_) => fates.get(*offset) == Some(&Fate::Committed),
+            Kind::Marker(..) => false,
+        };
+        let counting = self.records.iter().filter(counts);
+        counting
+            .map(|(offset, record)| (&record.key, *offset))
+            .collect()
     }
 
     fn check_times(reader: &LogReader, found: &BTreeMap<i64, Written>) {

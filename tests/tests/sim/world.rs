@@ -10,7 +10,7 @@ use brooklet_broker::log::compaction::CompactionContext;
 use brooklet_broker::log::{CleanupPolicy, Log, LogConfig, LogError, LogReader, RecoveryStart};
 use brooklet_broker::vfs::Vfs;
 use brooklet_broker::vfs::sim::SimVfs;
-use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
+use brooklet_protocol::records::{BatchBuilder, Compression, EndTxnMarker, RecordBatch};
 use brooklet_protocol::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use crate::model::{Model, written};
@@ -18,7 +18,9 @@ use crate::random::Random;
 
 const DIR: &str = "t-0";
 const STEPS: u64 = 40;
-const PRODUCERS: u64 = 3;
+const PRODUCERS: u64 = 5;
+/// The producers from this one on write in transactions only.
+const TRANSACTIONAL: u64 = 3;
 
 #[derive(Debug)]
 pub(crate) struct World {
@@ -91,6 +93,7 @@ impl World {
             10 => self.full_disk(),
             11 if self.random.one_in(3) => self.failed_sync(),
             12 => self.read(),
+            13 => drop(self.end_transaction()),
             _ => drop(self.append()),
         }
     }
@@ -126,6 +129,9 @@ impl World {
         if let Some((producer, sequence)) = sequence {
             let id = ProducerId(producer as i64);
             builder = builder.with_producer(id, ProducerEpoch(0), sequence);
+            if producer >= TRANSACTIONAL {
+                builder = builder.with_transaction();
+            }
         }
         for _ in 0..=self.random.below(4) {
             let time = self.now_ms - self.random.below(5000) as i64;
@@ -168,10 +174,8 @@ impl World {
 
     fn append_batch(&mut self, batch: &RecordBatch) -> Option<i64> {
         let (end, now) = (self.model.end, Timestamp(self.now_ms));
-        self.note(format!(
-            "append {} records at {end}",
-            batch.header().record_count
-        ));
+        let (count, producer) = (batch.header().record_count, batch.header().producer_id.0);
+        self.note(format!("append {count} records of {producer} at {end}"));
         let appended = self.log().append(batch, LeaderEpoch(0), now);
         match appended {
             Ok(appended) => {
@@ -186,6 +190,23 @@ impl World {
                 None
             }
         }
+    }
+
+    /// A coordinator ends a producer's transaction, whether or not it has records here.
+    fn end_transaction(&mut self) -> bool {
+        let transactional = PRODUCERS - TRANSACTIONAL;
+        let producer = TRANSACTIONAL + self.random.below(transactional);
+        let marker = EndTxnMarker {
+            committed: self.random.one_in(2),
+            coordinator_epoch: 0,
+        };
+        self.note(format!(
+            "end {producer}'s transaction: {}",
+            marker.committed
+        ));
+        let producer = (ProducerId(producer as i64), ProducerEpoch(0));
+        let batch = marker.to_batch(producer, Timestamp(self.now_ms));
+        self.append_batch(&batch).is_some()
     }
 
     /// Sends a producer's last batch again, if it must be known; false after a fault.
@@ -289,13 +310,15 @@ impl World {
             return true;
         }
         self.note("compact");
+        let reader = self.reader();
+        let stable_below = reader.last_stable_offset(reader.recovery_point());
         let last = |(id, state): (
             ProducerId,
             &brooklet_broker::log::producer_state::ProducerState,
         )| { Some((id, state.batches.back()?.last_offset)) };
         let last_batches = self.log().producers().iter().filter_map(last).collect();
         let context = CompactionContext {
-            stable_below: self.reader().recovery_point(),
+            stable_below,
             now: Timestamp(self.now_ms),
             since: Monotonic(Duration::from_millis(self.now_ms as u64)),
             last_batches: &last_batches,

@@ -52,6 +52,8 @@ pub struct Filter<'a> {
     last_batches: &'a HashMap<ProducerId, Offset>,
     /// By their first offset, descending: the next one is the last.
     aborted: Vec<AbortedTransaction>,
+    /// By the offset of their marker.
+    by_marker: HashMap<Offset, AbortedTransaction>,
     /// Aborted transactions that are under way, and whether records of them were seen.
     aborting: HashMap<ProducerId, bool>,
     /// Producers with records of a transaction that will be committed.
@@ -66,6 +68,7 @@ impl<'a> Filter<'a> {
         mut aborted: Vec<AbortedTransaction>,
         (now, horizon): (Timestamp, Timestamp),
     ) -> Self {
+        let by_marker = aborted.iter().map(|a| (a.last_offset, *a)).collect();
         aborted.sort_unstable_by_key(|transaction| std::cmp::Reverse(transaction.first_offset));
         Self {
             map,
@@ -74,6 +77,7 @@ impl<'a> Filter<'a> {
             horizon,
             last_batches,
             aborted,
+            by_marker,
             aborting: HashMap::new(),
             committing: HashSet::new(),
         }
@@ -104,6 +108,13 @@ impl<'a> Filter<'a> {
             return Ok(Kept::Nothing);
         }
         Ok(kept)
+    }
+
+    /// The transaction that a batch which stays has aborted.
+    pub fn aborted_by(&self, kept: &BatchHeader) -> Option<AbortedTransaction> {
+        let is_marker = kept.is_control() && kept.record_count > 0;
+        let found = is_marker.then(|| self.by_marker.get(&kept.last_offset()));
+        found.flatten().copied()
     }
 
     fn filter(&self, batch: &RecordBatch, records_go: bool) -> Result<Kept, BatchError> {
@@ -150,7 +161,7 @@ impl<'a> Filter<'a> {
     /// Takes up the aborted transactions that begin at `offset` or before.
     fn begin_aborted(&mut self, offset: Offset) {
         while let Some(next) = self.aborted.pop_if(|next| next.first_offset <= offset) {
-            self.aborting.insert(next.producer_id, false);
+            self.aborting.entry(next.producer_id).or_insert(false);
         }
     }
 

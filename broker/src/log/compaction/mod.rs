@@ -3,7 +3,7 @@
 //! ```text
 //!  read the dirty segments ─▶ offset map: key → latest offset
 //!    ─▶ per group of segments: filter into BASE.log.cleaned, sync
-//!    ─▶ cleaner-offset-checkpoint, then BASE.log.swap   ◀── from here on the new one counts
+//!    ─▶ BASE.txnindex, then BASE.log.swap               ◀── from here on the new one counts
 //!    ─▶ old segments to .deleted ─▶ BASE.log.swap to BASE.log ─▶ into the list
 //! ```
 //!
@@ -11,6 +11,10 @@
 //! after it leaves a `.swap` that is put in its place when the log is opened (`swaps`). The last
 //! batch of a group stays, as a header at least, so the new segment says itself which old ones it
 //! replaces, and ends where they ended.
+//!
+//! The transaction index of the first old segment becomes the new one's before anything else changes: it
+//! has every transaction of the group whose abort marker stays. That is one pass longer than the
+//! aborted records, so whoever still reads the old segments is told to leave them out.
 //!
 //! The active segment is never touched, nor what is not durable yet; appends and reads go on.
 //! Offsets stay: below `cleaned_below`, which is written down before it becomes true, they only
@@ -40,7 +44,7 @@ use super::indexes::GrowingIndexes;
 use super::maintenance::{Maintenance, Retired};
 use super::segment::Segment;
 use super::shared::Shared;
-use super::{AbortedTransaction, LogConfig, LogError, LogReader, files};
+use super::{AbortedTransaction, LogConfig, LogError, LogReader, files, txn_index};
 use crate::clock::Monotonic;
 use crate::vfs::{OpenMode, VfsFile};
 
@@ -97,6 +101,8 @@ struct Draft {
     indexes: GrowingIndexes,
     bytes: u64,
     unwritten: Vec<u8>,
+    /// The aborted transactions whose markers stay.
+    aborted: Vec<AbortedTransaction>,
     /// Whether it differs from what it is made of.
     differs: bool,
 }
@@ -181,7 +187,14 @@ impl Maintenance {
         let before = group.iter().map(|segment| segment.size()).sum::<u64>();
         let filled = draft.fill(group, filter, config.index_interval_bytes, context);
         done.bytes_before += before;
-        if filled.is_err() || (group.len() == 1 && !draft.differs) {
+        let filled = filled.and_then(|()| {
+            let is_needed = group.len() > 1 || draft.differs;
+            if is_needed {
+                draft.write_aborted(self.shared())?;
+            }
+            Ok(is_needed)
+        });
+        if !matches!(filled, Ok(true)) {
             done.bytes_after += before;
             let removed = self.shared().vfs().remove_file(&draft.path);
             return filled.and(removed.or_io("remove", &draft.path));
@@ -204,6 +217,7 @@ impl Maintenance {
         let vfs = shared.vfs();
         let swap = files::path(dir, draft.base, files::SWAP_LOG);
         let path = files::path(dir, draft.base, files::LOG);
+        let aborted = path.with_extension(files::TXN_INDEX);
         let prepared = (vfs.sync_dir(dir).or_io("sync", dir))
             .and_then(|()| vfs.rename(&draft.path, &swap).or_io("rename", &draft.path))
             .and_then(|()| vfs.sync_dir(dir).or_io("sync", dir));
@@ -221,7 +235,7 @@ impl Maintenance {
             // Before the old ones go, so that nobody who looks again finds neither.
             shared.replace_segments(draft.base, group.len(), Arc::clone(&segment));
             for segment in group {
-                let files = segment.retire()?;
+                let files = segment.retire(Some(&aborted))?;
                 shared.keep_retired(Retired { files, since });
             }
             vfs.rename(&swap, &path).or_io("rename", &swap)?;
@@ -247,6 +261,7 @@ impl Draft {
             indexes: GrowingIndexes::default(),
             bytes: 0,
             unwritten: Vec::new(),
+            aborted: Vec::new(),
             differs: false,
         })
     }
@@ -278,6 +293,7 @@ impl Draft {
                     }
                 };
                 if let Some(batch) = kept {
+                    self.aborted.extend(filter.aborted_by(batch.header()));
                     self.indexes
                         .add(self.base, batch.header(), self.bytes, interval_bytes);
                     self.bytes += batch.bytes().len() as u64;
@@ -289,6 +305,15 @@ impl Draft {
         }
         self.write(1)?;
         self.file.sync_data().or_io("sync", &self.path)
+    }
+
+    /// Puts the aborted transactions where the new segment will have them.
+    fn write_aborted(&self, shared: &Shared) -> Result<(), LogError> {
+        let path = files::path(shared.dir(), self.base, files::TXN_INDEX);
+        if self.aborted.is_empty() && !shared.vfs().exists(&path) {
+            return Ok(());
+        }
+        txn_index::replace(&**shared.vfs(), &path, &self.aborted).or_io("replace", &path)
     }
 
     /// Writes what is collected if it has at least so many bytes.

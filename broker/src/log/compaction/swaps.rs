@@ -41,7 +41,12 @@ pub(in crate::log) fn complete(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<usize, 
         });
         let replaced: BTreeSet<Offset> = replaced.collect();
         let log = |base| files::path(dir, base, files::LOG);
-        for path in (replaced.into_iter()).flat_map(|old| files::of_segment(&log(old))) {
+        // The new segment's, since before the swap began.
+        let aborted = log(*base).with_extension(files::TXN_INDEX);
+        let of_old = replaced
+            .into_iter()
+            .flat_map(|old| files::of_segment(&log(old)));
+        for path in of_old.filter(|path| *path != aborted) {
             if vfs.exists(&path) {
                 let to = files::deleted(&path);
                 vfs.rename(&path, &to).or_io("rename", &path)?;

@@ -5,7 +5,7 @@
 //! here has to expect that they are gone.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -107,14 +107,15 @@ impl Segment {
     }
 
     /// Renames the files to `.deleted`, after which no look-up by name finds them; returns the new
-    /// names. If a file cannot be renamed, those before it are, and the segment is as it was
+    /// names. `but` belongs to what takes the segment's place. If a file cannot be renamed, those before it are, and the segment is as it was
     /// for whoever opens the log next only if the `.log` is among the others: it goes first.
-    pub(in crate::log) fn retire(&self) -> Result<Vec<PathBuf>, LogError> {
+    pub(in crate::log) fn retire(&self, but: Option<&Path>) -> Result<Vec<PathBuf>, LogError> {
         // Whoever makes indexes anew writes them under the old names, or sees that they are gone.
         let _guard = self.loading.lock();
         self.retired.store(true, Ordering::Release);
         let mut renamed = Vec::new();
-        for path in files::of_segment(&self.path) {
+        let paths = files::of_segment(&self.path).into_iter();
+        for path in paths.filter(|path| but != Some(path)) {
             let to = files::deleted(&path);
             match self.vfs.rename(&path, &to) {
                 Ok(()) => renamed.push(to),

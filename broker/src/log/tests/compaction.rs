@@ -281,11 +281,46 @@ fn records_of_aborted_transactions_go_and_their_markers_later() {
     append(&mut log, &batch(&[(9, Some(0))])).unwrap();
     log.roll_if_filled().unwrap();
     compact(&log, 99_999).unwrap();
-    assert_eq!(
-        markers(&log),
-        2,
-        "those of the committed ones, whose records are there"
-    );
+    let left = "of the committed ones, whose records are there; and of the aborted one whose batch stays \
+                as a header, being its producer's last";
+    assert_eq!(markers(&log), 3, "{left}");
+    // Otherwise whoever finds the producers' state again would take that transaction for open.
+    let end = log.reader().log_end_offset();
+    assert_eq!(log.producers().first_open_offset(), None);
+    assert_eq!(log.reader().last_stable_offset(end), end);
+}
+
+/// The offset map is small, so a segment is covered in part; the part above has to be told apart.
+#[test]
+fn what_was_aborted_stays_known_where_its_records_stay() {
+    let vfs = SimVfs::new(0);
+    let mut log = open(&vfs, compacting(1 << 20));
+    let (id, epoch) = (ProducerId(0), ProducerEpoch(0));
+    let mut aborted = Vec::new();
+    for sequence in 0..6 {
+        let mut builder = BatchBuilder::new(Compression::None)
+            .with_producer(id, epoch, sequence)
+            .with_transaction();
+        builder.append(Timestamp(5), Some(&[sequence as u8]), Some(&[0; 4]), &[]);
+        let first = append(&mut log, &builder.build()).unwrap().base_offset;
+        append(&mut log, &batch(&[(sequence as u8, Some(1))])).unwrap();
+        let marker = EndTxnMarker {
+            committed: false,
+            coordinator_epoch: 0,
+        };
+        let marker = marker.to_batch((id, epoch), Timestamp(5));
+        let last = append(&mut log, &marker).unwrap().base_offset;
+        aborted.push((first, last));
+    }
+    log.roll_if_filled().unwrap();
+    compact_with(&log, 0, 24 * 4).unwrap();
+    let reader = log.reader();
+    let told = (reader.aborted_transactions(Offset::ZERO, reader.log_end_offset())).unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .map(|a| (a.first_offset, a.last_offset))
+        .collect();
+    assert_eq!(told, aborted);
 }
 
 /// A log on a disk that forgets, its records, and where its active segment begins.
