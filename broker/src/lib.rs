@@ -22,4 +22,4 @@ pub mod partition;
 pub mod server;
 pub mod vfs;
 
-pub use broker::{Broker, BrokerConfig, Environment, StartError, Storage};
+pub use broker::{Applied, Broker, BrokerConfig, Environment, SettingError, StartError, Storage};

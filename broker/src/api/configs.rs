@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use brooklet_protocol::messages::ErrorCode;
 
-use super::context::ApiContext;
+use super::context::{ApiContext, ToldSetting};
 use super::error::ApiError;
 use crate::controller::ControllerError;
-use crate::controller::topic_config::{self, ConfigKind, MAX_MESSAGE_BYTES, TopicConfig};
+use crate::controller::config_kind::ConfigKind;
+use crate::controller::topic_config::{self, TopicConfig};
 use brooklet_protocol::TopicName;
 
 /// Kafka's number for a topic.
@@ -24,18 +25,24 @@ pub(super) const DEFAULT_CONFIG: i8 = 5;
 
 /// What a topic gets that does not say, and where that comes from.
 pub(super) fn broker_default(ctx: &ApiContext, config: &TopicConfig) -> (String, i8) {
-    let given = ctx.settings.message_max_bytes.to_string();
-    if config.name == MAX_MESSAGE_BYTES && given != config.default {
-        return (given, STATIC_BROKER_CONFIG);
+    let told = ctx.settings.told.get(config.broker_name);
+    let given = told.and_then(|told| Some((told.value.clone()?, source(told))));
+    given.unwrap_or_else(|| (config.default.to_owned(), DEFAULT_CONFIG))
+}
+
+/// Where a setting of the broker comes from.
+pub(super) fn source(told: &ToldSetting) -> i8 {
+    match told.given {
+        Some(_) => STATIC_BROKER_CONFIG,
+        None => DEFAULT_CONFIG,
     }
-    (config.default.to_owned(), DEFAULT_CONFIG)
 }
 
 /// Kafka's number for what a setting takes.
 pub(super) fn type_code(kind: ConfigKind) -> i8 {
     match kind {
         ConfigKind::Boolean => 1,
-        ConfigKind::Word(_) => 2,
+        ConfigKind::Word(_) | ConfigKind::Text { .. } => 2,
         ConfigKind::Number { max, .. } if max <= i64::from(i32::MAX) => 3,
         ConfigKind::Number { .. } => 5,
         ConfigKind::Ratio => 6,

@@ -1,5 +1,6 @@
 //! What the request handlers share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -7,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::controller::Controller;
+use crate::controller::config_kind::ConfigKind;
 
 /// The broker's settings that handlers obey; see [`crate::BrokerConfig`].
 #[derive(Clone, Debug)]
@@ -15,16 +17,31 @@ pub struct ApiSettings {
     pub num_partitions: i32,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
-    /// `message.max.bytes`.
-    pub message_max_bytes: usize,
     /// `fetch.max.bytes`.
     pub fetch_max_bytes: usize,
     /// `acks.all.sync`.
     pub acks_all_sync: bool,
+    /// All settings of the broker that act, by name, as they are told to clients.
+    pub told: BTreeMap<&'static str, ToldSetting>,
     /// The host that clients are told to connect to.
     pub advertised_host: String,
     /// The port that clients are told to connect to; 0 when the broker listens nowhere.
     pub advertised_port: i32,
+}
+
+/// A setting of the broker as it is told to clients.
+#[derive(Clone, Debug)]
+pub struct ToldSetting {
+    /// What holds; `None` for a name that stands for another one and was not given.
+    pub value: Option<String>,
+    /// What holds where nobody says otherwise.
+    pub default: Option<&'static str>,
+    /// The name under which it was given, which may be a synonym, and what was given.
+    pub given: Option<(&'static str, String)>,
+    /// What it takes.
+    pub kind: ConfigKind,
+    /// What it means.
+    pub doc: &'static str,
 }
 
 /// What the request handlers share.

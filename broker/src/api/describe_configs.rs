@@ -1,10 +1,11 @@
 //! DescribeConfigs (32), versions 1 to 4: all settings of a topic or of the broker.
 //!
-//! - Each with its value, where that comes from (the topic, or the default), what it takes, and from
-//!   version 3 on what it means; with synonyms where they are asked for: the topic's own value, then
-//!   the broker's setting of the same meaning.
+//! - Each with its value, where that comes from (the topic, what the broker was started with, or the
+//!   default), what it takes, and from version 3 on what it means; with synonyms where they are asked
+//!   for: the topic's own value, then the broker's setting of the same meaning, then the default.
 //! - `configuration_keys` null asks for all; names that are not there are left out, as in Kafka.
-//! - The broker's are read-only: they are given at its start.
+//! - The broker is asked for by its number or by no name. Its settings are read-only: they are given
+//!   at its start. One that stands for another and was not given, as `log.retention.hours`, is null.
 //!
 //! Left out: loggers (resource type 8), client quotas, groups.
 
@@ -18,12 +19,14 @@ use brooklet_protocol::messages::kafka::{self, DescribeConfigsRequest, DescribeC
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
 use super::configs::{
-    BROKER, DYNAMIC_TOPIC_CONFIG, STATIC_BROKER_CONFIG, TOPIC, broker_default, type_code,
+    BROKER, DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG, STATIC_BROKER_CONFIG, TOPIC, broker_default,
+    source, type_code,
 };
-use super::context::ApiContext;
+use super::context::{ApiContext, ToldSetting};
 use super::error::ApiError;
 use super::topics::{TopicRef, find_topic};
-use crate::controller::topic_config::{ConfigKind, TOPIC_CONFIGS, TopicConfig};
+use crate::controller::config_kind::int;
+use crate::controller::topic_config::{TOPIC_CONFIGS, TopicConfig};
 
 pub(super) fn handle(ctx: &ApiContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let described = request.resources.into_iter().map(|resource| {
@@ -70,7 +73,12 @@ fn describe(
                 .map(|config| of_topic(ctx, config, &topic.configs))
                 .collect())
         }
-        BROKER if *resource.resource_name == *image.broker_id.to_string() => Ok(of_broker(ctx)),
+        BROKER
+            if resource.resource_name.is_empty()
+                || *resource.resource_name == *image.broker_id.to_string() =>
+        {
+            Ok(of_broker(ctx))
+        }
         BROKER => {
             let (found, expected) = (&resource.resource_name, image.broker_id);
             let message = format!("broker '{found}', this is broker {expected}");
@@ -83,93 +91,70 @@ fn describe(
     }
 }
 
+/// A setting of a topic. Its synonyms, in the order in which they hold: its own value, what the
+/// broker was started with, the default.
 fn of_topic(
     ctx: &ApiContext,
     config: &TopicConfig,
     configs: &BTreeMap<String, String>,
 ) -> DescribeConfigsResourceResult {
-    let (default, source) = broker_default(ctx, config);
+    let (inherited, source) = broker_default(ctx, config);
     let own = configs.get(config.name).map(String::as_str);
-    let own_synonym = own.map(|value| (config.name, value, DYNAMIC_TOPIC_CONFIG));
-    let synonyms = own_synonym
-        .into_iter()
-        .chain([(config.broker_name, &*default, source)]);
+    let own_synonym = own.map(|value| synonym((config.name, value, DYNAMIC_TOPIC_CONFIG)));
+    let of_the_broker = match ctx.settings.told.get(config.broker_name) {
+        Some(told) => synonyms(config.broker_name, told),
+        None => vec![synonym((config.broker_name, config.default, source))],
+    };
     DescribeConfigsResourceResult::default()
         .with_name(text(config.name))
-        .with_value(Some(text(own.unwrap_or(&default))))
+        .with_value(Some(text(own.unwrap_or(&inherited))))
         .with_config_source(own.map_or(source, |_| DYNAMIC_TOPIC_CONFIG))
         .with_config_type(type_code(config.kind))
         .with_documentation(Some(text(config.doc)))
-        .with_synonyms(synonyms.map(synonym).collect())
+        .with_synonyms(own_synonym.into_iter().chain(of_the_broker).collect())
 }
 
-/// What the broker was started with, and the defaults that it gives to topics.
+/// What the broker was started with, with the defaults that it gives to topics; and what is always so,
+/// for those who ask before they create a topic with replicas.
 fn of_broker(ctx: &ApiContext) -> Vec<DescribeConfigsResourceResult> {
-    const COUNT: ConfigKind = ConfigKind::Number {
-        min: 1,
-        max: i32::MAX as i64,
-    };
-    let settings = &ctx.settings;
-    let id = ctx.controller.image().broker_id.to_string();
-    let given = [
-        ("node.id", id.clone(), COUNT, "the broker's number"),
-        ("broker.id", id, COUNT, "the same, under its older name"),
-        (
-            "num.partitions",
-            settings.num_partitions.to_string(),
-            COUNT,
-            "the partitions of a topic that does not say how many",
-        ),
-        (
-            "auto.create.topics.enable",
-            settings.auto_create_topics.to_string(),
-            ConfigKind::Boolean,
-            "whether asking for a topic creates it",
-        ),
-        (
-            "fetch.max.bytes",
-            settings.fetch_max_bytes.to_string(),
-            COUNT,
-            "the most bytes of one answer to a fetch",
-        ),
-        (
-            "acks.all.sync",
-            settings.acks_all_sync.to_string(),
-            ConfigKind::Boolean,
-            "whether acks=all waits for the disk; a setting of Brooklet's own",
-        ),
-        (
-            "default.replication.factor",
-            "1".to_owned(),
-            COUNT,
-            "the replicas of a partition; there is one broker",
-        ),
-    ];
-    let given = given.into_iter().map(|(name, value, kind, doc)| {
-        of_broker_one(name, &value, STATIC_BROKER_CONFIG, kind, doc)
+    let acting = ctx.settings.told.iter();
+    let acting = acting.map(|(name, told)| of_broker_one(name, told));
+    let stored = TOPIC_CONFIGS.iter().filter(|config| !config.acts);
+    let stored = stored.map(|c| (c.broker_name, c.default, c.kind, c.doc));
+    let replicas = "the replicas of a partition; there is one broker";
+    let always = stored.chain([("default.replication.factor", "1", int(1), replicas)]);
+    let always = always.map(|(name, value, kind, doc)| {
+        let told = ToldSetting {
+            value: Some(value.to_owned()),
+            default: Some(value),
+            given: None,
+            kind,
+            doc,
+        };
+        of_broker_one(name, &told)
     });
-    let defaults = TOPIC_CONFIGS.iter().map(|config| {
-        let (value, source) = broker_default(ctx, config);
-        of_broker_one(config.broker_name, &value, source, config.kind, config.doc)
-    });
-    given.chain(defaults).collect()
+    acting.chain(always).collect()
 }
 
-fn of_broker_one(
-    name: &str,
-    value: &str,
-    source: i8,
-    kind: ConfigKind,
-    doc: &str,
-) -> DescribeConfigsResourceResult {
+fn of_broker_one(name: &'static str, told: &ToldSetting) -> DescribeConfigsResourceResult {
     DescribeConfigsResourceResult::default()
         .with_name(text(name))
-        .with_value(Some(text(value)))
+        .with_value(told.value.as_deref().map(text))
         .with_read_only(true)
-        .with_config_source(source)
-        .with_config_type(type_code(kind))
-        .with_documentation(Some(text(doc)))
-        .with_synonyms(vec![synonym((name, value, source))])
+        .with_config_source(source(told))
+        .with_config_type(type_code(told.kind))
+        .with_documentation(Some(text(told.doc)))
+        .with_synonyms(synonyms(name, told))
+}
+
+/// What was given, then the default.
+fn synonyms(name: &str, told: &ToldSetting) -> Vec<DescribeConfigsSynonym> {
+    let given = told.given.as_ref();
+    let given = given.map(|(name, value)| synonym((name, value, STATIC_BROKER_CONFIG)));
+    let default = told
+        .default
+        .map(|value| synonym((name, value, DEFAULT_CONFIG)));
+    given.into_iter().chain(default).collect()
 }
 
 fn synonym((name, value, source): (&str, &str, i8)) -> DescribeConfigsSynonym {

@@ -26,7 +26,8 @@ use brooklet_protocol::messages::kafka::{
 use super::configs::{self, ResourceKey};
 use super::context::ApiContext;
 use super::error::ApiError;
-use crate::controller::topic_config::{ConfigKind, TOPIC_CONFIGS};
+use crate::controller::config_kind::ConfigKind;
+use crate::controller::topic_config::TOPIC_CONFIGS;
 
 /// Kafka's numbers for what a change does.
 const SET: i8 = 0;
@@ -76,12 +77,13 @@ async fn alter(
         let message = format!("config '{name}': operation {operation}, expected 0 to 3");
         return Err(ApiError::new(ErrorCode::InvalidRequest, message));
     }
-    let change = |configs| changed(configs, &resource.configs);
+    let change = |configs| changed(ctx, configs, &resource.configs);
     configs::alter(ctx, key(resource), change, validate_only).await
 }
 
 /// The settings with the changes, which have been checked to be of a known kind, with their values.
 fn changed(
+    ctx: &ApiContext,
     mut configs: BTreeMap<String, String>,
     changes: &[AlterableConfig],
 ) -> Result<BTreeMap<String, String>, String> {
@@ -93,7 +95,7 @@ fn changed(
                 configs.remove(&name);
             }
             operation @ (APPEND | SUBTRACT) => {
-                let list = edited(&configs, &name, value, operation == APPEND)?;
+                let list = edited(ctx, &configs, (&name, value), operation == APPEND)?;
                 configs.insert(name, list);
             }
             _ => {
@@ -106,15 +108,16 @@ fn changed(
 
 /// The list with words added or taken out.
 fn edited(
+    ctx: &ApiContext,
     configs: &BTreeMap<String, String>,
-    name: &str,
-    words: &str,
+    (name, words): (&str, &str),
     adds: bool,
 ) -> Result<String, String> {
     let setting = TOPIC_CONFIGS.iter().find(|config| config.name == name);
     let setting = setting.filter(|config| matches!(config.kind, ConfigKind::Words(_)));
     let setting = setting.ok_or(format!("config '{name}' is no list"))?;
-    let now = configs.get(name).map_or(setting.default, |value| value);
+    let (inherited, _) = configs::broker_default(ctx, setting);
+    let now = configs.get(name).unwrap_or(&inherited);
     let split = |list: &str| -> Vec<String> {
         let words = list.split(',').map(str::trim);
         words

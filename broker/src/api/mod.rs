@@ -40,7 +40,7 @@ mod topics;
 mod tests;
 
 pub use api_versions::unsupported_version;
-pub use context::{ApiContext, ApiSettings};
+pub use context::{ApiContext, ApiSettings, ToldSetting};
 pub use produce::{expects_no_response, has_error};
 
 /// The request's API is not in the table, or not in this version. A socket is closed upon it.

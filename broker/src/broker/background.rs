@@ -2,8 +2,8 @@
 //! down how far each log is synced.
 //!
 //! ```text
-//!  every log.flush.interval.ms   every partition with unsynced records: fdatasync, some at a time
-//!  every flush.ms of a topic     its partitions, where that is shorter
+//!  every flush.ms of a topic     its partitions with unsynced records: fdatasync, some at a time;
+//!                                log.flush.interval.ms for topics that do not say
 //!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of);
 //!                                partitions forget silent producers, and without appends since the
 //!                                last time let go of their files
@@ -13,7 +13,11 @@
 //!
 //! The checkpoint tells a torn tail from damage after a crash. It may be old: what it does not
 //! vouch for is scanned.
+//!
+//! There is one timer for each `flush.ms` that some topic has, and it goes on while its partitions
+//! are clean: so a record waits for its sync no longer than that, whenever it comes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +32,10 @@ use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::partition::{DirtyBudget, Partition};
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked whether anything has become due, or a topic has got a shorter `flush.ms`.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest `flush.ms` that is kept: a timer that is always due would spin.
+const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Bytes that a scan after a crash reads in well under a second.
 const CHECKPOINT_BYTES: u64 = 256 << 20;
 /// Partitions synced at a time; more would only queue up at the disk.
@@ -39,6 +47,7 @@ pub(super) struct Background {
     pub(super) data: Arc<DataDir>,
     pub(super) dirty: Arc<DirtyBudget>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Of topics that do not say, also of those that are still to come.
     pub(super) flush_interval: Duration,
     pub(super) producer_age_max: Duration,
     pub(super) shutdown: watch::Receiver<bool>,
@@ -50,21 +59,17 @@ impl Background {
         let mut written = Checkpoint::new();
         let mut next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
         let mut bytes_vouched_for = 0;
-        let mut next_full_flush = self.in_time(self.flush_interval);
+        let mut timers = FlushTimers::default();
         loop {
-            // Some topics may ask for it more often.
-            let interval = self.flush_interval_min();
-            let next_flush = self.in_time(interval);
+            timers.keep(&self.flush_intervals(), self.clock.monotonic());
+            let next_look = timers.next().min(self.in_time(LOOK_INTERVAL));
             tokio::select! {
                 biased;
                 _ = self.shutdown.wait_for(|stop| *stop) => return,
-                () = self.clock.sleep_until(next_flush) => {}
+                () = self.clock.sleep_until(next_look) => {}
             }
-            let is_time = self.clock.monotonic() >= next_full_flush;
-            self.flush(is_time).await;
-            if is_time {
-                next_full_flush = self.in_time(self.flush_interval);
-            }
+            let due = timers.take_due(self.clock.monotonic());
+            self.flush(&due).await;
             let bytes = self.dirty.synced_bytes();
             let is_time = self.clock.monotonic() >= next_checkpoint;
             if is_time || bytes - bytes_vouched_for >= CHECKPOINT_BYTES {
@@ -78,24 +83,26 @@ impl Background {
         }
     }
 
-    /// The shortest time after which anything is to be synced; at least a millisecond.
-    fn flush_interval_min(&self) -> Duration {
+    /// Every `flush.ms` there is.
+    fn flush_intervals(&self) -> BTreeSet<Duration> {
         let image = self.controller.image();
-        let intervals = image
+        let of_topics = image
             .partitions()
-            .map(|partition| partition.flush_age_max());
-        intervals
-            .fold(self.flush_interval, Duration::min)
-            .max(Duration::from_millis(1))
+            .map(|partition| flush_interval(partition));
+        of_topics
+            .chain([self.flush_interval.max(FLUSH_INTERVAL_MIN)])
+            .collect()
     }
 
-    /// Syncs all partitions that have something, or only those whose `flush.ms` is shorter than the
-    /// broker's interval.
-    async fn flush(&self, all: bool) {
+    /// Syncs the partitions with one of these intervals that have something to sync.
+    async fn flush(&self, due: &BTreeSet<Duration>) {
+        if due.is_empty() {
+            return;
+        }
         let image = self.controller.image();
         let dirty: Vec<_> = image
             .partitions()
-            .filter(|p| p.is_dirty() && (all || p.flush_age_max() < self.flush_interval))
+            .filter(|partition| partition.is_dirty() && due.contains(&flush_interval(partition)))
             .cloned()
             .collect();
         for some in dirty.chunks(SYNCS_MAX) {
@@ -143,8 +150,51 @@ impl Background {
     }
 
     fn in_time(&self, time: Duration) -> Monotonic {
-        Monotonic(self.clock.monotonic().0.saturating_add(time))
+        after(self.clock.monotonic(), time)
     }
+}
+
+fn flush_interval(partition: &Partition) -> Duration {
+    partition.flush_age_max().max(FLUSH_INTERVAL_MIN)
+}
+
+/// When the partitions with each interval are synced next.
+#[derive(Debug, Default)]
+struct FlushTimers {
+    next: BTreeMap<Duration, Monotonic>,
+}
+
+impl FlushTimers {
+    /// Has timers for these intervals and no others; one that is new begins now.
+    fn keep(&mut self, intervals: &BTreeSet<Duration>, now: Monotonic) {
+        self.next.retain(|interval, _| intervals.contains(interval));
+        for interval in intervals {
+            let first = after(now, *interval);
+            self.next.entry(*interval).or_insert(first);
+        }
+    }
+
+    /// When the first one is due.
+    fn next(&self) -> Monotonic {
+        let first = self.next.values().min();
+        first.copied().unwrap_or(Monotonic(Duration::MAX))
+    }
+
+    /// The intervals that are over; each begins again, now.
+    fn take_due(&mut self, now: Monotonic) -> BTreeSet<Duration> {
+        let mut due = BTreeSet::new();
+        for (interval, next) in &mut self.next {
+            if *next <= now {
+                due.insert(*interval);
+                *next = after(now, *interval);
+            }
+        }
+        due
+    }
+}
+
+fn after(now: Monotonic, time: Duration) -> Monotonic {
+    Monotonic(now.0.saturating_add(time))
 }
 
 /// Brings the indexes to the disk, so that new recovery points may be written down. Where that fails
@@ -176,4 +226,43 @@ pub(super) fn recovery_points(mut of_topics: Checkpoint, coordination: &Partitio
     let id: TopicPartition = coordination.id().clone();
     of_topics.insert(id, coordination.log().settled_point());
     of_topics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_interval_has_its_own_timer_and_none_is_due_twice_at_one_time() {
+        let ms = Duration::from_millis;
+        let at = |time| Monotonic(ms(time));
+        let mut timers = FlushTimers::default();
+        timers.keep(&[ms(700), ms(1000)].into(), at(0));
+        let mut seen = Vec::new();
+        while timers.next() <= at(3000) {
+            let now = timers.next();
+            seen.push((now, timers.take_due(now)));
+            assert_eq!(timers.take_due(now), [].into());
+        }
+        let expected = [
+            (700, 700),
+            (1000, 1000),
+            (1400, 700),
+            (2000, 1000),
+            (2100, 700),
+        ];
+        let mut expected: Vec<_> = (expected.iter())
+            .map(|(time, interval)| (at(*time), [ms(*interval)].into()))
+            .collect();
+        expected.push((at(2800), [ms(700)].into()));
+        expected.push((at(3000), [ms(1000)].into()));
+        assert_eq!(seen, expected);
+        // A topic has got a shorter one, the other was the last of its kind.
+        timers.keep(&[ms(10), ms(1000)].into(), at(3000));
+        assert_eq!(timers.next(), at(3010));
+        timers.keep(&[ms(1000)].into(), at(3005));
+        assert_eq!(timers.next(), at(4000));
+        timers.keep(&[].into(), at(3005));
+        assert_eq!(timers.next(), Monotonic(Duration::MAX));
+    }
 }

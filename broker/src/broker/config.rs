@@ -1,10 +1,12 @@
 //! What a broker is started with, and why it does not start.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_protocol::BrokerId;
 use thiserror::Error;
 
 use super::cleaner::CleanerConfig;
@@ -27,13 +29,17 @@ pub enum Storage {
     Ephemeral,
 }
 
-/// What a broker is started with. The fields have Kafka's meaning, and its default in brackets.
+/// What a broker is started with. The fields have Kafka's meaning, and their default in brackets;
+/// [`BrokerConfig::apply`] sets them by Kafka's names.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// `log.dirs`: where the data lives (ephemeral).
     pub storage: Storage,
     /// Whether a data directory that Kafka has written is taken over (no).
     pub adopt: bool,
+    /// `node.id`: the broker's number, which the data directory keeps; `None` takes the directory's,
+    /// and 1 for a new one.
+    pub node_id: Option<BrokerId>,
     /// `listeners`: where Kafka clients connect, as `HOST:PORT` (127.0.0.1:9092). Port 0 picks a
     /// free one; `localhost` is 127.0.0.1. `None` listens nowhere.
     pub kafka: Option<String>,
@@ -41,8 +47,6 @@ pub struct BrokerConfig {
     pub num_partitions: i32,
     /// `auto.create.topics.enable` (true): asking for a topic's metadata creates it.
     pub auto_create_topics: bool,
-    /// `message.max.bytes` (1048588): the largest record batch.
-    pub message_max_bytes: usize,
     /// `socket.request.max.bytes` (104857600): the largest request.
     pub socket_request_max_bytes: usize,
     /// `fetch.max.bytes` (57671680): the largest answer to a fetch, but for its first batch.
@@ -51,9 +55,6 @@ pub struct BrokerConfig {
     pub max_connections: usize,
     /// `connections.max.idle.ms` (10 minutes).
     pub connections_max_idle: Duration,
-    /// `log.flush.interval.ms` (1 second; Kafka: never): what `acks=1` has acknowledged is synced
-    /// after at most so long.
-    pub log_flush_interval: Duration,
     /// `log.retention.check.interval.ms`, `log.cleaner.*`.
     pub cleaner: CleanerConfig,
     /// `producer.id.expiration.ms` (1 day): an idempotent producer that is silent for so long is
@@ -64,9 +65,18 @@ pub struct BrokerConfig {
     pub log_dirty_bytes_max: u64,
     /// `acks.all.sync` (true; not in Kafka): `acks=all` waits for the disk.
     pub acks_all_sync: bool,
-    /// `log.segment.bytes`, `log.roll.ms`, `log.index.size.max.bytes`, `log.index.interval.bytes`:
-    /// for topics that do not say otherwise.
+    /// `log.segment.bytes`, `log.flush.interval.ms`, `message.max.bytes` and all else that topics may
+    /// say themselves, for those that do not.
     pub log: LogConfig,
+    /// The settings that were given under their names, with what was given.
+    pub given: BTreeMap<&'static str, String>,
+    /// Kafka's settings that were given and do nothing here; the start names them.
+    pub without_effect: BTreeSet<String>,
+}
+
+impl BrokerConfig {
+    /// `node.id` of a new data directory.
+    pub const NODE_ID_DEFAULT: BrokerId = BrokerId(1);
 }
 
 impl Default for BrokerConfig {
@@ -74,20 +84,21 @@ impl Default for BrokerConfig {
         Self {
             storage: Storage::Ephemeral,
             adopt: false,
+            node_id: None,
             kafka: Some("127.0.0.1:9092".to_owned()),
             num_partitions: 1,
             auto_create_topics: true,
-            message_max_bytes: 1_048_588,
             socket_request_max_bytes: 100 << 20,
             fetch_max_bytes: 55 << 20,
             max_connections: 4096,
             connections_max_idle: Duration::from_secs(600),
-            log_flush_interval: Duration::from_secs(1),
             cleaner: CleanerConfig::default(),
             producer_id_expiration: Duration::from_secs(24 * 3600),
             log_dirty_bytes_max: DirtyBudget::BYTES_MAX_DEFAULT,
             acks_all_sync: true,
             log: LogConfig::default(),
+            given: BTreeMap::new(),
+            without_effect: BTreeSet::new(),
         }
     }
 }
@@ -186,6 +197,19 @@ pub enum StartError {
         found: Option<String>,
         /// What a value looks like.
         expected: &'static str,
+    },
+    /// The data directory is of another broker.
+    #[error(
+        "{path}: this directory is that of node.id {found}, not {expected}. Start it with node.id={found} or \
+         without one, or choose another directory with --data-dir DIR"
+    )]
+    NodeId {
+        /// The file that says so.
+        path: PathBuf,
+        /// Whose it is.
+        found: BrokerId,
+        /// The one that was given.
+        expected: BrokerId,
     },
     /// The recovery points are damaged.
     #[error("{0}. Remove the file to have every log checked from its start")]

@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::adoption;
-use super::config::{StartError, Storage};
+use super::config::{BrokerConfig, StartError, Storage};
 use crate::controller::{Adopted, kafka_uuid};
 use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::vfs::{OpenMode, Vfs};
@@ -143,13 +143,28 @@ impl DataDir {
         })
     }
 
-    /// Reads what the last run has left, and removes its clean-shutdown mark. Blocks.
-    pub(super) fn read(&self, seed: u128, adopt: bool) -> Result<Found, StartError> {
+    /// Reads what the last run has left, and removes its clean-shutdown mark; a directory of another
+    /// broker than `node_id` stays as it is. Blocks.
+    pub(super) fn read(
+        &self,
+        seed: u128,
+        adopt: bool,
+        node_id: Option<BrokerId>,
+    ) -> Result<Found, StartError> {
         let meta = match self.vfs.read(&self.path.join(META_FILE)) {
             Ok(content) => self.parse_meta(&String::from_utf8_lossy(&content), adopt)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => self.create_meta(seed)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.create_meta(seed, node_id.unwrap_or(BrokerConfig::NODE_ID_DEFAULT))?
+            }
             Err(error) => return Err(disk("read", &self.path.join(META_FILE), error)),
         };
+        if let Some(expected) = node_id.filter(|id| *id != meta.node_id) {
+            return Err(StartError::NodeId {
+                path: self.path.join(META_FILE),
+                found: meta.node_id,
+                expected,
+            });
+        }
         let positions = self.checkpoints.read()?;
         let mark = self.path.join(CLEAN_SHUTDOWN_FILE);
         let clean_shutdown = self.vfs.exists(&mark);
@@ -260,7 +275,7 @@ impl DataDir {
     }
 
     /// Makes an empty directory ours.
-    fn create_meta(&self, seed: u128) -> Result<Meta, StartError> {
+    fn create_meta(&self, seed: u128, node_id: BrokerId) -> Result<Meta, StartError> {
         let entries = self.vfs.read_dir(&self.path);
         let entries = entries.map_err(|source| disk("list", &self.path, source))?;
         // An interrupted first start may have left the last two.
@@ -275,7 +290,7 @@ impl DataDir {
         // Two ids from one seed: the second is a mix of it that nobody would take for the first.
         let id = |bits| kafka_uuid::to_text(Uuid::from_u128(bits));
         let (cluster_id, directory_id) = (id(seed), id(!seed.rotate_left(64)));
-        let content = meta_content(&cluster_id, BrokerId(1), &directory_id);
+        let content = meta_content(&cluster_id, node_id, &directory_id);
         // Before the file, whose writing syncs the directory and thereby both names.
         let coordination = self.path.join(COORDINATION_DIR);
         self.vfs
@@ -292,7 +307,7 @@ impl DataDir {
         written.map_err(|source| disk("write", &path, source))?;
         Ok(Meta {
             cluster_id,
-            node_id: BrokerId(1),
+            node_id,
             directory_id: Some(directory_id),
             is_kafkas: false,
         })

@@ -12,6 +12,7 @@
 //! answered; partitions are synced and closed; the recovery points are written, then the mark that
 //! all of this succeeded; the lock goes last.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::api::{self, ApiContext, ApiSettings};
+use crate::api::{self, ApiContext, ApiSettings, ToldSetting};
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
@@ -35,6 +36,7 @@ mod background;
 mod cleaner;
 mod config;
 mod data_dir;
+pub mod settings;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +46,7 @@ use cleaner::Cleaner;
 pub use cleaner::CleanerConfig;
 pub use config::{BrokerConfig, Environment, StartError, Storage};
 use data_dir::{COORDINATION_DIR, DataDir, Found, remove_leftovers};
+pub use settings::{Applied, SettingError};
 
 /// A running broker. Cheap to clone; in-process callers use [`Broker::call`].
 #[derive(Clone, Debug)]
@@ -87,6 +90,7 @@ impl Broker {
         environment: Environment,
         config: BrokerConfig,
     ) -> Result<Self, StartError> {
+        settings::warn_of_those_without_effect(&config);
         let data = lock_data(&environment, &config.storage).await?;
         let bound = bind(config.kafka.as_deref()).await?;
         let (listener, kafka) = bound.unzip();
@@ -98,10 +102,16 @@ impl Broker {
         let opened = open(&environment, &config, Arc::clone(&data), kafka).await?;
         named.await??;
         let (stop, shutdown) = watch::channel(false);
+        let told = settings::told(&BrokerConfig {
+            storage: Storage::Directory(data.path.clone()),
+            kafka: kafka.map(|bound| bound.to_string()),
+            node_id: Some(opened.controller.image().broker_id),
+            ..config.clone()
+        });
         let ctx = ApiContext {
             controller: opened.controller,
             clock: environment.clock,
-            settings: Arc::new(settings(&config, kafka)),
+            settings: Arc::new(api_settings(&config, kafka, told)),
             shutdown,
             told_of_coordinators: Arc::default(),
         };
@@ -111,7 +121,7 @@ impl Broker {
             data: Arc::clone(&data),
             dirty: opened.dirty,
             clock: Arc::clone(&ctx.clock),
-            flush_interval: config.log_flush_interval,
+            flush_interval: config.log.flush_age_max,
             producer_age_max: config.producer_id_expiration,
             shutdown: ctx.shutdown.clone(),
         };
@@ -287,10 +297,13 @@ async fn open(
     kafka: Option<SocketAddr>,
 ) -> Result<Opened, StartError> {
     let (clock, seed) = (Arc::clone(&environment.clock), environment.seed);
-    let adopt = config.adopt;
+    let (adopt, node_id) = (config.adopt, config.node_id);
     let opening = {
         let (data, clock) = (Arc::clone(&data), Arc::clone(&clock));
-        spawn_blocking(move || open_coordination(&data, clock, seed, adopt))
+        spawn_blocking(move || {
+            let found = data.read(seed, adopt, node_id)?;
+            open_coordination(&data, clock, found)
+        })
     };
     let (found, coordination, tree) = opening.await??;
     let advertised = kafka.map(Server::advertised);
@@ -331,10 +344,8 @@ type Coordination = (Found, Arc<Partition>, Arc<CoordinationTree>);
 fn open_coordination(
     data: &DataDir,
     clock: Arc<dyn crate::clock::Clock>,
-    seed: u128,
-    adopt: bool,
+    found: Found,
 ) -> Result<Coordination, StartError> {
-    let found = data.read(seed, adopt)?;
     let id = TopicPartition::from_dir_name(COORDINATION_DIR).expect("the name is legal");
     let known = found.positions.get(&id);
     let start = RecoveryStart {
@@ -369,7 +380,11 @@ fn open_coordination(
     Ok((found, partition, tree))
 }
 
-fn settings(config: &BrokerConfig, kafka: Option<SocketAddr>) -> ApiSettings {
+fn api_settings(
+    config: &BrokerConfig,
+    kafka: Option<SocketAddr>,
+    told: BTreeMap<&'static str, ToldSetting>,
+) -> ApiSettings {
     let (host, port) = match kafka.map(Server::advertised) {
         Some((ip, port)) => (ip.to_string(), i32::from(port)),
         None => ("127.0.0.1".to_owned(), 0),
@@ -377,9 +392,9 @@ fn settings(config: &BrokerConfig, kafka: Option<SocketAddr>) -> ApiSettings {
     ApiSettings {
         num_partitions: config.num_partitions,
         auto_create_topics: config.auto_create_topics,
-        message_max_bytes: config.message_max_bytes,
         fetch_max_bytes: config.fetch_max_bytes,
         acks_all_sync: config.acks_all_sync,
+        told,
         advertised_host: host,
         advertised_port: port,
     }

@@ -7,7 +7,7 @@ use brooklet_protocol::messages::kafka::MetadataRequest;
 use brooklet_protocol::messages::kafka::metadata_request::MetadataRequestTopic;
 use brooklet_protocol::messages::{RequestKind, StrBytes, kafka};
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
-use brooklet_protocol::{Offset, Timestamp};
+use brooklet_protocol::{BrokerId, Offset, Timestamp};
 
 use super::{Broker, BrokerConfig, Environment, StartError, Storage};
 use crate::clock::ManualClock;
@@ -40,9 +40,14 @@ async fn start(vfs: &SimVfs) -> Result<Broker, StartError> {
 }
 
 async fn partition(broker: &Broker) -> Arc<Partition> {
-    let name = kafka::TopicName(StrBytes::from_static_str("clicks"));
-    let topic = MetadataRequestTopic::default().with_name(Some(name));
-    let body = MetadataRequest::default().with_topics(Some(vec![topic]));
+    topic(broker, "clicks").await
+}
+
+/// The partition of a topic that is there after this.
+async fn topic(broker: &Broker, name: &'static str) -> Arc<Partition> {
+    let asked = kafka::TopicName(StrBytes::from_static_str(name));
+    let asked = MetadataRequestTopic::default().with_name(Some(asked));
+    let body = MetadataRequest::default().with_topics(Some(vec![asked]));
     let request = Request {
         version: 9,
         client_id: None,
@@ -50,7 +55,7 @@ async fn partition(broker: &Broker) -> Arc<Partition> {
     };
     broker.call(request).await;
     let image = broker.controller().image();
-    Arc::clone(image.topic("clicks").unwrap().partitions[0].open().unwrap())
+    Arc::clone(image.topic(name).unwrap().partitions[0].open().unwrap())
 }
 
 fn batch() -> RecordBatch {
@@ -250,6 +255,80 @@ async fn recovery_points_are_written_down_every_five_seconds() {
     assert!(content.contains("__coordination 0 "), "{content}");
 }
 
+/// A topic's `flush.ms` is its own, and the broker's where it has none.
+#[tokio::test]
+async fn what_acks_1_acknowledged_is_synced_within_its_topics_flush_ms() {
+    let (vfs, clock) = (SimVfs::new(1), ManualClock::new(Timestamp(0)));
+    let broker = Broker::start_in(environment(&vfs, &clock, 7), config("/data"))
+        .await
+        .unwrap();
+    let (often, seldom) = (
+        topic(&broker, "often").await,
+        topic(&broker, "seldom").await,
+    );
+    let default = partition(&broker).await;
+    alter(&broker, "often", &[("flush.ms", "100")]).await;
+    alter(&broker, "seldom", &[("flush.ms", "60000")]).await;
+    let append = async |partition: &Partition| {
+        let appended = partition.append(&[batch()], Durability::Written).await;
+        appended.unwrap();
+        assert!(partition.is_dirty());
+    };
+    append(&seldom).await;
+    // In the first second the broker sees the new settings.
+    for _ in 0..2 {
+        append(&default).await;
+        clock.advance(Duration::from_secs(1));
+        until_synced(&default).await;
+        assert!(seldom.is_dirty());
+    }
+    append(&default).await;
+    append(&often).await;
+    clock.advance(Duration::from_millis(100));
+    until_synced(&often).await;
+    assert!(default.is_dirty() && seldom.is_dirty());
+    clock.advance(Duration::from_secs(60));
+    until_synced(&seldom).await;
+}
+
+async fn until_synced(partition: &Partition) {
+    let synced = async {
+        while partition.is_dirty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(60), synced).await;
+    in_time.expect("it is due");
+}
+
+#[tokio::test]
+async fn a_directory_keeps_its_node_id() {
+    let vfs = SimVfs::new(1);
+    let start_as = async |node_id: Option<&str>| {
+        let mut config = config("/data");
+        if let Some(id) = node_id {
+            config.apply("node.id", id).unwrap();
+        }
+        let clock = ManualClock::new(Timestamp(0));
+        Broker::start_in(environment(&vfs, &clock, 7), config).await
+    };
+    let first = start_as(Some("5")).await.unwrap();
+    assert_eq!(first.controller().image().broker_id, BrokerId(5));
+    first.shutdown().await.unwrap();
+    let error = start_as(Some("1")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/data/meta.properties: this directory is that of node.id 5, not 1. Start it with \
+         node.id=5 or without one, or choose another directory with --data-dir DIR"
+    );
+    assert!(
+        vfs.exists(Path::new("/data/.kafka_cleanshutdown")),
+        "nothing was touched"
+    );
+    let again = start_as(None).await.unwrap();
+    assert_eq!(again.controller().image().broker_id, BrokerId(5));
+}
+
 #[tokio::test]
 async fn shutting_down_again_does_nothing() {
     let broker = start(&SimVfs::new(1)).await.unwrap();
@@ -335,8 +414,8 @@ fn keyed(key: &str, value: &str, time: i64) -> RecordBatch {
     batch.build()
 }
 
-async fn alter(broker: &Broker, settings: &[(&str, &str)]) {
-    let name = brooklet_protocol::TopicName::new("clicks").unwrap();
+async fn alter(broker: &Broker, topic: &str, settings: &[(&str, &str)]) {
+    let name = brooklet_protocol::TopicName::new(topic).unwrap();
     let change = |mut configs: std::collections::BTreeMap<String, String>| {
         configs.extend(
             settings
@@ -362,6 +441,7 @@ async fn the_cleaner_retains_compacts_and_removes_as_the_settings_of_now_say() {
     let partition = partition(&broker).await;
     alter(
         &broker,
+        "clicks",
         &[
             ("segment.bytes", "300"),
             ("min.cleanable.dirty.ratio", "0.1"),
@@ -379,7 +459,7 @@ async fn the_cleaner_retains_compacts_and_removes_as_the_settings_of_now_say() {
     broker.clean().await;
     assert_eq!(partition.log().size_bytes(), before, "nothing is due");
 
-    alter(&broker, &[("cleanup.policy", "compact,delete")]).await;
+    alter(&broker, "clicks", &[("cleanup.policy", "compact,delete")]).await;
     broker.clean().await;
     assert!(partition.log().size_bytes() < before / 2);
     let checkpoint = vfs
@@ -413,7 +493,7 @@ async fn the_cleaner_retains_compacts_and_removes_as_the_settings_of_now_say() {
     );
     assert_eq!(found.log_end_offset(), Offset(20));
 
-    alter(&broker, &[("retention.ms", "1000")]).await;
+    alter(&broker, "clicks", &[("retention.ms", "1000")]).await;
     broker.clean().await;
     assert_eq!(partition.log_start_offset(), Offset(20));
     let next = partition

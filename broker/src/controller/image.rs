@@ -9,7 +9,6 @@ use std::sync::Arc;
 use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use uuid::Uuid;
 
-use super::topic_config;
 use crate::partition::{OfflinePartition, Partition, PartitionState};
 
 /// Everything the request handlers know of the cluster, at one moment. Immutable.
@@ -38,14 +37,6 @@ pub struct Topic {
     pub partitions: Vec<PartitionState>,
     /// Hidden from ordinary listings.
     pub is_internal: bool,
-}
-
-impl Topic {
-    /// The largest batch that it takes, in bytes: its `max.message.bytes`, or the broker's
-    /// `message.max.bytes`, given as `default`.
-    pub fn message_bytes_max(&self, default: usize) -> usize {
-        topic_config::number_of(&self.configs, topic_config::MAX_MESSAGE_BYTES).unwrap_or(default)
-    }
 }
 
 impl MetadataImage {

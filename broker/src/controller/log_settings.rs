@@ -1,4 +1,4 @@
-//! From a topic's settings, which are text, to the typed settings of its logs.
+//! Between a topic's settings, which are text, and the typed settings of its logs.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -18,7 +18,8 @@ pub fn log_config(configs: &BTreeMap<String, String>, defaults: &LogConfig) -> L
     log
 }
 
-fn set(log: &mut LogConfig, name: &str, value: &str) {
+/// Sets what a topic's setting of this name stands for.
+pub(crate) fn set(log: &mut LogConfig, name: &str, value: &str) {
     match name {
         "cleanup.policy" => log.cleanup = cleanup_policy(value),
         "compression.gzip.level" => number(&mut log.gzip_level, value),
@@ -49,16 +50,57 @@ fn set(log: &mut LogConfig, name: &str, value: &str) {
     }
 }
 
-fn number<T: FromStr>(setting: &mut T, value: &str) {
+/// What [`set`] reads, made from what it has set; `None` for a setting that a log does not have.
+pub(crate) fn get(log: &LogConfig, name: &str) -> Option<String> {
+    Some(match name {
+        "cleanup.policy" => cleanup_policy_text(log.cleanup).to_owned(),
+        "compression.gzip.level" => log.gzip_level.to_string(),
+        "compression.lz4.level" => log.lz4_level.to_string(),
+        "compression.type" => compression_text(log.compression).to_owned(),
+        "compression.zstd.level" => log.zstd_level.to_string(),
+        "delete.retention.ms" => millis_text(log.delete_retention),
+        "file.delete.delay.ms" => millis_text(log.file_delete_delay),
+        "flush.messages" => log.flush_messages.to_string(),
+        "flush.ms" => millis_text(log.flush_age_max),
+        "index.interval.bytes" => log.index_interval_bytes.to_string(),
+        "max.compaction.lag.ms" => millis_text(log.compaction_lag_max),
+        "max.message.bytes" => log.message_bytes_max.to_string(),
+        "message.timestamp.after.max.ms" => millis_text(log.timestamp_after_max),
+        "message.timestamp.before.max.ms" => millis_text(log.timestamp_before_max),
+        "message.timestamp.type" => timestamp_type_text(log.timestamp_type).to_owned(),
+        "min.cleanable.dirty.ratio" => log.dirty_ratio_min.to_string(),
+        "min.compaction.lag.ms" => millis_text(log.compaction_lag_min),
+        "preallocate" => log.preallocate.to_string(),
+        "retention.bytes" => limit_text(log.retention_bytes_max),
+        "retention.ms" => log
+            .retention_age_max
+            .map_or(NO_LIMIT.to_owned(), millis_text),
+        "segment.bytes" => log.segment_bytes.to_string(),
+        "segment.index.bytes" => log.segment_index_bytes.to_string(),
+        "segment.jitter.ms" => millis_text(log.segment_jitter_max),
+        "segment.ms" => millis_text(log.segment_age_max),
+        _ => return None,
+    })
+}
+
+const NO_LIMIT: &str = "-1";
+
+/// Reads a number; one that does not parse leaves the setting as it is.
+pub(crate) fn number<T: FromStr>(setting: &mut T, value: &str) {
     if let Ok(value) = value.parse() {
         *setting = value;
     }
 }
 
-fn millis(setting: &mut Duration, value: &str) {
+/// Reads a number of milliseconds, likewise.
+pub(crate) fn millis(setting: &mut Duration, value: &str) {
     if let Ok(value) = value.parse() {
         *setting = Duration::from_millis(value);
     }
+}
+
+pub(crate) fn millis_text(duration: Duration) -> String {
+    duration.as_millis().to_string()
 }
 
 /// Negative numbers mean "no limit".
@@ -66,11 +108,24 @@ fn limit(value: &str) -> Option<u64> {
     value.parse().ok()
 }
 
+fn limit_text(limit: Option<u64>) -> String {
+    limit.map_or(NO_LIMIT.to_owned(), |limit| limit.to_string())
+}
+
 fn cleanup_policy(value: &str) -> CleanupPolicy {
     let has = |policy| value.split(',').any(|word| word.trim() == policy);
     CleanupPolicy {
         delete: has("delete"),
         compact: has("compact"),
+    }
+}
+
+fn cleanup_policy_text(policy: CleanupPolicy) -> &'static str {
+    match (policy.compact, policy.delete) {
+        (true, true) => "compact,delete",
+        (true, false) => "compact",
+        (false, true) => "delete",
+        (false, false) => "",
     }
 }
 
@@ -85,11 +140,29 @@ fn compression(value: &str) -> Option<Compression> {
     }
 }
 
+fn compression_text(compression: Option<Compression>) -> &'static str {
+    match compression {
+        None => "producer",
+        Some(Compression::None) => "uncompressed",
+        Some(Compression::Gzip) => "gzip",
+        Some(Compression::Snappy) => "snappy",
+        Some(Compression::Lz4) => "lz4",
+        Some(Compression::Zstd) => "zstd",
+    }
+}
+
 fn timestamp_type(value: &str) -> TimestampType {
     if value == "LogAppendTime" {
         TimestampType::LogAppendTime
     } else {
         TimestampType::CreateTime
+    }
+}
+
+fn timestamp_type_text(of: TimestampType) -> &'static str {
+    match of {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
     }
 }
 
@@ -104,8 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn kafkas_defaults_are_those_of_a_log() {
+    fn the_defaults_are_those_of_a_log() {
         for config in TOPIC_CONFIGS {
+            let told = get(&LogConfig::default(), config.name);
+            let expected = config.acts.then(|| config.default.to_owned());
+            assert_eq!(told, expected, "{}", config.name);
             assert_eq!(
                 with(config.name, config.default),
                 LogConfig::default(),
@@ -130,6 +206,8 @@ mod tests {
         for config in TOPIC_CONFIGS.iter().filter(|config| config.acts) {
             let changed = with(config.name, other(config.name));
             assert_ne!(changed, LogConfig::default(), "{}", config.name);
+            let told = get(&changed, config.name).unwrap();
+            assert_eq!(with(config.name, &told), changed, "{}", config.name);
         }
         assert_eq!(with("retention.bytes", "-1").retention_bytes_max, None);
         assert_eq!(with("retention.ms", "-1").retention_age_max, None);

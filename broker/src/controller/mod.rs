@@ -39,6 +39,7 @@ use crate::partition::{DirtyBudget, Partition};
 use crate::vfs::Vfs;
 
 mod adopted;
+pub mod config_kind;
 mod directories;
 mod error;
 mod first_nodes;

@@ -149,8 +149,12 @@ async fn topics_and_their_ids_stay_through_a_restart() {
     let controller = start(&vfs).await;
     assert_eq!(listed(&controller), before);
     let image = controller.image();
-    assert_eq!(image.topic("one").unwrap().message_bytes_max(5), 77);
-    assert_eq!(image.topic("clicks").unwrap().message_bytes_max(5), 5);
+    let bytes_max = |topic| {
+        let topic: &Topic = image.topic(topic).unwrap();
+        first_of(topic).log().config().message_bytes_max
+    };
+    assert_eq!(bytes_max("one"), 77);
+    assert_eq!(bytes_max("clicks"), LogConfig::default().message_bytes_max);
     let clicks_0 = first_of(image.topic("clicks").unwrap());
     assert_eq!(clicks_0.log_end_offset(), Offset(1));
     assert!(image.partition("clicks", PartitionId(2)).is_none());

@@ -4,15 +4,16 @@
 //! Every name that Kafka 4 lists is accepted, checked and stored, so that programs which set them
 //! go on working; a setting that does not act yet is marked so in the table.
 //!
-//! Ours differs in one limit: `segment.bytes` may be as small as 256, so that a lesson can watch
-//! segments roll.
+//! Ours differs in one limit and one default: `segment.bytes` may be as small as 256, so that a
+//! lesson can watch segments roll; `flush.ms` is a second, not never, because there is no replica that
+//! has what a crash takes.
+//!
+//! A topic that does not set one has the broker's value: each has its name among the broker's
+//! settings, too.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
-/// Name of the setting that bounds a batch.
-pub const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+use super::config_kind::{ConfigKind, int, long, nearest, number};
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ pub struct TopicConfig {
     pub name: &'static str,
     /// The broker's setting that is the default of topics.
     pub broker_name: &'static str,
-    /// Kafka's default.
+    /// The default: Kafka's, or ours where the meaning says so.
     pub default: &'static str,
     /// What it takes.
     pub kind: ConfigKind,
@@ -29,71 +30,6 @@ pub struct TopicConfig {
     pub acts: bool,
     /// What it means.
     pub doc: &'static str,
-}
-
-/// What a setting takes.
-#[derive(Clone, Copy, Debug)]
-pub enum ConfigKind {
-    /// A whole number, both ends included.
-    Number {
-        /// The least.
-        min: i64,
-        /// The most.
-        max: i64,
-    },
-    /// A number from 0 to 1.
-    Ratio,
-    /// `true` or `false`.
-    Boolean,
-    /// One of these words.
-    Word(&'static [&'static str]),
-    /// Some of these words, separated by commas.
-    Words(&'static [&'static str]),
-}
-
-impl fmt::Display for ConfigKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number { min, max } => write!(f, "a whole number from {min} to {max}"),
-            Self::Ratio => f.write_str("a number from 0 to 1"),
-            Self::Boolean => f.write_str("true or false"),
-            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
-            Self::Words(words) => write!(f, "a list of {}", words.join(", ")),
-        }
-    }
-}
-
-impl ConfigKind {
-    fn takes(self, value: &str) -> bool {
-        match self {
-            Self::Number { min, max } => parsed(value).is_some_and(|n| (min..=max).contains(&n)),
-            Self::Ratio => parsed(value).is_some_and(|n| (0.0..=1.0).contains(&n)),
-            Self::Boolean => ["true", "false"].contains(&&*value.trim().to_lowercase()),
-            Self::Word(words) => words.contains(&value.trim()),
-            Self::Words(words) => value.split(',').all(|word| words.contains(&word.trim())),
-        }
-    }
-}
-
-fn parsed<T: FromStr>(value: &str) -> Option<T> {
-    value.trim().parse().ok()
-}
-
-/// A Java `long` of at least `min`.
-const fn long(min: i64) -> ConfigKind {
-    ConfigKind::Number { min, max: i64::MAX }
-}
-
-/// A Java `int` of at least `min`.
-const fn int(min: i64) -> ConfigKind {
-    ConfigKind::Number {
-        min,
-        max: i32::MAX as i64,
-    }
-}
-
-const fn number(min: i64, max: i64) -> ConfigKind {
-    ConfigKind::Number { min, max }
 }
 
 const fn acts(
@@ -142,10 +78,10 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
     acts(("delete.retention.ms", "log.cleaner.delete.retention.ms"), "86400000", long(0), "how long compaction keeps tombstones"),
     acts(("file.delete.delay.ms", "log.segment.delete.delay.ms"), "60000", long(0), "how long a deleted segment's file stays"),
     acts(("flush.messages", "log.flush.interval.messages"), FOREVER, long(1), "a sync after so many records"),
-    acts(("flush.ms", "log.flush.interval.ms"), FOREVER, long(0), "a sync after so long"),
+    acts(("flush.ms", "log.flush.interval.ms"), "1000", long(0), "a sync after so long; Kafka's default is never"),
     acts(("index.interval.bytes", "log.index.interval.bytes"), "4096", int(0), "one index entry per so many bytes"),
     acts(("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"), FOREVER, long(1), "how long a record may stay uncompacted"),
-    acts((MAX_MESSAGE_BYTES, "message.max.bytes"), "1048588", int(0), "the largest batch"),
+    acts(("max.message.bytes", "message.max.bytes"), "1048588", int(0), "the largest batch"),
     acts(("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"), "3600000", long(0), "how far a timestamp may be ahead"),
     acts(("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"), FOREVER, long(0), "how far a timestamp may be behind"),
     acts(("message.timestamp.type", "log.message.timestamp.type"), "CreateTime", CLOCKS, "whose clock stamps records"),
@@ -169,7 +105,7 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
 pub fn validate(configs: &BTreeMap<String, String>) -> Result<(), String> {
     configs.iter().try_for_each(|(name, value)| {
         let Some(config) = TOPIC_CONFIGS.iter().find(|c| c.name == name) else {
-            let near = nearest(name);
+            let near = nearest(name, TOPIC_CONFIGS.iter().map(|config| config.name));
             return Err(format!(
                 "unknown topic config '{name}'; the nearest name is '{near}'"
             ));
@@ -182,35 +118,6 @@ pub fn validate(configs: &BTreeMap<String, String>) -> Result<(), String> {
             config.kind
         ))
     })
-}
-
-/// The value of a setting that is there and is a number.
-pub(super) fn number_of<T: FromStr>(configs: &BTreeMap<String, String>, name: &str) -> Option<T> {
-    parsed(configs.get(name)?)
-}
-
-/// The setting whose name takes the fewest edits.
-fn nearest(name: &str) -> &'static str {
-    // A name of any length may come from the wire; beyond this it resembles none.
-    let start: String = name.chars().take(64).collect();
-    let names = TOPIC_CONFIGS.iter().map(|config| config.name);
-    let nearest = names.min_by_key(|known| edits(&start, known));
-    nearest.expect("the table is not empty")
-}
-
-/// Levenshtein's distance, row by row.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in (1..).zip(a.chars()) {
-        let mut diagonal = row[0];
-        row[0] = i;
-        for (j, to) in (1..).zip(b.chars()) {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j];
-            row[j] = replaced.min(row[j] + 1).min(row[j - 1] + 1);
-        }
-    }
-    row[b.chars().count()]
 }
 
 #[cfg(test)]

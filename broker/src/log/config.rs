@@ -1,4 +1,5 @@
-//! How a log behaves: Kafka's topic settings, typed, under Kafka's names and defaults.
+//! How a log behaves: Kafka's topic settings, typed, with Kafka's names and, but for `flush.ms`, its
+//! defaults.
 //!
 //! A log holds one immutable `LogConfig` at a time and swaps it as a whole, so that whoever takes
 //! it sees settings that belong together. What is read when it is needed changes at run time; what
@@ -43,7 +44,7 @@ pub struct LogConfig {
     pub zstd_level: i32,
     /// `flush.messages`: a sync after so many records (never).
     pub flush_messages: u64,
-    /// `flush.ms`: a sync after so long (never).
+    /// `flush.ms`: a sync after so long (1 second; Kafka: never).
     pub flush_age_max: Duration,
     /// `cleanup.policy` (`delete`).
     pub cleanup: CleanupPolicy,
@@ -86,7 +87,7 @@ impl Default for LogConfig {
             lz4_level: 9,
             zstd_level: 3,
             flush_messages: i64::MAX as u64,
-            flush_age_max: FOREVER,
+            flush_age_max: Duration::from_secs(1),
             cleanup: CleanupPolicy::default(),
             retention_age_max: Some(7 * DAY),
             retention_bytes_max: None,

@@ -43,6 +43,7 @@ use super::error::ApiError;
 use super::topics::{TopicRef, find_partition, find_topic};
 use crate::clock::Monotonic;
 use crate::controller::{MetadataImage, Topic};
+use crate::log::LogConfig;
 use crate::partition::{Durability, Partition};
 
 /// Whether the client does not wait for an answer (`acks=0`).
@@ -162,12 +163,13 @@ impl Producing<'_> {
             return Err(ApiError::new(ErrorCode::InvalidTopicException, message).into());
         }
         let partition = find_partition(topic, data.index)?;
-        let batch = self.check(topic, data)?;
+        let config = partition.log().config();
+        let batch = self.check(&config, data)?;
         let now = self.ctx.clock.wall();
         let Converted {
             batch,
             log_append_time,
-        } = convert(batch, &partition.log().config(), now)?;
+        } = convert(batch, &config, now)?;
         let appended = partition.append_written(std::slice::from_ref(&batch));
         let appended = appended.map_err(ApiError::from)?;
         let end = appended.last_offset.plus(1);
@@ -184,12 +186,12 @@ impl Producing<'_> {
     }
 
     /// The one batch, if it may be appended.
-    fn check(&self, topic: &Topic, data: &PartitionProduceData) -> Outcome<RecordBatch> {
+    fn check(&self, config: &LogConfig, data: &PartitionProduceData) -> Outcome<RecordBatch> {
         let mut bytes = data.records.clone().unwrap_or_default();
         if bytes.is_empty() {
             return Err(invalid_record("no record batch, expected exactly one"));
         }
-        let bytes_max = topic.message_bytes_max(self.ctx.settings.message_max_bytes);
+        let bytes_max = config.message_bytes_max;
         let too_large = |size: usize| {
             let message = format!("record batch of {size} bytes, the most is {bytes_max}");
             Err(ApiError::new(ErrorCode::MessageTooLarge, message))

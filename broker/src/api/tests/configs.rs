@@ -7,6 +7,7 @@ use brooklet_protocol::messages::kafka::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
 use brooklet_protocol::messages::kafka::describe_configs_request::DescribeConfigsResource;
+use brooklet_protocol::messages::kafka::describe_configs_response::DescribeConfigsResourceResult;
 use brooklet_protocol::messages::kafka::incremental_alter_configs_request as incremental;
 use brooklet_protocol::messages::kafka::{
     AlterConfigsRequest, DeleteRecordsRequest, DescribeConfigsRequest,
@@ -57,14 +58,14 @@ async fn describe(fixture: &Fixture, kind: i8, name: &str) -> BTreeMap<String, (
     let result = body!(DescribeConfigs, response).results.remove(0);
     assert_eq!(result.error_code, 0, "{:?}", result.error_message);
     let configs = result.configs.into_iter().inspect(|config| {
-        assert!(!config.synonyms.is_empty());
+        assert_eq!(config.synonyms.is_empty(), config.value.is_none());
         assert_ne!(config.config_type, 0, "{config:?}");
     });
     configs
         .map(|c| {
             (
                 c.name.to_string(),
-                (c.value.unwrap().to_string(), c.config_source),
+                (c.value.unwrap_or_default().to_string(), c.config_source),
             )
         })
         .collect()
@@ -232,16 +233,84 @@ async fn altering_replaces_all() {
 async fn the_broker_tells_its_settings() {
     let fixture = Fixture::start().await;
     let described = describe(&fixture, 4, "1").await;
-    assert_eq!(described["num.partitions"], ("1".to_owned(), 4));
+    assert_eq!(described["num.partitions"], ("1".to_owned(), 5));
+    assert_eq!(describe(&fixture, 4, "").await, described);
     assert_eq!(described["log.retention.ms"], ("604800000".to_owned(), 5));
     assert_eq!(described["message.max.bytes"], ("1048588".to_owned(), 5));
-    let fixture = Fixture::start_with(|config| config.message_max_bytes = 200).await;
+    let fixture = Fixture::start_with(|config| config.log.message_bytes_max = 200).await;
     fixture.create("clicks", 1).await;
     let given = ("200".to_owned(), 4);
     let described = describe(&fixture, 4, "1").await;
     assert_eq!(described["message.max.bytes"], given);
     let described = describe(&fixture, 2, "clicks").await;
     assert_eq!(described["max.message.bytes"], given);
+}
+
+#[tokio::test]
+async fn what_the_broker_was_given_is_told_and_handed_down() {
+    let given = [
+        ("node.id", "7"),
+        ("log.retention.hours", "2"),
+        ("log.cleanup.policy", "compact"),
+        ("acks.all.sync", "FALSE"),
+    ];
+    let fixture = Fixture::start_with(|config| {
+        for (key, value) in given {
+            config.apply(key, value).unwrap();
+        }
+    })
+    .await;
+    fixture.create("clicks", 1).await;
+    let told = |value: &str, source| (value.to_owned(), source);
+    let broker = describe(&fixture, 4, "7").await;
+    assert_eq!(broker["node.id"], told("7", 4));
+    assert_eq!(broker["broker.id"], told("7", 4));
+    assert_eq!(broker["acks.all.sync"], told("false", 4));
+    assert_eq!(broker["log.dirs"], told("/data", 4));
+    assert_eq!(broker["log.retention.ms"], told("7200000", 4));
+    assert_eq!(broker["log.retention.hours"], told("2", 4));
+    assert_eq!(broker["log.retention.minutes"], told("", 5));
+    assert_eq!(broker["log.flush.interval.ms"], told("1000", 5));
+    assert_eq!(broker["min.insync.replicas"], told("1", 5));
+    let topic = describe(&fixture, 2, "clicks").await;
+    assert_eq!(topic["retention.ms"], told("7200000", 4));
+    assert_eq!(topic["flush.ms"], told("1000", 5));
+
+    // To append begins with what holds.
+    let change = [(2, "cleanup.policy", Some("delete"))];
+    assert_eq!(alter(&fixture, "clicks", &change, false).await, 0);
+    let described = describe_one(&fixture, "clicks", "cleanup.policy").await;
+    let synonyms = described.synonyms.iter();
+    let synonyms: Vec<_> = synonyms
+        .map(|s| (s.name.as_str(), s.value.as_deref().unwrap(), s.source))
+        .collect();
+    let expected = [
+        ("cleanup.policy", "compact,delete", 1),
+        ("log.cleanup.policy", "compact", 4),
+        ("log.cleanup.policy", "delete", 5),
+    ];
+    assert_eq!(synonyms, expected);
+    let retention = describe_one(&fixture, "clicks", "retention.ms").await;
+    assert_eq!(retention.synonyms[0].name.as_str(), "log.retention.hours");
+    assert_eq!(retention.synonyms[0].value.as_deref(), Some("2"));
+}
+
+/// One setting of a topic, with all there is to tell.
+async fn describe_one(
+    fixture: &Fixture,
+    topic: &str,
+    setting: &str,
+) -> DescribeConfigsResourceResult {
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text(topic))
+        .with_configuration_keys(Some(vec![text(setting)]));
+    let request = DescribeConfigsRequest::default()
+        .with_resources(vec![resource])
+        .with_include_synonyms(true);
+    let response = fixture.call(4, RequestKind::DescribeConfigs(request)).await;
+    let mut configs = body!(DescribeConfigs, response).results.remove(0).configs;
+    configs.remove(0)
 }
 
 #[tokio::test]

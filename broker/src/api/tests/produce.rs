@@ -117,7 +117,7 @@ async fn acks_other_than_0_1_and_all_are_refused() {
 
 #[tokio::test]
 async fn a_batch_beyond_the_limit_is_too_large() {
-    let fixture = Fixture::start_with(|config| config.message_max_bytes = 200).await;
+    let fixture = Fixture::start_with(|config| config.log.message_bytes_max = 200).await;
     fixture.create("clicks", 1).await;
     let large = batch(&[&"x".repeat(200)]);
     for records in [large.clone(), large.slice(..100)] {

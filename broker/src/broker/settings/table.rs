@@ -1,0 +1,204 @@
+//! The table of the broker's settings that act.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use brooklet_protocol::BrokerId;
+
+use super::super::config::{BrokerConfig, Storage};
+use super::{BrokerSetting, Place};
+use crate::controller::PARTITION_COUNT_MAX;
+use crate::controller::config_kind::{ConfigKind, int, long, number};
+use crate::controller::log_settings::{self, millis_text};
+use crate::controller::topic_config::{TOPIC_CONFIGS, TopicConfig};
+
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const MINUTE_MS: i64 = 60_000;
+const BOOLEAN: ConfigKind = ConfigKind::Boolean;
+const DIRECTORY: ConfigKind = ConfigKind::Text {
+    form: "one directory",
+    has_form: |text| !text.is_empty() && !text.contains(','),
+};
+const LISTENER: ConfigKind = ConfigKind::Text {
+    form: "one listener without TLS or SASL, as PLAINTEXT://HOST:PORT",
+    has_form: |text| address_of(text).is_some(),
+};
+const NODE_ID: ConfigKind = number(0, u16::MAX as i64);
+const PARTITIONS: ConfigKind = number(1, PARTITION_COUNT_MAX as i64);
+/// In hours or minutes; less than nothing is "no limit".
+const UNITS: ConfigKind = int(-1);
+
+/// All of them, sorted by name: the broker's own, and one for each setting of topics that acts.
+pub static BROKER_SETTINGS: LazyLock<Vec<BrokerSetting>> = LazyLock::new(|| {
+    let of_topics = TOPIC_CONFIGS.iter().filter(|config| config.acts);
+    let mut all: Vec<_> = OWN
+        .iter()
+        .copied()
+        .chain(of_topics.map(default_of))
+        .collect();
+    all.sort_by_key(|setting| setting.name);
+    all
+});
+
+fn default_of(config: &TopicConfig) -> BrokerSetting {
+    BrokerSetting {
+        name: config.broker_name,
+        default: Some(config.default),
+        kind: config.kind,
+        doc: config.doc,
+        outranked_by: &[],
+        place: Place::OfTopics(config.name),
+    }
+}
+
+#[rustfmt::skip]
+const OWN: &[BrokerSetting] = &[
+    own("acks.all.sync", "true", BOOLEAN, "whether acks=all waits for the disk; not in Kafka",
+        (|c| c.acks_all_sync.to_string(), |c, v| flag(&mut c.acks_all_sync, v))),
+    own("auto.create.topics.enable", "true", BOOLEAN, "whether asking for a topic's metadata creates it",
+        (|c| c.auto_create_topics.to_string(), |c, v| flag(&mut c.auto_create_topics, v))),
+    synonym(("broker.id", &["node.id"]), NODE_ID, "node.id under its older name", (node_id, set_node_id)),
+    own("connections.max.idle.ms", "600000", long(1), "a connection without a request for so long is closed",
+        (|c| millis_text(c.connections_max_idle), |c, v| millis(&mut c.connections_max_idle, v))),
+    own("fetch.max.bytes", "57671680", int(1024), "the most bytes of one answer to a fetch, but for its first batch",
+        (|c| c.fetch_max_bytes.to_string(), |c, v| size(&mut c.fetch_max_bytes, v))),
+    own("listeners", "PLAINTEXT://127.0.0.1:9092", LISTENER, "where clients connect; no HOST is every interface, PORT 0 a free one; Kafka's default is every interface",
+        (listeners, |c, v| c.kafka = address_of(v))),
+    own("log.cleaner.backoff.ms", "15000", long(1), "how often the broker looks for logs to compact",
+        (|c| millis_text(c.cleaner.backoff), |c, v| millis(&mut c.cleaner.backoff, v))),
+    own("log.cleaner.dedupe.buffer.size", "134217728", long(0), "the most bytes of the map of keys that compaction makes",
+        (|c| c.cleaner.dedupe_buffer_bytes.to_string(), |c, v| size(&mut c.cleaner.dedupe_buffer_bytes, v))),
+    own("log.cleaner.enable", "true", BOOLEAN, "whether logs are compacted",
+        (|c| c.cleaner.enable.to_string(), |c, v| flag(&mut c.cleaner.enable, v))),
+    synonym(("log.dir", &["log.dirs"]), DIRECTORY, "log.dirs under its older name", (log_dirs, set_log_dirs)),
+    given("log.dirs", DIRECTORY, "where the data lives", (log_dirs, set_log_dirs)),
+    own("log.dirty.bytes.max", "67108864", long(1), "when so much is written and not synced, producers wait; not in Kafka",
+        (|c| c.log_dirty_bytes_max.to_string(), |c, v| log_settings::number(&mut c.log_dirty_bytes_max, v))),
+    own("log.retention.check.interval.ms", "300000", long(1), "how often the broker looks for records to delete by age and size",
+        (|c| millis_text(c.cleaner.retention_check_interval), |c, v| millis(&mut c.cleaner.retention_check_interval, v))),
+    in_units(("log.retention.hours", &["log.retention.ms", "log.retention.minutes"]), ("retention.ms", HOUR_MS), UNITS, "log.retention.ms in hours"),
+    in_units(("log.retention.minutes", &["log.retention.ms"]), ("retention.ms", MINUTE_MS), UNITS, "log.retention.ms in minutes"),
+    in_units(("log.roll.hours", &["log.roll.ms"]), ("segment.ms", HOUR_MS), int(1), "log.roll.ms in hours"),
+    in_units(("log.roll.jitter.hours", &["log.roll.jitter.ms"]), ("segment.jitter.ms", HOUR_MS), int(0), "log.roll.jitter.ms in hours"),
+    own("max.connections", "4096", int(1), "the most connections at a time; Kafka has no limit",
+        (|c| c.max_connections.to_string(), |c, v| size(&mut c.max_connections, v))),
+    own("node.id", "1", NODE_ID, "the broker's number, kept in the data directory", (node_id, set_node_id)),
+    own("num.partitions", "1", PARTITIONS, "the partitions of a topic that does not say how many",
+        (|c| c.num_partitions.to_string(), |c, v| log_settings::number(&mut c.num_partitions, v))),
+    own("producer.id.expiration.ms", "86400000", int(1), "an idempotent producer that is silent for so long is forgotten",
+        (|c| millis_text(c.producer_id_expiration), |c, v| millis(&mut c.producer_id_expiration, v))),
+    own("socket.request.max.bytes", "104857600", int(1), "the largest request",
+        (|c| c.socket_request_max_bytes.to_string(), |c, v| size(&mut c.socket_request_max_bytes, v))),
+];
+
+/// How a field of the broker's own is read and set.
+type Field = (fn(&BrokerConfig) -> String, fn(&mut BrokerConfig, &str));
+/// A name, and those that outrank it.
+type Ranked = (&'static str, &'static [&'static str]);
+
+const fn own(
+    name: &'static str,
+    default: &'static str,
+    kind: ConfigKind,
+    doc: &'static str,
+    field: Field,
+) -> BrokerSetting {
+    BrokerSetting {
+        default: Some(default),
+        ..given(name, kind, doc, field)
+    }
+}
+
+/// One whose default depends on how the broker is started.
+const fn given(
+    name: &'static str,
+    kind: ConfigKind,
+    doc: &'static str,
+    field: Field,
+) -> BrokerSetting {
+    synonym((name, &[]), kind, doc, field)
+}
+
+const fn synonym(
+    (name, outranked_by): Ranked,
+    kind: ConfigKind,
+    doc: &'static str,
+    (get, set): Field,
+) -> BrokerSetting {
+    BrokerSetting {
+        name,
+        default: None,
+        kind,
+        doc,
+        outranked_by,
+        place: Place::Own { get, set },
+    }
+}
+
+const fn in_units(
+    (name, outranked_by): Ranked,
+    (topic, millis): (&'static str, i64),
+    kind: ConfigKind,
+    doc: &'static str,
+) -> BrokerSetting {
+    BrokerSetting {
+        name,
+        default: None,
+        kind,
+        doc,
+        outranked_by,
+        place: Place::InUnits { topic, millis },
+    }
+}
+
+fn flag(field: &mut bool, value: &str) {
+    *field = value.eq_ignore_ascii_case("true");
+}
+
+fn size(field: &mut usize, value: &str) {
+    log_settings::number(field, value);
+}
+
+fn millis(field: &mut Duration, value: &str) {
+    log_settings::millis(field, value);
+}
+
+fn node_id(config: &BrokerConfig) -> String {
+    config
+        .node_id
+        .unwrap_or(BrokerConfig::NODE_ID_DEFAULT)
+        .to_string()
+}
+
+fn set_node_id(config: &mut BrokerConfig, value: &str) {
+    config.node_id = value.parse().ok().map(BrokerId);
+}
+
+fn listeners(config: &BrokerConfig) -> String {
+    let address = config.kafka.as_deref();
+    address.map_or_else(String::new, |address| format!("{PLAINTEXT}://{address}"))
+}
+
+const PLAINTEXT: &str = "PLAINTEXT";
+
+/// The HOST:PORT of the one listener.
+fn address_of(listeners: &str) -> Option<String> {
+    let (protocol, address) = listeners.split_once("://")?;
+    let (host, port) = address.rsplit_once(':')?;
+    let is_one = protocol.eq_ignore_ascii_case(PLAINTEXT) && !host.contains([',', '/', ' ']);
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    let port: u16 = port.parse().ok()?;
+    is_one.then(|| format!("{host}:{port}"))
+}
+
+fn log_dirs(config: &BrokerConfig) -> String {
+    match &config.storage {
+        Storage::Directory(path) => path.display().to_string(),
+        Storage::Ephemeral => String::new(),
+    }
+}
+
+fn set_log_dirs(config: &mut BrokerConfig, value: &str) {
+    config.storage = Storage::Directory(PathBuf::from(value));
+}
