@@ -4,6 +4,8 @@
 //!  start ──▶ "ready in 6 ms  kafka=127.0.0.1:9092" ──signal──▶ clean shutdown ──▶ exit 0
 //! ```
 //!
+//! A setting comes from the first that has it: a flag, `--set`, the file of `--config`, the default.
+//!
 //! The ready line is for people, the ready file for programs: it appears, whole, once the broker
 //! answers, and names the ports that were picked.
 
@@ -15,10 +17,14 @@ use brooklet_broker::clock::Clock;
 use brooklet_broker::{Broker, BrokerConfig, Storage};
 
 use crate::Globals;
-use crate::exit::Exit;
+use crate::exit::{CliError, Exit};
 use crate::files;
 use crate::output::Output;
+use crate::properties;
+use crate::setting::Setting;
 use crate::signals::Stop;
+
+const DATA_DIR_DEFAULT: &str = "brooklet-data";
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -27,52 +33,88 @@ Examples:
   brooklet serve                                 data in ./brooklet-data, kept
   brooklet serve --ephemeral                     keeps nothing, syncs nothing
   brooklet serve --data-dir /var/lib/brooklet --kafka 127.0.0.1:19092
+  brooklet serve --set log.retention.hours=1 --set num.partitions=3
+  brooklet serve --config server.properties      Kafka's own file; what does nothing here is named
   brooklet serve --ephemeral --kafka 127.0.0.1:0 --ready-file ready    a free port, for tests
 
 Ctrl-C or SIGTERM shuts down cleanly; a second one exits at once.")]
 pub(crate) struct Args {
-    /// Where the data lives; created if missing
-    #[arg(long, value_name = "DIR", default_value = "brooklet-data")]
-    data_dir: PathBuf,
+    /// Where the data lives, created if missing; without it log.dirs, or else brooklet-data
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Keep the data in a temporary directory, never sync it, remove it at shutdown
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
     /// Take over a data directory that Apache Kafka has written; it cannot be given back
     #[arg(long, conflicts_with = "ephemeral")]
     adopt: bool,
-    /// Where Kafka clients connect; port 0 picks a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
-    kafka: String,
+    /// Where Kafka clients connect, port 0 picks a free one; without it listeners, or else
+    /// 127.0.0.1:9092
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// Give one of Kafka's broker settings a value, may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<Setting>,
+    /// Take settings from a properties file, as Kafka does
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Write the addresses to FILE, as `kafka=HOST:PORT`, once clients can connect
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
 
 impl Args {
-    fn broker_config(&self) -> BrokerConfig {
-        let storage = if self.ephemeral {
-            Storage::Ephemeral
-        } else {
-            Storage::Directory(self.data_dir.clone())
-        };
-        BrokerConfig {
-            storage,
+    /// What the file says, then what `--set` says, then what the flags say; the later holds.
+    fn broker_config(&self) -> anyhow::Result<BrokerConfig> {
+        let mut config = BrokerConfig {
+            storage: Storage::Directory(DATA_DIR_DEFAULT.into()),
             adopt: self.adopt,
-            kafka: Some(self.kafka.clone()),
             ..BrokerConfig::default()
+        };
+        if let Some(file) = &self.config {
+            for property in properties::read(file)? {
+                let place = format!("{}:{}", file.display(), property.line);
+                apply(&mut config, &place, (&property.key, &property.value))?;
+            }
         }
+        for setting in &self.set {
+            apply(&mut config, "--set", (&setting.key, &setting.value))?;
+        }
+        if let Some(dir) = &self.data_dir {
+            config.storage = Storage::Directory(dir.clone());
+        }
+        if self.ephemeral {
+            config.storage = Storage::Ephemeral;
+        }
+        if let Some(address) = &self.kafka {
+            config.kafka = Some(address.clone());
+        }
+        Ok(config)
     }
+}
+
+fn apply(
+    config: &mut BrokerConfig,
+    place: &str,
+    (key, value): (&str, &str),
+) -> Result<(), CliError> {
+    let applied = config.apply(key, value);
+    // What does nothing, or is outranked, is no error; the broker names the former.
+    applied
+        .map(drop)
+        .map_err(|error| CliError::Usage(format!("{place}: {error}")))
 }
 
 /// Runs a broker until a signal comes.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let config = args.broker_config()?;
     let mut stop = Stop::on_signal()?;
     raise_open_files();
     if let Some(file) = &args.ready_file {
         files::remove_stale(file)?;
     }
     let broker = tokio::select! {
-        broker = Broker::start(args.broker_config()) => broker?,
+        broker = Broker::start(config) => broker?,
         // Recovery of a large log may take a while; what is unfinished is done again next time.
         signal = stop.wait() => return Ok(signal.exit()),
     };
@@ -115,4 +157,80 @@ fn announce(globals: &Globals, args: &Args, broker: &Broker) -> anyhow::Result<(
     let mut output = Output::stdout(false);
     output.line(line)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn config(line: &[&str]) -> anyhow::Result<BrokerConfig> {
+        let line = Line::try_parse_from([&["serve"], line].concat())?;
+        line.args.broker_config()
+    }
+
+    #[test]
+    fn a_flag_goes_before_set_and_set_before_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.properties");
+        let text = "listeners = PLAINTEXT://127.0.0.1:1\nlog.dirs: /file\n\
+                    num.partitions 2\nmax.connections=3\n";
+        std::fs::write(&path, text).unwrap();
+        let file = ["--config", path.to_str().unwrap()];
+
+        let plain = config(&[]).unwrap();
+        assert_eq!(plain.storage, Storage::Directory("brooklet-data".into()));
+        assert_eq!(plain.kafka.as_deref(), Some("127.0.0.1:9092"));
+
+        let from_file = config(&file).unwrap();
+        assert_eq!(from_file.storage, Storage::Directory("/file".into()));
+        assert_eq!(from_file.kafka.as_deref(), Some("127.0.0.1:1"));
+        assert_eq!(
+            (from_file.num_partitions, from_file.max_connections),
+            (2, 3)
+        );
+
+        let set = ["--set", "num.partitions=5", "--set", "log.dirs=/set"];
+        let set = config(&[&set[..], &file].concat()).unwrap();
+        assert_eq!((set.num_partitions, set.max_connections), (5, 3));
+        assert_eq!(set.storage, Storage::Directory("/set".into()));
+
+        let flags = [
+            "--set",
+            "log.dirs=/set",
+            "--data-dir",
+            "/flag",
+            "--kafka",
+            "h:0",
+        ];
+        let flags = config(&[&flags[..], &file].concat()).unwrap();
+        assert_eq!(flags.storage, Storage::Directory("/flag".into()));
+        assert_eq!(flags.kafka.as_deref(), Some("h:0"));
+        let ephemeral = config(&[&["--ephemeral"], &file[..]].concat()).unwrap();
+        assert_eq!(ephemeral.storage, Storage::Ephemeral);
+    }
+
+    #[test]
+    fn an_error_names_the_file_and_the_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.properties");
+        std::fs::write(&path, "# mine\n\nlog.segment.bytes = 1\n").unwrap();
+        let file = path.to_str().unwrap();
+        let error = config(&["--config", file]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{file}:3: log.segment.bytes: expected a whole number from 256 to 2147483647, \
+                 found '1'"
+            )
+        );
+        assert_eq!(crate::exit::exit_of(&error), Exit::Usage);
+    }
 }

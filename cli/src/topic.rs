@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::str::FromStr;
 
 use brooklet_engine::Client;
 use brooklet_engine::client::{ClientError, ConfigChange, OffsetSpec, TopicMetadata};
@@ -14,6 +13,7 @@ use serde::Serialize;
 use crate::Globals;
 use crate::exit::Exit;
 use crate::output::{Output, OutputFormat, table};
+use crate::setting::Setting;
 
 /// The version of the JSON that `topic` prints; it changes when a key changes its meaning.
 const SCHEMA: u32 = 1;
@@ -40,7 +40,7 @@ enum Verb {
     Create(CreateArgs),
     /// List all topics
     List(ListArgs),
-    /// Show topics: settings, partitions with leader, replicas, first and next offset
+    /// Show topics: settings that differ from the defaults, partitions with leader, replicas, first and next offset
     Describe(DescribeArgs),
     /// Change the settings of a topic while it is served
     Alter(AlterArgs),
@@ -160,27 +160,6 @@ fn trim_offset(text: &str) -> Result<TrimOffset, String> {
             Ok(offset @ 0..) => Ok(TrimOffset::At(Offset(offset))),
             _ => Err("expected an offset, or end".into()),
         },
-    }
-}
-
-/// `KEY=VALUE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Setting {
-    key: String,
-    value: String,
-}
-
-impl FromStr for Setting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok(Self {
-                key: key.into(),
-                value: value.into(),
-            }),
-            _ => Err("expected KEY=VALUE, as in retention.ms=60000".into()),
-        }
     }
 }
 
@@ -322,7 +301,7 @@ struct Described {
     name: String,
     id: String,
     internal: bool,
-    /// Settings of its own; all others are the broker's defaults.
+    /// Its own settings, and those that the broker was started with; all others have their defaults.
     configs: BTreeMap<String, String>,
     partitions: Vec<DescribedPartition>,
 }

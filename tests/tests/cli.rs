@@ -100,8 +100,10 @@ fn completions_know_the_verbs_and_their_options() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_exits_2() {
-    let lines: [&[&str]; 14] = [
+    let lines: [&[&str]; 16] = [
         &["frobnicate"],
+        &["serve", "--set", "num.partitions"],
+        &["serve", "--set", "num.partitions=none"],
         &["serve", "--data-dir", "d", "--ephemeral"],
         &["topic", "create"],
         &["topic", "create", "no/slash"],
@@ -195,6 +197,67 @@ fn a_file_that_is_not_there_is_named() {
     let server = Server::ephemeral();
     let output = server.run(&["produce", "t", "/no/such/file"]);
     assert_fails(&output, 1, &["cannot read /no/such/file: no such file"]);
+}
+
+// The broker's settings.
+
+#[test]
+fn settings_come_from_a_file_and_from_the_command_line_and_topics_inherit_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("server.properties");
+    let properties = "# a broker of its own\nnode.id = 7\nnum.partitions=2\n\
+                      log.segment.bytes: 4096\nlog.retention.hours 1\n\
+                      zookeeper.connect = localhost:2181\nnum.io.threads=8\n";
+    std::fs::write(&file, properties).unwrap();
+    let data = dir.path().join("data");
+    let args = ["--data-dir", text(&data), "--config", text(&file)];
+    let set = ["--set", "log.segment.bytes=8192"];
+    let server = Server::start(&[&args[..], &set].concat());
+    server.stdout_of(&["topic", "create", "t", "-c", "flush.ms=50"], b"");
+    let described = server.stdout_of(&["topic", "describe", "t", "-o", "json"], b"");
+    let described: Value = serde_json::from_str(&described).unwrap();
+    let topic = &described["topics"][0];
+    assert_eq!(
+        topic["configs"],
+        json!({ "flush.ms": "50", "retention.ms": "3600000", "segment.bytes": "8192" })
+    );
+    assert_eq!(topic["partitions"].as_array().unwrap().len(), 2);
+    assert_eq!(topic["partitions"][0]["leader"], 7);
+    let errors = server.errors();
+    for name in ["zookeeper.connect", "num.io.threads"] {
+        assert_eq!(errors.matches(name).count(), 1, "{errors}");
+    }
+    assert!(server.terminate().success());
+
+    // The directory knows its broker.
+    let again = run(&["serve", "--data-dir", text(&data), "--set", "node.id=8"]);
+    let words = ["meta.properties", "node.id 7, not 8", "node.id=7"];
+    assert_fails(&again, 1, &words);
+}
+
+#[test]
+fn a_setting_that_nobody_knows_exits_2_and_names_the_nearest() {
+    let set = ["serve", "--ephemeral", "--set", "log.retentoin.ms=1"];
+    let words = [
+        "--set: unknown setting 'log.retentoin.ms'",
+        "'log.retention.ms'",
+    ];
+    assert_fails(&run(&set), 2, &words);
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("server.properties");
+    let config = ["serve", "--ephemeral", "--config", text(&file)];
+    assert_fails(
+        &run(&config),
+        1,
+        &["cannot read", "server.properties: no such file"],
+    );
+    std::fs::write(&file, "\nlisteners=SSL://:9093\n").unwrap();
+    assert_fails(
+        &run(&config),
+        2,
+        &["server.properties:2: listeners: expected one listener"],
+    );
 }
 
 // Topics.

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use brooklet_broker::api::table;
+use brooklet_broker::broker::settings::{BROKER_SETTINGS, WITHOUT_EFFECT};
 use brooklet_broker::controller::topic_config::TOPIC_CONFIGS;
 use brooklet_tests::repository;
 
@@ -39,7 +40,9 @@ fn the_page_of_supported_apis_is_current() {
 fn the_page_of_topic_settings_is_current() {
     let mut page = String::from(
         "# Topic settings\n\n\
-         Kafka's names and defaults (`broker/src/controller/topic_config.rs`). All are checked and \
+         Kafka's names and, where the meaning does not say otherwise, its defaults \
+         (`broker/src/controller/topic_config.rs`). A topic without a value of its own has the \
+         broker's ([broker-settings.md](broker-settings.md)). All are checked and \
          kept when a topic is created; those that do not act yet change nothing.\n\n\
          | setting | default | takes | acts | meaning |\n|---|---|---|---|---|\n",
     );
@@ -49,4 +52,44 @@ fn the_page_of_topic_settings_is_current() {
         writeln!(page, "| `{name}` | `{default}` | {kind} | {acts} | {doc} |").expect("a String");
     }
     assert_current("topic-settings.md", &page);
+}
+
+#[test]
+fn the_page_of_broker_settings_is_current() {
+    let mut page = String::from(
+        "# Broker settings\n\n\
+         Kafka's names and, where the meaning does not say otherwise, its defaults \
+         (`broker/src/broker/settings/`). `brooklet serve --set KEY=VALUE` gives one a value, \
+         `--config FILE` takes them from a properties file as Kafka's `server.properties`; \
+         `--data-dir` and `--kafka` go before `--set`, and `--set` goes before the file. An unknown \
+         name is an error that names the nearest.\n\n\
+         A setting that is the default of a topic's ([topic-settings.md](topic-settings.md)) holds for \
+         topics without a value of their own. Where a setting is outranked, it has no effect beside \
+         those named, whatever their order.\n\n\
+         | setting | default | takes | of topics | outranked by | meaning |\n|---|---|---|---|---|---|\n",
+    );
+    for setting in BROKER_SETTINGS.iter() {
+        let (name, kind, doc) = (setting.name, setting.kind, setting.doc);
+        let quoted = |name: &str| format!("`{name}`");
+        let default = setting.default.map_or_else(String::new, quoted);
+        let topic = setting.of_topics().map_or_else(String::new, quoted);
+        let outranked: Vec<_> = setting.outranked_by.iter().map(|n| quoted(n)).collect();
+        let outranked = outranked.join(", ");
+        writeln!(
+            page,
+            "| `{name}` | {default} | {kind} | {topic} | {outranked} | {doc} |"
+        )
+        .expect("a String");
+    }
+    page.push_str(
+        "\n## Without effect\n\n\
+         Kafka's other settings (those of 3.9 and 4.1) are accepted, do nothing, and are named once at \
+         the start, so that an existing file can be used. A name that ends with a dot stands for all \
+         that begin with it.\n",
+    );
+    for some in WITHOUT_EFFECT {
+        let names: Vec<_> = some.names().map(|name| format!("`{name}`")).collect();
+        write!(page, "\n**Because {}:** {}.\n", some.why, names.join(", ")).expect("a String");
+    }
+    assert_current("broker-settings.md", &page);
 }

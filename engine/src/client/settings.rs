@@ -25,8 +25,8 @@ const TOPIC: i8 = 2;
 /// Kafka's numbers for what happens to a setting.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
-/// Kafka's number for "the topic says so".
-const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+/// Kafka's number for "nobody says so".
+const DEFAULT_CONFIG: i8 = 5;
 
 /// What is to become of a topic's setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,8 @@ impl Client {
         }
     }
 
-    /// The settings that a topic has of its own (DescribeConfigs).
+    /// The settings of a topic that somebody has given: its own, and those that the broker was started
+    /// with where it has none (DescribeConfigs). All others have their defaults.
     ///
     /// # Errors
     /// `UnknownTopic`, no answer.
@@ -98,10 +99,10 @@ impl Client {
                 let result = answer.results.into_iter().next().ok_or_else(nothing)?;
                 let words = result.error_message.as_deref();
                 check(name, "describe", result.error_code, words)?;
-                let own = result.configs.into_iter();
-                let own = own.filter(|config| config.config_source == DYNAMIC_TOPIC_CONFIG);
+                let given = result.configs.into_iter();
+                let given = given.filter(|config| config.config_source != DEFAULT_CONFIG);
                 let pair = |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
-                Ok(own.filter_map(|c| Some(pair(c.value?, c.name))).collect())
+                Ok(given.filter_map(|c| Some(pair(c.value?, c.name))).collect())
             }
             other => Err(ClientError::unexpected("DescribeConfigs", &other)),
         }

@@ -72,7 +72,7 @@ const OWN: &[BrokerSetting] = &[
     own("log.cleaner.enable", "true", BOOLEAN, "whether logs are compacted",
         (|c| c.cleaner.enable.to_string(), |c, v| flag(&mut c.cleaner.enable, v))),
     synonym(("log.dir", &["log.dirs"]), DIRECTORY, "log.dirs under its older name", (log_dirs, set_log_dirs)),
-    given("log.dirs", DIRECTORY, "where the data lives", (log_dirs, set_log_dirs)),
+    given("log.dirs", DIRECTORY, "where the data lives; brooklet serve has brooklet-data in the working directory", (log_dirs, set_log_dirs)),
     own("log.dirty.bytes.max", "67108864", long(1), "when so much is written and not synced, producers wait; not in Kafka",
         (|c| c.log_dirty_bytes_max.to_string(), |c, v| log_settings::number(&mut c.log_dirty_bytes_max, v))),
     own("log.retention.check.interval.ms", "300000", long(1), "how often the broker looks for records to delete by age and size",
