@@ -99,8 +99,11 @@ impl Broker {
             let data = Arc::clone(&data);
             move || data.sync_name()
         });
-        let opened = open(&environment, &config, Arc::clone(&data), kafka).await?;
-        named.await??;
+        let opened = open(&environment, &config, Arc::clone(&data), kafka).await;
+        // Before any error leaves: whoever has failed to start holds the lock no longer.
+        let named = named.await;
+        let opened = opened?;
+        named??;
         let (stop, shutdown) = watch::channel(false);
         let told = settings::told(&BrokerConfig {
             storage: Storage::Directory(data.path.clone()),
