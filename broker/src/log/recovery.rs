@@ -10,7 +10,7 @@
 //! | clean mark, the last segment ends with a whole batch | clean | trusted; only headers behind the last index entry are read |
 //! | clean mark, but it does not | not clean | goes on as without the mark |
 //! | no mark, every batch from the recovery point's segment on is good | whole | their indexes are rebuilt |
-//! | a bad batch at or above the recovery point | torn tail | copied to a side file, then cut |
+//! | a bad batch at or above the recovery point | torn tail | copied to a side file, then cut; refused while the disk has no room for the copy |
 //! | segments behind a torn tail or a hole above the recovery point | unreachable | renamed to side files |
 //! | a bad batch below the recovery point | damage | refused, no segment is touched |
 //! | a hole between segments below the recovery point | damage | refused, no segment is touched |
@@ -18,7 +18,7 @@
 //! | the log ends below the log start that was written down | all deleted | set aside; an empty segment begins at the log start |
 //! | the log ends below the recovery point, or is missing | damage | refused, no segment is touched |
 //! | an index that is missing, cut or inconsistent | hint | rebuilt (of sealed segments at first use) |
-//! | a snapshot of the producers that is damaged, or newer than the log | snapshot ignored | removed; the log is replayed from the one before |
+//! | a snapshot of the producers that is damaged, newer than the log, or older than its first segment | snapshot ignored | removed; the log is replayed from the one before |
 //! | `.tmp`, `.deleted`, `.cleaned`; an index without its segment | leftover | removed |
 //! | `.swap` of a `.log` | interrupted swap | completed: takes the place of the segments that it covers |
 //! | `.swap` of a `.log`, damaged | damage | refused, no segment is touched |

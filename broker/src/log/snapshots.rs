@@ -97,10 +97,14 @@ fn load(shared: &Shared, found: &[Offset]) -> Result<(ProducerStates, Offset), L
         .iter()
         .rev()
         .filter(|offset| **offset <= shared.recovery_point() || **offset > end);
+    let begin = shared.segments()[0].base_offset();
     for offset in usable {
         let path = path(shared.dir(), *offset);
         let ignored = if *offset > end {
             format!("it is newer than the log, which ends at {end}")
+        } else if *offset < begin {
+            // A transaction that it has for open may have ended in what is deleted.
+            format!("it is older than the log, which begins at {begin}")
         } else {
             match snapshot::decode(&vfs.read(&path).or_io("read", &path)?) {
                 Ok(states) => return Ok((states, *offset)),
@@ -110,10 +114,7 @@ fn load(shared: &Shared, found: &[Offset]) -> Result<(ProducerStates, Offset), L
         tracing::warn!(snapshot = %path.display(), reason = %ignored, "snapshot ignored");
         vfs.remove_file(&path).or_io("remove", &path)?;
     }
-    Ok((
-        ProducerStates::default(),
-        shared.segments()[0].base_offset(),
-    ))
+    Ok((ProducerStates::default(), begin))
 }
 
 /// Finds the batches before the snapshot that it does not tell, as far as they are near.
@@ -155,7 +156,8 @@ fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<
     let above = segments.partition_point(|segment| segment.base_offset() <= from);
     for segment in &segments[above.saturating_sub(1)..] {
         let index = segment.path().with_extension(files::TXN_INDEX);
-        txn_index::cut(&**shared.vfs(), &index, from).or_io("cut", &index)?;
+        let mut aborted = txn_index::read(&**shared.vfs(), &index).or_io("read", &index)?;
+        aborted.truncate(aborted.partition_point(|known| known.last_offset < from));
         let cursor = if segment.base_offset() >= from {
             Ok(segment.walk(WALK_WINDOW_BYTES))
         } else {
@@ -164,13 +166,15 @@ fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<
         let walked = cursor.and_then(|mut cursor| {
             while let Some(header) = cursor.header()? {
                 if let Some(ended) = note(states, &mut cursor, &header)? {
-                    note_ended(shared, &index, states, ended);
+                    aborted.extend(note_ended(shared, states, ended));
                 }
                 cursor.advance(&header);
             }
             Ok(())
         });
         pass_damage(walked)?;
+        // A snapshot that is taken later vouches for them.
+        txn_index::mend(&**shared.vfs(), &index, &aborted).or_io("replace", &index)?;
     }
     Ok(())
 }
@@ -190,29 +194,20 @@ fn note(
     Ok(marker.and_then(|marker| states.record_marker(header, marker, Timestamp::NONE)))
 }
 
-/// Takes note of the end of a transaction; an aborted one is written into a segment's index. If that
-/// fails, its records would be taken for committed, so the log goes offline.
+/// Takes note of the end of a transaction; gives what the index of the marker's segment has to say.
 pub(super) fn note_ended(
     shared: &Shared,
-    index: &Path,
     states: &ProducerStates,
     ended: EndedTransaction,
-) {
+) -> Option<AbortedTransaction> {
     (shared.unstable()).ended(ended.first_offset, ended.last_offset);
-    if ended.committed {
-        return;
-    }
     let behind = ended.last_offset.plus(1);
-    let aborted = AbortedTransaction {
+    (!ended.committed).then(|| AbortedTransaction {
         producer_id: ended.producer_id,
         first_offset: ended.first_offset,
         last_offset: ended.last_offset,
         last_stable_offset: states.first_open_offset().unwrap_or(behind),
-    };
-    if let Err(error) = txn_index::add(&**shared.vfs(), index, aborted) {
-        tracing::error!(index = %index.display(), %error, "cannot note an aborted transaction");
-        shared.go_offline();
-    }
+    })
 }
 
 /// Damage is for whoever reads the records: the state is then without what lies behind it.

@@ -60,18 +60,21 @@ impl AbortedTransaction {
         };
         let makes_sense = version == 0
             && entry.first_offset >= Offset::ZERO
-            && entry.first_offset <= entry.last_offset;
+            && entry.first_offset < entry.last_offset;
         makes_sense.then_some(entry)
     }
 }
 
 /// All entries of a file, as far as they are whole and make sense; none if there is no file.
 pub(super) fn read(vfs: &dyn Vfs, path: &Path) -> io::Result<Vec<AbortedTransaction>> {
-    let bytes = match vfs.read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        bytes => bytes?,
-    };
-    Ok(decode(&bytes))
+    Ok(decode(&read_bytes(vfs, path)?))
+}
+
+fn read_bytes(vfs: &dyn Vfs, path: &Path) -> io::Result<Vec<u8>> {
+    match vfs.read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        bytes => bytes,
+    }
 }
 
 /// The entries in `bytes`, up to the first that makes no sense.
@@ -90,24 +93,25 @@ pub(super) fn add(vfs: &dyn Vfs, path: &Path, entry: AbortedTransaction) -> io::
     file.append(&[IoSlice::new(&entry.encode())]).map(drop)
 }
 
-/// Puts `entries` in the place of the file's, durably.
+/// Makes `entries` the file's, durably.
 pub(super) fn replace(
     vfs: &dyn Vfs,
     path: &Path,
     entries: &[AbortedTransaction],
 ) -> io::Result<()> {
-    let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.encode()).collect();
-    vfs.replace(path, &bytes)
+    vfs.replace(path, &encode(entries))
 }
 
-/// Forgets what was aborted at or above `offset`; it will be found again.
-pub(super) fn cut(vfs: &dyn Vfs, path: &Path, offset: Offset) -> io::Result<()> {
-    let entries = read(vfs, path)?;
-    let kept = entries.partition_point(|entry| entry.last_offset < offset);
-    match vfs.open(path, OpenMode::Write) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        file => file?.set_len((kept * ENTRY_BYTES) as u64),
+/// Makes `entries` the file's, durably, if they are not. Where there are none a file is not made.
+pub(super) fn mend(vfs: &dyn Vfs, path: &Path, entries: &[AbortedTransaction]) -> io::Result<()> {
+    if read_bytes(vfs, path)? == encode(entries) {
+        return Ok(());
     }
+    replace(vfs, path, entries)
+}
+
+fn encode(entries: &[AbortedTransaction]) -> Vec<u8> {
+    entries.iter().flat_map(|entry| entry.encode()).collect()
 }
 
 #[cfg(test)]
@@ -134,10 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_added_cut_and_read() {
+    fn entries_are_added_replaced_and_read() {
         let (vfs, path) = (SimVfs::new(0), Path::new("x.txnindex"));
         assert_eq!(read(&vfs, path).unwrap(), []);
-        cut(&vfs, path, Offset(5)).unwrap();
+        mend(&vfs, path, &[]).unwrap();
         assert!(!vfs.exists(path));
         for (first, last) in [(1, 4), (2, 8), (9, 12)] {
             add(&vfs, path, entry(first, last)).unwrap();
@@ -147,10 +151,11 @@ mod tests {
         assert_eq!(read(&vfs, path).unwrap().len(), 3);
         add(&vfs, path, entry(13, 14)).unwrap();
         assert_eq!(read(&vfs, path).unwrap().len(), 4);
-        cut(&vfs, path, Offset(8)).unwrap();
+        mend(&vfs, path, &[entry(1, 4)]).unwrap();
         assert_eq!(read(&vfs, path).unwrap(), [entry(1, 4)]);
         let mut raw = entry(1, 4).encode().to_vec();
         raw[1] = 1;
         assert_eq!(decode(&raw), [], "an unknown version is not read");
+        assert_eq!(decode(&[0; 34]), [], "what a power cut can leave");
     }
 }

@@ -23,7 +23,7 @@ use super::producer_state::{ProducedBatch, ProducerStates, Verdict};
 use super::reader::LogReader;
 use super::segment::{Segment, log_path};
 use super::shared::Shared;
-use super::{LogConfig, LogError, RecoveryReport, RecoveryStart, files, recovery, snapshots};
+use super::{LogConfig, LogError, RecoveryReport, RecoveryStart, recovery, snapshots};
 use crate::vfs::{OpenMode, Vfs, VfsFile};
 
 /// Where a batch landed.
@@ -224,6 +224,10 @@ impl Log {
             base_offset: base,
             ..*batch.header()
         };
+        // Before anybody can take the batch for synced: a recovery point vouches for the index, too.
+        if batch.header().has_producer() {
+            self.remember(&header, judged, now);
+        }
         self.active.segment.publish(self.active.size);
         self.shared.publish_end(header.next_offset());
         self.active.segment.index(&header, position);
@@ -231,9 +235,6 @@ impl Log {
         self.active.first_append.get_or_insert(now);
         if position == 0 {
             self.active.first_timestamp = age_start(&header);
-        }
-        if batch.header().has_producer() {
-            self.remember(&header, judged, now);
         }
         self.snapshot_bytes += header.size() as u64;
         Ok(Appended {
@@ -270,9 +271,14 @@ impl Log {
             Judged::Data => self.producers.record(header, now),
             Judged::Marker(marker) => {
                 let ended = self.producers.record_marker(header, marker, now);
-                if let Some(ended) = ended {
-                    let index = self.active.segment.path().with_extension(files::TXN_INDEX);
-                    snapshots::note_ended(&self.shared, &index, &self.producers, ended);
+                if let Some(ended) = ended
+                    && let Some(aborted) =
+                        snapshots::note_ended(&self.shared, &self.producers, ended)
+                    && let Err(error) = self.active.segment.note_aborted(aborted)
+                {
+                    // Its records would be taken for committed.
+                    tracing::error!(%error, "cannot note an aborted transaction");
+                    self.shared.go_offline();
                 }
             }
             Judged::Duplicate(_) | Judged::OtherControl => return,

@@ -313,6 +313,7 @@ impl Draft {
         if self.aborted.is_empty() && !shared.vfs().exists(&path) {
             return Ok(());
         }
+        // Even if the file says the same: nobody syncs it any more, as it is not the old segment's.
         txn_index::replace(&**shared.vfs(), &path, &self.aborted).or_io("replace", &path)
     }
 
