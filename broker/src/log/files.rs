@@ -86,6 +86,11 @@ pub(super) fn of_segment(log: &Path) -> [PathBuf; 5] {
         .map(|extension| log.with_extension(extension))
 }
 
+/// The indexes that a segment may have.
+pub(super) fn indexes_of(log: &Path) -> [PathBuf; 3] {
+    [OFFSET_INDEX, TIME_INDEX, TXN_INDEX].map(|extension| log.with_extension(extension))
+}
+
 /// What a file is called until it is removed.
 pub(super) fn deleted(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

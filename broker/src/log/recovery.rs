@@ -486,7 +486,7 @@ impl Recovery<'_> {
             let side_path = self.side_path(&path);
             tracing::warn!(segment = %path.display(), to = %side_path.display(), "unreachable: renamed");
             self.vfs.rename(&path, &side_path).or_io("rename", &path)?;
-            let indexes = indexes::paths(&path).into_iter();
+            let indexes = files::indexes_of(&path).into_iter();
             (self.leftovers).extend(indexes.filter(|index| self.vfs.exists(index)));
             self.note_cut(side_path, size);
         }

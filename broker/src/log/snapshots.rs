@@ -147,11 +147,8 @@ fn fill_windows(
     pass_damage(walked)
 }
 
-/// Takes note of everything from `from` on.
+/// Takes note of everything from `from` on, and forgets what the transaction indexes say of it.
 fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<(), LogError> {
-    if from >= shared.end_offset() {
-        return Ok(());
-    }
     let segments = shared.segments();
     let above = segments.partition_point(|segment| segment.base_offset() <= from);
     for segment in &segments[above.saturating_sub(1)..] {
@@ -160,8 +157,11 @@ fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<
         aborted.truncate(aborted.partition_point(|known| known.last_offset < from));
         let cursor = if segment.base_offset() >= from {
             Ok(segment.walk(WALK_WINDOW_BYTES))
-        } else {
+        } else if from < shared.end_offset() {
             segment.seek(from, WALK_WINDOW_BYTES)
+        } else {
+            txn_index::mend(&**shared.vfs(), &index, &aborted).or_io("replace", &index)?;
+            return Ok(());
         };
         let walked = cursor.and_then(|mut cursor| {
             while let Some(header) = cursor.header()? {

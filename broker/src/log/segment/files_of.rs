@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::error::OrIo;
-use super::super::{AbortedTransaction, LogError, files, indexes, txn_index};
+use super::super::{AbortedTransaction, LogError, files, txn_index};
 use super::Segment;
 use crate::vfs::{OpenMode, VfsFile};
 
@@ -96,8 +96,7 @@ impl Segment {
             (self.indexes.flush(&*self.vfs, &self.path))
                 .or_io("write the indexes of", &self.path)?;
         }
-        let [offsets, times] = indexes::paths(&self.path);
-        for path in [offsets, times, self.path.with_extension(files::TXN_INDEX)] {
+        for path in files::indexes_of(&self.path) {
             match self.vfs.open(&path, OpenMode::Read) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 file => file
