@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  broker ─▶ server ─▶ api ─▶ controller ─▶ driver ─▶ partition ─▶ log ─▶ vfs    does I/O
-//!                                              └─▶ coordination                 pure: no I/O, no
+//!                                              └─▶ coordination, group          pure: no I/O, no
 //!                                                                               clock, no tokio
 //! ```
 //!
@@ -17,6 +17,7 @@ pub mod clock;
 pub mod controller;
 pub mod coordination;
 pub mod driver;
+pub mod group;
 pub mod log;
 pub mod partition;
 pub mod server;

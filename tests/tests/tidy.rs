@@ -21,7 +21,7 @@ const BROKER_LAYERS: [&str; 8] = [
 ];
 
 /// Modules without I/O, clock, tokio: they use each other and nothing of the column above.
-const BROKER_PURE: [&str; 1] = ["coordination"];
+const BROKER_PURE: [&str; 2] = ["coordination", "group"];
 
 /// Modules that any other may use.
 const EVERYWHERE: [&str; 1] = ["clock"];

@@ -197,7 +197,7 @@ impl StateMachine for Coordination {
     type Answer = Answer;
     type Effect = WatchEvent;
 
-    fn decide(&mut self, at: Moment, command: Command) -> Decision<Answer> {
+    fn decide(&mut self, at: Moment, command: Command) -> Decision<Answer, WatchEvent> {
         match command {
             Command::Write(operation) => self.write(at, operation),
             Command::Multi(operations) => self.multi(at, operations),
@@ -227,7 +227,7 @@ impl StateMachine for Coordination {
 }
 
 impl Coordination {
-    fn write(&self, at: Moment, operation: Operation) -> Decision<Answer> {
+    fn write(&self, at: Moment, operation: Operation) -> Decision<Answer, WatchEvent> {
         let judged = Draft::new(&self.tree, at.offset.0, at.wall).judge(operation);
         let (txn, result) = match judged {
             Ok((txn, result)) => (txn, Ok(Reply::Written(result))),
@@ -236,7 +236,7 @@ impl Coordination {
         log(at, &txn, result)
     }
 
-    fn multi(&self, at: Moment, operations: Vec<Operation>) -> Decision<Answer> {
+    fn multi(&self, at: Moment, operations: Vec<Operation>) -> Decision<Answer, WatchEvent> {
         let operation_count = operations.len();
         let mut draft = Draft::new(&self.tree, at.offset.0, at.wall);
         let judged: Result<Vec<_>, MultiError> = (0..)
@@ -304,7 +304,7 @@ fn find<'a>(tree: &'a Tree, path: &str) -> Result<&'a Node, ErrorCode> {
     tree.get(path).ok_or(ErrorCode::NoNode)
 }
 
-fn log(at: Moment, txn: &Txn, result: Result<Reply, ErrorCode>) -> Decision<Answer> {
+fn log(at: Moment, txn: &Txn, result: Result<Reply, ErrorCode>) -> Decision<Answer, WatchEvent> {
     let header = Header {
         client_id: OWN_SESSION,
         cxid: OWN_CXID,
@@ -319,5 +319,6 @@ fn log(at: Moment, txn: &Txn, result: Result<Reply, ErrorCode>) -> Decision<Answ
     Decision {
         records: vec![record],
         answer: Answer { zxid, result },
+        effects: Vec::new(),
     }
 }

@@ -27,7 +27,9 @@ impl Stage {
             monotonic: Monotonic::default(),
             offset: Offset(self.log.len() as i64),
         };
-        let Decision { records, answer } = self.machine.decide(at, command);
+        let Decision {
+            records, answer, ..
+        } = self.machine.decide(at, command);
         for record in records {
             let offset = Offset(self.log.len() as i64);
             self.events

@@ -57,19 +57,22 @@ pub struct Moment {
 
 /// What a machine has decided. Nothing has happened yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision<A> {
+pub struct Decision<A, E> {
     /// To be logged and then replayed; none for a read.
     pub records: Vec<LogRecord>,
     /// To be given once the records are committed.
     pub answer: A,
+    /// What others learn of it, beside what the records tell them.
+    pub effects: Vec<E>,
 }
 
-impl<A> Decision<A> {
+impl<A, E> Decision<A, E> {
     /// A decision that changes nothing.
     pub fn read(answer: A) -> Self {
         Self {
             records: Vec::new(),
             answer,
+            effects: Vec::new(),
         }
     }
 }
@@ -85,7 +88,11 @@ pub trait StateMachine: Debug + Send + 'static {
 
     /// Judges a command. May change soft state (watches, timers), which dies with the process; hard
     /// state stays as it is.
-    fn decide(&mut self, at: Moment, command: Self::Command) -> Decision<Self::Answer>;
+    fn decide(
+        &mut self,
+        at: Moment,
+        command: Self::Command,
+    ) -> Decision<Self::Answer, Self::Effect>;
 
     /// Takes a record of the log into the state: the only place where hard state changes. Live, it
     /// is called right after the decision; at start, with everything the log has.
@@ -139,7 +146,7 @@ struct State<M: StateMachine> {
     replayed: Offset,
     /// Everything below is committed, and its effects are delivered.
     delivered: Offset,
-    /// Effects of replayed records, each with the offset that has to be committed first.
+    /// Effects, each with the offset that has to be committed first.
     pending: VecDeque<(Offset, Vec<M::Effect>)>,
 }
 
@@ -223,8 +230,13 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
     pub fn soft(&self, command: M::Command) -> M::Answer {
         let mut state = self.state.lock();
         let at = self.moment(&state);
-        let Decision { records, answer } = state.machine.decide(at, command);
-        assert!(records.is_empty(), "a command for soft state logs nothing");
+        let Decision {
+            records,
+            answer,
+            effects,
+        } = state.machine.decide(at, command);
+        let is_soft = records.is_empty() && effects.is_empty();
+        assert!(is_soft, "a command for soft state logs nothing");
         self.changed.notify_one();
         answer
     }
@@ -238,14 +250,23 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
     fn decide(&self, command: M::Command) -> Result<(M::Answer, Option<Offset>), DriverError> {
         let mut state = self.state.lock();
         let at = self.moment(&state);
-        let Decision { records, answer } = state.machine.decide(at, command);
+        let Decision {
+            records,
+            answer,
+            effects,
+        } = state.machine.decide(at, command);
         if !records.is_empty() {
             let base = self.log.append(&records, at.wall)?;
             assert_eq!(base, at.offset, "the driver is the only writer of its log");
             state.replay(base, &records);
         }
+        let has_effects = !effects.is_empty();
+        if has_effects {
+            let end = state.replayed;
+            state.pending.push_back((end, effects));
+        }
         self.changed.notify_one();
-        let open = state.delivered < state.replayed;
+        let open = state.delivered < state.replayed || has_effects;
         Ok((answer, open.then_some(state.replayed)))
     }
 

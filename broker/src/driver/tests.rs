@@ -29,10 +29,11 @@ impl StateMachine for Sum {
     type Answer = i64;
     type Effect = (Offset, i64);
 
-    fn decide(&mut self, _: Moment, command: Ask) -> Decision<i64> {
+    fn decide(&mut self, _: Moment, command: Ask) -> Decision<i64, (Offset, i64)> {
         let log = |added: &[i64]| Decision {
             records: added.iter().copied().map(record).collect(),
             answer: self.total + added.iter().sum::<i64>(),
+            effects: Vec::new(),
         };
         match command {
             Ask::Add(n) => log(&[n]),

@@ -1,0 +1,1 @@
+//! Random members against a few laws.
