@@ -113,6 +113,8 @@ fn load(shared: &Shared, found: &[Offset]) -> Result<(ProducerStates, Offset), L
         };
         tracing::warn!(snapshot = %path.display(), reason = %ignored, "snapshot ignored");
         vfs.remove_file(&path).or_io("remove", &path)?;
+        // Before anything is appended: if it came back behind that, it would be believed.
+        vfs.sync_dir(shared.dir()).or_io("sync", shared.dir())?;
     }
     Ok((ProducerStates::default(), begin))
 }
