@@ -3,9 +3,10 @@
 //! A module uses only what stands to its right:
 //!
 //! ```text
-//!  broker ─▶ server ─▶ api ─▶ controller ─▶ driver ─▶ partition ─▶ log ─▶ vfs    does I/O
-//!                                              └─▶ coordination, group          pure: no I/O, no
-//!                                                                               clock, no tokio
+//!  broker ─▶ server ─▶ api ─▶ coordinator ─▶ controller ─▶ driver ─▶ partition ─▶ log ─▶ vfs
+//!                                                             └─▶ coordination, group
+//!
+//!  the upper row does I/O, the lower is pure: no I/O, no clock, no tokio
 //! ```
 //!
 //! [`Broker::call`] is the one door: sockets and the embedded engine bring it the same typed Kafka
@@ -16,6 +17,7 @@ pub mod broker;
 pub mod clock;
 pub mod controller;
 pub mod coordination;
+pub mod coordinator;
 pub mod driver;
 pub mod group;
 pub mod log;

@@ -137,24 +137,47 @@ fn kcat_lists_brokers_and_topics() {
 }
 
 #[test]
+fn groups_of_three_python_clients_share_and_go_on() {
+    let server = Server::ephemeral();
+    for (client, groups) in [("confluent", 3), ("aiokafka", 1), ("kafka-python", 1)] {
+        let output = python(&server, "groups.py", client);
+        assert_eq!(output.matches("shared").count(), groups, "{output}");
+    }
+}
+
+#[test]
+fn kcat_reads_in_a_group_from_where_the_group_is() {
+    let server = Server::ephemeral();
+    let broker = server.kafka();
+    foreign("kcat", &["-b", broker, "-P", "-t", "t"], b"one\ntwo\n");
+    let settings = ["-X", "auto.offset.reset=earliest", "-e", "-q"];
+    let args = [&["-b", broker, "-G", "readers"], &settings[..], &["t"]].concat();
+    assert_eq!(foreign("kcat", &args, b""), b"one\ntwo\n");
+    foreign("kcat", &["-b", broker, "-P", "-t", "t"], b"three\n");
+    assert_eq!(foreign("kcat", &args, b""), b"three\n");
+}
+
+#[test]
 fn confluent_kafka_for_python_reads_what_it_wrote_with_each_codec() {
-    python("confluent", 5);
+    roundtrip("confluent", 5);
 }
 
 #[test]
 fn aiokafka_reads_what_it_wrote() {
-    python("aiokafka", 2);
+    roundtrip("aiokafka", 2);
 }
 
-fn python(client: &str, codecs: usize) {
-    let server = Server::ephemeral();
-    let python = std::env::var("BROOKLET_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
-    let script = brooklet_tests::repository().join("tests/clients/roundtrip.py");
-    let output = foreign(
-        &python,
-        &[script.to_str().unwrap(), client, server.kafka()],
-        b"",
-    );
-    let output = String::from_utf8(output).unwrap();
+fn roundtrip(client: &str, codecs: usize) {
+    let output = python(&Server::ephemeral(), "roundtrip.py", client);
     assert_eq!(output.matches("records equal").count(), codecs, "{output}");
+}
+
+/// Runs a script of `tests/clients` with a client against a server.
+fn python(server: &Server, script: &str, client: &str) -> String {
+    let python = std::env::var("BROOKLET_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let script = brooklet_tests::repository()
+        .join("tests/clients")
+        .join(script);
+    let args = [script.to_str().unwrap(), client, server.kafka()];
+    String::from_utf8(foreign(&python, &args, b"")).unwrap()
 }

@@ -30,7 +30,7 @@ fn the_page_of_supported_apis_is_current() {
          (`broker/src/api/table.rs`).\n\n{}\n\
          An API that is not listed is not served: it is absent from ApiVersions, and a client that \
          asks for it all the same has its connection closed, as with Apache Kafka. That holds for \
-         consumer groups, transactions and quotas, which are not built yet.\n",
+         transactions, quotas and the newer protocols of groups, which are not built yet.\n",
         table::markdown()
     );
     assert_current("support.md", &page);

@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module of the broker may use those that stand after it, and [`EVERYWHERE`].
-const BROKER_LAYERS: [&str; 8] = [
+const BROKER_LAYERS: [&str; 9] = [
     "broker",
     "server",
     "api",
+    "coordinator",
     "controller",
     "driver",
     "partition",

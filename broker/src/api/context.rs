@@ -1,6 +1,7 @@
 //! What the request handlers share.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
+use crate::coordinator::GroupCoordinator;
 
 /// The broker's settings that handlers obey; see [`crate::BrokerConfig`].
 #[derive(Clone, Debug)]
@@ -49,6 +51,10 @@ pub struct ToldSetting {
 pub struct ApiContext {
     /// Topics, and the image of them.
     pub controller: Arc<Controller>,
+    /// Groups and their offsets.
+    pub groups: Arc<GroupCoordinator>,
+    /// Where the client connects from; `None` for one in our own process.
+    pub peer: Option<IpAddr>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Settings.

@@ -3,12 +3,14 @@
 //! - When the answer leaves, the topics are gone from the metadata; their files follow.
 //! - An unknown name answers UNKNOWN_TOPIC_OR_PARTITION, an unknown id UNKNOWN_TOPIC_ID; a topic
 //!   that is given by name and id at once, by neither, or twice, INVALID_REQUEST.
+//! - Groups forget how far they have read it.
 //! - An internal topic cannot be deleted: INVALID_TOPIC_EXCEPTION.
 //!
 //! Left out: `delete.topic.enable=false`; the timeout, since nothing happens later.
 
 use std::collections::BTreeSet;
 
+use brooklet_protocol::TopicName;
 use brooklet_protocol::messages::kafka::delete_topics_request::DeleteTopicState;
 use brooklet_protocol::messages::kafka::delete_topics_response::DeletableTopicResult;
 use brooklet_protocol::messages::kafka::{self, DeleteTopicsRequest, DeleteTopicsResponse};
@@ -32,11 +34,21 @@ pub(super) async fn handle(
         let by_name = |name| DeleteTopicState::default().with_name(Some(name));
         request.topic_names.into_iter().map(by_name).collect()
     };
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut gone) = (BTreeSet::new(), Vec::new());
     let mut responses = Vec::with_capacity(asked.len());
     for topic in asked {
         let deleted = delete(ctx, &image, &topic, &mut seen).await;
+        gone.extend(
+            deleted
+                .as_ref()
+                .ok()
+                .and_then(|(name, _)| TopicName::new(name.as_str()).ok()),
+        );
         responses.push(answer(topic, deleted));
+    }
+    // A topic of the same name that comes later begins anew, also for those who read the old one.
+    if let Err(error) = ctx.groups.forget_topics(&gone).await {
+        tracing::warn!("offsets of deleted topics stay: {error}");
     }
     DeleteTopicsResponse::default().with_responses(responses)
 }

@@ -8,7 +8,9 @@ use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::records::BatchError;
 
 use crate::controller::ControllerError;
+use crate::coordinator::CoordinatorError;
 use crate::driver::DriverError;
+use crate::group::GroupError;
 use crate::log::LogError;
 use crate::log::producer_state::ProducerError;
 
@@ -100,6 +102,36 @@ pub fn driver_error_code(error: &DriverError) -> ErrorCode {
         DriverError::Log(error) => log_error_code(error),
         DriverError::Replay(_) => ErrorCode::KafkaStorageError,
         DriverError::Stopped => ErrorCode::NotController,
+    }
+}
+
+/// Where a group has no coordinator. Clients look for another one, and ask again.
+pub fn coordinator_error_code(error: &CoordinatorError) -> ErrorCode {
+    match error {
+        CoordinatorError::Controller(_)
+        | CoordinatorError::Offline(_)
+        | CoordinatorError::Stopped => ErrorCode::CoordinatorNotAvailable,
+        CoordinatorError::Driver(_) => ErrorCode::NotCoordinator,
+    }
+}
+
+/// What a group says no with; its members know what to do about each.
+pub fn group_error_code(error: &GroupError) -> ErrorCode {
+    match error {
+        GroupError::InvalidGroupId(_) => ErrorCode::InvalidGroupId,
+        GroupError::TooLong(_) => ErrorCode::InvalidRequest,
+        GroupError::SessionTimeout { .. } => ErrorCode::InvalidSessionTimeout,
+        GroupError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+        GroupError::UnknownMember => ErrorCode::UnknownMemberId,
+        GroupError::MemberIdRequired(_) => ErrorCode::MemberIdRequired,
+        GroupError::FencedInstance => ErrorCode::FencedInstanceId,
+        GroupError::Generation { .. } => ErrorCode::IllegalGeneration,
+        GroupError::Rebalancing => ErrorCode::RebalanceInProgress,
+        GroupError::Full(_) | GroupError::TooManyGroups(_) => ErrorCode::GroupMaxSizeReached,
+        GroupError::NoSuchGroup => ErrorCode::GroupIdNotFound,
+        GroupError::NotEmpty => ErrorCode::NonEmptyGroup,
+        GroupError::Subscribed => ErrorCode::GroupSubscribedToTopic,
+        GroupError::MetadataTooLong(_) => ErrorCode::OffsetMetadataTooLarge,
     }
 }
 

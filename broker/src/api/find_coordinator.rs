@@ -1,12 +1,9 @@
-//! FindCoordinator (10), versions 0 to 6: says that there is no coordinator yet.
+//! FindCoordinator (10), versions 0 to 6: who runs a group. That is this broker, for all of them.
 //!
-//! Consumer groups and transactions are not built. Every key is answered with
-//! COORDINATOR_NOT_AVAILABLE and with words (version 1 and up), and the broker's log says so
-//! once. The API is served all the same, because clients read more from it than it says: librdkafka
-//! sends LZ4 only to brokers that have it, and consumers with a group id that assign their partitions
-//! themselves look for a coordinator to commit to, without needing it to read.
+//! Whoever asks first for a group makes the topic that groups are kept in. For a transactional id the
+//! answer is COORDINATOR_NOT_AVAILABLE with words, and the broker's log says so once.
 //!
-//! Left out: coordinators. A consumer that subscribes waits for one; it never gets half a group.
+//! Left out: coordinators of transactions and of share groups.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,39 +12,64 @@ use brooklet_protocol::messages::kafka::{FindCoordinatorRequest, FindCoordinator
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
 use super::context::ApiContext;
+use super::groups::{failed, text};
 
 /// From this version on, keys come and are answered in a batch (KIP-699).
 const BATCHED: i16 = 4;
 
-const WORDS: &str =
-    "consumer groups and transactions are not served yet; assign partitions instead";
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
-pub(super) fn handle(
+const WORDS: &str = "transactions are not served yet";
+
+pub(super) async fn handle(
     ctx: &ApiContext,
     version: i16,
-    request: &FindCoordinatorRequest,
+    request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
-    let code = ErrorCode::CoordinatorNotAvailable.code();
-    let words = Some(StrBytes::from_static_str(WORDS));
     if version < BATCHED {
-        warn(ctx, &request.key);
+        let found = find(ctx, request.key_type, request.key).await;
         return FindCoordinatorResponse::default()
-            .with_error_code(code)
-            .with_error_message(words)
-            .with_node_id((-1).into())
-            .with_port(-1);
+            .with_error_code(found.error_code)
+            .with_error_message(found.error_message)
+            .with_node_id(found.node_id)
+            .with_host(found.host)
+            .with_port(found.port);
     }
-    let answer = |key: &StrBytes| {
-        warn(ctx, key);
+    let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
+    for key in request.coordinator_keys {
+        coordinators.push(find(ctx, request.key_type, key).await);
+    }
+    FindCoordinatorResponse::default().with_coordinators(coordinators)
+}
+
+async fn find(ctx: &ApiContext, key_type: i8, key: StrBytes) -> Coordinator {
+    let none = |code, words: &str| {
         Coordinator::default()
-            .with_key(key.clone())
             .with_node_id((-1).into())
             .with_port(-1)
             .with_error_code(code)
-            .with_error_message(words.clone())
+            .with_error_message(Some(text(words)))
     };
-    let coordinators = request.coordinator_keys.iter().map(answer).collect();
-    FindCoordinatorResponse::default().with_coordinators(coordinators)
+    let found = match key_type {
+        GROUP => match ctx.groups.find(key.as_str()).await {
+            Ok(()) => Coordinator::default()
+                .with_node_id(ctx.controller.image().broker_id.0.into())
+                .with_host(text(&ctx.settings.advertised_host))
+                .with_port(ctx.settings.advertised_port)
+                .with_error_message(Some(StrBytes::default())),
+            Err(error) => none(failed(key.as_str(), &error), &error.to_string()),
+        },
+        TRANSACTION => {
+            warn(ctx, &key);
+            none(ErrorCode::CoordinatorNotAvailable.code(), WORDS)
+        }
+        _ => none(
+            ErrorCode::InvalidRequest.code(),
+            "there are no coordinators of this type",
+        ),
+    };
+    found.with_key(key)
 }
 
 /// Clients ask again and again; a person needs to be told once.

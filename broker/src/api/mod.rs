@@ -24,16 +24,27 @@ mod alter_configs;
 mod api_versions;
 mod configs;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_configs;
+mod describe_groups;
 mod fetch;
 mod find_coordinator;
+mod groups;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod produce;
+mod sync_group;
 mod topics;
 
 #[cfg(test)]
@@ -83,7 +94,39 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
             ResponseKind::Metadata(metadata::handle(ctx, version, body).await)
         }
         RequestKind::FindCoordinator(body) => {
-            ResponseKind::FindCoordinator(find_coordinator::handle(ctx, version, &body))
+            ResponseKind::FindCoordinator(find_coordinator::handle(ctx, version, body).await)
+        }
+        RequestKind::JoinGroup(body) => {
+            let client_id = request.client_id.as_ref();
+            let joined = join_group::handle(ctx, version, client_id, body).await;
+            ResponseKind::JoinGroup(joined)
+        }
+        RequestKind::SyncGroup(body) => {
+            ResponseKind::SyncGroup(sync_group::handle(ctx, body).await)
+        }
+        RequestKind::Heartbeat(body) => {
+            ResponseKind::Heartbeat(heartbeat::handle(ctx, &body).await)
+        }
+        RequestKind::LeaveGroup(body) => {
+            ResponseKind::LeaveGroup(leave_group::handle(ctx, version, body).await)
+        }
+        RequestKind::OffsetCommit(body) => {
+            ResponseKind::OffsetCommit(offset_commit::handle(ctx, body).await)
+        }
+        RequestKind::OffsetFetch(body) => {
+            ResponseKind::OffsetFetch(offset_fetch::handle(ctx, version, body).await)
+        }
+        RequestKind::OffsetDelete(body) => {
+            ResponseKind::OffsetDelete(offset_delete::handle(ctx, body).await)
+        }
+        RequestKind::DescribeGroups(body) => {
+            ResponseKind::DescribeGroups(describe_groups::handle(ctx, version, body).await)
+        }
+        RequestKind::ListGroups(body) => {
+            ResponseKind::ListGroups(list_groups::handle(ctx, &body).await)
+        }
+        RequestKind::DeleteGroups(body) => {
+            ResponseKind::DeleteGroups(delete_groups::handle(ctx, body).await)
         }
         RequestKind::ApiVersions(body) => {
             ResponseKind::ApiVersions(api_versions::handle(version, &body))

@@ -51,10 +51,33 @@ pub const TABLE: &[Api] = &[
         "No authorization: authorized operations are never listed.",
     ),
     api(
+        ApiKey::OffsetCommit,
+        (2, 9),
+        "offset_commit",
+        "No topic ids.",
+    ),
+    api(ApiKey::OffsetFetch, (1, 9), "offset_fetch", "No topic ids."),
+    api(
         ApiKey::FindCoordinator,
         (0, 6),
         "find_coordinator",
-        "No groups and transactions yet: the answer is always COORDINATOR_NOT_AVAILABLE.",
+        "No transactions yet: for a transactional id the answer is COORDINATOR_NOT_AVAILABLE.",
+    ),
+    api(ApiKey::JoinGroup, (0, 9), "join_group", ""),
+    api(ApiKey::Heartbeat, (0, 4), "heartbeat", ""),
+    api(ApiKey::LeaveGroup, (0, 5), "leave_group", ""),
+    api(ApiKey::SyncGroup, (0, 5), "sync_group", ""),
+    api(
+        ApiKey::DescribeGroups,
+        (0, 6),
+        "describe_groups",
+        "No authorization: authorized operations are never listed.",
+    ),
+    api(
+        ApiKey::ListGroups,
+        (0, 5),
+        "list_groups",
+        "Groups of the classic protocol only.",
     ),
     api(
         ApiKey::ApiVersions,
@@ -88,12 +111,14 @@ pub const TABLE: &[Api] = &[
         "alter_configs",
         "Topics only: a broker's settings are given at its start.",
     ),
+    api(ApiKey::DeleteGroups, (0, 2), "delete_groups", ""),
     api(
         ApiKey::IncrementalAlterConfigs,
         (0, 1),
         "incremental_alter_configs",
         "Topics only: a broker's settings are given at its start.",
     ),
+    api(ApiKey::OffsetDelete, (0, 0), "offset_delete", ""),
 ];
 
 const fn api(key: ApiKey, versions: (i16, i16), handler: &'static str, notes: &'static str) -> Api {

@@ -14,6 +14,7 @@ use super::data_dir::random_u128;
 use crate::clock::{Clock, SystemClock};
 use crate::controller::ControllerError;
 use crate::driver::DriverError;
+use crate::group::GroupConfig;
 use crate::log::checkpoint::CheckpointError;
 use crate::log::{LogConfig, LogError};
 use crate::partition::DirtyBudget;
@@ -60,6 +61,10 @@ pub struct BrokerConfig {
     /// `producer.id.expiration.ms` (1 day): an idempotent producer that is silent for so long is
     /// forgotten.
     pub producer_id_expiration: Duration,
+    /// `group.*` and `offset*`: what groups may do, and how long they are kept.
+    pub groups: GroupConfig,
+    /// `offsets.topic.num.partitions` (1; Kafka: 50).
+    pub offsets_partition_count: i32,
     /// `log.dirty.bytes.max` (64 MiB; not in Kafka): so much may be written and not synced; then
     /// producers wait, whatever their `acks`.
     pub log_dirty_bytes_max: u64,
@@ -94,6 +99,8 @@ impl Default for BrokerConfig {
             connections_max_idle: Duration::from_secs(600),
             cleaner: CleanerConfig::default(),
             producer_id_expiration: Duration::from_secs(24 * 3600),
+            groups: GroupConfig::default(),
+            offsets_partition_count: 1,
             log_dirty_bytes_max: DirtyBudget::BYTES_MAX_DEFAULT,
             acks_all_sync: true,
             log: LogConfig::default(),

@@ -26,6 +26,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::api::{self, ApiContext, ApiSettings, ToldSetting};
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
+use crate::coordinator::{CoordinatorSetup, GroupCoordinator};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 use crate::partition::{DirtyBudget, Durability, Partition};
@@ -111,8 +112,20 @@ impl Broker {
             node_id: Some(opened.controller.image().broker_id),
             ..config.clone()
         });
+        let groups = CoordinatorSetup {
+            controller: Arc::clone(&opened.controller),
+            clock: Arc::clone(&environment.clock),
+            sync: !data.is_ephemeral,
+            groups: config.groups,
+            partition_count: config.offsets_partition_count,
+            // Neither the cluster's nor the topics' ids.
+            seed: environment.seed.rotate_left(64),
+            shutdown: shutdown.clone(),
+        };
         let ctx = ApiContext {
             controller: opened.controller,
+            groups: Arc::new(GroupCoordinator::new(groups)),
+            peer: None,
             clock: environment.clock,
             settings: Arc::new(api_settings(&config, kafka, told)),
             shutdown,

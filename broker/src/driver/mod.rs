@@ -14,7 +14,8 @@
 //! Invariants:
 //! - hard state changes only in [`StateMachine::replay`], so replaying the log from its start gives
 //!   the state of the live run;
-//! - an append that fails changes nothing;
+//! - an append that fails changes no hard state; the effects of the decision itself, which its
+//!   records do not bring, are delivered all the same;
 //! - an answer, also that of a read, leaves only once every record it rests on is committed, and
 //!   after the effects of those records;
 //! - effects are delivered once, in the order of their records;
@@ -189,18 +190,36 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
     /// The log. After a failed append nothing has changed; after a failed sync nobody knows, and
     /// the log takes no more commands.
     pub async fn submit(self: &Arc<Self>, command: M::Command) -> Result<M::Answer, DriverError> {
-        let (answer, rests_on) = self.decide(command)?;
-        if let Some(offset) = rests_on {
-            let driver = Arc::clone(self);
-            // On a task of its own, so that a caller who goes away does not leave effects behind.
-            let commit = tokio::spawn(async move { driver.commit(offset).await });
-            match commit.await {
-                Ok(result) => result?,
-                Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-                Err(_) => return Err(DriverError::Stopped),
+        match self.decide(command) {
+            Ok((answer, rests_on)) => {
+                self.commit_in_background(rests_on).await?;
+                Ok(answer)
+            }
+            Err(error) => {
+                // Whom the decision was to tell something must not wait for ever.
+                let replayed = self.state.lock().replayed;
+                drop(self.commit_in_background(Some(replayed)).await);
+                Err(error)
             }
         }
-        Ok(answer)
+    }
+
+    /// Commits what an answer rests on, on a task of its own, so that a caller who goes away does
+    /// not leave effects behind.
+    async fn commit_in_background(
+        self: &Arc<Self>,
+        rests_on: Option<Offset>,
+    ) -> Result<(), DriverError> {
+        let Some(offset) = rests_on else {
+            return Ok(());
+        };
+        let driver = Arc::clone(self);
+        let commit = tokio::spawn(async move { driver.commit(offset).await });
+        match commit.await {
+            Ok(result) => result,
+            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+            Err(_) => Err(DriverError::Stopped),
+        }
     }
 
     /// Does what the machine has to do by itself, whenever it is time. Runs until dropped.
@@ -241,6 +260,23 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         answer
     }
 
+    /// Looks at the machine, and gives what was seen once it is committed.
+    ///
+    /// # Errors
+    /// As [`Driver::submit`].
+    pub async fn inspect_committed<T>(
+        self: &Arc<Self>,
+        look: impl FnOnce(&M) -> T,
+    ) -> Result<T, DriverError> {
+        let (seen, rests_on) = {
+            let state = self.state.lock();
+            let open = state.delivered < state.replayed;
+            (look(&state.machine), open.then_some(state.replayed))
+        };
+        self.commit_in_background(rests_on).await?;
+        Ok(seen)
+    }
+
     /// Looks at the machine, committed or not.
     pub fn inspect<T>(&self, look: impl FnOnce(&M) -> T) -> T {
         look(&self.state.lock().machine)
@@ -255,17 +291,21 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
             answer,
             effects,
         } = state.machine.decide(at, command);
-        if !records.is_empty() {
-            let base = self.log.append(&records, at.wall)?;
-            assert_eq!(base, at.offset, "the driver is the only writer of its log");
-            state.replay(base, &records);
-        }
+        let appended = if records.is_empty() {
+            Ok(())
+        } else {
+            self.log.append(&records, at.wall).map(|base| {
+                assert_eq!(base, at.offset, "the driver is the only writer of its log");
+                state.replay(base, &records);
+            })
+        };
         let has_effects = !effects.is_empty();
         if has_effects {
             let end = state.replayed;
             state.pending.push_back((end, effects));
         }
         self.changed.notify_one();
+        appended?;
         let open = state.delivered < state.replayed || has_effects;
         Ok((answer, open.then_some(state.replayed)))
     }

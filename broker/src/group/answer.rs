@@ -5,7 +5,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 /// Who waits for the answer to a join or a sync; numbers that are given once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Waiter(pub u64);
 
 /// An answer that had to wait for the other members, or for the log.

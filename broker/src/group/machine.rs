@@ -11,6 +11,8 @@ use super::classic::{Group, GroupLimits, JoinGroup};
 use super::command::{Answer, Command, GroupConfig, Place, SyncGroup};
 use super::describe::{DescribedGroup, ListedGroup};
 use super::offsets::Entry;
+#[cfg(test)]
+use super::record::StoredGroup;
 use super::record::{CommittedOffset, GroupRecord};
 use super::timers::Timers;
 use crate::clock::Monotonic;
@@ -20,6 +22,9 @@ use crate::driver::{Decision, LogRecord, Moment, StateMachine};
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 /// What fits into a record's string.
 pub(super) const STRING_BYTES_MAX: usize = i16::MAX as usize;
+
+/// How far a group has read.
+type Offsets = BTreeMap<Place, CommittedOffset>;
 
 /// All groups of one partition of `__consumer_offsets`.
 #[derive(Clone, Debug)]
@@ -43,7 +48,7 @@ impl Groups {
     }
 
     /// How far a group has read; nothing of one that there is not.
-    pub fn offsets(&self, group: &str) -> Option<&BTreeMap<Place, CommittedOffset>> {
+    pub fn offsets(&self, group: &str) -> Option<&Offsets> {
         self.by_id.get(group).map(|entry| &entry.offsets)
     }
 
@@ -59,6 +64,15 @@ impl Groups {
         self.by_id
             .iter()
             .map(|(id, entry)| ListedGroup::of(id, &entry.group))
+    }
+
+    /// What replaying the log has to give again.
+    #[cfg(test)]
+    pub(super) fn hard_state(&self) -> BTreeMap<String, (Option<StoredGroup>, Offsets)> {
+        let entries = self.by_id.iter();
+        let hard = entries.filter(|(_, entry)| entry.stored.is_some() || !entry.offsets.is_empty());
+        hard.map(|(id, entry)| (id.clone(), (entry.stored.clone(), entry.offsets.clone())))
+            .collect()
     }
 
     fn limits(&self) -> GroupLimits {

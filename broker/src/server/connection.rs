@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use brooklet_protocol::frame::split_frame;
@@ -32,7 +31,7 @@ const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
-    ctx: Arc<ApiContext>,
+    ctx: ApiContext,
     limits: Limits,
     input: BytesMut,
     /// Where answers are encoded.
@@ -54,13 +53,16 @@ impl Connection {
     pub(super) fn new(
         stream: TcpStream,
         peer: SocketAddr,
-        ctx: Arc<ApiContext>,
+        ctx: &ApiContext,
         limits: Limits,
     ) -> Self {
         Self {
             stream,
             peer,
-            ctx,
+            ctx: ApiContext {
+                peer: Some(peer.ip()),
+                ..ctx.clone()
+            },
             limits,
             input: BytesMut::new(),
             encoding: BytesMut::new(),

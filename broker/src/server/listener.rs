@@ -104,7 +104,7 @@ impl Acceptor {
             tracing::debug!("{peer}: {error}");
             return;
         }
-        let connection = Connection::new(stream, peer, Arc::clone(&self.ctx), self.limits);
+        let connection = Connection::new(stream, peer, &self.ctx, self.limits);
         self.connections.spawn(connection.run());
     }
 

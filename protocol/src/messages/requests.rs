@@ -24,12 +24,20 @@ pub(super) const REQUEST_HEADER: &[Field] = &[
 ];
 
 /// Every request that is served.
-pub(super) static REQUESTS: [Shape; 13] = [
+pub(super) static REQUESTS: [Shape; 23] = [
     Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
     Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
     Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
     Shape::new(ApiKey::Metadata, 0..=13, 9, METADATA),
+    Shape::new(ApiKey::OffsetCommit, 2..=9, 8, OFFSET_COMMIT),
+    Shape::new(ApiKey::OffsetFetch, 1..=9, 6, OFFSET_FETCH),
     Shape::new(ApiKey::FindCoordinator, 0..=6, 3, FIND_COORDINATOR),
+    Shape::new(ApiKey::JoinGroup, 0..=9, 6, JOIN_GROUP),
+    Shape::new(ApiKey::Heartbeat, 0..=4, 4, HEARTBEAT),
+    Shape::new(ApiKey::LeaveGroup, 0..=5, 4, LEAVE_GROUP),
+    Shape::new(ApiKey::SyncGroup, 0..=5, 4, SYNC_GROUP),
+    Shape::new(ApiKey::DescribeGroups, 0..=6, 5, DESCRIBE_GROUPS),
+    Shape::new(ApiKey::ListGroups, 0..=5, 3, LIST_GROUPS),
     Shape::new(ApiKey::ApiVersions, 0..=4, 3, API_VERSIONS),
     Shape::new(ApiKey::CreateTopics, 2..=7, 5, CREATE_TOPICS),
     Shape::new(ApiKey::DeleteTopics, 1..=6, 4, DELETE_TOPICS),
@@ -37,12 +45,14 @@ pub(super) static REQUESTS: [Shape; 13] = [
     Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
     Shape::new(ApiKey::DescribeConfigs, 1..=4, 4, DESCRIBE_CONFIGS),
     Shape::new(ApiKey::AlterConfigs, 0..=2, 2, ALTER_CONFIGS),
+    Shape::new(ApiKey::DeleteGroups, 0..=2, 2, DELETE_GROUPS),
     Shape::new(
         ApiKey::IncrementalAlterConfigs,
         0..=1,
         1,
         INCREMENTAL_ALTER_CONFIGS,
     ),
+    Shape::new(ApiKey::OffsetDelete, 0..=0, i16::MAX, OFFSET_DELETE),
 ];
 
 const PRODUCE: &[Field] = &[
@@ -131,6 +141,104 @@ const FIND_COORDINATOR: &[Field] = &[
     field("key_type", Int8).since(1),
     field("coordinator_keys", Strings).since(4),
 ];
+
+const OFFSET_COMMIT: &[Field] = &[
+    field("group_id", String),
+    field("generation_id_or_member_epoch", Int32),
+    field("member_id", String),
+    field("group_instance_id", String).nullable().since(7),
+    field("retention_time_ms", Int64).until(4),
+    field("topics", Structs(OFFSET_COMMIT_TOPIC)),
+];
+const OFFSET_COMMIT_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(OFFSET_COMMIT_PARTITION)),
+];
+const OFFSET_COMMIT_PARTITION: &[Field] = &[
+    field("partition_index", Int32),
+    field("committed_offset", Int64),
+    field("committed_leader_epoch", Int32).since(6),
+    field("committed_metadata", String).nullable(),
+];
+
+const OFFSET_FETCH: &[Field] = &[
+    field("group_id", String).until(7),
+    field("topics", Structs(OFFSET_FETCH_TOPIC))
+        .nullable()
+        .until(7),
+    field("groups", Structs(OFFSET_FETCH_GROUP)).since(8),
+    field("require_stable", Bool).since(7),
+];
+const OFFSET_FETCH_GROUP: &[Field] = &[
+    field("group_id", String),
+    field("member_id", String).nullable().since(9),
+    field("member_epoch", Int32).since(9),
+    field("topics", Structs(OFFSET_FETCH_TOPIC)).nullable(),
+];
+const OFFSET_FETCH_TOPIC: &[Field] = &[field("name", String), field("partition_indexes", Int32s)];
+
+const JOIN_GROUP: &[Field] = &[
+    field("group_id", String),
+    field("session_timeout_ms", Int32),
+    field("rebalance_timeout_ms", Int32).since(1),
+    field("member_id", String),
+    field("group_instance_id", String).nullable().since(5),
+    field("protocol_type", String),
+    field("protocols", Structs(JOIN_GROUP_PROTOCOL)),
+    field("reason", String).nullable().since(8),
+];
+const JOIN_GROUP_PROTOCOL: &[Field] = &[field("name", String), field("metadata", Bytes)];
+
+const HEARTBEAT: &[Field] = &[
+    field("group_id", String),
+    field("generation_id", Int32),
+    field("member_id", String),
+    field("group_instance_id", String).nullable().since(3),
+];
+
+const LEAVE_GROUP: &[Field] = &[
+    field("group_id", String),
+    field("member_id", String).until(2),
+    field("members", Structs(MEMBER_IDENTITY)).since(3),
+];
+const MEMBER_IDENTITY: &[Field] = &[
+    field("member_id", String),
+    field("group_instance_id", String).nullable(),
+    field("reason", String).nullable().since(5),
+];
+
+const SYNC_GROUP: &[Field] = &[
+    field("group_id", String),
+    field("generation_id", Int32),
+    field("member_id", String),
+    field("group_instance_id", String).nullable().since(3),
+    field("protocol_type", String).nullable().since(5),
+    field("protocol_name", String).nullable().since(5),
+    field("assignments", Structs(SYNC_GROUP_ASSIGNMENT)),
+];
+const SYNC_GROUP_ASSIGNMENT: &[Field] = &[field("member_id", String), field("assignment", Bytes)];
+
+const DESCRIBE_GROUPS: &[Field] = &[
+    field("groups", Strings),
+    field("include_authorized_operations", Bool).since(3),
+];
+
+const LIST_GROUPS: &[Field] = &[
+    field("states_filter", Strings).since(4),
+    field("types_filter", Strings).since(5),
+];
+
+const DELETE_GROUPS: &[Field] = &[field("groups_names", Strings)];
+
+const OFFSET_DELETE: &[Field] = &[
+    field("group_id", String),
+    field("topics", Structs(OFFSET_DELETE_TOPIC)),
+];
+const OFFSET_DELETE_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(OFFSET_DELETE_PARTITION)),
+];
+const OFFSET_DELETE_PARTITION: &[Field] = &[field("partition_index", Int32)];
 
 const API_VERSIONS: &[Field] = &[
     field("client_software_name", String).since(3),

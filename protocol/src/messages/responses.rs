@@ -18,12 +18,20 @@ pub fn response_shape(api: ApiKey) -> Option<&'static Shape> {
 pub(super) const RESPONSE_HEADER: &[Field] = &[field("correlation_id", Int32)];
 
 /// Every response, in the order of the requests.
-pub(super) static RESPONSES: [Shape; 13] = [
+pub(super) static RESPONSES: [Shape; 23] = [
     Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
     Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
     Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
     Shape::new(ApiKey::Metadata, 0..=13, 9, METADATA),
+    Shape::new(ApiKey::OffsetCommit, 2..=9, 8, OFFSET_COMMIT),
+    Shape::new(ApiKey::OffsetFetch, 1..=9, 6, OFFSET_FETCH),
     Shape::new(ApiKey::FindCoordinator, 0..=6, 3, FIND_COORDINATOR),
+    Shape::new(ApiKey::JoinGroup, 0..=9, 6, JOIN_GROUP),
+    Shape::new(ApiKey::Heartbeat, 0..=4, 4, HEARTBEAT),
+    Shape::new(ApiKey::LeaveGroup, 0..=5, 4, LEAVE_GROUP),
+    Shape::new(ApiKey::SyncGroup, 0..=5, 4, SYNC_GROUP),
+    Shape::new(ApiKey::DescribeGroups, 0..=6, 5, DESCRIBE_GROUPS),
+    Shape::new(ApiKey::ListGroups, 0..=5, 3, LIST_GROUPS),
     Shape::new(ApiKey::ApiVersions, 0..=4, 3, API_VERSIONS),
     Shape::new(ApiKey::CreateTopics, 2..=7, 5, CREATE_TOPICS),
     Shape::new(ApiKey::DeleteTopics, 1..=6, 4, DELETE_TOPICS),
@@ -31,7 +39,9 @@ pub(super) static RESPONSES: [Shape; 13] = [
     Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
     Shape::new(ApiKey::DescribeConfigs, 1..=4, 4, DESCRIBE_CONFIGS),
     Shape::new(ApiKey::AlterConfigs, 0..=2, 2, ALTER_CONFIGS),
+    Shape::new(ApiKey::DeleteGroups, 0..=2, 2, DELETE_GROUPS),
     Shape::new(ApiKey::IncrementalAlterConfigs, 0..=1, 1, ALTER_CONFIGS),
+    Shape::new(ApiKey::OffsetDelete, 0..=0, i16::MAX, OFFSET_DELETE),
 ];
 
 const LEADER_ID_AND_EPOCH: &[Field] = &[field("leader_id", Int32), field("leader_epoch", Int32)];
@@ -153,6 +163,40 @@ const METADATA_PARTITION: &[Field] = &[
     field("offline_replicas", Int32s).since(5),
 ];
 
+const OFFSET_COMMIT: &[Field] = &[
+    field("throttle_time_ms", Int32).since(3),
+    field("topics", Structs(OFFSET_COMMIT_TOPIC)),
+];
+const OFFSET_COMMIT_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(PARTITION_AND_ERROR)),
+];
+const PARTITION_AND_ERROR: &[Field] =
+    &[field("partition_index", Int32), field("error_code", Int16)];
+
+const OFFSET_FETCH: &[Field] = &[
+    field("throttle_time_ms", Int32).since(3),
+    field("topics", Structs(OFFSET_FETCH_TOPIC)).until(7),
+    field("error_code", Int16).since(2).until(7),
+    field("groups", Structs(OFFSET_FETCH_GROUP)).since(8),
+];
+const OFFSET_FETCH_GROUP: &[Field] = &[
+    field("group_id", String),
+    field("topics", Structs(OFFSET_FETCH_TOPIC)),
+    field("error_code", Int16),
+];
+const OFFSET_FETCH_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(OFFSET_FETCH_PARTITION)),
+];
+const OFFSET_FETCH_PARTITION: &[Field] = &[
+    field("partition_index", Int32),
+    field("committed_offset", Int64),
+    field("committed_leader_epoch", Int32).since(5),
+    field("metadata", String).nullable(),
+    field("error_code", Int16),
+];
+
 const FIND_COORDINATOR: &[Field] = &[
     field("throttle_time_ms", Int32).since(1),
     field("error_code", Int16).until(3),
@@ -169,6 +213,94 @@ const COORDINATOR: &[Field] = &[
     field("port", Int32),
     field("error_code", Int16),
     field("error_message", String).nullable(),
+];
+
+const JOIN_GROUP: &[Field] = &[
+    field("throttle_time_ms", Int32).since(2),
+    field("error_code", Int16),
+    field("generation_id", Int32),
+    field("protocol_type", String).nullable().since(7),
+    field("protocol_name", String).nullable(),
+    field("leader", String),
+    field("skip_assignment", Bool).since(9),
+    field("member_id", String),
+    field("members", Structs(JOIN_GROUP_MEMBER)),
+];
+const JOIN_GROUP_MEMBER: &[Field] = &[
+    field("member_id", String),
+    field("group_instance_id", String).nullable().since(5),
+    field("metadata", Bytes),
+];
+
+const HEARTBEAT: &[Field] = &[
+    field("throttle_time_ms", Int32).since(1),
+    field("error_code", Int16),
+];
+
+const LEAVE_GROUP: &[Field] = &[
+    field("throttle_time_ms", Int32).since(1),
+    field("error_code", Int16),
+    field("members", Structs(LEAVE_GROUP_MEMBER)).since(3),
+];
+const LEAVE_GROUP_MEMBER: &[Field] = &[
+    field("member_id", String),
+    field("group_instance_id", String).nullable(),
+    field("error_code", Int16),
+];
+
+const SYNC_GROUP: &[Field] = &[
+    field("throttle_time_ms", Int32).since(1),
+    field("error_code", Int16),
+    field("protocol_type", String).nullable().since(5),
+    field("protocol_name", String).nullable().since(5),
+    field("assignment", Bytes),
+];
+
+const DESCRIBE_GROUPS: &[Field] = &[
+    field("throttle_time_ms", Int32).since(1),
+    field("groups", Structs(DESCRIBED_GROUP)),
+];
+const DESCRIBED_GROUP: &[Field] = &[
+    field("error_code", Int16),
+    field("error_message", String).nullable().since(6),
+    field("group_id", String),
+    field("group_state", String),
+    field("protocol_type", String),
+    field("protocol_data", String),
+    field("members", Structs(DESCRIBED_GROUP_MEMBER)),
+    field("authorized_operations", Int32).since(3),
+];
+const DESCRIBED_GROUP_MEMBER: &[Field] = &[
+    field("member_id", String),
+    field("group_instance_id", String).nullable().since(4),
+    field("client_id", String),
+    field("client_host", String),
+    field("member_metadata", Bytes),
+    field("member_assignment", Bytes),
+];
+
+const LIST_GROUPS: &[Field] = &[
+    field("throttle_time_ms", Int32).since(1),
+    field("error_code", Int16),
+    field("groups", Structs(LISTED_GROUP)),
+];
+const LISTED_GROUP: &[Field] = &[
+    field("group_id", String),
+    field("protocol_type", String),
+    field("group_state", String).since(4),
+    field("group_type", String).since(5),
+];
+
+const DELETE_GROUPS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("results", Structs(DELETABLE_GROUP_RESULT)),
+];
+const DELETABLE_GROUP_RESULT: &[Field] = &[field("group_id", String), field("error_code", Int16)];
+
+const OFFSET_DELETE: &[Field] = &[
+    field("error_code", Int16),
+    field("throttle_time_ms", Int32),
+    field("topics", Structs(OFFSET_COMMIT_TOPIC)),
 ];
 
 const API_VERSIONS: &[Field] = &[

@@ -23,6 +23,7 @@ use crate::{Broker, BrokerConfig, Environment, Storage};
 
 mod configs;
 mod fetch;
+mod groups;
 mod offline;
 mod offsets_and_ids;
 mod produce;

@@ -5,8 +5,8 @@ use brooklet_protocol::messages::kafka::list_offsets_request::{
 };
 use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsPartitionResponse;
 use brooklet_protocol::messages::kafka::{
-    ApiVersionsRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
-    OffsetCommitRequest, TransactionalId,
+    ApiVersionsRequest, ElectLeadersRequest, InitProducerIdRequest, ListOffsetsRequest,
+    TransactionalId,
 };
 use brooklet_protocol::messages::{
     ApiKey, ErrorCode, Request, RequestKind, ResponseKind, StrBytes,
@@ -149,33 +149,6 @@ async fn a_transactional_producer_is_refused_for_good() {
     assert!(!ErrorCode::InvalidRequest.is_retriable());
 }
 
-#[tokio::test]
-async fn no_coordinator_is_found_in_any_version() {
-    let fixture = Fixture::start().await;
-    let group = StrBytes::from_static_str("g");
-    for version in 0..=6 {
-        let request = FindCoordinatorRequest::default();
-        let request = if version < 4 {
-            request.with_key(group.clone())
-        } else {
-            request.with_coordinator_keys(vec![group.clone()])
-        };
-        let response = fixture
-            .call(version, RequestKind::FindCoordinator(request))
-            .await;
-        let answer = body!(FindCoordinator, response);
-        let found = match &answer.coordinators[..] {
-            [] => answer.error_code,
-            [one] => {
-                assert_eq!(one.key, group);
-                one.error_code
-            }
-            more => panic!("one key was asked for: {more:?}"),
-        };
-        assert_eq!(found, code(ErrorCode::CoordinatorNotAvailable), "{version}");
-    }
-}
-
 fn software(name: &'static str, version: &'static str) -> RequestKind {
     let request = ApiVersionsRequest::default()
         .with_client_software_name(StrBytes::from_static_str(name))
@@ -221,8 +194,8 @@ async fn a_client_has_a_proper_name() {
 async fn what_is_not_served_says_so() {
     let fixture = Fixture::start().await;
     let unknown_version = software("a", "1");
-    let unknown_api = RequestKind::OffsetCommit(OffsetCommitRequest::default());
-    for (version, body) in [(99, unknown_version), (8, unknown_api)] {
+    let unknown_api = RequestKind::ElectLeaders(ElectLeadersRequest::default());
+    for (version, body) in [(99, unknown_version), (2, unknown_api)] {
         let request = Request {
             version,
             client_id: None,

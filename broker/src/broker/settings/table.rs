@@ -63,6 +63,14 @@ const OWN: &[BrokerSetting] = &[
         (|c| millis_text(c.connections_max_idle), |c, v| millis(&mut c.connections_max_idle, v))),
     own("fetch.max.bytes", "57671680", int(1024), "the most bytes of one answer to a fetch, but for its first batch",
         (|c| c.fetch_max_bytes.to_string(), |c, v| size(&mut c.fetch_max_bytes, v))),
+    own("group.initial.rebalance.delay.ms", "0", int(0), "how long the first member of an empty group waits for others; Kafka's default is 3000",
+        (|c| millis_text(c.groups.initial_rebalance_delay), |c, v| millis(&mut c.groups.initial_rebalance_delay, v))),
+    own("group.max.session.timeout.ms", "1800000", int(1), "the longest session timeout that a member may ask for",
+        (|c| millis_text(c.groups.session_timeout_max), |c, v| millis(&mut c.groups.session_timeout_max, v))),
+    own("group.max.size", "1000", int(1), "the most members of a group; Kafka has no limit",
+        (|c| c.groups.members_max.to_string(), |c, v| size(&mut c.groups.members_max, v))),
+    own("group.min.session.timeout.ms", "6000", int(1), "the shortest session timeout that a member may ask for",
+        (|c| millis_text(c.groups.session_timeout_min), |c, v| millis(&mut c.groups.session_timeout_min, v))),
     own("listeners", "PLAINTEXT://127.0.0.1:9092", LISTENER, "where clients connect; no HOST is every interface, PORT 0 a free one; Kafka's default is every interface",
         (listeners, |c, v| c.kafka = address_of(v))),
     own("log.cleaner.backoff.ms", "15000", long(1), "how often the broker looks for logs to compact",
@@ -86,6 +94,12 @@ const OWN: &[BrokerSetting] = &[
     own("node.id", "1", NODE_ID, "the broker's number, kept in the data directory", (node_id, set_node_id)),
     own("num.partitions", "1", PARTITIONS, "the partitions of a topic that does not say how many",
         (|c| c.num_partitions.to_string(), |c, v| log_settings::number(&mut c.num_partitions, v))),
+    own("offset.metadata.max.bytes", "4096", int(0), "the longest text that may be committed beside an offset",
+        (|c| c.groups.metadata_bytes_max.to_string(), |c, v| size(&mut c.groups.metadata_bytes_max, v))),
+    own("offsets.retention.minutes", "10080", int(1), "how long the offsets stay of a group without members",
+        (retention_minutes, set_retention_minutes)),
+    own("offsets.topic.num.partitions", "1", PARTITIONS, "the partitions of __consumer_offsets, when it is made; Kafka's default is 50",
+        (|c| c.offsets_partition_count.to_string(), |c, v| log_settings::number(&mut c.offsets_partition_count, v))),
     own("producer.id.expiration.ms", "86400000", int(1), "an idempotent producer that is silent for so long is forgotten",
         (|c| millis_text(c.producer_id_expiration), |c, v| millis(&mut c.producer_id_expiration, v))),
     own("socket.request.max.bytes", "104857600", int(1), "the largest request",
@@ -162,6 +176,16 @@ fn size(field: &mut usize, value: &str) {
 
 fn millis(field: &mut Duration, value: &str) {
     log_settings::millis(field, value);
+}
+
+fn retention_minutes(config: &BrokerConfig) -> String {
+    (config.groups.offsets_retention.as_secs() / 60).to_string()
+}
+
+fn set_retention_minutes(config: &mut BrokerConfig, value: &str) {
+    let mut minutes = 0;
+    log_settings::number(&mut minutes, value);
+    config.groups.offsets_retention = Duration::from_secs(minutes * 60);
 }
 
 fn node_id(config: &BrokerConfig) -> String {

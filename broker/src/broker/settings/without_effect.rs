@@ -80,7 +80,7 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
         ",
     },
     WithoutEffect {
-        why: "consumer groups are not served yet",
+        why: "of the newer protocol of groups (KIP-848), or of how Kafka keeps offsets",
         names: "
             group.consumer.assignors group.consumer.heartbeat.interval.ms
             group.consumer.max.heartbeat.interval.ms group.consumer.max.session.timeout.ms
@@ -89,10 +89,10 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
             group.consumer.regex.refresh.interval.ms group.consumer.session.timeout.ms
             group.coordinator.append.linger.ms group.coordinator.new.enable
             group.coordinator.rebalance.protocols group.coordinator.threads
-            group.initial.rebalance.delay.ms group.max.session.timeout.ms group.max.size
-            group.min.session.timeout.ms offset.metadata.max.bytes offsets.commit.required.acks
+              
+              offsets.commit.required.acks
             offsets.commit.timeout.ms offsets.load.buffer.size offsets.retention.check.interval.ms
-            offsets.retention.minutes offsets.topic.compression.codec offsets.topic.num.partitions
+             offsets.topic.compression.codec 
             offsets.topic.replication.factor offsets.topic.segment.bytes
         ",
     },

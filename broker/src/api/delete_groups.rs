@@ -1,0 +1,30 @@
+//! DeleteGroups (42), versions 0 to 2: groups without members go, with their offsets (KIP-229).
+
+use brooklet_protocol::messages::kafka::delete_groups_response::DeletableGroupResult;
+use brooklet_protocol::messages::kafka::{DeleteGroupsRequest, DeleteGroupsResponse};
+
+use super::context::ApiContext;
+use super::groups::{code_of, failed};
+use crate::group::{Answer, Command};
+
+pub(super) async fn handle(ctx: &ApiContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    let mut results = Vec::with_capacity(request.groups_names.len());
+    for id in request.groups_names {
+        let group = id.as_str();
+        let code = match ctx
+            .groups
+            .ask(group, Command::DeleteGroup(group.to_owned()))
+            .await
+        {
+            Ok(Answer::Done(outcome)) => code_of(outcome),
+            Ok(other) => unreachable!("a deletion was answered with {other:?}"),
+            Err(error) => failed(group, &error),
+        };
+        results.push(
+            DeletableGroupResult::default()
+                .with_group_id(id)
+                .with_error_code(code),
+        );
+    }
+    DeleteGroupsResponse::default().with_results(results)
+}

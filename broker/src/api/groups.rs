@@ -1,0 +1,63 @@
+//! What the APIs of groups share.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+
+use super::context::ApiContext;
+use super::error::{coordinator_error_code, group_error_code};
+use crate::coordinator::CoordinatorError;
+use crate::group::{GroupError, Identity};
+
+/// No error.
+pub(super) const NONE: i16 = 0;
+
+/// The code of an outcome.
+pub(super) fn code_of(outcome: Result<(), GroupError>) -> i16 {
+    outcome.map_or_else(|error| refused(&error), |()| NONE)
+}
+
+/// The code of a group's refusal.
+pub(super) fn refused(error: &GroupError) -> i16 {
+    group_error_code(error).code()
+}
+
+/// The code where there is no coordinator, which is said to the log, too.
+pub(super) fn failed(group: &str, error: &CoordinatorError) -> i16 {
+    let code = coordinator_error_code(error);
+    if !matches!(error, CoordinatorError::Stopped) {
+        tracing::warn!("group '{group}': {error}");
+    }
+    code.code()
+}
+
+pub(super) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+pub(super) fn owned(text: Option<&StrBytes>) -> Option<String> {
+    text.map(|text| text.as_str().to_owned())
+}
+
+pub(super) fn identity(
+    member_id: &StrBytes,
+    instance_id: Option<&StrBytes>,
+    generation: i32,
+) -> Identity {
+    Identity {
+        member_id: member_id.as_str().to_owned(),
+        instance_id: owned(instance_id),
+        generation,
+    }
+}
+
+/// Where the client is, as Kafka writes it; one in our own process is at home.
+pub(super) fn client_host(ctx: &ApiContext) -> String {
+    let peer = ctx.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    format!("/{}", peer.to_canonical())
+}
+
+/// An unknown topic or partition.
+pub(super) fn unknown_partition() -> i16 {
+    ErrorCode::UnknownTopicOrPartition.code()
+}

@@ -1,0 +1,26 @@
+//! Heartbeat (12), versions 0 to 4: a member is alive, and learns whether it has to join again.
+
+use brooklet_protocol::messages::kafka::{HeartbeatRequest, HeartbeatResponse};
+
+use super::context::ApiContext;
+use super::groups::{code_of, failed, identity};
+use crate::group::{Answer, Command};
+
+pub(super) async fn handle(ctx: &ApiContext, request: &HeartbeatRequest) -> HeartbeatResponse {
+    let group = request.group_id.as_str();
+    let who = identity(
+        &request.member_id,
+        request.group_instance_id.as_ref(),
+        request.generation_id,
+    );
+    let code = match ctx
+        .groups
+        .ask(group, Command::Heartbeat(group.to_owned(), who))
+        .await
+    {
+        Ok(Answer::Done(outcome)) => code_of(outcome),
+        Ok(other) => unreachable!("a heartbeat was answered with {other:?}"),
+        Err(error) => failed(group, &error),
+    };
+    HeartbeatResponse::default().with_error_code(code)
+}

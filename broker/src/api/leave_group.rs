@@ -1,0 +1,57 @@
+//! LeaveGroup (13), versions 0 to 5: members go, and the others share what they had.
+//!
+//! Version 3 and up take several, and static members by their instance id alone (KIP-345).
+
+use brooklet_protocol::messages::kafka::leave_group_response::MemberResponse;
+use brooklet_protocol::messages::kafka::{LeaveGroupRequest, LeaveGroupResponse};
+
+use super::context::ApiContext;
+use super::groups::{NONE, code_of, failed, owned};
+use crate::group::{Answer, Command};
+
+const SEVERAL: i16 = 3;
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: LeaveGroupRequest,
+) -> LeaveGroupResponse {
+    let group = request.group_id.as_str();
+    let members = if version < SEVERAL {
+        vec![(request.member_id.as_str().to_owned(), None)]
+    } else {
+        let members = request.members.iter();
+        let named = members.map(|member| {
+            let instance_id = owned(member.group_instance_id.as_ref());
+            (member.member_id.as_str().to_owned(), instance_id)
+        });
+        named.collect()
+    };
+    let left = match ctx
+        .groups
+        .ask(group, Command::Leave(group.to_owned(), members))
+        .await
+    {
+        Ok(Answer::Left(left)) => left,
+        Ok(other) => unreachable!("a leave was answered with {other:?}"),
+        Err(error) => {
+            return LeaveGroupResponse::default().with_error_code(failed(group, &error));
+        }
+    };
+    let mut codes = left.into_iter().map(code_of);
+    if version < SEVERAL {
+        let code = codes.next().unwrap_or(NONE);
+        return LeaveGroupResponse::default().with_error_code(code);
+    }
+    let members = request
+        .members
+        .into_iter()
+        .zip(codes)
+        .map(|(member, code)| {
+            MemberResponse::default()
+                .with_member_id(member.member_id)
+                .with_group_instance_id(member.group_instance_id)
+                .with_error_code(code)
+        });
+    LeaveGroupResponse::default().with_members(members.collect())
+}

@@ -1,0 +1,91 @@
+//! OffsetCommit (8), versions 2 to 9: how far a group has read, synced before it is answered.
+//!
+//! - Members commit with their generation; anyone may with generation -1 while the group has no members.
+//! - A partition that there is not, and metadata that are too long, are refused, each for itself.
+//!
+//! Left out: the retention time of versions 2 to 4, which Kafka ignores, too; topic ids (version 10).
+
+use brooklet_protocol::messages::kafka::offset_commit_request::OffsetCommitRequestTopic;
+use brooklet_protocol::messages::kafka::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use brooklet_protocol::messages::kafka::{OffsetCommitRequest, OffsetCommitResponse};
+use brooklet_protocol::{Offset, PartitionId};
+
+use super::context::ApiContext;
+use super::groups::{NONE, code_of, failed, identity, owned, refused, unknown_partition};
+use crate::controller::MetadataImage;
+use crate::group::{Answer, Command, NewOffset};
+
+pub(super) async fn handle(ctx: &ApiContext, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let group = request.group_id.as_str();
+    let who = identity(
+        &request.member_id,
+        request.group_instance_id.as_ref(),
+        request.generation_id_or_member_epoch,
+    );
+    let image = ctx.controller.image();
+    let (mut answers, mut offsets) = (Vec::new(), Vec::new());
+    for topic in &request.topics {
+        answers.push(judge(&image, topic, &mut offsets));
+    }
+    // Also without any offset: the group may have something to say.
+    let command = Command::Commit(group.to_owned(), who, offsets);
+    let mut codes = match ctx.groups.ask(group, command).await {
+        Ok(Answer::Offsets(Ok(outcomes))) => {
+            Outcomes::Each(outcomes.into_iter().map(code_of).collect())
+        }
+        Ok(Answer::Offsets(Err(error))) => Outcomes::All(refused(&error)),
+        Ok(other) => unreachable!("a commit was answered with {other:?}"),
+        Err(error) => Outcomes::All(failed(group, &error)),
+    };
+    for partition in answers.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        if partition.error_code == NONE {
+            partition.error_code = codes.next();
+        }
+    }
+    OffsetCommitResponse::default().with_topics(answers)
+}
+
+/// What the group says of the offsets, in their order.
+enum Outcomes {
+    All(i16),
+    Each(std::collections::VecDeque<i16>),
+}
+
+impl Outcomes {
+    fn next(&mut self) -> i16 {
+        match self {
+            Self::All(code) => *code,
+            Self::Each(codes) => codes.pop_front().expect("there is one for each offset"),
+        }
+    }
+}
+
+/// Picks the partitions that there are, and refuses the others.
+fn judge(
+    image: &MetadataImage,
+    asked: &OffsetCommitRequestTopic,
+    offsets: &mut Vec<NewOffset>,
+) -> OffsetCommitResponseTopic {
+    let topic = image.topic(asked.name.as_str());
+    let partitions = asked.partitions.iter().map(|partition| {
+        let number = PartitionId(partition.partition_index);
+        let is_there = image.partition(asked.name.as_str(), number).is_some();
+        let answer = OffsetCommitResponsePartition::default().with_partition_index(number.0);
+        let Some(topic) = topic.filter(|_| is_there) else {
+            return answer.with_error_code(unknown_partition());
+        };
+        offsets.push(NewOffset {
+            topic: topic.name.clone(),
+            partition: number,
+            offset: Offset(partition.committed_offset),
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: owned(partition.committed_metadata.as_ref()).unwrap_or_default(),
+        });
+        answer
+    });
+    OffsetCommitResponseTopic::default()
+        .with_partitions(partitions.collect())
+        .with_name(asked.name.clone())
+}

@@ -1,0 +1,55 @@
+//! OffsetDelete (47), version 0: a group forgets how far it has read (KIP-496).
+//!
+//! What a member has subscribed to is refused with GROUP_SUBSCRIBED_TO_TOPIC.
+
+use brooklet_protocol::messages::kafka::offset_delete_request::OffsetDeleteRequestTopic;
+use brooklet_protocol::messages::kafka::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use brooklet_protocol::messages::kafka::{OffsetDeleteRequest, OffsetDeleteResponse};
+use brooklet_protocol::{PartitionId, TopicName};
+
+use super::context::ApiContext;
+use super::groups::{NONE, code_of, failed, refused, unknown_partition};
+use crate::group::{Answer, Command, Place};
+
+pub(super) async fn handle(ctx: &ApiContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    let group = request.group_id.as_str();
+    let mut places = Vec::new();
+    let mut answers: Vec<_> = request
+        .topics
+        .iter()
+        .map(|t| judge(t, &mut places))
+        .collect();
+    let command = Command::DeleteOffsets(group.to_owned(), places);
+    let refuse = |code| OffsetDeleteResponse::default().with_error_code(code);
+    let outcomes = match ctx.groups.ask(group, command).await {
+        Ok(Answer::Offsets(Ok(outcomes))) => outcomes,
+        Ok(Answer::Offsets(Err(error))) => return refuse(refused(&error)),
+        Ok(other) => unreachable!("a deletion of offsets was answered with {other:?}"),
+        Err(error) => return refuse(failed(group, &error)),
+    };
+    let mut codes = outcomes.into_iter().map(code_of);
+    for partition in answers.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        if partition.error_code == NONE {
+            partition.error_code = codes.next().expect("there is one for each offset");
+        }
+    }
+    OffsetDeleteResponse::default().with_topics(answers)
+}
+
+fn judge(asked: &OffsetDeleteRequestTopic, places: &mut Vec<Place>) -> OffsetDeleteResponseTopic {
+    let topic = TopicName::new(asked.name.as_str()).ok();
+    let partitions = asked.partitions.iter().map(|partition| {
+        let number = partition.partition_index;
+        let answer = OffsetDeleteResponsePartition::default().with_partition_index(number);
+        match &topic {
+            Some(topic) => places.push((topic.clone(), PartitionId(number))),
+            None => return answer.with_error_code(unknown_partition()),
+        }
+        answer
+    });
+    OffsetDeleteResponseTopic::default()
+        .with_partitions(partitions.collect())
+        .with_name(asked.name.clone())
+}

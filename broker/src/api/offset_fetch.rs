@@ -1,0 +1,154 @@
+//! OffsetFetch (9), versions 1 to 9: how far groups have read.
+//!
+//! - Version 8 and up ask for several groups (KIP-709). Without topics all offsets are meant (version 2
+//!   and up).
+//! - What was never committed is answered with offset -1 and no error; so is everything of a group
+//!   that there is not.
+//! - `require_stable` (version 7, KIP-447) has nothing to wait for while there are no transactions.
+//!
+//! Left out: topic ids (version 10).
+
+use std::collections::BTreeMap;
+
+use brooklet_protocol::messages::StrBytes;
+use brooklet_protocol::messages::kafka::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use brooklet_protocol::messages::kafka::{self, OffsetFetchRequest, OffsetFetchResponse};
+use brooklet_protocol::{PartitionId, TopicName};
+
+use super::context::ApiContext;
+use super::groups::{failed, text};
+use crate::group::Place;
+use crate::group::record::CommittedOffset;
+
+const SEVERAL_GROUPS: i16 = 8;
+
+/// Topics with the partitions that are asked for; `None` for all.
+type Asked = Option<Vec<(kafka::TopicName, Vec<i32>)>>;
+/// For each partition its offset, if there is one.
+type Found = Vec<(kafka::TopicName, Vec<(i32, Option<CommittedOffset>)>)>;
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: OffsetFetchRequest,
+) -> OffsetFetchResponse {
+    if version >= SEVERAL_GROUPS {
+        let mut groups = Vec::with_capacity(request.groups.len());
+        for group in request.groups {
+            let topics = group.topics.map(|topics| {
+                topics
+                    .into_iter()
+                    .map(|topic| (topic.name, topic.partition_indexes))
+                    .collect()
+            });
+            let (found, code) = find(ctx, group.group_id.as_str(), topics).await;
+            let found = found.into_iter().map(|(name, partitions)| {
+                OffsetFetchResponseTopics::default()
+                    .with_name(name)
+                    .with_partitions(partitions.into_iter().map(of_several).collect())
+            });
+            groups.push(
+                OffsetFetchResponseGroup::default()
+                    .with_group_id(group.group_id)
+                    .with_topics(found.collect())
+                    .with_error_code(code),
+            );
+        }
+        return OffsetFetchResponse::default().with_groups(groups);
+    }
+    let topics = request.topics.map(|topics| {
+        topics
+            .into_iter()
+            .map(|topic| (topic.name, topic.partition_indexes))
+            .collect()
+    });
+    let (found, code) = find(ctx, request.group_id.as_str(), topics).await;
+    let found = found.into_iter().map(|(name, partitions)| {
+        let partitions = partitions
+            .into_iter()
+            .map(|partition| of_one(partition, code));
+        OffsetFetchResponseTopic::default()
+            .with_name(name)
+            .with_partitions(partitions.collect())
+    });
+    OffsetFetchResponse::default()
+        .with_topics(found.collect())
+        .with_error_code(code)
+}
+
+/// What a group has of what is asked, and an error code.
+async fn find(ctx: &ApiContext, group: &str, asked: Asked) -> (Found, i16) {
+    let looked = ctx
+        .groups
+        .look(group, |groups| groups.offsets(group).cloned())
+        .await;
+    let (offsets, code) = match looked {
+        Ok(offsets) => (offsets.unwrap_or_default(), 0),
+        Err(error) => (BTreeMap::new(), failed(group, &error)),
+    };
+    let Some(asked) = asked else {
+        return (everything(offsets), code);
+    };
+    let of_topic = |(name, partitions): (kafka::TopicName, Vec<i32>)| {
+        let topic = TopicName::new(name.as_str()).ok();
+        let offset = |partition: i32| {
+            let topic = topic.clone()?;
+            offsets.get(&(topic, PartitionId(partition))).cloned()
+        };
+        let partitions = partitions
+            .into_iter()
+            .map(|partition| (partition, offset(partition)));
+        (name, partitions.collect())
+    };
+    (asked.into_iter().map(of_topic).collect(), code)
+}
+
+fn everything(offsets: BTreeMap<Place, CommittedOffset>) -> Found {
+    let mut found: Found = Vec::new();
+    for ((topic, partition), committed) in offsets {
+        let name = kafka::TopicName(text(topic.as_str()));
+        let offset = (partition.0, Some(committed));
+        match found.last_mut() {
+            Some((last, partitions)) if *last == name => partitions.push(offset),
+            _ => found.push((name, vec![offset])),
+        }
+    }
+    found
+}
+
+fn of_several(
+    (partition, committed): (i32, Option<CommittedOffset>),
+) -> OffsetFetchResponsePartitions {
+    let (offset, leader_epoch, metadata) = parts(committed);
+    OffsetFetchResponsePartitions::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_committed_leader_epoch(leader_epoch)
+        .with_metadata(Some(metadata))
+}
+
+fn of_one(
+    (partition, committed): (i32, Option<CommittedOffset>),
+    code: i16,
+) -> OffsetFetchResponsePartition {
+    let (offset, leader_epoch, metadata) = parts(committed);
+    OffsetFetchResponsePartition::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_committed_leader_epoch(leader_epoch)
+        .with_metadata(Some(metadata))
+        .with_error_code(code)
+}
+
+fn parts(committed: Option<CommittedOffset>) -> (i64, i32, StrBytes) {
+    committed.map_or((-1, -1, StrBytes::default()), |committed| {
+        (
+            committed.offset.0,
+            committed.leader_epoch,
+            text(&committed.metadata),
+        )
+    })
+}

@@ -1,0 +1,37 @@
+//! SyncGroup (14), versions 0 to 5: a member asks for its assignment, and the leader brings all.
+//!
+//! The answer waits for the leader's, whose assignment is synced to the disk before anybody is told.
+
+use brooklet_protocol::messages::kafka::{SyncGroupRequest, SyncGroupResponse};
+
+use super::context::ApiContext;
+use super::groups::{failed, identity, owned, refused, text};
+use crate::group::{GroupAnswer, SyncGroup, Waiter};
+
+pub(super) async fn handle(ctx: &ApiContext, request: SyncGroupRequest) -> SyncGroupResponse {
+    let group = request.group_id.as_str().to_owned();
+    let assignments = request.assignments.into_iter();
+    let sync = SyncGroup {
+        waiter: Waiter::default(),
+        identity: identity(
+            &request.member_id,
+            request.group_instance_id.as_ref(),
+            request.generation_id,
+        ),
+        protocol_type: owned(request.protocol_type.as_ref()),
+        protocol: owned(request.protocol_name.as_ref()),
+        assignments: assignments
+            .map(|part| (part.member_id.as_str().to_owned(), part.assignment))
+            .collect(),
+    };
+    let refuse = |code| SyncGroupResponse::default().with_error_code(code);
+    match ctx.groups.sync(&group, sync).await {
+        Ok(GroupAnswer::Synced(Ok(synced))) => SyncGroupResponse::default()
+            .with_protocol_type(synced.protocol_type.as_deref().map(text))
+            .with_protocol_name(synced.protocol.as_deref().map(text))
+            .with_assignment(synced.assignment),
+        Ok(GroupAnswer::Synced(Err(error))) => refuse(refused(&error)),
+        Ok(GroupAnswer::Joined(_)) => unreachable!("a sync is told of a sync"),
+        Err(error) => refuse(failed(&group, &error)),
+    }
+}
