@@ -246,9 +246,22 @@ fn a_torn_tail_is_cut_kept_aside_and_reported() {
     assert_eq!(server.stdout_of(&last, b""), "100 after\n");
 }
 
-/// Two topics, `healthy` and `damaged`, with one flipped bit in synced data; `is_clean` says
+/// What is done to a segment's bytes.
+type Harm = fn(&mut Vec<u8>);
+
+/// What may become of a segment under a stopped server.
+const HARMS: [(&str, Harm); 3] = [
+    ("a flipped bit", |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    }),
+    ("cut in two", |bytes| bytes.truncate(bytes.len() / 2)),
+    ("emptied", Vec::clear),
+];
+
+/// Two topics, `healthy` and `damaged`, the latter with harm done to synced data; `is_clean` says
 /// whether the server that wrote them had the time to say goodbye.
-fn with_a_flipped_bit(is_clean: bool) -> tempfile::TempDir {
+fn harmed(harm: Harm, is_clean: bool) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::on(dir.path());
     for topic in ["healthy", "damaged"] {
@@ -263,43 +276,37 @@ fn with_a_flipped_bit(is_clean: bool) -> tempfile::TempDir {
     }
     let log = log_of(dir.path(), "damaged-0");
     let mut bytes = fs::read(&log).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    harm(&mut bytes);
     fs::write(&log, bytes).unwrap();
     dir
 }
 
 #[test]
-fn a_flipped_bit_in_synced_data_stops_one_partition_only() {
-    for is_clean in [true, false] {
-        let dir = with_a_flipped_bit(is_clean);
-        let log = log_of(dir.path(), "damaged-0");
-        let before = fs::read(&log).unwrap();
-        let server = Server::on(dir.path());
-        assert_eq!(
-            server.stdout_of(&["consume", "healthy", "-e"], b""),
-            lines(100).repeat(3)
-        );
-        server.stdout_of(&["produce", "healthy"], b"goes on\n");
+fn harm_to_synced_data_stops_one_partition_only() {
+    for (name, harm) in HARMS {
+        for is_clean in [true, false] {
+            let case = format!("{name}, clean {is_clean}");
+            let dir = harmed(harm, is_clean);
+            let log = log_of(dir.path(), "damaged-0");
+            let before = fs::read(&log).unwrap();
+            let server = Server::on(dir.path());
+            let healthy = server.stdout_of(&["consume", "healthy", "-e"], b"");
+            assert_eq!(healthy, lines(100).repeat(3), "{case}");
+            server.stdout_of(&["produce", "healthy"], b"goes on\n");
 
-        // What is handed out, if anything, is what was written.
-        let output = server.run(&["consume", "damaged", "-e"]);
-        assert!(
-            !output.status.success(),
-            "clean {is_clean}: damage is no success"
-        );
-        let found = String::from_utf8(output.stdout).unwrap();
-        assert!(
-            lines(100).repeat(3).starts_with(&found),
-            "clean {is_clean}: {found}"
-        );
-        assert!(found.lines().count() < 200, "clean {is_clean}: {found}");
+            // What is handed out, if anything, is what was written.
+            let output = server.run(&["consume", "damaged", "-e"]);
+            assert!(!output.status.success(), "{case}: harm is no success");
+            let found = String::from_utf8(output.stdout).unwrap();
+            assert!(lines(100).repeat(3).starts_with(&found), "{case}: {found}");
+            assert!(found.lines().count() < 200, "{case}: {found}");
 
-        let errors = server.errors();
-        assert_calm(&errors);
-        assert!(errors.contains(text(&log)), "clean {is_clean}: {errors}");
-        assert!(fs::read(&log).unwrap() == before, "damage is never cut");
-        assert!(server.terminate().success());
+            let errors = server.errors();
+            assert_calm(&errors);
+            assert!(errors.contains(text(&log)), "{case}: {errors}");
+            assert!(fs::read(&log).unwrap() == before, "{case}: never cut");
+            assert!(server.terminate().success());
+        }
     }
 }
 
