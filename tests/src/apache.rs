@@ -97,6 +97,11 @@ impl Kafka {
         panic!("Kafka does not start:\n{}", said.join("\n"));
     }
 
+    /// Where clients connect.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Its `log.dirs`.
     pub fn data_dir(&self) -> &Path {
         &self.data

@@ -137,6 +137,50 @@ fn check_adopted(data: &Path) {
     assert_eq!(verified.status.code(), Some(0), "{verified:?}");
 }
 
+/// Kafka's own consumer, in a group.
+fn group(class_path: &str, args: &[&str]) -> String {
+    let program = brooklet_tests::repository().join("tests/kafka/Group.java");
+    let head = ["-cp", class_path, text(&program)];
+    String::from_utf8(foreign("java", &[&head[..], args].concat(), b"")).expect("Java prints text")
+}
+
+#[test]
+fn kafkas_consumers_share_a_topic_and_kafka_reads_our_offsets() {
+    let Some(class_path) = class_path() else {
+        return;
+    };
+    let parent = tempfile::tempdir().expect("a directory");
+    let server = Server::on(parent.path());
+    server.stdout_of(&["topic", "create", "clicks", "-p", "2"], b"");
+    let shared = group(&class_path, &["share", server.kafka(), "clicks", "readers"]);
+    assert_eq!(shared, "shared\n");
+    let lines: Vec<_> = (0..20).map(|n| format!("key-{n}:value-{n}\n")).collect();
+    server.stdout_of(&["produce", "clicks", "-K:"], lines.concat().as_bytes());
+    let read = |count: &str| {
+        let args = ["read", server.kafka(), "clicks", "readers", count];
+        group(&class_path, &args)
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut all = [read("7"), read("13")].concat();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 20, "each once: {all:?}");
+
+    assert!(server.terminate().code().is_some());
+    let offsets = files(&parent.path().join("__consumer_offsets-0"), "log");
+    let printed = dump(&class_path, &["--offsets-decoder"], &offsets);
+    let last = printed
+        .lines()
+        .filter(|line| line.contains("read by readers"));
+    assert!(last.count() >= 2, "{printed}");
+    assert!(
+        printed.contains("\"protocolType\":\"consumer\""),
+        "{printed}"
+    );
+}
+
 #[test]
 fn we_serve_what_kafka_wrote_and_left_in_order() {
     let Some(class_path) = class_path() else {
@@ -145,8 +189,22 @@ fn we_serve_what_kafka_wrote_and_left_in_order() {
     let parent = tempfile::tempdir().expect("a directory");
     let kafka = Kafka::start(&class_path, parent.path());
     fill(&kafka);
+    let begin = ["read", kafka.address(), "clicks", "readers", "100"];
+    let mut read: Vec<_> = group(&class_path, &begin)
+        .lines()
+        .map(str::to_owned)
+        .collect();
     let data = kafka.data_dir().to_owned();
     kafka.terminate();
+
+    // The group goes on where it was with Kafka.
+    let server = Server::start(&["--data-dir", text(&data), "--adopt"]);
+    let rest = ["read", server.kafka(), "clicks", "readers", "200"];
+    read.extend(group(&class_path, &rest).lines().map(str::to_owned));
+    read.sort();
+    read.dedup();
+    assert_eq!(read.len(), 300, "each once");
+    assert!(server.terminate().code().is_some());
     check_adopted(&data);
 }
 

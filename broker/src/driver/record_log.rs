@@ -7,12 +7,12 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 
-use brooklet_protocol::records::{BatchBuilder, Batches, Compression};
+use brooklet_protocol::records::{BatchBuilder, BatchHeader, Batches, Compression};
 use brooklet_protocol::{Offset, Timestamp};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::log::LogError;
+use crate::log::{AbortedTransaction, LogError};
 use crate::partition::{Durability, Partition};
 
 /// Bytes read at a time while replaying.
@@ -105,7 +105,16 @@ impl RecordLog for Arc<Partition> {
         let mut next = self.log_start_offset();
         while next < end {
             let bytes = self.log().read(next, end, REPLAY_BYTES_MAX, true)?;
-            let reached = replay_batches(&self.id().to_string(), next, bytes, each)?;
+            let aborted = self.log().aborted_transactions(next, end)?;
+            let counts = |header: &BatchHeader| {
+                let is_of = |a: &AbortedTransaction| {
+                    a.producer_id == header.producer_id
+                        && (a.first_offset..=a.last_offset).contains(&header.base_offset)
+                };
+                let is_aborted = header.is_transactional() && aborted.iter().any(is_of);
+                !(header.is_control() || is_aborted)
+            };
+            let reached = replay_batches(&self.id().to_string(), next, bytes, &counts, each)?;
             assert!(reached > next, "a read below the end has a whole batch");
             next = reached;
         }
@@ -117,21 +126,27 @@ impl RecordLog for Arc<Partition> {
     }
 }
 
-/// Replays whole batches; gives the offset after the last.
+/// Replays those of whole batches that count; gives the offset after the last.
 fn replay_batches(
     log: &str,
     from: Offset,
     bytes: Bytes,
+    counts: &dyn Fn(&BatchHeader) -> bool,
     each: ReplayRecord<'_>,
 ) -> Result<Offset, ReplayError> {
     let mut next = from;
     for batch in Batches(bytes) {
+        let at = next;
         let damaged = |source| ReplayError::Batch {
             log: log.into(),
-            offset: next,
+            offset: at,
             source,
         };
         let batch = batch.map_err(damaged)?;
+        next = batch.header().next_offset();
+        if !counts(batch.header()) {
+            continue;
+        }
         let records = batch.records(DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
         for record in &records {
             let record = record.map_err(damaged)?;
@@ -145,7 +160,6 @@ fn replay_batches(
                 source,
             })?;
         }
-        next = batch.header().next_offset();
     }
     Ok(next)
 }
