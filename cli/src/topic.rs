@@ -1,4 +1,4 @@
-//! `topic`: create, list, describe, alter, trim and delete topics.
+//! `topic`: create, list, describe, alter, grow, trim and delete topics.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -27,6 +27,7 @@ Examples:
   brooklet topic list -o json
   brooklet topic describe flights
   brooklet topic alter flights --set retention.ms=3600000
+  brooklet topic add-partitions flights 6
   brooklet topic trim flights --before end
   brooklet topic delete flights")]
 pub(crate) struct Args {
@@ -44,6 +45,8 @@ enum Verb {
     Describe(DescribeArgs),
     /// Change the settings of a topic while it is served
     Alter(AlterArgs),
+    /// Give a topic more partitions; records of a key may go to another one from then on
+    AddPartitions(AddPartitionsArgs),
     /// Delete the oldest records of a topic
     Trim(TrimArgs),
     /// Delete topics and all their records
@@ -132,6 +135,19 @@ struct AlterArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  brooklet topic add-partitions clicks 6")]
+struct AddPartitionsArgs {
+    /// The topic
+    #[arg(value_name = "NAME", value_parser = TopicName::new)]
+    name: TopicName,
+    /// How many it is to have in all
+    #[arg(value_name = "COUNT", value_parser = clap::value_parser!(i32).range(1..))]
+    count: i32,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
   brooklet topic trim clicks --before end
   brooklet topic trim clicks -p 2 --before 4096")]
 struct TrimArgs {
@@ -182,6 +198,13 @@ pub(crate) async fn topic<W: Write>(
         Verb::List(args) => list(&client, &args, &mut output).await?,
         Verb::Describe(args) => describe(&client, &args, &mut output).await?,
         Verb::Alter(args) => alter(globals, &client, args).await?,
+        Verb::AddPartitions(args) => {
+            client.add_partitions(&args.name, args.count).await?;
+            globals.note(format_args!(
+                "topic {} has {} partitions",
+                args.name, args.count
+            ));
+        }
         Verb::Trim(args) => trim(globals, &client, args).await?,
         Verb::Delete(args) => delete(globals, &client, args).await?,
     }

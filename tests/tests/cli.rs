@@ -691,3 +691,24 @@ fn many_malformed_records_are_counted_and_a_few_are_shown() {
     let quiet = server.run(&[&window[..], &["-q"]].concat());
     assert!(errors_of(&quiet).is_empty());
 }
+
+#[test]
+fn a_topic_grows_and_does_not_shrink() {
+    let server = Server::ephemeral();
+    server.stdout_of(&["topic", "create", "t", "-p", "2"], b"");
+    let grown = server.run(&["topic", "add-partitions", "t", "3"]);
+    assert!(grown.status.success(), "{grown:?}");
+    server.stdout_of(&["produce", "t", "-p", "2"], b"new\n");
+    let found = server.stdout_of(&["consume", "t", "-e", "-f", "%p %s\\n"], b"");
+    assert_eq!(found, "2 new\n");
+    for (args, code, words) in [
+        (["t", "3"], 1, "has 3 partitions, 3 are not more"),
+        (["none", "3"], 4, "none"),
+        (["t", "0"], 2, "0 is not in 1"),
+    ] {
+        let refused = server.run(&[&["topic", "add-partitions"][..], &args].concat());
+        let errors = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(code), "{errors}");
+        assert!(errors.contains(words), "{errors}");
+    }
+}

@@ -25,6 +25,8 @@ pub struct ApiSettings {
     pub acks_all_sync: bool,
     /// All settings of the broker that act, by name, as they are told to clients.
     pub told: BTreeMap<&'static str, ToldSetting>,
+    /// The data directory.
+    pub log_dir: String,
     /// The host that clients are told to connect to.
     pub advertised_host: String,
     /// The port that clients are told to connect to; 0 when the broker listens nowhere.

@@ -82,7 +82,9 @@ pub fn controller_error_code(error: &ControllerError) -> ErrorCode {
         ControllerError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
         ControllerError::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
         ControllerError::NameCollision { .. } => ErrorCode::InvalidTopicException,
-        ControllerError::PartitionCount(_) => ErrorCode::InvalidPartitions,
+        ControllerError::PartitionCount(_) | ControllerError::NotMore { .. } => {
+            ErrorCode::InvalidPartitions
+        }
         ControllerError::InvalidConfig(_) => ErrorCode::InvalidConfig,
         ControllerError::Log(error) => log_error_code(error),
         ControllerError::Io { .. } | ControllerError::Checkpoint(_) => ErrorCode::KafkaStorageError,

@@ -14,6 +14,8 @@
 //!   it; nothing is polled. An answer that stops short of what is there (at a segment's end, say)
 //!   is given at once.
 //! - An offset outside of the log answers OFFSET_OUT_OF_RANGE, with the offsets the log has.
+//! - Under read_committed it ends at the last stable offset, and lists the aborted transactions whose
+//!   records are in the answer, for the client to leave out (KIP-98).
 //! - What may have to come from the disk is read on a thread that may wait for it; what was just
 //!   written is read right here, without a hop.
 //! - `records` is never null, also beside an error: clients trip on it (KAFKA-18646).
@@ -21,7 +23,7 @@
 //! Left out: incremental sessions (KIP-227). A request to open one gets a full answer with session
 //! 0, which tells the client that there is none; a session that we do not know, FETCH_SESSION_ID_NOT_FOUND.
 //! Followers: a fetch with a replica's id is answered as a consumer's. Diverging epochs: with one
-//! leader for ever there are none. Aborted transactions: there are none.
+//! leader for ever there are none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,9 @@ use std::time::Duration;
 use brooklet_protocol::Offset;
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::fetch_request::{FetchPartition, FetchTopic};
-use brooklet_protocol::messages::kafka::fetch_response::{FetchableTopicResponse, PartitionData};
+use brooklet_protocol::messages::kafka::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
 use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse};
 use brooklet_protocol::records::Batches;
 use bytes::Bytes;
@@ -41,8 +45,8 @@ use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::clock::Monotonic;
 use crate::controller::joined;
-use crate::log::LogError;
-use crate::partition::{ChangeGuard, Partition};
+use crate::log::{self, LogError};
+use crate::partition::{ChangeGuard, Isolation, Partition};
 
 /// The session epochs of a full fetch: "open a session", and "none".
 const FULL_FETCH_EPOCHS: [i32; 2] = [0, -1];
@@ -64,7 +68,7 @@ struct Fetching {
     topics: Vec<(FetchTopic, Vec<Outcome<Arc<Partition>>>)>,
     bytes_max: usize,
     bytes_min: usize,
-    read_committed: bool,
+    isolation: Isolation,
 }
 
 type Outcome<T> = Result<T, ApiError>;
@@ -100,7 +104,7 @@ impl Fetching {
             topics: topics.collect(),
             bytes_max: bytes_max.min(ctx.settings.fetch_max_bytes),
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
-            read_committed: request.isolation_level == 1,
+            isolation: Isolation::of_level(request.isolation_level),
         }
     }
 
@@ -155,7 +159,10 @@ impl Fetching {
                 .map(|asked| Offset(asked.fetch_offset));
             offsets.zip(partitions)
         });
-        asked.any(|(from, partition)| partition.as_ref().is_ok_and(|p| p.read_may_block(from)))
+        asked.any(|(from, partition)| {
+            let may_block = |p: &Arc<Partition>| p.read_may_block(from, self.isolation);
+            partition.as_ref().is_ok_and(may_block)
+        })
     }
 
     fn read_all(&self) -> Pass {
@@ -187,16 +194,26 @@ impl Fetching {
             let room = self.bytes_max.saturating_sub(pass.bytes);
             let bytes_max = room.min(usize::try_from(asked.partition_max_bytes).unwrap_or(0));
             let from = Offset(asked.fetch_offset);
-            let read = partition.read(from, bytes_max, pass.bytes == 0);
-            let records = read.inspect_err(|error| report(&partition, error))?;
-            Ok((partition, records))
+            let read = self.read_records(&partition, from, (bytes_max, pass.bytes == 0));
+            let read = read.inspect_err(|error| report(&partition, error))?;
+            Ok((partition, read))
         });
         let answer = PartitionData::default().with_partition_index(asked.partition);
         match read {
-            Ok((partition, records)) => {
+            Ok((
+                partition,
+                Read {
+                    records,
+                    aborted,
+                    next,
+                },
+            )) => {
                 pass.bytes += records.len();
-                pass.complete |= pass.bytes < self.bytes_min && stops_short(&partition, &records);
+                // Waiting for more than was read would be waiting for nothing.
+                let stops_short = next.is_some_and(|next| next < partition.end_for(self.isolation));
+                pass.complete |= pass.bytes < self.bytes_min && stops_short;
                 self.with_offsets(answer, &partition)
+                    .with_aborted_transactions(aborted)
                     .with_records(Some(records))
             }
             Err(error) => {
@@ -212,15 +229,53 @@ impl Fetching {
         }
     }
 
-    fn with_offsets(&self, answer: PartitionData, partition: &Partition) -> PartitionData {
-        let high_watermark = partition.high_watermark().0;
-        answer
-            .with_high_watermark(high_watermark)
-            .with_last_stable_offset(high_watermark)
-            .with_log_start_offset(partition.log_start_offset().0)
-            // Null to whoever did not ask for committed records only.
-            .with_aborted_transactions(self.read_committed.then(Vec::new))
+    fn read_records(
+        &self,
+        partition: &Partition,
+        from: Offset,
+        (bytes_max, at_least_one): (usize, bool),
+    ) -> Result<Read, LogError> {
+        let records = partition.read(from, self.isolation, bytes_max, at_least_one)?;
+        let last = Batches(records.clone()).map_while(Result::ok).last();
+        let next = last.map(|last| last.header().next_offset());
+        // Null to whoever did not ask for committed records only.
+        let aborted = match (self.isolation, next) {
+            (Isolation::ReadUncommitted, _) => None,
+            (Isolation::ReadCommitted, None) => Some(Vec::new()),
+            (Isolation::ReadCommitted, Some(next)) => {
+                let aborted = partition.log().aborted_transactions(from, next)?;
+                Some(aborted.into_iter().map(to_wire).collect())
+            }
+        };
+        Ok(Read {
+            records,
+            aborted,
+            next,
+        })
     }
+
+    fn with_offsets(&self, answer: PartitionData, partition: &Partition) -> PartitionData {
+        let is_committed = self.isolation == Isolation::ReadCommitted;
+        answer
+            .with_high_watermark(partition.high_watermark().0)
+            .with_last_stable_offset(partition.last_stable_offset().0)
+            .with_log_start_offset(partition.log_start_offset().0)
+            .with_aborted_transactions(is_committed.then(Vec::new))
+    }
+}
+
+/// What was read of a partition.
+struct Read {
+    records: Bytes,
+    aborted: Option<Vec<AbortedTransaction>>,
+    /// The offset behind the last record, if there is one.
+    next: Option<Offset>,
+}
+
+fn to_wire(aborted: log::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction::default()
+        .with_producer_id(aborted.producer_id.0.into())
+        .with_first_offset(aborted.first_offset.0)
 }
 
 /// The client learns only a code; file and position are for whoever owns the disk.
@@ -233,10 +288,4 @@ fn report(partition: &Partition, error: &LogError) {
         // Was reported when it happened; and a client's mistake.
         LogError::Offline { .. } | LogError::OffsetOutOfRange { .. } | LogError::Producer(_) => {}
     }
-}
-
-/// Whether the partition has more than was read: waiting for more would be waiting for nothing.
-fn stops_short(partition: &Partition, records: &Bytes) -> bool {
-    let last = Batches(records.clone()).map_while(Result::ok).last();
-    last.is_some_and(|last| last.header().next_offset() < partition.high_watermark())
 }

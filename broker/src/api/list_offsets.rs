@@ -3,15 +3,15 @@
 //! | timestamp | meaning | from version |
 //! |---|---|---|
 //! | ≥ 0 | the first record that is not older; none: offset and timestamp -1 | 1 |
-//! | -1 | latest: the high watermark | 1 |
+//! | -1 | latest: the high watermark, or the last stable offset | 1 |
 //! | -2 | earliest: the log start | 1 |
 //! | -3 | the record with the highest timestamp; none: -1 | 7 |
 //! | -4 | earliest on this machine's disk: the log start | 8 |
 //! | -5 | the last that moved to tiered storage: -1, there is none | 9 |
 //!
 //! Other negative timestamps, and these before their version, answer UNSUPPORTED_VERSION. A
-//! partition named twice answers INVALID_REQUEST. Under read_committed the latest offset is the
-//! last stable one, which is the high watermark while there are no transactions.
+//! partition named twice answers INVALID_REQUEST. Under read_committed (version 2 and up) the latest offset is
+//! the last stable one, and what lies behind it is not found.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::controller::{MetadataImage, joined};
-use crate::partition::Partition;
+use crate::partition::{Isolation, Partition};
 
 /// Asks for the record with the highest timestamp.
 const MAX_TIMESTAMP: i64 = -3;
@@ -58,12 +58,13 @@ fn answers(
     version: i16,
     request: &ListOffsetsRequest,
 ) -> ListOffsetsResponse {
+    let isolation = Isolation::of_level(request.isolation_level);
     let mut seen = BTreeSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let answers = topic.partitions.iter().map(|asked| {
             let found = if seen.insert((topic.name.clone(), asked.partition_index)) {
-                look_up(image, version, &topic.name, asked)
+                look_up(image, (version, isolation), &topic.name, asked)
             } else {
                 Err(ApiError::new(ErrorCode::InvalidRequest, "named twice"))
             };
@@ -84,14 +85,14 @@ type Found = (Offset, Timestamp, i32);
 
 fn look_up(
     image: &MetadataImage,
-    version: i16,
+    (version, isolation): (i16, Isolation),
     name: &TopicName,
     asked: &ListOffsetsPartition,
 ) -> Result<Found, ApiError> {
     let topic = find_topic(image, TopicRef::Name(name))?;
     let partition = find_partition(topic, asked.partition_index)?;
     check_leader_epoch(partition, asked.current_leader_epoch)?;
-    let (offset, timestamp) = offset_at(partition, version, asked.timestamp)?;
+    let (offset, timestamp) = offset_at(partition, (version, isolation), asked.timestamp)?;
     let epoch = match offset {
         Offset(-1) => -1,
         Offset(_) => partition.leader_epoch().0,
@@ -101,16 +102,16 @@ fn look_up(
 
 fn offset_at(
     partition: &Partition,
-    version: i16,
+    (version, isolation): (i16, Isolation),
     timestamp: i64,
 ) -> Result<(Offset, Timestamp), ApiError> {
     Ok(match timestamp {
         0.. => partition
-            .offset_for_timestamp(Timestamp(timestamp))?
+            .offset_for_timestamp(Timestamp(timestamp), isolation)?
             .unwrap_or(NONE),
-        -1 => (partition.high_watermark(), Timestamp::NONE),
+        -1 => (partition.end_for(isolation), Timestamp::NONE),
         -2 => (partition.log_start_offset(), Timestamp::NONE),
-        MAX_TIMESTAMP if version >= 7 => partition.max_timestamp()?.unwrap_or(NONE),
+        MAX_TIMESTAMP if version >= 7 => partition.max_timestamp(isolation)?.unwrap_or(NONE),
         -4 if version >= 8 => (partition.log_start_offset(), Timestamp::NONE),
         -5 if version >= 9 => NONE,
         _ => {

@@ -23,12 +23,16 @@ pub mod table;
 mod alter_configs;
 mod api_versions;
 mod configs;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
 mod fetch;
 mod find_coordinator;
 mod groups;
@@ -142,6 +146,18 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
         }
         RequestKind::InitProducerId(body) => {
             ResponseKind::InitProducerId(init_producer_id::handle(ctx, &body).await)
+        }
+        RequestKind::CreatePartitions(body) => {
+            ResponseKind::CreatePartitions(create_partitions::handle(ctx, body).await)
+        }
+        RequestKind::DescribeCluster(body) => {
+            ResponseKind::DescribeCluster(describe_cluster::handle(ctx, version, &body))
+        }
+        RequestKind::DescribeLogDirs(body) => {
+            ResponseKind::DescribeLogDirs(describe_log_dirs::handle(ctx, body))
+        }
+        RequestKind::DescribeProducers(body) => {
+            ResponseKind::DescribeProducers(describe_producers::handle(ctx, &body))
         }
         RequestKind::DescribeConfigs(body) => {
             ResponseKind::DescribeConfigs(describe_configs::handle(ctx, body))

@@ -111,6 +111,13 @@ pub const TABLE: &[Api] = &[
         "alter_configs",
         "Topics only: a broker's settings are given at its start.",
     ),
+    api(
+        ApiKey::DescribeLogDirs,
+        (1, 4),
+        "describe_log_dirs",
+        "The size of the volume is not told.",
+    ),
+    api(ApiKey::CreatePartitions, (0, 3), "create_partitions", ""),
     api(ApiKey::DeleteGroups, (0, 2), "delete_groups", ""),
     api(
         ApiKey::IncrementalAlterConfigs,
@@ -119,6 +126,13 @@ pub const TABLE: &[Api] = &[
         "Topics only: a broker's settings are given at its start.",
     ),
     api(ApiKey::OffsetDelete, (0, 0), "offset_delete", ""),
+    api(
+        ApiKey::DescribeCluster,
+        (0, 2),
+        "describe_cluster",
+        "No authorization: authorized operations are never listed.",
+    ),
+    api(ApiKey::DescribeProducers, (0, 0), "describe_producers", ""),
 ];
 
 const fn api(key: ApiKey, versions: (i16, i16), handler: &'static str, notes: &'static str) -> Api {

@@ -127,7 +127,7 @@ impl Broker {
             groups: Arc::new(GroupCoordinator::new(groups)),
             peer: None,
             clock: environment.clock,
-            settings: Arc::new(api_settings(&config, kafka, told)),
+            settings: Arc::new(api_settings(&config, &data, kafka, told)),
             shutdown,
             told_of_coordinators: Arc::default(),
         };
@@ -398,6 +398,7 @@ fn open_coordination(
 
 fn api_settings(
     config: &BrokerConfig,
+    data: &DataDir,
     kafka: Option<SocketAddr>,
     told: BTreeMap<&'static str, ToldSetting>,
 ) -> ApiSettings {
@@ -411,6 +412,7 @@ fn api_settings(
         fetch_max_bytes: config.fetch_max_bytes,
         acks_all_sync: config.acks_all_sync,
         told,
+        log_dir: data.path.display().to_string(),
         advertised_host: host,
         advertised_port: port,
     }

@@ -28,6 +28,16 @@ pub enum ControllerError {
     /// Not a number of partitions.
     #[error("number of partitions {0} is not between 1 and 10000")]
     PartitionCount(i32),
+    /// A topic only grows.
+    #[error("topic '{topic}' has {count} partitions, {asked} are not more")]
+    NotMore {
+        /// Which.
+        topic: TopicName,
+        /// How many it has.
+        count: i32,
+        /// How many were asked for.
+        asked: i32,
+    },
     /// A setting Kafka does not know, or a value it would not take.
     #[error("{0}")]
     InvalidConfig(String),

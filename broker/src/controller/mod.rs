@@ -271,6 +271,65 @@ impl Controller {
         failure.unwrap_or(ControllerError::UnknownTopic(name))
     }
 
+    /// Checks as [`Controller::add_partitions`] does, and adds nothing.
+    ///
+    /// # Errors
+    /// See [`ControllerError`].
+    pub fn validate_partitions(&self, name: &TopicName, asked: i32) -> Result<(), ControllerError> {
+        let image = self.image();
+        let topic = image.topic(name.as_str());
+        let topic = topic.ok_or_else(|| ControllerError::UnknownTopic(name.clone()))?;
+        let count = i32::try_from(topic.partitions.len()).expect("partitions are limited");
+        if asked > PARTITION_COUNT_MAX {
+            return Err(ControllerError::PartitionCount(asked));
+        }
+        if asked <= count {
+            let topic = name.clone();
+            return Err(ControllerError::NotMore {
+                topic,
+                count,
+                asked,
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives a topic more partitions, `count` in all; returns once they are open.
+    ///
+    /// # Errors
+    /// See [`ControllerError`]. The topic is as it was then.
+    pub async fn add_partitions(
+        &self,
+        name: &TopicName,
+        count: i32,
+    ) -> Result<(), ControllerError> {
+        let _one_at_a_time = self.changing.lock().await;
+        self.validate_partitions(name, count)?;
+        let image = self.image();
+        let topic = image.topic(name.as_str()).expect("it was just validated");
+        let before = i32::try_from(topic.partitions.len()).expect("partitions are limited");
+        let spec = |partition_count| TopicSpec {
+            name: name.clone(),
+            id: topic.id,
+            partition_count,
+            configs: topic.configs.clone(),
+        };
+        let (old, new) = (spec(before), spec(count));
+        let growth = new.growth(before, image.broker_id, image.controller_epoch);
+        let zxid = self.tree.multi(growth).await?;
+        self.wait_until_shown(zxid).await?;
+        let Some(failure) = self.shared.take_failure(name.as_str()) else {
+            return Ok(());
+        };
+        // A full disk, for example. What was opened of them is left alone, and opened the next time.
+        let zxid = self
+            .tree
+            .multi(old.shrinking(count, image.broker_id))
+            .await?;
+        self.wait_until_shown(zxid).await?;
+        Err(failure)
+    }
+
     /// Deletes a topic; returns once the image is without it. Its files go in the background.
     ///
     /// # Errors

@@ -128,13 +128,6 @@ impl TopicSpec {
     /// The multi that creates the topic.
     pub(super) fn creation(&self, broker: BrokerId, controller_epoch: i32) -> Vec<Operation> {
         let topic = topic(self.name.as_str());
-        let state = bytes(&json!({
-            "version": 1,
-            "leader": broker.0,
-            "leader_epoch": 0,
-            "controller_epoch": controller_epoch,
-            "isr": [broker.0],
-        }));
         let mut operations = vec![
             create(&topic, Some(self.topic_value(broker))),
             create(
@@ -143,12 +136,64 @@ impl TopicSpec {
             ),
             create(&format!("{topic}/partitions"), None),
         ];
-        for partition in 0..self.partition_count {
+        operations.extend(self.partitions(0, broker, controller_epoch));
+        operations
+    }
+
+    /// The multi that gives the topic, which has `before` partitions, as many as are said here.
+    pub(super) fn growth(
+        &self,
+        before: i32,
+        broker: BrokerId,
+        controller_epoch: i32,
+    ) -> Vec<Operation> {
+        let mut operations = vec![self.replacement(broker)];
+        operations.extend(self.partitions(before, broker, controller_epoch));
+        operations
+    }
+
+    /// The multi that takes growth to `after` partitions back.
+    pub(super) fn shrinking(&self, after: i32, broker: BrokerId) -> Vec<Operation> {
+        let topic = topic(self.name.as_str());
+        let delete = |path: String| Operation::Delete {
+            path,
+            version: ANY_VERSION,
+        };
+        let mut operations = vec![self.replacement(broker)];
+        for partition in self.partition_count..after {
             let path = format!("{topic}/partitions/{partition}");
-            operations.push(create(&path, None));
-            operations.push(create(&format!("{path}/state"), Some(state.clone())));
+            operations.extend([delete(format!("{path}/state")), delete(path)]);
         }
         operations
+    }
+
+    fn replacement(&self, broker: BrokerId) -> Operation {
+        Operation::SetData {
+            path: topic(self.name.as_str()),
+            data: Some(self.topic_value(broker)),
+            version: ANY_VERSION,
+        }
+    }
+
+    fn partitions(
+        &self,
+        first: i32,
+        broker: BrokerId,
+        controller_epoch: i32,
+    ) -> impl Iterator<Item = Operation> {
+        let topic = topic(self.name.as_str());
+        let state = bytes(&json!({
+            "version": 1,
+            "leader": broker.0,
+            "leader_epoch": 0,
+            "controller_epoch": controller_epoch,
+            "isr": [broker.0],
+        }));
+        (first..self.partition_count).flat_map(move |partition| {
+            let path = format!("{topic}/partitions/{partition}");
+            let state = create(&format!("{path}/state"), Some(state.clone()));
+            [create(&path, None), state]
+        })
     }
 
     fn topic_value(&self, broker: BrokerId) -> Bytes {

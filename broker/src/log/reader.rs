@@ -138,6 +138,11 @@ impl LogReader {
         self.shared.unstable().forget_below(watermark);
     }
 
+    /// Whether there may be aborted transactions; most logs never have any.
+    pub fn has_aborted(&self) -> bool {
+        self.shared.has_aborted()
+    }
+
     /// The aborted transactions with records in `from..up_to`, by their last offset.
     ///
     /// # Errors
@@ -147,6 +152,9 @@ impl LogReader {
         from: Offset,
         up_to: Offset,
     ) -> Result<Vec<AbortedTransaction>, LogError> {
+        if !self.has_aborted() {
+            return Ok(Vec::new());
+        }
         let segments = self.shared.segments();
         let above = segments.partition_point(|segment| segment.base_offset() <= from);
         let mut aborted = Vec::new();

@@ -89,6 +89,8 @@ struct Recovery<'a> {
     /// Offsets of the producers' snapshots, ascending.
     snapshots: Vec<Offset>,
     /// To be removed once the log is found to be good.
+    /// Whether a segment has a transaction index.
+    has_txn_index: bool,
     leftovers: Vec<PathBuf>,
     report: RecoveryReport,
 }
@@ -128,6 +130,7 @@ pub(super) fn open(
         segments: Vec::new(),
         unsynced_names: BTreeSet::new(),
         snapshots: Vec::new(),
+        has_txn_index: false,
         leftovers: Vec::new(),
         report: RecoveryReport::default(),
     };
@@ -183,8 +186,8 @@ impl Recovery<'_> {
                 FileKind::Leftover => self.leftovers.push(path),
                 FileKind::Index(base) if !bases.contains(&base) => self.leftovers.push(path),
                 FileKind::Snapshot(offset) => self.snapshots.push(offset),
-                FileKind::Segment(_) | FileKind::Index(_) | FileKind::Swap(_) | FileKind::Other => {
-                }
+                FileKind::Index(_) => self.has_txn_index |= name.ends_with(files::TXN_INDEX),
+                FileKind::Segment(_) | FileKind::Swap(_) | FileKind::Other => {}
             }
         }
         Ok(bases.into_iter().collect())
@@ -236,6 +239,9 @@ impl Recovery<'_> {
         let config = self.config.clone();
         let shared = Shared::new(self.vfs, dir, config, segments, ends, self.unsynced_names);
         shared.allow_gaps(self.start.cleaned_below);
+        if self.has_txn_index {
+            shared.note_has_aborted();
+        }
         // What is written down is what was begun; only an orderly end says that it was finished.
         if self.start.clean_shutdown {
             shared.set_cleaned_below(self.start.cleaned_below);

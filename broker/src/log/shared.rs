@@ -38,6 +38,8 @@ pub(super) struct Shared {
     /// Below it compaction may have left gaps, as it is written down.
     gaps_below: AtomicI64,
     unstable: Mutex<Unstable>,
+    /// Whether a transaction index has ever had something to say.
+    has_aborted: AtomicBool,
     /// The end when the log was opened: what is below it lies on the disk, perhaps only there.
     opened_end: Offset,
     /// Directories with names that were not synced.
@@ -72,6 +74,7 @@ impl Shared {
             cleaned_below: AtomicI64::new(0),
             gaps_below: AtomicI64::new(0),
             unstable: Mutex::default(),
+            has_aborted: AtomicBool::new(false),
             opened_end: end_offset,
             unsynced_names: Mutex::new(unsynced_names),
             sync_turn: Mutex::new(()),
@@ -156,6 +159,14 @@ impl Shared {
     /// Moves the log start to `offset`, unless it is there or beyond.
     pub(super) fn advance_log_start(&self, offset: Offset) {
         self.log_start.fetch_max(offset.0, Ordering::AcqRel);
+    }
+
+    pub(super) fn note_has_aborted(&self) {
+        self.has_aborted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_aborted(&self) -> bool {
+        self.has_aborted.load(Ordering::Acquire)
     }
 
     pub(super) fn unstable(&self) -> MutexGuard<'_, Unstable> {

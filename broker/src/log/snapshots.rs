@@ -203,6 +203,9 @@ pub(super) fn note_ended(
     ended: EndedTransaction,
 ) -> Option<AbortedTransaction> {
     (shared.unstable()).ended(ended.first_offset, ended.last_offset);
+    if !ended.committed {
+        shared.note_has_aborted();
+    }
     let behind = ended.last_offset.plus(1);
     (!ended.committed).then(|| AbortedTransaction {
         producer_id: ended.producer_id,

@@ -102,6 +102,13 @@ impl Partition {
         }
     }
 
+    /// The producers that the log remembers; none once it is closed.
+    pub fn producers(&self) -> Vec<(ProducerId, ProducerState)> {
+        let writer = self.writer.lock();
+        let producers = writer.iter().flat_map(|log| log.producers().iter());
+        producers.map(|(id, state)| (id, state.clone())).collect()
+    }
+
     fn last_batches(&self) -> HashMap<ProducerId, Offset> {
         let writer = self.writer.lock();
         let producers = writer.iter().flat_map(|log| log.producers().iter());

@@ -43,6 +43,7 @@ use crate::vfs::Vfs;
 mod cleaning;
 mod dirty;
 mod group_commit;
+mod isolation;
 mod state;
 mod waiters;
 
@@ -54,6 +55,7 @@ mod tests;
 pub use dirty::DirtyBudget;
 use dirty::DirtyBytes;
 use group_commit::{GroupCommit, SyncFailed};
+pub use isolation::Isolation;
 pub use state::{OfflinePartition, PartitionState};
 pub use waiters::ChangeGuard;
 use waiters::Waiters;
@@ -329,18 +331,19 @@ impl Partition {
         self.sync && self.commits.durable() < self.log_end_offset() && !self.is_offline()
     }
 
-    /// Batches from `from` up to the high watermark; see [`LogReader::read`].
+    /// Batches from `from` up to where a reader of this isolation ends; see [`LogReader::read`].
     ///
     /// # Errors
     /// As [`LogReader::read`]; offline or closed.
     pub fn read(
         &self,
         from: Offset,
+        isolation: Isolation,
         bytes_max: usize,
         at_least_one: bool,
     ) -> Result<Bytes, LogError> {
         self.check_serving()?;
-        let up_to = self.high_watermark();
+        let up_to = self.end_for(isolation);
         if from >= up_to && from <= self.log_end_offset() {
             return Ok(Bytes::new());
         }
@@ -348,13 +351,27 @@ impl Partition {
     }
 
     /// Whether a read from `from` on may have to wait for the disk; see [`LogReader::may_block`].
-    pub fn read_may_block(&self, from: Offset) -> bool {
-        self.reader.may_block(from)
+    pub fn read_may_block(&self, from: Offset, isolation: Isolation) -> bool {
+        let looks_into_index = isolation == Isolation::ReadCommitted && self.reader.has_aborted();
+        looks_into_index || self.reader.may_block(from)
     }
 
     /// Consumers see records below it.
     pub fn high_watermark(&self) -> Offset {
         self.progress.high_watermark()
+    }
+
+    /// Below it no transaction is open; see [`LogReader::last_stable_offset`].
+    pub fn last_stable_offset(&self) -> Offset {
+        self.reader.last_stable_offset(self.high_watermark())
+    }
+
+    /// Readers of this isolation see records below it.
+    pub fn end_for(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark(),
+            Isolation::ReadCommitted => self.last_stable_offset(),
+        }
     }
 
     /// Offset of the first record still there.
@@ -414,25 +431,29 @@ impl Partition {
         }
     }
 
-    /// First record at or after `timestamp` below the high watermark.
+    /// First record at or after `timestamp` that a reader of this isolation sees.
     ///
     /// # Errors
     /// The disk, corruption.
     pub fn offset_for_timestamp(
         &self,
         timestamp: Timestamp,
+        isolation: Isolation,
     ) -> Result<Option<(Offset, Timestamp)>, LogError> {
         let found = self.reader.offset_for_timestamp(timestamp)?;
-        Ok(found.filter(|(offset, _)| *offset < self.high_watermark()))
+        Ok(found.filter(|(offset, _)| *offset < self.end_for(isolation)))
     }
 
-    /// The record with the highest timestamp, if it is below the high watermark.
+    /// The record with the highest timestamp, if a reader of this isolation sees it.
     ///
     /// # Errors
     /// The disk, corruption.
-    pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>, LogError> {
+    pub fn max_timestamp(
+        &self,
+        isolation: Isolation,
+    ) -> Result<Option<(Offset, Timestamp)>, LogError> {
         let found = self.reader.max_timestamp()?;
-        Ok(found.filter(|(offset, _)| *offset < self.high_watermark()))
+        Ok(found.filter(|(offset, _)| *offset < self.end_for(isolation)))
     }
 
     /// How many wait for a change.

@@ -8,7 +8,7 @@ use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartitio
 use tokio::sync::Notify;
 
 use super::testing::GatedVfs;
-use super::{DirtyBudget, Durability, Partition};
+use super::{DirtyBudget, Durability, Isolation, Partition};
 use crate::clock::{Clock, ManualClock};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 
@@ -47,16 +47,28 @@ async fn consumers_see_what_was_committed() {
         (Offset(0), Offset(1))
     );
     assert_eq!(partition.high_watermark(), Offset(0));
-    assert!(partition.read(Offset(0), 1000, true).unwrap().is_empty());
-    assert!(partition.read(Offset(1), 1000, true).unwrap().is_empty());
+    assert!(
+        partition
+            .read(Offset(0), Isolation::default(), 1000, true)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        partition
+            .read(Offset(1), Isolation::default(), 1000, true)
+            .unwrap()
+            .is_empty()
+    );
 
     partition
         .commit(Offset(2), Durability::Written)
         .await
         .unwrap();
-    let read = partition.read(Offset(0), 1000, true).unwrap();
+    let read = partition
+        .read(Offset(0), Isolation::default(), 1000, true)
+        .unwrap();
     assert_eq!(Batches(read).count(), 2);
-    let beyond = partition.read(Offset(3), 1000, true);
+    let beyond = partition.read(Offset(3), Isolation::default(), 1000, true);
     assert!(
         matches!(beyond, Err(LogError::OffsetOutOfRange { .. })),
         "{beyond:?}"
@@ -229,16 +241,34 @@ async fn a_closed_partition_takes_nothing_and_opens_with_everything() {
 async fn times_are_looked_up_below_the_high_watermark() {
     let partition = open(&GatedVfs::new(1), true);
     partition.append_written(&[batch("a")]).unwrap();
-    assert_eq!(partition.offset_for_timestamp(Timestamp(7)).unwrap(), None);
-    assert_eq!(partition.max_timestamp().unwrap(), None);
+    assert_eq!(
+        partition
+            .offset_for_timestamp(Timestamp(7), Isolation::default())
+            .unwrap(),
+        None
+    );
+    assert_eq!(partition.max_timestamp(Isolation::default()).unwrap(), None);
     partition
         .commit(Offset(1), Durability::Written)
         .await
         .unwrap();
     let found = Some((Offset(0), Timestamp(7)));
-    assert_eq!(partition.offset_for_timestamp(Timestamp(3)).unwrap(), found);
-    assert_eq!(partition.max_timestamp().unwrap(), found);
-    assert_eq!(partition.offset_for_timestamp(Timestamp(8)).unwrap(), None);
+    assert_eq!(
+        partition
+            .offset_for_timestamp(Timestamp(3), Isolation::default())
+            .unwrap(),
+        found
+    );
+    assert_eq!(
+        partition.max_timestamp(Isolation::default()).unwrap(),
+        found
+    );
+    assert_eq!(
+        partition
+            .offset_for_timestamp(Timestamp(8), Isolation::default())
+            .unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -263,8 +293,17 @@ async fn what_is_deleted_was_durable_and_is_not_served() {
         partition.delete_records(Offset(1)).await.unwrap(),
         Offset(2)
     );
-    assert!(partition.read(Offset(1), 1000, true).is_err());
-    assert!(!partition.read(Offset(2), 1000, true).unwrap().is_empty());
+    assert!(
+        partition
+            .read(Offset(1), Isolation::default(), 1000, true)
+            .is_err()
+    );
+    assert!(
+        !partition
+            .read(Offset(2), Isolation::default(), 1000, true)
+            .unwrap()
+            .is_empty()
+    );
 
     partition.delete_records(Offset(3)).await.unwrap();
     partition.roll_if_filled().unwrap();

@@ -1,4 +1,4 @@
-//! Creating and deleting topics.
+//! Creating, growing and deleting topics.
 //!
 //! Both change the cluster, so nothing is sent twice without need: a repetition that finds the work
 //! done would report an error for a success. Only "not the controller" is answered by asking who is.
@@ -6,15 +6,17 @@
 use std::collections::BTreeMap;
 
 use brooklet_protocol::TopicName;
-use brooklet_protocol::messages::kafka::DeleteTopicsRequest;
+use brooklet_protocol::messages::kafka::create_partitions_request::CreatePartitionsTopic;
 use brooklet_protocol::messages::kafka::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
+use brooklet_protocol::messages::kafka::{CreatePartitionsRequest, DeleteTopicsRequest};
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 
 use super::{Client, ClientError, wire_name};
 
 const CREATE_TOPICS_VERSION: i16 = 7;
+const CREATE_PARTITIONS_VERSION: i16 = 3;
 /// The last version that names topics in one list; every broker serves it.
 const DELETE_TOPICS_VERSION: i16 = 5;
 /// How long the controller may take, in milliseconds.
@@ -51,6 +53,26 @@ impl Client {
             .await
     }
 
+    /// Gives a topic more partitions, `count` in all.
+    ///
+    /// # Errors
+    /// `Broker` with `InvalidPartitions` if it has as many; `UnknownTopic`, no answer.
+    pub async fn add_partitions(&self, name: &TopicName, count: i32) -> Result<(), ClientError> {
+        let topic = CreatePartitionsTopic::default()
+            .with_name(wire_name(name))
+            .with_count(count)
+            .with_assignments(None);
+        let body = CreatePartitionsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(ADMIN_TIMEOUT_MS);
+        let what = format!("add partitions to topic '{name}'");
+        let grown = self
+            .ask_controller(&what, CREATE_PARTITIONS_VERSION, body.into())
+            .await;
+        self.forget(name);
+        known(name, grown)
+    }
+
     /// Deletes a topic.
     ///
     /// # Errors
@@ -64,13 +86,7 @@ impl Client {
             .ask_controller(&what, DELETE_TOPICS_VERSION, body.into())
             .await;
         self.forget(name);
-        match deleted {
-            Err(ClientError::Broker {
-                code: ErrorCode::UnknownTopicOrPartition,
-                ..
-            }) => Err(ClientError::UnknownTopic(name.to_string())),
-            outcome => outcome,
-        }
+        known(name, deleted)
     }
 
     /// Sends a change of one topic to the controller and reads what became of it.
@@ -98,6 +114,17 @@ impl Client {
     }
 }
 
+/// Whether the topic is there.
+fn known(name: &TopicName, outcome: Result<(), ClientError>) -> Result<(), ClientError> {
+    match outcome {
+        Err(ClientError::Broker {
+            code: ErrorCode::UnknownTopicOrPartition,
+            ..
+        }) => Err(ClientError::UnknownTopic(name.to_string())),
+        outcome => outcome,
+    }
+}
+
 /// The error code and words of the one topic in the answer.
 fn topic_error(answer: &ResponseKind) -> Result<Option<(ErrorCode, Option<String>)>, ClientError> {
     let words = |message: &Option<StrBytes>| message.as_ref().map(ToString::to_string);
@@ -110,9 +137,13 @@ fn topic_error(answer: &ResponseKind) -> Result<Option<(ErrorCode, Option<String
             .responses
             .first()
             .map(|topic| (topic.error_code, words(&topic.error_message))),
+        ResponseKind::CreatePartitions(answer) => answer
+            .results
+            .first()
+            .map(|topic| (topic.error_code, words(&topic.error_message))),
         other => {
             return Err(ClientError::unexpected(
-                "CreateTopics or DeleteTopics",
+                "CreateTopics, CreatePartitions or DeleteTopics",
                 other,
             ));
         }

@@ -125,6 +125,10 @@ impl Request {
             RequestKind::ListGroups(_) => ApiKey::ListGroups,
             RequestKind::DeleteGroups(_) => ApiKey::DeleteGroups,
             RequestKind::OffsetDelete(_) => ApiKey::OffsetDelete,
+            RequestKind::CreatePartitions(_) => ApiKey::CreatePartitions,
+            RequestKind::DescribeLogDirs(_) => ApiKey::DescribeLogDirs,
+            RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+            RequestKind::DescribeProducers(_) => ApiKey::DescribeProducers,
             RequestKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
             _ => return None,
         })
@@ -156,6 +160,10 @@ fn response_api(response: &Response) -> Option<ApiKey> {
         ResponseKind::ListGroups(_) => ApiKey::ListGroups,
         ResponseKind::DeleteGroups(_) => ApiKey::DeleteGroups,
         ResponseKind::OffsetDelete(_) => ApiKey::OffsetDelete,
+        ResponseKind::CreatePartitions(_) => ApiKey::CreatePartitions,
+        ResponseKind::DescribeLogDirs(_) => ApiKey::DescribeLogDirs,
+        ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        ResponseKind::DescribeProducers(_) => ApiKey::DescribeProducers,
         ResponseKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
         _ => return None,
     })

@@ -24,7 +24,7 @@ pub(super) const REQUEST_HEADER: &[Field] = &[
 ];
 
 /// Every request that is served.
-pub(super) static REQUESTS: [Shape; 23] = [
+pub(super) static REQUESTS: [Shape; 27] = [
     Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
     Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
     Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
@@ -45,6 +45,8 @@ pub(super) static REQUESTS: [Shape; 23] = [
     Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
     Shape::new(ApiKey::DescribeConfigs, 1..=4, 4, DESCRIBE_CONFIGS),
     Shape::new(ApiKey::AlterConfigs, 0..=2, 2, ALTER_CONFIGS),
+    Shape::new(ApiKey::DescribeLogDirs, 1..=4, 2, DESCRIBE_LOG_DIRS),
+    Shape::new(ApiKey::CreatePartitions, 0..=3, 2, CREATE_PARTITIONS),
     Shape::new(ApiKey::DeleteGroups, 0..=2, 2, DELETE_GROUPS),
     Shape::new(
         ApiKey::IncrementalAlterConfigs,
@@ -53,6 +55,8 @@ pub(super) static REQUESTS: [Shape; 23] = [
         INCREMENTAL_ALTER_CONFIGS,
     ),
     Shape::new(ApiKey::OffsetDelete, 0..=0, i16::MAX, OFFSET_DELETE),
+    Shape::new(ApiKey::DescribeCluster, 0..=2, 0, DESCRIBE_CLUSTER),
+    Shape::new(ApiKey::DescribeProducers, 0..=0, 0, DESCRIBE_PRODUCERS),
 ];
 
 const PRODUCE: &[Field] = &[
@@ -229,6 +233,32 @@ const LIST_GROUPS: &[Field] = &[
 ];
 
 const DELETE_GROUPS: &[Field] = &[field("groups_names", Strings)];
+
+const DESCRIBE_LOG_DIRS: &[Field] =
+    &[field("topics", Structs(DESCRIBABLE_LOG_DIR_TOPIC)).nullable()];
+const DESCRIBABLE_LOG_DIR_TOPIC: &[Field] = &[field("topic", String), field("partitions", Int32s)];
+
+const CREATE_PARTITIONS: &[Field] = &[
+    field("topics", Structs(CREATE_PARTITIONS_TOPIC)),
+    field("timeout_ms", Int32),
+    field("validate_only", Bool),
+];
+const CREATE_PARTITIONS_TOPIC: &[Field] = &[
+    field("name", String),
+    field("count", Int32),
+    field("assignments", Structs(CREATE_PARTITIONS_ASSIGNMENT)).nullable(),
+];
+const CREATE_PARTITIONS_ASSIGNMENT: &[Field] = &[field("broker_ids", Int32s)];
+
+const DESCRIBE_CLUSTER: &[Field] = &[
+    field("include_cluster_authorized_operations", Bool),
+    field("endpoint_type", Int8).since(1),
+    field("include_fenced_brokers", Bool).since(2),
+];
+
+const DESCRIBE_PRODUCERS: &[Field] = &[field("topics", Structs(DESCRIBE_PRODUCERS_TOPIC))];
+const DESCRIBE_PRODUCERS_TOPIC: &[Field] =
+    &[field("name", String), field("partition_indexes", Int32s)];
 
 const OFFSET_DELETE: &[Field] = &[
     field("group_id", String),

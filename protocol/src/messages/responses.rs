@@ -18,7 +18,7 @@ pub fn response_shape(api: ApiKey) -> Option<&'static Shape> {
 pub(super) const RESPONSE_HEADER: &[Field] = &[field("correlation_id", Int32)];
 
 /// Every response, in the order of the requests.
-pub(super) static RESPONSES: [Shape; 23] = [
+pub(super) static RESPONSES: [Shape; 27] = [
     Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
     Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
     Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
@@ -39,9 +39,13 @@ pub(super) static RESPONSES: [Shape; 23] = [
     Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
     Shape::new(ApiKey::DescribeConfigs, 1..=4, 4, DESCRIBE_CONFIGS),
     Shape::new(ApiKey::AlterConfigs, 0..=2, 2, ALTER_CONFIGS),
+    Shape::new(ApiKey::DescribeLogDirs, 1..=4, 2, DESCRIBE_LOG_DIRS),
+    Shape::new(ApiKey::CreatePartitions, 0..=3, 2, CREATE_PARTITIONS),
     Shape::new(ApiKey::DeleteGroups, 0..=2, 2, DELETE_GROUPS),
     Shape::new(ApiKey::IncrementalAlterConfigs, 0..=1, 1, ALTER_CONFIGS),
     Shape::new(ApiKey::OffsetDelete, 0..=0, i16::MAX, OFFSET_DELETE),
+    Shape::new(ApiKey::DescribeCluster, 0..=2, 0, DESCRIBE_CLUSTER),
+    Shape::new(ApiKey::DescribeProducers, 0..=0, 0, DESCRIBE_PRODUCERS),
 ];
 
 const LEADER_ID_AND_EPOCH: &[Field] = &[field("leader_id", Int32), field("leader_epoch", Int32)];
@@ -296,6 +300,80 @@ const DELETE_GROUPS: &[Field] = &[
     field("results", Structs(DELETABLE_GROUP_RESULT)),
 ];
 const DELETABLE_GROUP_RESULT: &[Field] = &[field("group_id", String), field("error_code", Int16)];
+
+const DESCRIBE_LOG_DIRS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("error_code", Int16).since(3),
+    field("results", Structs(DESCRIBE_LOG_DIRS_RESULT)),
+];
+const DESCRIBE_LOG_DIRS_RESULT: &[Field] = &[
+    field("error_code", Int16),
+    field("log_dir", String),
+    field("topics", Structs(DESCRIBE_LOG_DIRS_TOPIC)),
+    field("total_bytes", Int64).since(4),
+    field("usable_bytes", Int64).since(4),
+];
+const DESCRIBE_LOG_DIRS_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(DESCRIBE_LOG_DIRS_PARTITION)),
+];
+const DESCRIBE_LOG_DIRS_PARTITION: &[Field] = &[
+    field("partition_index", Int32),
+    field("partition_size", Int64),
+    field("offset_lag", Int64),
+    field("is_future_key", Bool),
+];
+
+const CREATE_PARTITIONS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("results", Structs(CREATE_PARTITIONS_TOPIC_RESULT)),
+];
+const CREATE_PARTITIONS_TOPIC_RESULT: &[Field] = &[
+    field("name", String),
+    field("error_code", Int16),
+    field("error_message", String).nullable(),
+];
+
+const DESCRIBE_CLUSTER: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("error_code", Int16),
+    field("error_message", String).nullable(),
+    field("endpoint_type", Int8).since(1),
+    field("cluster_id", String),
+    field("controller_id", Int32),
+    field("brokers", Structs(DESCRIBE_CLUSTER_BROKER)),
+    field("cluster_authorized_operations", Int32),
+];
+const DESCRIBE_CLUSTER_BROKER: &[Field] = &[
+    field("broker_id", Int32),
+    field("host", String),
+    field("port", Int32),
+    field("rack", String).nullable(),
+    field("is_fenced", Bool).since(2),
+];
+
+const DESCRIBE_PRODUCERS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("topics", Structs(DESCRIBE_PRODUCERS_TOPIC)),
+];
+const DESCRIBE_PRODUCERS_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(DESCRIBE_PRODUCERS_PARTITION)),
+];
+const DESCRIBE_PRODUCERS_PARTITION: &[Field] = &[
+    field("partition_index", Int32),
+    field("error_code", Int16),
+    field("error_message", String).nullable(),
+    field("active_producers", Structs(PRODUCER_STATE)),
+];
+const PRODUCER_STATE: &[Field] = &[
+    field("producer_id", Int64),
+    field("producer_epoch", Int32),
+    field("last_sequence", Int32),
+    field("last_timestamp", Int64),
+    field("coordinator_epoch", Int32),
+    field("current_txn_start_offset", Int64),
+];
 
 const OFFSET_DELETE: &[Field] = &[
     field("error_code", Int16),

@@ -1,15 +1,22 @@
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use brooklet_protocol::messages::kafka::fetch_request::{FetchPartition, FetchTopic};
 use brooklet_protocol::messages::kafka::fetch_response::PartitionData;
-use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse};
+use brooklet_protocol::messages::kafka::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsTopic,
+};
+use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse, ListOffsetsRequest};
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
-use brooklet_protocol::records::Batches;
+use brooklet_protocol::records::{BatchBuilder, Batches, Compression, EndTxnMarker, RecordBatch};
+use brooklet_protocol::{ProducerEpoch, ProducerId, Timestamp};
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Fixture, batch, body, code, topic};
+use crate::partition::Durability;
 
 pub(super) fn partition(index: i32, offset: i64) -> FetchPartition {
     FetchPartition::default()
@@ -281,4 +288,69 @@ async fn damage_on_the_disk_is_named_and_not_served() {
     let behind = fetch_partitions(&fixture, request("clicks", vec![partition(0, 2)])).await;
     assert_eq!(behind[0].error_code, 0, "{behind:?}");
     assert_eq!(batch_count(&behind[0]), 1);
+}
+
+/// A transaction that a coordinator has ended, or will.
+fn transactional(id: i64, sequence: i32, value: &str) -> Bytes {
+    let producer = (ProducerId(id), ProducerEpoch(0));
+    let mut records = BatchBuilder::new(Compression::None)
+        .with_producer(producer.0, producer.1, sequence)
+        .with_transaction();
+    records.append(Timestamp(5), None, Some(value.as_bytes()), &[]);
+    records.build().bytes().clone()
+}
+
+#[tokio::test]
+async fn who_reads_committed_records_is_told_of_aborted_transactions_and_ends_before_open_ones() {
+    let fixture = Fixture::start().await;
+    fixture.create("t", 1).await;
+    let image = fixture.broker.controller().image();
+    let log = Arc::clone(image.topic("t").unwrap().partitions[0].open().unwrap());
+    let append = |mut bytes: Bytes| {
+        let batch = RecordBatch::split_from(&mut bytes).unwrap();
+        log.append_written(&[batch]).unwrap()
+    };
+    let end = |id: i64, committed: bool| {
+        let marker = EndTxnMarker {
+            committed,
+            coordinator_epoch: 0,
+        };
+        let producer = (ProducerId(id), ProducerEpoch(0));
+        append(marker.to_batch(producer, Timestamp(5)).bytes().clone())
+    };
+    append(transactional(1, 0, "aborted"));
+    append(batch(&["plain"]));
+    end(1, false);
+    append(transactional(2, 0, "committed"));
+    end(2, true);
+    append(transactional(3, 0, "open"));
+    append(batch(&["behind"]));
+    log.commit(log.log_end_offset(), Durability::Written)
+        .await
+        .unwrap();
+
+    for (isolation, end, aborted) in [(0, 7, None), (1, 5, Some(vec![(1, 0)]))] {
+        let request = request("t", vec![partition(0, 0)]).with_isolation_level(isolation);
+        let data = &fetch_partitions(&fixture, request).await[0];
+        assert_eq!((data.high_watermark, data.last_stable_offset), (7, 5));
+        let batches = Batches(data.records.clone().unwrap()).map(Result::unwrap);
+        assert_eq!(batches.last().unwrap().header().next_offset().0, end);
+        let told = data.aborted_transactions.as_ref();
+        let told = told.map(|told| {
+            told.iter()
+                .map(|a| (a.producer_id.0, a.first_offset))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(told, aborted);
+
+        let partition = ListOffsetsPartition::default().with_timestamp(-1);
+        let asked = ListOffsetsTopic::default()
+            .with_name(topic("t"))
+            .with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default()
+            .with_isolation_level(isolation)
+            .with_topics(vec![asked]);
+        let answer = body!(ListOffsets, fixture.call(7, request.into()).await);
+        assert_eq!(answer.topics[0].partitions[0].offset, end);
+    }
 }

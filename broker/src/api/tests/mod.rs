@@ -21,6 +21,7 @@ use crate::clock::ManualClock;
 use crate::partition::testing::GatedVfs;
 use crate::{Broker, BrokerConfig, Environment, Storage};
 
+mod cluster;
 mod configs;
 mod fetch;
 mod groups;

@@ -1,0 +1,85 @@
+//! CreatePartitions (37), versions 0 to 3: topics get more partitions.
+//!
+//! - When the answer leaves, the new ones have leaders. Keys that were hashed to the old number of partitions
+//!   go elsewhere from then on, as with Kafka.
+//! - A number that is not higher than before is INVALID_PARTITIONS; an assignment has to name this broker
+//!   for each new partition, INVALID_REPLICA_ASSIGNMENT otherwise.
+//! - An internal topic stays as it is (INVALID_TOPIC_EXCEPTION): its groups would be looked for elsewhere.
+//!
+//! Left out: the timeout, since nothing happens later.
+
+use std::collections::BTreeSet;
+
+use brooklet_protocol::TopicName;
+use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::messages::kafka::create_partitions_request::CreatePartitionsTopic;
+use brooklet_protocol::messages::kafka::create_partitions_response::CreatePartitionsTopicResult;
+use brooklet_protocol::messages::kafka::{self, CreatePartitionsRequest, CreatePartitionsResponse};
+
+use super::context::ApiContext;
+use super::error::ApiError;
+use super::topics::{TopicRef, find_topic};
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    request: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for topic in &request.topics {
+        if !seen.insert(topic.name.clone()) {
+            twice.insert(topic.name.clone());
+        }
+    }
+    let mut results = Vec::with_capacity(seen.len());
+    for topic in request.topics {
+        if !seen.remove(&topic.name) {
+            continue;
+        }
+        let grown = if twice.contains(&topic.name) {
+            let message = format!("topic '{}' is in the request twice", topic.name.as_str());
+            Err(ApiError::new(ErrorCode::InvalidRequest, message))
+        } else {
+            grow(ctx, &topic, request.validate_only).await
+        };
+        let result = CreatePartitionsTopicResult::default().with_name(topic.name);
+        results.push(match grown {
+            Ok(()) => result,
+            Err(error) => result
+                .with_error_code(error.code.code())
+                .with_error_message(error.message_bytes()),
+        });
+    }
+    CreatePartitionsResponse::default().with_results(results)
+}
+
+async fn grow(
+    ctx: &ApiContext,
+    asked: &CreatePartitionsTopic,
+    validate_only: bool,
+) -> Result<(), ApiError> {
+    let image = ctx.controller.image();
+    let topic = find_topic(&image, TopicRef::Name(&asked.name))?;
+    if topic.is_internal {
+        let message = format!("topic '{}' is internal", topic.name);
+        return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
+    }
+    ctx.controller
+        .validate_partitions(&topic.name, asked.count)?;
+    if let Some(assignments) = &asked.assignments {
+        let here = [kafka::BrokerId(image.broker_id.0)];
+        let new = usize::try_from(asked.count).unwrap_or(0) - topic.partitions.len();
+        let are_here = assignments
+            .iter()
+            .all(|assignment| assignment.broker_ids == here);
+        if assignments.len() != new || !are_here {
+            let broker = image.broker_id;
+            let message = format!("expected {new} assignments to broker {broker} alone");
+            return Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
+        }
+    }
+    if !validate_only {
+        let name: &TopicName = &topic.name;
+        ctx.controller.add_partitions(name, asked.count).await?;
+    }
+    Ok(())
+}
