@@ -55,8 +55,24 @@ impl<'a> Reader<'a> {
         Ok(self.groups(5, 0x0f)? as u32)
     }
 
-    /// Groups of 7 bits, at most `count_max`; the last possible one holds at most `last_max`.
+    /// Most numbers are small: one group and two are read without a loop.
+    #[inline]
     fn groups(&mut self, count_max: usize, last_max: u8) -> Result<u64, Reason> {
+        match *self.rest {
+            [low @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(low))
+            }
+            [low, high @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            _ => self.many_groups(count_max, last_max),
+        }
+    }
+
+    /// Groups of 7 bits, at most `count_max`; the last possible one holds at most `last_max`.
+    fn many_groups(&mut self, count_max: usize, last_max: u8) -> Result<u64, Reason> {
         let mut value = 0;
         for (index, byte) in self.rest.iter().take(count_max).enumerate() {
             if index + 1 == count_max && *byte > last_max {
