@@ -115,7 +115,7 @@ fn exit_of_client(error: &ClientError) -> Option<Exit> {
             | TransportError::TimedOut { .. },
         )
         | ClientError::DeliveryTimedOut(_) => Some(Exit::CannotConnect),
-        ClientError::UnknownTopic(_) => Some(Exit::NotFound),
+        ClientError::UnknownTopic(_) | ClientError::UnknownGroup(_) => Some(Exit::NotFound),
         ClientError::Broker { code, .. } => match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => Some(Exit::NotFound),
             ErrorCode::RequestTimedOut => Some(Exit::CannotConnect),
@@ -180,7 +180,11 @@ fn next_step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> 
             Some("Is a broker running? Start one with: brooklet serve")
         }
         ClientError::UnknownTopic(_) => Some("List the topics with: brooklet topic list"),
+        ClientError::UnknownGroup(_) => Some("List the groups with: brooklet group list"),
         ClientError::Broker { code, .. } => match code {
+            ErrorCode::NonEmptyGroup | ErrorCode::UnknownMemberId => {
+                Some("The group has members: stop them first")
+            }
             ErrorCode::TopicAlreadyExists => Some("To accept that, add --if-not-exists"),
             ErrorCode::UnknownTopicOrPartition => Some("List the topics with: brooklet topic list"),
             ErrorCode::LeaderNotAvailable | ErrorCode::KafkaStorageError => {

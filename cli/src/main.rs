@@ -17,6 +17,7 @@ mod bench;
 mod completions;
 mod consume;
 mod demo;
+mod group;
 mod log;
 mod produce;
 mod serve;
@@ -111,6 +112,8 @@ enum Command {
     Serve(serve::Args),
     /// Create, list, describe and delete topics
     Topic(topic::Args),
+    /// List, describe, move and delete consumer groups
+    Group(group::Args),
     /// Send records, one per line of a file or of stdin
     Produce(produce::Args),
     /// Read records and print them
@@ -133,6 +136,7 @@ impl Cli {
             Command::Demo(args) => demo::run(&globals, args).await,
             Command::Serve(args) => serve::run(&globals, args).await,
             Command::Topic(args) => topic::run(&globals, args).await,
+            Command::Group(args) => group::run(&globals, args).await,
             Command::Produce(args) => produce::run(&globals, args).await,
             Command::Consume(args) => consume::run(&globals, args).await,
             Command::Window(args) => window::run(&globals, args).await,

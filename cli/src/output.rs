@@ -6,7 +6,8 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 /// Bytes that are collected before they are written.
@@ -103,6 +104,48 @@ impl<W: Write> Output<W> {
     }
 }
 
+/// Prints what a verb found as the user wants it: as `text` makes it, as one JSON object with a
+/// schema and the items under `key`, or as one object per item.
+pub(crate) fn print_all<T: Serialize, W: Write>(
+    output: &mut Output<W>,
+    (format, schema, key): (OutputFormat, u32, &'static str),
+    items: &[T],
+    text: impl Fn(&[T]) -> String,
+) -> anyhow::Result<()> {
+    match format {
+        OutputFormat::Table => output.line(text(items))?,
+        OutputFormat::Json => output.json(&Document { schema, key, items })?,
+        OutputFormat::Jsonl => {
+            for item in items {
+                output.json(&Line { schema, item })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Document<'a, T> {
+    schema: u32,
+    key: &'static str,
+    items: &'a [T],
+}
+
+impl<T: Serialize> Serialize for Document<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("schema", &self.schema)?;
+        map.serialize_entry(self.key, self.items)?;
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    item: &'a T,
+}
+
 /// Lines up columns: each as wide as its widest cell, two spaces between them, none at the end.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
@@ -138,6 +181,26 @@ mod tests {
             table(&["NAME", "N"], &rows),
             "NAME    N\na       3\nlonger  12"
         );
+    }
+
+    #[test]
+    fn items_are_printed_in_each_form() {
+        #[derive(Serialize)]
+        struct Item {
+            name: &'static str,
+        }
+        let printed = |format| {
+            let mut output = Output::new(Vec::new(), false);
+            let items = [Item { name: "a" }, Item { name: "b" }];
+            let text = |items: &[Item]| items.iter().map(|item| item.name).collect();
+            print_all(&mut output, (format, 1, "items"), &items, text).unwrap();
+            String::from_utf8(output.sink).unwrap()
+        };
+        assert_eq!(printed(OutputFormat::Table), "ab\n");
+        let json = r#"{"schema":1,"items":[{"name":"a"},{"name":"b"}]}"#;
+        assert_eq!(printed(OutputFormat::Json), format!("{json}\n"));
+        let lines = "{\"schema\":1,\"name\":\"a\"}\n{\"schema\":1,\"name\":\"b\"}\n";
+        assert_eq!(printed(OutputFormat::Jsonl), lines);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::Globals;
 use crate::exit::Exit;
-use crate::output::{Output, OutputFormat, table};
+use crate::output::{Output, OutputFormat, print_all, table};
 use crate::setting::Setting;
 
 /// The version of the JSON that `topic` prints; it changes when a key changes its meaning.
@@ -315,7 +315,7 @@ async fn list<W: Write>(
         let rows: Vec<_> = topics.iter().map(row).collect();
         table(&["NAME", "PARTITIONS"], &rows)
     };
-    print(output, args.output, &topics, text)
+    print_all(output, (args.output, SCHEMA, "topics"), &topics, text)
 }
 
 /// A topic as `topic describe` prints it.
@@ -355,7 +355,7 @@ async fn describe<W: Write>(
         }
         topics.push(describe_topic(client, topic).await?);
     }
-    print(output, args.output, &topics, |topics| {
+    print_all(output, (args.output, SCHEMA, "topics"), &topics, |topics| {
         topics
             .iter()
             .map(description)
@@ -433,44 +433,6 @@ fn description(topic: &Described) -> String {
     )
 }
 
-/// Prints topics as the user wants them.
-fn print<T: Serialize, W: Write>(
-    output: &mut Output<W>,
-    format: OutputFormat,
-    topics: &[T],
-    text: impl Fn(&[T]) -> String,
-) -> anyhow::Result<()> {
-    match format {
-        OutputFormat::Table => output.line(text(topics))?,
-        OutputFormat::Json => output.json(&Document {
-            schema: SCHEMA,
-            topics,
-        })?,
-        OutputFormat::Jsonl => {
-            for topic in topics {
-                output.json(&Line {
-                    schema: SCHEMA,
-                    topic,
-                })?;
-            }
-        }
-    }
-    Ok(())
-}
-
-#[derive(Serialize)]
-struct Document<'a, T> {
-    schema: u32,
-    topics: &'a [T],
-}
-
-#[derive(Serialize)]
-struct Line<'a, T> {
-    schema: u32,
-    #[serde(flatten)]
-    topic: &'a T,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -511,24 +473,6 @@ mod tests {
             "topic flights  id 7\n\
              PARTITION  LEADER  REPLICAS  ISR  START  END\n\
              0          1       1,2       1    0      2009"
-        );
-    }
-
-    #[test]
-    fn a_line_of_json_has_the_topics_keys_beside_the_schema() {
-        let topic = Listed {
-            name: "t".into(),
-            id: "7".into(),
-            partitions: 3,
-            internal: false,
-        };
-        let line = Line {
-            schema: SCHEMA,
-            topic: &topic,
-        };
-        assert_eq!(
-            serde_json::to_string(&line).unwrap(),
-            r#"{"schema":1,"name":"t","id":"7","partitions":3,"internal":false}"#
         );
     }
 }

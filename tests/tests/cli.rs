@@ -31,7 +31,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 28] = [
     &["demo"],
     &["serve"],
     &["topic"],
@@ -39,8 +39,15 @@ const COMMANDS: [&[&str]; 21] = [
     &["topic", "list"],
     &["topic", "describe"],
     &["topic", "alter"],
+    &["topic", "add-partitions"],
     &["topic", "trim"],
     &["topic", "delete"],
+    &["group"],
+    &["group", "list"],
+    &["group", "describe"],
+    &["group", "lag"],
+    &["group", "seek"],
+    &["group", "delete"],
     &["produce"],
     &["consume"],
     &["window"],
@@ -711,4 +718,54 @@ fn a_topic_grows_and_does_not_shrink() {
         assert_eq!(refused.status.code(), Some(code), "{errors}");
         assert!(errors.contains(words), "{errors}");
     }
+}
+
+#[test]
+fn a_group_is_moved_looked_at_and_deleted() {
+    let server = Server::ephemeral();
+    server.stdout_of(&["topic", "create", "t", "-p", "2"], b"");
+    server.stdout_of(&["produce", "t", "-p", "1"], b"one\ntwo\nthree\n");
+    assert_eq!(
+        server.stdout_of(&["group", "list"], b""),
+        "GROUP  STATE  TYPE\n"
+    );
+    assert_fails(
+        &server.run(&["group", "describe", "g"]),
+        4,
+        &["'g'", "group list"],
+    );
+    assert_fails(&server.run(&["group", "delete", "g"]), 4, &["'g'"]);
+    assert_fails(
+        &server.run(&["group", "seek", "g", "--to", "sideways"]),
+        2,
+        &["expected"],
+    );
+
+    let seek = ["group", "seek", "g", "--topic", "t", "--to", "-2"];
+    let moves =
+        "TOPIC  PARTITION  FROM  TO\nt      0          -     0\nt      1          -     1\n";
+    let shown = server.run(&seek);
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), moves);
+    assert!(errors_of(&shown).contains("--execute"));
+    assert_eq!(
+        server.stdout_of(&["group", "list"], b""),
+        "GROUP  STATE  TYPE\n"
+    );
+    let done = server.stdout_of(&[&seek[..], &["--execute"]].concat(), b"");
+    assert_eq!(done, moves);
+
+    let listed = json_lines(&server.stdout_of(&["group", "list", "-o", "jsonl"], b""));
+    let group = json!({"schema": 1, "group": "g", "state": "Empty", "protocol_type": ""});
+    assert_eq!(listed, [group]);
+    let described = server.stdout_of(&["group", "describe", "g"], b"");
+    assert_eq!(described, "group g  Empty  assignor -\n");
+    let lag = server.stdout_of(&["group", "lag", "g"], b"");
+    let expected = "group g  lag 2\n\
+        TOPIC  PARTITION  OFFSET  END  LAG  CLIENT\n\
+        t      0          0       0    0    -\n\
+        t      1          1       3    2    -\n";
+    assert_eq!(lag, expected);
+    let deleted = server.run(&["group", "delete", "g"]);
+    assert!(errors_of(&deleted).contains("deleted group g"));
+    assert_fails(&server.run(&["group", "lag", "g"]), 4, &["'g'"]);
 }

@@ -7,6 +7,7 @@
 //! - Manual assignments are taken if they say what is true here: partitions 0, 1, … each on this
 //!   broker alone; INVALID_REPLICA_ASSIGNMENT otherwise.
 //! - A name that occurs twice is refused (INVALID_REQUEST), and answered once.
+//! - An internal topic is not created (INVALID_TOPIC_EXCEPTION): the broker makes it, with the settings it needs.
 //! - `validate_only` checks all of it and creates nothing.
 //! - From version 5 on the answer has the number of partitions, the replication factor and all
 //!   settings, those that were not given with their defaults; from version 7 on the topic's id.
@@ -27,8 +28,8 @@ use uuid::Uuid;
 use super::configs::{DYNAMIC_TOPIC_CONFIG, broker_default};
 use super::context::ApiContext;
 use super::error::ApiError;
-use crate::controller::NewTopic;
 use crate::controller::topic_config::TOPIC_CONFIGS;
+use crate::controller::{NewTopic, is_internal};
 
 pub(super) async fn handle(
     ctx: &ApiContext,
@@ -91,6 +92,10 @@ async fn create(
 fn new_topic(this_broker: BrokerId, asked: &CreatableTopic) -> Result<NewTopic, ApiError> {
     let name = TopicName::new(&asked.name)
         .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
+    if is_internal(&name) {
+        let message = format!("topic '{name}' is internal: the broker makes it when it is needed");
+        return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
+    }
     let mut configs = BTreeMap::new();
     for config in &asked.configs {
         let Some(value) = &config.value else {

@@ -25,9 +25,10 @@ use brooklet_protocol::messages::kafka::{self, MetadataRequest, MetadataResponse
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
 use super::context::ApiContext;
-use super::error::ApiError;
+use super::error::{ApiError, coordinator_error_code};
 use super::topics::{TopicRef, find_topic};
-use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic};
+use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic, is_internal};
+use crate::coordinator::OFFSETS_TOPIC;
 use crate::partition::{LEADER_EPOCH, PartitionState};
 
 /// In place of a leader's id, where there is none.
@@ -81,20 +82,35 @@ async fn create_missing(
         let Some(name) = TopicName::new(asked_name).ok().filter(|_| missing) else {
             continue;
         };
-        let topic = NewTopic {
-            name,
-            partition_count: None,
-            configs: BTreeMap::new(),
-        };
-        match ctx.controller.create_topic(topic).await {
-            // Another client was faster: there it is.
-            Ok(_) | Err(ControllerError::TopicExists(_)) => {}
-            Err(error) => {
-                refused.insert(asked_name.clone(), error.into());
-            }
+        if let Err(error) = create(ctx, name).await {
+            refused.insert(asked_name.clone(), error);
         }
     }
     refused
+}
+
+/// One that is internal only as its coordinator makes it.
+async fn create(ctx: &ApiContext, name: TopicName) -> Result<(), ApiError> {
+    if name.as_str() == OFFSETS_TOPIC {
+        let created = ctx.groups.create_topic().await;
+        return created
+            .map(drop)
+            .map_err(|error| ApiError::new(coordinator_error_code(&error), error.to_string()));
+    }
+    if is_internal(&name) {
+        let code = ErrorCode::UnknownTopicOrPartition;
+        return Err(ApiError::new(code, format!("topic '{name}' is internal")));
+    }
+    let topic = NewTopic {
+        name,
+        partition_count: None,
+        configs: BTreeMap::new(),
+    };
+    match ctx.controller.create_topic(topic).await {
+        // Another client was faster: there it is.
+        Ok(_) | Err(ControllerError::TopicExists(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The topics asked for, each once.

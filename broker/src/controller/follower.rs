@@ -351,7 +351,7 @@ fn checked_spec(
 }
 
 fn topic(spec: TopicSpec, partitions: Vec<PartitionState>) -> Topic {
-    let is_internal = ["__consumer_offsets", "__transaction_state"].contains(&spec.name.as_str());
+    let is_internal = super::is_internal(&spec.name);
     Topic {
         name: spec.name,
         id: spec.id,

@@ -67,6 +67,14 @@ use znodes::TopicSpec;
 
 /// The topic whose one partition is the tree's log. It is in no listing.
 pub const COORDINATION_TOPIC: &str = "__coordination";
+/// The topics that coordinators keep their state in, as in Kafka. The broker makes them itself.
+pub const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
+
+/// Whether nobody but the broker makes, fills and deletes the topic.
+pub fn is_internal(topic: &TopicName) -> bool {
+    INTERNAL_TOPICS.contains(&topic.as_str())
+}
+
 /// The most partitions of one topic.
 pub const PARTITION_COUNT_MAX: i32 = 10_000;
 /// Producer ids that are claimed at once.

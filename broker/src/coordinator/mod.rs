@@ -22,7 +22,7 @@ use thiserror::Error;
 use tokio::sync::{OnceCell, oneshot, watch};
 
 use crate::clock::Clock;
-use crate::controller::{Controller, ControllerError, NewTopic, Topic};
+use crate::controller::{Controller, ControllerError, INTERNAL_TOPICS, NewTopic, Topic};
 use crate::driver::{Driver, DriverError};
 use crate::group::{
     Answer, Command, GroupAnswer, GroupConfig, Groups, JoinGroup, SyncGroup, Told, Waiter,
@@ -30,7 +30,7 @@ use crate::group::{
 use crate::partition::{Durability, Partition, PartitionState};
 
 /// The topic that groups are kept in.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+pub const OFFSETS_TOPIC: &str = INTERNAL_TOPICS[0];
 
 type GroupDriver = Arc<Driver<Groups, Arc<Partition>>>;
 
@@ -256,7 +256,11 @@ impl GroupCoordinator {
         self.driver(&topic, partition_of(group, count)).await
     }
 
-    async fn create_topic(&self) -> Result<Arc<Topic>, CoordinatorError> {
+    /// Makes the topic that groups are kept in; whoever asks for it must not find another one.
+    ///
+    /// # Errors
+    /// See [`CoordinatorError`].
+    pub async fn create_topic(&self) -> Result<Arc<Topic>, CoordinatorError> {
         let configs = [
             ("cleanup.policy", "compact"),
             ("compression.type", "producer"),

@@ -29,6 +29,9 @@ pub enum ClientError {
     /// The topic is not there.
     #[error("topic '{0}' does not exist")]
     UnknownTopic(String),
+    /// The group is not there.
+    #[error("group '{0}' does not exist")]
+    UnknownGroup(String),
     /// A message that makes no sense.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
@@ -81,6 +84,7 @@ impl ClientError {
             Self::Transport(error) => is_retriable_transport(error),
             Self::Broker { code, .. } => code.is_retriable(),
             Self::UnknownTopic(_)
+            | Self::UnknownGroup(_)
             | Self::Unexpected(_)
             | Self::Corrupt { .. }
             | Self::RecordTooLarge { .. }
@@ -103,6 +107,7 @@ impl ClientError {
                 message: message.clone(),
             },
             Self::UnknownTopic(name) => Self::UnknownTopic(name.clone()),
+            Self::UnknownGroup(id) => Self::UnknownGroup(id.clone()),
             Self::Unexpected(words) => Self::Unexpected(words.clone()),
             Self::Corrupt {
                 partition,

@@ -6,7 +6,7 @@
 //! ```text
 //!            ┌─ Producer: records ─▶ batches ─▶ Produce    (producer)
 //!  Client ◀──┼─ Consumer: positions ─▶ Fetch ─▶ batches    (consumer)
-//!    │       └─ create, delete, look up offsets            (admin, offsets)
+//!    │       └─ create, delete, look up offsets and groups (admin, offsets, groups)
 //!    ▼
 //!  cache of leaders (metadata) ─▶ Transport
 //! ```
@@ -14,7 +14,7 @@
 //! Topics come into being by themselves only for producers, as with the Java client: whoever reads
 //! or describes a topic that is not there is told so.
 //!
-//! Left out: consumer groups and transactions; the cache does not age (Kafka asks again every five
+//! Left out: taking part in consumer groups, and transactions; the cache does not age (Kafka asks again every five
 //! minutes), so partitions added later are seen only once a request fails or a client is made anew.
 
 mod admin;
@@ -22,6 +22,7 @@ mod backoff;
 mod config;
 mod consumer;
 mod error;
+mod groups;
 mod metadata;
 mod offsets;
 mod producer;
@@ -41,6 +42,7 @@ use parking_lot::RwLock;
 pub use config::{Acks, ConsumerConfig, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
 pub use error::ClientError;
+pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use metadata::{ClusterMetadata, PartitionMetadata, TopicMetadata};
 pub use offsets::OffsetSpec;
 pub use producer::{Delivery, NewRecord, Producer};

@@ -1,7 +1,9 @@
 //! Groups through the one door, in every version of their APIs.
 
+use brooklet_protocol::messages::kafka::MetadataRequest;
 use brooklet_protocol::messages::kafka::join_group_request::JoinGroupRequestProtocol;
 use brooklet_protocol::messages::kafka::leave_group_request::MemberIdentity;
+use brooklet_protocol::messages::kafka::metadata_request::MetadataRequestTopic;
 use brooklet_protocol::messages::kafka::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -408,4 +410,42 @@ async fn a_silent_member_is_out_when_its_session_is_over() {
     }
     let beat = fixture.heartbeat(4, "g", &joined).await;
     assert_eq!(beat, code(ErrorCode::UnknownMemberId));
+}
+
+/// With other settings the offsets would go after a week.
+#[tokio::test]
+async fn the_offsets_topic_is_made_by_the_broker_only() {
+    let fixture = Fixture::start().await;
+    let created = kafka::CreateTopicsRequest::default().with_topics(vec![
+        CreatableTopic::default()
+            .with_name(topic("__consumer_offsets"))
+            .with_num_partitions(3)
+            .with_replication_factor(1),
+    ]);
+    let created = body!(CreateTopics, fixture.call(7, created.into()).await);
+    assert_eq!(
+        created.topics[0].error_code,
+        code(ErrorCode::InvalidTopicException)
+    );
+
+    let ask = |name: &str| {
+        let asked = MetadataRequestTopic::default().with_name(Some(topic(name)));
+        let request = MetadataRequest::default()
+            .with_topics(Some(vec![asked]))
+            .with_allow_auto_topic_creation(true);
+        fixture.call(12, request.into())
+    };
+    let found = body!(Metadata, ask("__consumer_offsets").await);
+    assert_eq!(
+        (found.topics[0].error_code, found.topics[0].partitions.len()),
+        (0, 1)
+    );
+    let image = fixture.broker.controller().image();
+    let made = image.topic("__consumer_offsets").unwrap();
+    assert_eq!(made.configs["cleanup.policy"], "compact");
+    let none = body!(Metadata, ask("__transaction_state").await);
+    assert_eq!(
+        none.topics[0].error_code,
+        code(ErrorCode::UnknownTopicOrPartition)
+    );
 }
