@@ -71,7 +71,7 @@ const OWN: &[BrokerSetting] = &[
         (|c| c.groups.members_max.to_string(), |c, v| size(&mut c.groups.members_max, v))),
     own("group.min.session.timeout.ms", "6000", int(1), "the shortest session timeout that a member may ask for",
         (|c| millis_text(c.groups.session_timeout_min), |c, v| millis(&mut c.groups.session_timeout_min, v))),
-    own("listeners", "PLAINTEXT://127.0.0.1:9092", LISTENER, "where clients connect; no HOST is every interface, PORT 0 a free one; Kafka's default is every interface",
+    own("listeners", "PLAINTEXT://127.0.0.1:9092", LISTENER, "where clients connect; no HOST is every interface, PORT 0 a free one; a CONTROLLER beside it is passed over; Kafka's default is every interface",
         (listeners, |c, v| c.kafka = address_of(v))),
     own("log.cleaner.backoff.ms", "15000", long(1), "how often the broker looks for logs to compact",
         (|c| millis_text(c.cleaner.backoff), |c, v| millis(&mut c.cleaner.backoff, v))),
@@ -206,9 +206,21 @@ fn listeners(config: &BrokerConfig) -> String {
 
 const PLAINTEXT: &str = "PLAINTEXT";
 
-/// The HOST:PORT of the one listener.
+/// The name of the listener that Kafka's brokers vote at, in the files that it comes with. Nobody
+/// votes here.
+const CONTROLLER: &str = "CONTROLLER";
+
+/// The HOST:PORT of the one listener for clients.
 fn address_of(listeners: &str) -> Option<String> {
-    let (protocol, address) = listeners.split_once("://")?;
+    let mut for_clients = listeners.split(',').filter(|listener| {
+        let name = listener.trim().split_once("://").map(|(name, _)| name);
+        !name.is_some_and(|name| name.eq_ignore_ascii_case(CONTROLLER))
+    });
+    let listener = for_clients.next()?.trim();
+    if for_clients.next().is_some() {
+        return None;
+    }
+    let (protocol, address) = listener.split_once("://")?;
     let (host, port) = address.rsplit_once(':')?;
     let is_one = protocol.eq_ignore_ascii_case(PLAINTEXT) && !host.contains([',', '/', ' ']);
     let host = if host.is_empty() { "0.0.0.0" } else { host };

@@ -131,6 +131,8 @@ fn one_plaintext_listener_is_taken_and_nothing_else() {
         ("plaintext://localhost:9092", "localhost:9092"),
         ("PLAINTEXT://[::1]:9092", "[::1]:9092"),
         ("PLAINTEXT://:9092", "0.0.0.0:9092"),
+        // As in the file that Kafka comes with.
+        ("PLAINTEXT://:9092,CONTROLLER://:9093", "0.0.0.0:9092"),
     ];
     for (listeners, expected) in rows {
         let config = with(&[("listeners", listeners)]);
@@ -142,7 +144,7 @@ fn one_plaintext_listener_is_taken_and_nothing_else() {
         "SASL_SSL://127.0.0.1:9092",
         "PLAINTEXT://127.0.0.1",
         "PLAINTEXT://127.0.0.1:70000",
-        "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "CONTROLLER://:9093",
         "PLAINTEXT://a:1,PLAINTEXT://b:2",
     ] {
         let error = BrokerConfig::default().apply("listeners", listeners);
