@@ -5,6 +5,7 @@ use brooklet_protocol::{ProducerEpoch, ProducerId};
 
 use super::*;
 use crate::log::producer_state::ProducerError;
+use crate::vfs::OpenMode;
 
 /// A batch of `count` records with `sequence` in front, about 80 bytes.
 fn batch(id: i64, sequence: i32, count: usize) -> RecordBatch {
@@ -239,4 +240,54 @@ fn aborted_transactions_are_found_and_found_again() {
     let end = log.close().unwrap();
     let (log, _) = open_with(&vfs, config, start(true, end.0)).unwrap();
     check(&log.reader());
+}
+
+/// The transaction was open where the snapshot is, and ended in a segment that is deleted.
+#[test]
+fn a_snapshot_from_before_the_log_begins_is_not_believed() {
+    let vfs = SimVfs::new(0);
+    let mut log = open(&vfs, config(200));
+    append(&mut log, &transactional(1, 0, 1)).unwrap();
+    log.roll_if_filled().unwrap();
+    append(&mut log, &marker(1, true)).unwrap();
+    log.roll_if_filled().unwrap();
+    append(&mut log, &batch(2, 0, 1)).unwrap();
+    log.reader().sync().unwrap();
+    let now = crate::clock::Monotonic::default();
+    let stale = dir().join("00000000000000000001.snapshot");
+    let snapshot = vfs.read(&stale).unwrap();
+    log.maintenance()
+        .retire_segments_below(Offset(2), now)
+        .unwrap();
+    drop(log);
+    for name in snapshots_in(&vfs) {
+        vfs.remove_file(&dir().join(name)).unwrap();
+    }
+    let file = vfs.open(&stale, OpenMode::CreateNew).unwrap();
+    file.append(&[std::io::IoSlice::new(&snapshot)]).unwrap();
+
+    let (log, _) = open_with(&vfs, config(200), start(false, 3)).unwrap();
+    assert_eq!(log.reader().last_stable_offset(Offset(3)), Offset(3));
+    assert!(!vfs.exists(&stale), "it is removed");
+}
+
+/// Where nothing is left to be replayed, too.
+#[test]
+fn an_index_says_nothing_of_transactions_that_were_cut_off() {
+    let vfs = SimVfs::new(0);
+    let mut log = open(&vfs, config(1 << 20));
+    append(&mut log, &transactional(1, 0, 1)).unwrap();
+    append(&mut log, &marker(1, false)).unwrap();
+    drop(log);
+    let whole = dir().join("00000000000000000000.log");
+    vfs.open(&whole, OpenMode::Write)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    let (mut log, _) = open_with(&vfs, config(1 << 20), start(false, 0)).unwrap();
+    append(&mut log, &transactional(1, 0, 1)).unwrap();
+    append(&mut log, &marker(1, true)).unwrap();
+    let reader = log.reader();
+    let aborted = reader.aborted_transactions(Offset(0), reader.log_end_offset());
+    assert_eq!(aborted.unwrap(), []);
 }

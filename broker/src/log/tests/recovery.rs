@@ -1,6 +1,7 @@
 //! Every row of the decision table, and every byte at which a tail can be torn.
 
 use super::*;
+use crate::vfs::OpenMode;
 
 /// Batches of 100 bytes and one record, two a segment.
 fn filled(vfs: &SimVfs, batches: i64) -> Log {
@@ -185,6 +186,23 @@ fn torn_tail_a_bad_batch_at_the_recovery_point_is_kept_aside_and_cut() {
         "what is behind is kept too"
     );
     assert!(!vfs.exists(&segment(4)));
+}
+
+#[test]
+fn torn_tail_is_left_while_there_is_no_room_for_its_copy() {
+    let vfs = SimVfs::new(0);
+    drop(filled(&vfs, 3));
+    let log = dir().join("00000000000000000002.log");
+    let torn = vfs.open(&log, OpenMode::Write).unwrap();
+    torn.append(&[std::io::IoSlice::new(b"half a batch")])
+        .unwrap();
+    let before = vfs.read(&log).unwrap();
+    vfs.set_capacity(Some(vfs.used_bytes()));
+    let refused = open_with(&vfs, config(200), start(false, 0)).unwrap_err();
+    assert!(matches!(refused, LogError::Io { .. }), "{refused}");
+    assert_eq!(vfs.read(&log).unwrap(), before, "nothing is lost");
+    vfs.set_capacity(None);
+    assert_eq!(reopen(&vfs, start(false, 0), 3).bytes_cut, 12);
 }
 
 #[test]
