@@ -94,6 +94,37 @@ fn a_dump_shows_every_field_with_its_place_and_what_the_checksum_says() {
 }
 
 #[test]
+fn a_dump_says_in_words_what_groups_have_committed() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = filled(parent.path());
+    let server = Server::on(dir.parent().unwrap());
+    let seek = [
+        "group",
+        "seek",
+        "readers",
+        "--topic",
+        "clicks",
+        "--to",
+        "7",
+        "--execute",
+    ];
+    server.stdout_of(&seek, b"");
+    server.stdout_of(&["group", "delete", "readers"], b"");
+    assert!(server.terminate().code().is_some());
+    let offsets = dir.with_file_name("__consumer_offsets-0");
+    let dump = text(&log("dump", &offsets, &["--records"]));
+    for words in [
+        "(group readers: clicks-0 read up to 7)",
+        "(group readers: clicks-0 forgotten)",
+        "(group readers: deleted)",
+    ] {
+        assert!(dump.contains(words), "no {words} in: {dump}");
+    }
+    let users = text(&log("dump", &dir, &["--records"]));
+    assert!(!users.contains("(group"), "{users}");
+}
+
+#[test]
 fn an_index_shows_how_an_offset_and_a_time_are_found() {
     let parent = tempfile::tempdir().unwrap();
     let dir = filled(parent.path());

@@ -1,4 +1,5 @@
-//! `log dump`: batches, records or bytes of a segment, with their places.
+//! `log dump`: batches, records or bytes of a segment, with their places; what brokers write for themselves
+//! in words, too.
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use brooklet_protocol::records::BatchHeader;
 use brooklet_protocol::{Offset, ProducerId, Timestamp};
 use serde_json::{Value, json};
 
+use super::meaning::Meaning;
 use crate::exit::Exit;
 use crate::output::{Output, OutputFormat};
 use crate::rfc3339::to_rfc3339;
@@ -21,6 +23,7 @@ const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 Examples:
   brooklet log dump brooklet-data/clicks-0
   brooklet log dump brooklet-data/clicks-0 --records --from 4096 --count 3
+  brooklet log dump brooklet-data/__consumer_offsets-0 --records     groups and their offsets, in words
   brooklet log dump brooklet-data/clicks-0/00000000000000000000.log --hex --count 1")]
 pub(super) struct Args {
     /// A segment (BASE.log), or the directory of a partition
@@ -97,7 +100,7 @@ fn print(args: &Args, batch: &PlacedBatch, output: &mut Output) -> anyhow::Resul
     }
     output.line(line(batch))?;
     if args.records {
-        print_records(batch, output)?;
+        print_records(Meaning::of(&args.path), batch, output)?;
     }
     if args.hex {
         print_fields(batch, output)?;
@@ -172,12 +175,13 @@ fn time(time: Timestamp) -> String {
     to_rfc3339(time)
 }
 
-fn print_records(batch: &PlacedBatch, output: &mut Output) -> anyhow::Result<()> {
-    let records = batch
-        .batch()
-        .and_then(|b| b.records(DECOMPRESSED_BYTES_MAX));
-    let records = match records {
-        Ok(records) => records,
+fn print_records(meaning: Meaning, batch: &PlacedBatch, output: &mut Output) -> anyhow::Result<()> {
+    let decoded = batch.batch().and_then(|batch| {
+        let records = batch.records(DECOMPRESSED_BYTES_MAX)?;
+        Ok((batch, records))
+    });
+    let (batch, records) = match decoded {
+        Ok(decoded) => decoded,
         Err(error) => return Ok(output.line(format!("            {error}"))?),
     };
     for record in &records {
@@ -189,8 +193,10 @@ fn print_records(batch: &PlacedBatch, output: &mut Output) -> anyhow::Result<()>
             .headers()
             .map(|(name, value)| format!("  {name}={}", text(value)));
         let headers: Vec<_> = headers.collect();
+        let words = meaning.words(&batch, &record);
+        let words = words.map_or_else(String::new, |words| format!("  ({words})"));
         output.line(format!(
-            "            offset {}  time {}  key {}  value {}{}",
+            "            offset {}  time {}  key {}  value {}{}{words}",
             record.offset,
             time(record.timestamp),
             text(record.key),
@@ -314,14 +320,19 @@ fn as_json(args: &Args, batch: &PlacedBatch) -> anyhow::Result<Value> {
         "corrupt": batch.crc.as_ref().err().map(ToString::to_string),
     });
     if args.records && batch.crc.is_ok() {
-        let records = batch.batch()?.records(DECOMPRESSED_BYTES_MAX)?;
+        let (batch, meaning) = (batch.batch()?, Meaning::of(&args.path));
+        let records = batch.records(DECOMPRESSED_BYTES_MAX)?;
         let record = |record: brooklet_protocol::records::Record<'_>| {
-            json!({
+            let mut value = json!({
                 "offset": record.offset.0,
                 "timestamp": record.timestamp.0,
                 "key": record.key.map(String::from_utf8_lossy),
                 "value": record.value.map(String::from_utf8_lossy),
-            })
+            });
+            if let Some(words) = meaning.words(&batch, &record) {
+                value["meaning"] = Value::String(words);
+            }
+            value
         };
         let records: Result<Vec<_>, _> = records.iter().map(|r| r.map(record)).collect();
         value["content"] = Value::Array(records?);

@@ -19,6 +19,7 @@ use crate::exit::{CliError, Exit};
 
 mod dump;
 mod index;
+mod meaning;
 mod repair;
 mod verify;
 
