@@ -83,6 +83,8 @@ mod replay;
 mod vectors;
 
 pub use aggregate::Aggregate;
+#[cfg(feature = "embedded")]
+pub use brooklet_broker::Broker;
 pub use client::Client;
 pub use codec::Codec;
 pub use dsl::{App, KeyedStream, Repartition, Stream, Windowed};

@@ -75,6 +75,32 @@ struct Running {
 }
 
 impl Broker {
+    /// A broker for a test: it keeps nothing, syncs nothing, and listens at a free port of the
+    /// loopback address. Any number of them live beside each other in one process.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let broker = brooklet_broker::Broker::ephemeral().await?;
+    /// let address = broker.kafka_address().expect("it listens");
+    /// println!("any Kafka client may connect to {address}");
+    /// broker.shutdown().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn ephemeral() -> Result<Self, StartError> {
+        Self::start(BrokerConfig {
+            storage: Storage::Ephemeral,
+            kafka: Some("127.0.0.1:0".to_owned()),
+            ..BrokerConfig::default()
+        })
+        .await
+    }
+
     /// Opens the data, recovers what a crash has left, and listens.
     ///
     /// # Errors

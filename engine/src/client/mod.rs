@@ -85,6 +85,29 @@ impl Client {
     }
 
     /// A client inside the broker's process: requests are function calls.
+    ///
+    /// A test has a broker of its own in three lines; foreign clients connect to its port:
+    ///
+    /// ```
+    /// # use brooklet_engine::client::{NewRecord, Producer, ProducerConfig};
+    /// # use brooklet_engine::{Broker, Client};
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let broker = Broker::ephemeral().await?;
+    /// let client = Client::embedded(broker.clone(), "my-test");
+    /// let address = broker.kafka_address().expect("it listens");
+    /// # assert!(address.port() > 0);
+    ///
+    /// let producer = Producer::new(client, ProducerConfig::default()).await?;
+    /// let record = NewRecord { value: Some("hello".into()), ..NewRecord::default() };
+    /// let topic = brooklet_protocol::TopicName::new("greetings")?;
+    /// let (partition, offset) = producer.send(&topic, record).await?.wait().await?;
+    /// assert_eq!((partition.to_string(), offset.0), ("greetings-0".to_owned(), 0));
+    /// # broker.shutdown().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "embedded")]
     pub fn embedded(broker: brooklet_broker::Broker, client_id: &str) -> Self {
         Self::new(Arc::new(crate::transport::Embedded::new(broker, client_id)))

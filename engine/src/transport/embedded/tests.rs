@@ -1,9 +1,8 @@
 //! One broker, both ways in: the same requests get the same answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use brooklet_broker::{BrokerConfig, Storage};
 use brooklet_protocol::messages::kafka::fetch_request::{FetchPartition, FetchTopic};
 use brooklet_protocol::messages::kafka::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsTopic,
@@ -26,12 +25,7 @@ use crate::client::{
 use crate::transport::{Tcp, TcpConfig};
 
 async fn broker() -> Broker {
-    let config = BrokerConfig {
-        storage: Storage::Ephemeral,
-        kafka: Some("127.0.0.1:0".into()),
-        ..BrokerConfig::default()
-    };
-    Broker::start(config).await.unwrap()
+    Broker::ephemeral().await.unwrap()
 }
 
 fn address_of(broker: &Broker) -> String {
@@ -287,4 +281,40 @@ async fn acks_are_as_durable_as_asked_and_all_are_counted() {
     consumer.assign([(partition, Offset(0))]);
     assert_eq!(read(&mut consumer, 18).await.len(), 18);
     broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn many_brokers_live_in_one_process() {
+    const MANY: usize = 16;
+    let mut brokers = Vec::new();
+    for _ in 0..MANY {
+        brokers.push(Broker::ephemeral().await.unwrap());
+    }
+    let ports: BTreeSet<_> = brokers
+        .iter()
+        .map(|broker| broker.kafka_address().unwrap().port())
+        .collect();
+    assert_eq!(ports.len(), MANY);
+    let topic = TopicName::new("t").unwrap();
+    for (number, broker) in brokers.iter().enumerate() {
+        let client = Client::embedded(broker.clone(), "test");
+        let partitions = i32::try_from(number).unwrap() + 1;
+        client
+            .create_topic(&topic, Some(partitions), &BTreeMap::new())
+            .await
+            .unwrap();
+    }
+    for (number, broker) in brokers.into_iter().enumerate() {
+        let address = broker.kafka_address().unwrap().to_string();
+        let client = Client::connect(&address, "test").await.unwrap();
+        let count = client.partition_count(&topic).await.unwrap();
+        assert_eq!(
+            usize::try_from(count).unwrap(),
+            number + 1,
+            "each has its own topics"
+        );
+        let dir = broker.data_dir().to_owned();
+        broker.shutdown().await.unwrap();
+        assert!(!dir.exists(), "nothing is left");
+    }
 }
