@@ -8,8 +8,6 @@
 //!
 //! Left out: the timeout, since nothing happens later.
 
-use std::collections::BTreeSet;
-
 use brooklet_protocol::TopicName;
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::create_partitions_request::CreatePartitionsTopic;
@@ -18,28 +16,17 @@ use brooklet_protocol::messages::kafka::{self, CreatePartitionsRequest, CreatePa
 
 use super::context::ApiContext;
 use super::error::ApiError;
-use super::topics::{TopicRef, find_topic};
+use super::topics::{TopicRef, each_once, find_topic};
 
 pub(super) async fn handle(
     ctx: &ApiContext,
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
-    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
-    for topic in &request.topics {
-        if !seen.insert(topic.name.clone()) {
-            twice.insert(topic.name.clone());
-        }
-    }
-    let mut results = Vec::with_capacity(seen.len());
-    for topic in request.topics {
-        if !seen.remove(&topic.name) {
-            continue;
-        }
-        let grown = if twice.contains(&topic.name) {
-            let message = format!("topic '{}' is in the request twice", topic.name.as_str());
-            Err(ApiError::new(ErrorCode::InvalidRequest, message))
-        } else {
-            grow(ctx, &topic, request.validate_only).await
+    let mut results = Vec::with_capacity(request.topics.len());
+    for (topic, judged) in each_once(request.topics, |topic| &topic.name) {
+        let grown = match judged {
+            Ok(()) => grow(ctx, &topic, request.validate_only).await,
+            Err(error) => Err(error),
         };
         let result = CreatePartitionsTopicResult::default().with_name(topic.name);
         results.push(match grown {

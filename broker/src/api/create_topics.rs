@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::configs::{DYNAMIC_TOPIC_CONFIG, broker_default};
 use super::context::ApiContext;
 use super::error::ApiError;
+use super::topics::each_once;
 use crate::controller::topic_config::TOPIC_CONFIGS;
 use crate::controller::{NewTopic, is_internal};
 
@@ -36,23 +37,11 @@ pub(super) async fn handle(
     version: i16,
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
-    let mut seen = BTreeSet::new();
-    let mut twice = BTreeSet::new();
-    for topic in &request.topics {
-        if !seen.insert(topic.name.clone()) {
-            twice.insert(topic.name.clone());
-        }
-    }
-    let mut results = Vec::with_capacity(seen.len());
-    for topic in request.topics {
-        if !seen.remove(&topic.name) {
-            continue;
-        }
-        let created = if twice.contains(&topic.name) {
-            let message = format!("topic '{}' is in the request twice", topic.name.as_str());
-            Err(ApiError::new(ErrorCode::InvalidRequest, message))
-        } else {
-            create(ctx, &topic, request.validate_only).await
+    let mut results = Vec::with_capacity(request.topics.len());
+    for (topic, judged) in each_once(request.topics, |topic| &topic.name) {
+        let created = match judged {
+            Ok(()) => create(ctx, &topic, request.validate_only).await,
+            Err(error) => Err(error),
         };
         results.push(answer(ctx, version, topic, created));
     }

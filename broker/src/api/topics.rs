@@ -1,5 +1,6 @@
 //! Finding the topic and the partition that a request names, and checking the leader epoch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brooklet_protocol::messages::{ErrorCode, kafka};
@@ -14,6 +15,28 @@ use crate::partition::{Partition, PartitionState};
 pub(super) enum TopicRef<'a> {
     Name(&'a kafka::TopicName),
     Id(Uuid),
+}
+
+/// What a request asks of topics, each once, in its order; with an error, if it names the topic twice.
+pub(super) fn each_once<T>(
+    asked: Vec<T>,
+    name: impl Fn(&T) -> &kafka::TopicName,
+) -> Vec<(T, Result<(), ApiError>)> {
+    let mut counts: BTreeMap<kafka::TopicName, usize> = BTreeMap::new();
+    for topic in &asked {
+        *counts.entry(name(topic).clone()).or_default() += 1;
+    }
+    let first = asked.into_iter().filter_map(|topic| {
+        let count = counts.remove(name(&topic))?;
+        let judged = if count == 1 {
+            Ok(())
+        } else {
+            let message = format!("topic '{}' is in the request twice", name(&topic).as_str());
+            Err(ApiError::new(ErrorCode::InvalidRequest, message))
+        };
+        Some((topic, judged))
+    });
+    first.collect()
 }
 
 /// The topic, or why there is none.
