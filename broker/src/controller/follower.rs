@@ -27,8 +27,8 @@ use super::directories::{Directories, Recovery};
 use super::ids::Ids;
 use super::znodes::{self, TOPICS, TopicSpec};
 use super::{
-    COORDINATION_TOPIC, ControllerError, CoordinationTree, MetadataImage, PARTITION_COUNT_MAX,
-    Topic, Watcher, topic_config,
+    CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, CoordinationTree, MetadataImage,
+    PARTITION_COUNT_MAX, Topic, Watcher, topic_config,
 };
 use crate::coordination::{ErrorCode, WatchEvent};
 use crate::log::checkpoint::{Checkpoint, Positions};
@@ -321,7 +321,8 @@ impl Follower {
         let report = move || {
             directories.report_strays(|id| {
                 let topic = id.topic.as_str();
-                topic == COORDINATION_TOPIC || image.partition(topic, id.partition).is_some()
+                [COORDINATION_TOPIC, CLUSTER_METADATA].contains(&topic)
+                    || image.partition(topic, id.partition).is_some()
             })
         };
         joined(spawn_blocking(report).await)

@@ -67,6 +67,8 @@ use znodes::TopicSpec;
 
 /// The topic whose one partition is the tree's log. It is in no listing.
 pub const COORDINATION_TOPIC: &str = "__coordination";
+/// Kafka's own metadata log, which an adopted directory still has. Nobody reads it any more.
+pub const CLUSTER_METADATA: &str = "__cluster_metadata";
 /// The topics that coordinators keep their state in, as in Kafka. The broker makes them itself.
 pub const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
 

@@ -24,7 +24,8 @@ use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use uuid::Uuid;
 
 use crate::controller::{
-    Adopted, AdoptedTopic, COORDINATION_TOPIC, read_partition_id, write_partition_id,
+    Adopted, AdoptedTopic, CLUSTER_METADATA, COORDINATION_TOPIC, read_partition_id,
+    write_partition_id,
 };
 use crate::log::checkpoint::Positions;
 use crate::vfs::Vfs;
@@ -32,9 +33,6 @@ use crate::vfs::Vfs;
 mod metadata;
 
 use metadata::KafkaMetadata;
-
-/// Kafka's own metadata.
-const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 /// Without Kafka's metadata nobody knows which producer ids were given; no broker has given so many.
 const PRODUCER_IDS_END_UNKNOWN: i64 = 1 << 40;
