@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use brooklet_protocol::messages::kafka::ProduceResponse;
 use brooklet_protocol::messages::kafka::produce_request::{
@@ -47,22 +48,12 @@ enum Finished {
 /// Sends until the producer is dropped and everything is settled.
 pub(super) async fn run(shared: Arc<Shared>) {
     let _ending = Ending(&shared);
-    let mut sender = Sender {
-        shared: &shared,
-        tasks: JoinSet::new(),
-        in_flight: HashMap::new(),
-        stale_topics: BTreeSet::new(),
-        is_refreshing: false,
-        refresh_failures: 0,
-        is_identifying: false,
-        identity_failures: 0,
-    };
+    let mut sender = Sender::new(&shared);
     loop {
-        sender.start_requests();
+        let wake = sender.start_requests(shared.now());
         if sender.is_done() {
             return;
         }
-        let wake = shared.accumulator.lock().next_wake(shared.now());
         // Without a deadline the branch is off, and the time does not matter.
         let deadline = shared.start + wake.unwrap_or_default();
         tokio::select! {
@@ -106,14 +97,29 @@ struct Sender<'a> {
     identity_failures: u32,
 }
 
-impl Sender<'_> {
+impl<'a> Sender<'a> {
+    fn new(shared: &'a Arc<Shared>) -> Self {
+        Self {
+            shared,
+            tasks: JoinSet::new(),
+            in_flight: HashMap::new(),
+            stale_topics: BTreeSet::new(),
+            is_refreshing: false,
+            refresh_failures: 0,
+            is_identifying: false,
+            identity_failures: 0,
+        }
+    }
+
     fn is_done(&self) -> bool {
         self.shared.is_finishing.load(Ordering::Acquire)
             && self.shared.accumulator.lock().is_empty()
     }
 
-    fn start_requests(&mut self) {
-        let (now, client) = (self.shared.now(), &self.shared.client);
+    /// Sends what may go at `now`; returns when more will. One `now` for both: a deadline that passes
+    /// between two looks at the clock would be met by neither.
+    fn start_requests(&mut self, now: Duration) -> Option<Duration> {
+        let client = &self.shared.client;
         let hurried = self.shared.is_finishing.load(Ordering::Acquire)
             || self.shared.waiting_for_space.load(Ordering::Acquire) > 0;
         let (in_flight, stale_topics) = (&self.in_flight, &mut self.stale_topics);
@@ -128,11 +134,12 @@ impl Sender<'_> {
                     .is_none_or(|n| *n < REQUESTS_PER_NODE_MAX)
             })
         };
-        let (expired_bytes, drained, needs_identity) = {
+        let (expired_bytes, drained, wake, needs_identity) = {
             let mut accumulator = self.shared.accumulator.lock();
             let expired_bytes = accumulator.expire(now);
             let drained = accumulator.drain(now, hurried, route);
-            (expired_bytes, drained, accumulator.needs_identity())
+            let wake = accumulator.next_wake(now);
+            (expired_bytes, drained, wake, accumulator.needs_identity())
         };
         self.shared.space.add_permits(expired_bytes);
         let mut by_node = HashMap::<_, Vec<_>>::new();
@@ -146,6 +153,7 @@ impl Sender<'_> {
         if needs_identity {
             self.ask_for_identity();
         }
+        wake
     }
 
     /// Sends batches to one leader, in requests of at most `max.request.size`.
@@ -306,5 +314,37 @@ fn read_answer(answer: Result<ResponseKind, ClientError>) -> Result<ProduceRespo
     match answer? {
         ResponseKind::Produce(answer) => Ok(answer),
         other => Err(ClientError::unexpected("Produce", &other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::producer::Producer;
+    use crate::client::testing::FakeBroker;
+    use crate::client::{NewRecord, ProducerConfig};
+
+    /// The clock goes on while the sender works: a linger that ends just then is not missed.
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_passes_while_requests_are_started_is_still_told() {
+        let broker = FakeBroker::new(1);
+        let config = ProducerConfig {
+            linger: Duration::ZERO,
+            ..ProducerConfig::default()
+        };
+        let producer = Producer::new(broker.client(), config).await.unwrap();
+        let topic = TopicName::new("t").unwrap();
+        // The topic is known from now on: the second record is queued without a wait, and the
+        // producer's own sender does not get to run before this test looks.
+        producer.send(&topic, NewRecord::default()).await.unwrap();
+        producer.flush().await.unwrap();
+        producer.send(&topic, NewRecord::default()).await.unwrap();
+        let shared = &producer.handle.shared;
+        let queued_at = shared.now();
+        let looked_at = queued_at.checked_sub(Duration::from_micros(1)).unwrap();
+        assert_eq!(
+            Sender::new(shared).start_requests(looked_at),
+            Some(queued_at)
+        );
     }
 }
