@@ -33,6 +33,8 @@ pub(crate) enum Exit {
     NotFound,
     /// Stored bytes are not what was written.
     Corruption,
+    /// A check failed, or a measurement is not valid.
+    CheckFailed,
     /// Ctrl-C (128 + SIGINT).
     Interrupted,
     /// SIGTERM (128 + SIGTERM).
@@ -49,6 +51,7 @@ impl Exit {
             Self::CannotConnect => 3,
             Self::NotFound => 4,
             Self::Corruption => 5,
+            Self::CheckFailed => 6,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }

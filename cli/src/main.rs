@@ -63,12 +63,16 @@ Examples:
 
 Exit codes:
   0 ok   1 failed   2 usage   3 cannot connect or timed out   4 not found   5 corruption
+  6 a check failed, or a measurement is not valid
   130 interrupted by Ctrl-C   143 terminated";
+
+/// Where a broker listens that was told nothing else.
+const BOOTSTRAP_SERVER_DEFAULT: &str = "127.0.0.1:9092";
 
 /// What every verb understands.
 #[derive(Debug, clap::Args)]
 struct Globals {
-    /// The brokers to connect to
+    /// The brokers to connect to [default: 127.0.0.1:9092]
     #[arg(
         short,
         long,
@@ -76,8 +80,8 @@ struct Globals {
         value_name = "HOST:PORT,..",
         help_heading = "Global options"
     )]
-    #[arg(env = "BROOKLET_BOOTSTRAP_SERVER", default_value = "127.0.0.1:9092")]
-    bootstrap_server: String,
+    #[arg(env = "BROOKLET_BOOTSTRAP_SERVER")]
+    bootstrap_server: Option<String>,
     /// No notes, no progress; errors still show
     #[arg(short, long, global = true, help_heading = "Global options")]
     quiet: bool,
@@ -93,7 +97,9 @@ struct Globals {
 impl Globals {
     /// A client of the brokers that `-b` names.
     async fn connect(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(&self.bootstrap_server, "brooklet-cli").await?)
+        let servers = self.bootstrap_server.as_deref();
+        let servers = servers.unwrap_or(BOOTSTRAP_SERVER_DEFAULT);
+        Ok(Client::connect(servers, "brooklet-cli").await?)
     }
 
     /// Says something on stderr that is not an error.
@@ -121,7 +127,7 @@ enum Command {
     Consume(consume::Args),
     /// Aggregate a topic over windows of event time
     Window(window::Args),
-    /// Measure the machine, and the log beside it
+    /// Measure the machine, the log beside it, and any broker
     Bench(bench::Args),
     /// Look at segments and indexes on the disk, check and repair them
     Log(log::Args),

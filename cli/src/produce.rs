@@ -86,7 +86,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum AcksArg {
+pub(crate) enum AcksArg {
     #[value(name = "0")]
     None,
     #[value(name = "1")]

@@ -258,6 +258,6 @@ fn the_arguments_of_all_verbs_are_consistent() {
 fn global_options_stand_before_or_after_the_verb() {
     let before = Cli::try_parse_from(["brooklet", "-b", "h:1", "topic", "list"]).unwrap();
     let after = Cli::try_parse_from(["brooklet", "topic", "list", "-b", "h:1"]).unwrap();
-    assert_eq!(before.globals.bootstrap_server, "h:1");
-    assert_eq!(after.globals.bootstrap_server, "h:1");
+    assert_eq!(before.globals.bootstrap_server.as_deref(), Some("h:1"));
+    assert_eq!(after.globals.bootstrap_server.as_deref(), Some("h:1"));
 }

@@ -31,7 +31,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 31] = [
     &["demo"],
     &["serve"],
     &["topic"],
@@ -54,6 +54,9 @@ const COMMANDS: [&[&str]; 28] = [
     &["bench"],
     &["bench", "disk"],
     &["bench", "log"],
+    &["bench", "produce"],
+    &["bench", "consume"],
+    &["bench", "e2e"],
     &["log"],
     &["log", "dump"],
     &["log", "index"],
@@ -107,7 +110,7 @@ fn completions_know_the_verbs_and_their_options() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_exits_2() {
-    let lines: [&[&str]; 16] = [
+    let lines: [&[&str]; 20] = [
         &["frobnicate"],
         &["serve", "--set", "num.partitions"],
         &["serve", "--set", "num.partitions=none"],
@@ -121,6 +124,10 @@ fn a_command_line_that_makes_no_sense_exits_2() {
         &["consume", "t", "-o", "noon"],
         &["consume", "t", "-f", "%x"],
         &["consume", "t", "-J", "-f", "%s"],
+        &["bench", "produce", "--rate", "0"],
+        &["bench", "e2e", "--rate", "max"],
+        &["bench", "e2e", "--size", "7"],
+        &["bench", "consume", "--consumers", "2"],
         &["window", "t", "--size", "1h"],
         &[
             "window",
@@ -159,7 +166,8 @@ fn impossible_windows_are_a_usage_error() {
 
 #[test]
 fn without_a_broker_every_verb_exits_3_and_says_how_to_start_one() {
-    let lines: [&[&str]; 7] = [
+    let lines: [&[&str]; 8] = [
+        &["bench", "produce"],
         &["topic", "create", "t"],
         &["topic", "list"],
         &["topic", "describe", "t"],

@@ -1,4 +1,5 @@
-//! `bench`: what the machine can do, and how near the log comes to it.
+//! `bench`: what the machine can do, and how near the log comes to it; and any broker under load
+//! (`load`).
 //!
 //! Every figure of ours stands beside a limit that was measured in the same run, on the same file
 //! system, in turns: this machine's other work then slows both. What is printed is the median of
@@ -18,6 +19,7 @@ use crate::output::{Output, OutputFormat, table};
 mod disk;
 mod files;
 mod flush;
+mod load;
 mod log;
 mod loopback;
 mod partitions;
@@ -28,7 +30,9 @@ mod partitions;
 Examples:
   brooklet bench disk
   brooklet bench log
-  brooklet bench log --only append --rounds 9 -o json")]
+  brooklet bench log --only append --rounds 9 -o json
+  brooklet bench produce -b 127.0.0.1:9092 --size 1024
+  brooklet bench e2e -b 127.0.0.1:9092 --rate 10k")]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -40,6 +44,12 @@ enum Verb {
     Disk(Options),
     /// Measure the log beside the machine's limits
     Log(Options),
+    /// Send records to a broker: how many it takes, or how soon it confirms them
+    Produce(load::ProduceArgs),
+    /// Read what a broker has stored: how fast consumers catch up
+    Consume(load::ConsumeArgs),
+    /// Send and read: how soon a record is in a consumer's hands
+    E2e(load::E2eArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,10 +132,14 @@ struct Bench<'a> {
 }
 
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let (options, is_disk) = match &args.verb {
+    let (options, is_disk) = match args.verb {
         Verb::Disk(options) => (options, true),
         Verb::Log(options) => (options, false),
+        Verb::Produce(args) => return load::run(globals, load::Verb::Produce(args)).await,
+        Verb::Consume(args) => return load::run(globals, load::Verb::Consume(args)).await,
+        Verb::E2e(args) => return load::run(globals, load::Verb::E2e(args)).await,
     };
+    let options = &options;
     let mut bench = Bench {
         options,
         globals,

@@ -106,6 +106,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The partition that was chosen for the record.
+    pub fn partition(&self) -> &TopicPartition {
+        &self.batch.partition
+    }
+
     /// Waits for the acknowledgement. The offset is -1 where the broker does not tell: with
     /// `acks=0`, or when it has forgotten where a repeated batch went.
     ///
