@@ -23,6 +23,7 @@ pub mod group;
 pub mod log;
 pub mod partition;
 pub mod server;
+pub mod transaction;
 pub mod vfs;
 
 pub use broker::{Applied, Broker, BrokerConfig, Environment, SettingError, StartError, Storage};

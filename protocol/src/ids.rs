@@ -76,6 +76,15 @@ impl ProducerEpoch {
     pub const NONE: Self = Self(-1);
 }
 
+/// One incarnation of an idempotent or transactional producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Producer {
+    /// Its identity.
+    pub id: ProducerId,
+    /// Which incarnation.
+    pub epoch: ProducerEpoch,
+}
+
 /// A topic's name: 1 to 249 characters of `[a-zA-Z0-9._-]`, and neither `.` nor `..`, because it
 /// also names a directory. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

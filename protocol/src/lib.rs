@@ -23,6 +23,6 @@ mod varint;
 
 pub use checksum::crc32c;
 pub use ids::{
-    BrokerId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicName,
-    TopicPartition,
+    BrokerId, LeaderEpoch, Offset, PartitionId, Producer, ProducerEpoch, ProducerId, Timestamp,
+    TopicName, TopicPartition,
 };

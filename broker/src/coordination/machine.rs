@@ -314,6 +314,7 @@ fn log(at: Moment, txn: &Txn, result: Result<Reply, ErrorCode>) -> Decision<Answ
     let record = LogRecord {
         key: None,
         value: Some(txn::encode(&header, txn)),
+        ..LogRecord::default()
     };
     let zxid = header.zxid;
     Decision {

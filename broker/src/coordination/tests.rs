@@ -390,6 +390,7 @@ fn an_ephemeral_znode_has_no_children() {
     let record = LogRecord {
         key: None,
         value: Some(txn::encode(&header, &created)),
+        ..LogRecord::default()
     };
     stage.machine.replay(Offset(0), &record).unwrap();
     stage.log.push(record);

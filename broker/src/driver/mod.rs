@@ -37,13 +37,16 @@ use crate::clock::{Clock, Monotonic};
 use crate::log::LogError;
 use crate::partition::Durability;
 
+pub mod fields;
 mod record_log;
+#[cfg(test)]
+pub(crate) mod scripts;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use record_log::{LogRecord, RecordLog, ReplayError, ReplayRecord};
+pub use record_log::{LogRecord, RecordLog, ReplayError, ReplayRecord, Standing};
 
 /// When, and where in the log, a machine decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

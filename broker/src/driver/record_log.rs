@@ -7,18 +7,39 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 
-use brooklet_protocol::records::{BatchBuilder, BatchHeader, Batches, Compression};
-use brooklet_protocol::{Offset, Timestamp};
+use brooklet_protocol::records::{
+    BatchBuilder, BatchError, Batches, Compression, EndTxnMarker, RecordBatch,
+};
+use brooklet_protocol::{Offset, Producer, Timestamp};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::log::{AbortedTransaction, LogError};
+use crate::log::LogError;
 use crate::partition::{Durability, Partition};
 
 /// Bytes read at a time while replaying.
 const REPLAY_BYTES_MAX: usize = 1 << 20;
 /// The machines write their records uncompressed, so this bounds nothing of ours.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+/// A coordinator does not number the records that it writes for a producer.
+const NO_SEQUENCE: i32 = -1;
+
+/// How a record of a machine's log stands to transactions (KIP-98).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It counts at once.
+    #[default]
+    Outside,
+    /// It counts once its producer's transaction is committed.
+    Inside(Producer),
+    /// It is the marker that ends its producer's transaction; it has neither key nor value here.
+    Ends {
+        /// Whose transaction.
+        producer: Producer,
+        /// Whether its records count.
+        committed: bool,
+    },
+}
 
 /// One record of a machine's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +48,21 @@ pub struct LogRecord {
     pub key: Option<Bytes>,
     /// Null (a tombstone), or what it says.
     pub value: Option<Bytes>,
+    /// How it stands to transactions; the same for all records of one decision.
+    pub standing: Standing,
+}
+
+impl LogRecord {
+    /// The marker that ends a producer's transaction.
+    pub fn marker(producer: Producer, committed: bool) -> Self {
+        Self {
+            standing: Standing::Ends {
+                producer,
+                committed,
+            },
+            ..Self::default()
+        }
+    }
 }
 
 /// Why a log does not become a table.
@@ -43,7 +79,7 @@ pub enum ReplayError {
         /// The batch's base offset, or where it was looked for.
         offset: Offset,
         /// What is wrong.
-        source: brooklet_protocol::records::BatchError,
+        source: BatchError,
     },
     /// The machine does not know the record.
     #[error("{log}: record at offset {offset}: {source}")]
@@ -78,7 +114,7 @@ pub trait RecordLog: Debug + Send + Sync + 'static {
         offset: Offset,
         durability: Durability,
     ) -> impl Future<Output = Result<(), LogError>> + Send;
-    /// Gives all records, from the start. Blocks.
+    /// Gives all records, from the start, those of transactions and their markers included. Blocks.
     ///
     /// # Errors
     /// The log cannot be read, or `each` refuses a record.
@@ -89,7 +125,26 @@ pub trait RecordLog: Debug + Send + Sync + 'static {
 
 impl RecordLog for Arc<Partition> {
     fn append(&self, records: &[LogRecord], now: Timestamp) -> Result<Offset, LogError> {
+        let standing = records
+            .first()
+            .map_or_else(Standing::default, |r| r.standing);
+        assert!(
+            records.iter().all(|r| r.standing == standing),
+            "one unit, one standing"
+        );
         let mut batch = BatchBuilder::new(Compression::None);
+        match standing {
+            Standing::Outside => {}
+            Standing::Inside(Producer { id, epoch }) => {
+                batch = batch
+                    .with_producer(id, epoch, NO_SEQUENCE)
+                    .with_transaction();
+            }
+            Standing::Ends {
+                producer,
+                committed,
+            } => return Ok(self.append_marker(producer, committed, None)?.base_offset),
+        }
         for record in records {
             batch.append(now, record.key.as_deref(), record.value.as_deref(), &[]);
         }
@@ -105,16 +160,7 @@ impl RecordLog for Arc<Partition> {
         let mut next = self.log_start_offset();
         while next < end {
             let bytes = self.log().read(next, end, REPLAY_BYTES_MAX, true)?;
-            let aborted = self.log().aborted_transactions(next, end)?;
-            let counts = |header: &BatchHeader| {
-                let is_of = |a: &AbortedTransaction| {
-                    a.producer_id == header.producer_id
-                        && (a.first_offset..=a.last_offset).contains(&header.base_offset)
-                };
-                let is_aborted = header.is_transactional() && aborted.iter().any(is_of);
-                !(header.is_control() || is_aborted)
-            };
-            let reached = replay_batches(&self.id().to_string(), next, bytes, &counts, each)?;
+            let reached = replay_batches(&self.id().to_string(), next, bytes, each)?;
             assert!(reached > next, "a read below the end has a whole batch");
             next = reached;
         }
@@ -126,12 +172,11 @@ impl RecordLog for Arc<Partition> {
     }
 }
 
-/// Replays those of whole batches that count; gives the offset after the last.
+/// Replays whole batches; gives the offset after the last.
 fn replay_batches(
     log: &str,
     from: Offset,
     bytes: Bytes,
-    counts: &dyn Fn(&BatchHeader) -> bool,
     each: ReplayRecord<'_>,
 ) -> Result<Offset, ReplayError> {
     let mut next = from;
@@ -144,15 +189,22 @@ fn replay_batches(
         };
         let batch = batch.map_err(damaged)?;
         next = batch.header().next_offset();
-        if !counts(batch.header()) {
+        let Some(standing) = standing_of(&batch).map_err(damaged)? else {
             continue;
-        }
+        };
         let records = batch.records(DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
         for record in &records {
             let record = record.map_err(damaged)?;
-            let owned = LogRecord {
-                key: record.key.map(Bytes::copy_from_slice),
-                value: record.value.map(Bytes::copy_from_slice),
+            let owned = match standing {
+                Standing::Ends {
+                    producer,
+                    committed,
+                } => LogRecord::marker(producer, committed),
+                Standing::Outside | Standing::Inside(_) => LogRecord {
+                    key: record.key.map(Bytes::copy_from_slice),
+                    value: record.value.map(Bytes::copy_from_slice),
+                    standing,
+                },
             };
             each(record.offset, &owned).map_err(|source| ReplayError::Record {
                 log: log.into(),
@@ -162,4 +214,22 @@ fn replay_batches(
         }
     }
     Ok(next)
+}
+
+/// How a batch stands to transactions; `None` for a control batch that says nothing about them.
+fn standing_of(batch: &RecordBatch) -> Result<Option<Standing>, BatchError> {
+    let (header, producer) = (batch.header(), batch.header().producer());
+    if header.is_control() {
+        let marker = EndTxnMarker::read(batch)?;
+        return Ok(marker.map(|marker| Standing::Ends {
+            producer,
+            committed: marker.committed,
+        }));
+    }
+    let inside = header.is_transactional();
+    Ok(Some(if inside {
+        Standing::Inside(producer)
+    } else {
+        Standing::Outside
+    }))
 }

@@ -70,6 +70,7 @@ fn record(n: i64) -> LogRecord {
     LogRecord {
         key: None,
         value: Some(Bytes::from(n.to_string())),
+        ..LogRecord::default()
     }
 }
 

@@ -23,11 +23,11 @@
 
 use std::time::Duration;
 
-use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use thiserror::Error;
-
 use crate::driver::LogRecord;
+pub(super) use crate::driver::fields::Reader;
+use crate::driver::fields::{RecordError, put_bytes, put_nullable, put_string};
+use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
+use bytes::{BufMut, Bytes, BytesMut};
 
 const OFFSET_KEY: i16 = 1;
 const GROUP_KEY: i16 = 2;
@@ -108,25 +108,6 @@ pub struct StoredMember {
     pub assignment: Bytes,
 }
 
-/// Why a record cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum RecordError {
-    /// It ends early.
-    #[error("a group's record ends in the middle of {0}")]
-    Truncated(&'static str),
-    /// A string is not UTF-8, a length is negative, a topic has no legal name.
-    #[error("a group's record has an illegal {0}")]
-    Illegal(&'static str),
-    /// Nobody has told us of this version.
-    #[error("a group's record has {what} in version {version}")]
-    Version {
-        /// Which part.
-        what: &'static str,
-        /// Its version.
-        version: i16,
-    },
-}
-
 impl GroupRecord {
     /// As it is logged.
     pub fn encode(&self) -> LogRecord {
@@ -153,6 +134,7 @@ impl GroupRecord {
         LogRecord {
             key: Some(key.freeze()),
             value: has_value.map(|()| value.freeze()),
+            ..LogRecord::default()
         }
     }
 
@@ -283,83 +265,4 @@ fn read_member(value: &mut Reader, version: i16) -> Result<StoredMember, RecordE
 
 fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
-}
-
-fn put_string(to: &mut BytesMut, text: &str) {
-    put_nullable(to, Some(text));
-}
-
-/// # Panics
-/// The text is longer than what came in a request.
-fn put_nullable(to: &mut BytesMut, text: Option<&str>) {
-    let Some(text) = text else {
-        return to.put_i16(-1);
-    };
-    to.put_i16(i16::try_from(text.len()).expect("strings of requests are short"));
-    to.put_slice(text.as_bytes());
-}
-
-fn put_bytes(to: &mut BytesMut, bytes: &[u8]) {
-    to.put_i32(i32::try_from(bytes.len()).expect("requests are limited"));
-    to.put_slice(bytes);
-}
-
-/// Reads what may be anything.
-pub(super) struct Reader(pub(super) Bytes);
-
-impl Reader {
-    fn version(&mut self, what: &'static str, max: i16) -> Result<i16, RecordError> {
-        let version = self.i16("a version")?;
-        if (0..=max).contains(&version) {
-            return Ok(version);
-        }
-        Err(RecordError::Version { what, version })
-    }
-
-    pub(super) fn i16(&mut self, what: &'static str) -> Result<i16, RecordError> {
-        (self.0.try_get_i16()).map_err(|_| RecordError::Truncated(what))
-    }
-
-    pub(super) fn i32(&mut self, what: &'static str) -> Result<i32, RecordError> {
-        (self.0.try_get_i32()).map_err(|_| RecordError::Truncated(what))
-    }
-
-    fn i64(&mut self, what: &'static str) -> Result<i64, RecordError> {
-        (self.0.try_get_i64()).map_err(|_| RecordError::Truncated(what))
-    }
-
-    fn duration(&mut self, what: &'static str) -> Result<Duration, RecordError> {
-        let millis = u64::try_from(self.i32(what)?).map_err(|_| RecordError::Illegal(what))?;
-        Ok(Duration::from_millis(millis))
-    }
-
-    fn take(&mut self, length: usize, what: &'static str) -> Result<Bytes, RecordError> {
-        if length > self.0.len() {
-            return Err(RecordError::Truncated(what));
-        }
-        Ok(self.0.split_to(length))
-    }
-
-    fn nullable(&mut self, what: &'static str) -> Result<Option<String>, RecordError> {
-        let length = self.i16(what)?;
-        if length == -1 {
-            return Ok(None);
-        }
-        let length = usize::try_from(length).map_err(|_| RecordError::Illegal(what))?;
-        let text = self.take(length, what)?;
-        let text = std::str::from_utf8(&text).map_err(|_| RecordError::Illegal(what))?;
-        Ok(Some(text.to_owned()))
-    }
-
-    pub(super) fn string(&mut self, what: &'static str) -> Result<String, RecordError> {
-        self.nullable(what)?.ok_or(RecordError::Illegal(what))
-    }
-
-    fn bytes(&mut self, what: &'static str) -> Result<Bytes, RecordError> {
-        let length = self.i32(what)?;
-        let length = usize::try_from(length).map_err(|_| RecordError::Illegal(what))?;
-        let bytes = self.take(length, what)?;
-        // Not a slice of the whole batch, which it would keep in memory.
-        Ok(Bytes::copy_from_slice(&bytes))
-    }
 }

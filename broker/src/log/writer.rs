@@ -265,6 +265,11 @@ impl Log {
         }
     }
 
+    /// Whether its producer has sent this very batch before.
+    pub fn is_duplicate(&self, header: &BatchHeader) -> bool {
+        matches!(self.producers.check(header), Ok(Verdict::Duplicate(_)))
+    }
+
     /// Takes note of a batch of a producer that is in the log.
     fn remember(&mut self, header: &BatchHeader, judged: Judged, now: Timestamp) {
         match judged {

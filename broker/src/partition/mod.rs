@@ -19,13 +19,11 @@
 //! - once a sync has failed, every append and read fails and nothing is published any more: nobody
 //!   knows what is on the disk, and the partition is offline until the broker restarts and recovers
 //!   it (`state`).
-//!
-//! Left out: reads up to the last stable offset only; there is no coordinator of transactions yet.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use brooklet_protocol::records::RecordBatch;
@@ -45,6 +43,7 @@ mod dirty;
 mod group_commit;
 mod isolation;
 mod state;
+mod transactions;
 mod waiters;
 
 #[cfg(test)]
@@ -57,6 +56,7 @@ use dirty::DirtyBytes;
 use group_commit::{GroupCommit, SyncFailed};
 pub use isolation::Isolation;
 pub use state::{OfflinePartition, PartitionState};
+pub use transactions::Unverified;
 pub use waiters::ChangeGuard;
 use waiters::Waiters;
 
@@ -84,6 +84,8 @@ pub struct Partition {
     writer: Mutex<Option<Log>>,
     /// Beside the writer, whose lock may be held while the disk is slow.
     closed: AtomicBool,
+    /// Markers that were appended since the open.
+    markers: AtomicU64,
     /// The log's end when somebody last asked whether the partition is idle.
     end_seen: AtomicI64,
     reader: LogReader,
@@ -144,6 +146,7 @@ impl Partition {
             sync: dirty.is_some(),
             writer: Mutex::new(Some(log)),
             closed: AtomicBool::new(false),
+            markers: AtomicU64::new(0),
             end_seen: AtomicI64::new(-1),
             commits: Arc::new(GroupCommit::new(
                 reader.clone(),
@@ -197,6 +200,10 @@ impl Partition {
     pub fn append_written(&self, batches: &[RecordBatch]) -> Result<Appended, LogError> {
         let mut writer = self.writer.lock();
         let log = writer.as_mut().ok_or_else(|| self.closed())?;
+        self.append_to(log, batches)
+    }
+
+    fn append_to(&self, log: &mut Log, batches: &[RecordBatch]) -> Result<Appended, LogError> {
         self.check_serving()?;
         let now = self.clock.wall();
         let end = self.reader.log_end_offset();

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::{BatchError, Compression, Records, codec};
-use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::{LeaderEpoch, Offset, Producer, ProducerEpoch, ProducerId, Timestamp};
 
 /// Bytes before the first record of a batch.
 pub const BATCH_HEADER_BYTES: usize = 61;
@@ -201,6 +201,14 @@ impl BatchHeader {
     pub fn last_sequence(&self) -> i32 {
         let last = i64::from(self.base_sequence) + i64::from(self.last_offset_delta);
         (last % (1 << 31)) as i32
+    }
+
+    /// Who sent it; an id of [`ProducerId::NONE`] for nobody in particular.
+    pub fn producer(&self) -> Producer {
+        Producer {
+            id: self.producer_id,
+            epoch: self.producer_epoch,
+        }
     }
 
     /// Timestamps are the broker's (LogAppendTime).

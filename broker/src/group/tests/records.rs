@@ -6,8 +6,9 @@ use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::record::{CommittedOffset, GroupRecord, RecordError, StoredGroup, StoredMember};
+use super::super::record::{CommittedOffset, GroupRecord, StoredGroup, StoredMember};
 use crate::driver::LogRecord;
+use crate::driver::fields::RecordError;
 
 fn offset() -> GroupRecord {
     GroupRecord::Offset {
@@ -49,7 +50,7 @@ fn group() -> GroupRecord {
 
 #[test]
 fn an_offset_is_kafkas_bytes() {
-    let LogRecord { key, value } = offset().encode();
+    let LogRecord { key, value, .. } = offset().encode();
     assert_eq!(key.unwrap()[..], *b"\0\x01\0\x01g\0\x01t\0\0\0\x02");
     let bytes = b"\0\x03\0\0\0\0\0\0\0\x05\0\0\0\x03\0\x01m\0\0\0\0\0\0\x01\x02";
     assert_eq!(value.unwrap()[..], *bytes);
@@ -57,7 +58,7 @@ fn an_offset_is_kafkas_bytes() {
 
 #[test]
 fn a_group_is_kafkas_bytes() {
-    let LogRecord { key, value } = group().encode();
+    let LogRecord { key, value, .. } = group().encode();
     assert_eq!(key.unwrap()[..], *b"\0\x02\0\x01g");
     let head = b"\0\x03\0\x08consumer\0\0\0\x04\0\x05range\0\x01i\0\0\0\0\0\0\0\x09\0\0\0\x01";
     let member = b"\0\x01i\xff\xff\0\x01c\0\x02/h\0\0\0\x07\0\0\0\x08\0\0\0\x01s\0\0\0\x02aa";
@@ -105,6 +106,7 @@ fn older_versions_are_read() {
         let record = LogRecord {
             key: Some(key.clone()),
             value: Some(value.into()),
+            ..LogRecord::default()
         };
         let Ok(Some(GroupRecord::Offset {
             committed: Some(committed),
@@ -120,6 +122,7 @@ fn older_versions_are_read() {
     let record = LogRecord {
         key: Some(Bytes::from_static(b"\0\x02\0\x01g")),
         value: Some(Bytes::from_static(value)),
+        ..LogRecord::default()
     };
     let Ok(Some(GroupRecord::Group {
         stored: Some(stored),
@@ -140,6 +143,7 @@ fn what_is_not_known_is_skipped_or_named() {
     let record = |key: &'static [u8], value: &'static [u8]| LogRecord {
         key: Some(Bytes::from_static(key)),
         value: Some(Bytes::from_static(value)),
+        ..LogRecord::default()
     };
     // A group of KIP-848.
     assert_eq!(
@@ -160,7 +164,7 @@ proptest! {
         if key.len() > 2 {
             (key[0], key[1]) = (0, kind);
         }
-        let record = LogRecord { key: Some(key.into()), value: Some(value.into()) };
+        let record = LogRecord { key: Some(key.into()), value: Some(value.into()), ..LogRecord::default() };
         drop(GroupRecord::decode(&record));
     }
 

@@ -16,12 +16,9 @@
 //!  ---
 //!  what is said
 //! ```
-//!
-//! `BROOKLET_REGENERATE=1 cargo test -p brooklet-broker group` writes what they say into the files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
@@ -30,7 +27,7 @@ use bytes::Bytes;
 use super::super::record::GroupRecord;
 use super::super::*;
 use crate::clock::Monotonic;
-use crate::driver::{LogRecord, Moment, StateMachine};
+use crate::driver::{LogRecord, Moment, StateMachine, scripts};
 
 struct Play {
     groups: Groups,
@@ -333,48 +330,10 @@ fn play(script: &str) -> String {
         session_timeout_min: Duration::from_secs(1),
         ..GroupConfig::default()
     });
-    let mut played = String::new();
-    for block in script
-        .split("\n\n")
-        .map(str::trim)
-        .filter(|block| !block.is_empty())
-    {
-        let asked = block
-            .split_once("---")
-            .map_or(block, |(asked, _)| asked)
-            .trim_end();
-        let mut said = String::new();
-        for line in asked.lines().filter(|line| !line.starts_with('#')) {
-            play.line(line, &mut said);
-        }
-        if !played.is_empty() {
-            played.push('\n');
-        }
-        writeln!(played, "{asked}").unwrap();
-        if asked.lines().any(|line| !line.starts_with('#')) {
-            write!(played, "---\n{said}").unwrap();
-        }
-    }
-    played
-}
-
-fn scripts() -> Vec<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/group/scripts");
-    let entries = std::fs::read_dir(dir).unwrap();
-    entries.map(|entry| entry.unwrap().path()).collect()
+    scripts::play(script, |line, out| play.line(line, out))
 }
 
 #[test]
 fn every_script_plays_as_it_is_written() {
-    let scripts = scripts();
-    assert!(scripts.len() > 5);
-    for path in scripts {
-        let written = std::fs::read_to_string(&path).unwrap();
-        let played = play(&written);
-        if std::env::var_os("BROOKLET_REGENERATE").is_some() {
-            std::fs::write(&path, played).unwrap();
-        } else {
-            assert_eq!(written, played, "{}", path.display());
-        }
-    }
+    scripts::check_all("group/scripts", play);
 }

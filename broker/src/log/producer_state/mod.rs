@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use brooklet_protocol::records::{BatchHeader, EndTxnMarker};
-use brooklet_protocol::{Offset, ProducerEpoch, ProducerId, Timestamp};
+use brooklet_protocol::{Offset, Producer, ProducerEpoch, ProducerId, Timestamp};
 use thiserror::Error;
 
 pub mod snapshot;
@@ -202,6 +202,9 @@ impl ProducerStates {
             }
         }
         fence(id, producer, header.producer_epoch)?;
+        if is_coordinators(header) {
+            return Ok(Verdict::Append);
+        }
         let last = if header.producer_epoch == producer.epoch {
             producer.last_sequence()
         } else {
@@ -249,10 +252,12 @@ impl ProducerStates {
         let producer = self.producers.entry(header.producer_id);
         let producer = producer.or_insert_with(new);
         producer.has_epoch(header.producer_epoch);
-        if producer.batches.len() == BATCHES_MAX {
-            producer.batches.pop_front();
+        if !is_coordinators(header) {
+            if producer.batches.len() == BATCHES_MAX {
+                producer.batches.pop_front();
+            }
+            producer.batches.push_back(ProducedBatch::of(header));
         }
-        producer.batches.push_back(ProducedBatch::of(header));
         producer.last_seen = now;
         if header.is_transactional() && producer.open_transaction.is_none() {
             producer.open_transaction = Some(header.base_offset);
@@ -283,6 +288,12 @@ impl ProducerStates {
             last_offset: header.last_offset(),
             committed: marker.committed,
         })
+    }
+
+    /// Whether this incarnation of a producer has a transaction open.
+    pub fn is_open(&self, producer: Producer) -> bool {
+        let known = self.get(producer.id);
+        known.is_some_and(|p| p.epoch == producer.epoch && p.open_transaction.is_some())
     }
 
     /// Where the oldest open transaction began.
@@ -376,6 +387,12 @@ fn fence(
         return Err(ProducerError::Fenced { id, current, found });
     }
     Ok(())
+}
+
+/// A coordinator writes records for a producer and does not number them: who asks it twice is answered
+/// twice.
+fn is_coordinators(header: &BatchHeader) -> bool {
+    header.base_sequence < 0
 }
 
 /// Whether sequence `next` comes right behind `last`.
