@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use brooklet_protocol::{Offset, PartitionId, TopicName};
+use brooklet_protocol::{Offset, PartitionId, Producer, TopicName};
 use bytes::Bytes;
 
 use super::answer::{GroupError, Waiter};
@@ -93,6 +93,18 @@ pub struct NewOffset {
     pub metadata: String,
 }
 
+/// Offsets that are to be committed with a transaction (KIP-447).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitInTransaction {
+    /// Whose transaction.
+    pub producer: Producer,
+    /// What [`Answer::Unverified`] gave, if the coordinator was asked since; see
+    /// [`crate::partition::Unverified`].
+    pub verified_at: Option<u64>,
+    /// The offsets.
+    pub offsets: Vec<NewOffset>,
+}
+
 /// A topic's partition.
 pub type Place = (TopicName, PartitionId);
 
@@ -111,6 +123,10 @@ pub enum Command {
     Leave(String, Vec<(String, Option<String>)>),
     /// OffsetCommit.
     Commit(String, Identity, Vec<NewOffset>),
+    /// TxnOffsetCommit.
+    CommitInTransaction(String, Identity, CommitInTransaction),
+    /// A producer's transaction has ended, committed or not.
+    EndTransaction(Producer, bool),
     /// OffsetDelete.
     DeleteOffsets(String, Vec<Place>),
     /// DeleteGroups.
@@ -132,4 +148,6 @@ pub enum Answer {
     Left(Vec<Result<(), GroupError>>),
     /// For each offset, in their order; or why none is.
     Offsets(Result<Vec<Result<(), GroupError>>, GroupError>),
+    /// The transaction's coordinator has to be asked first, and then this again with this number.
+    Unverified(u64),
 }

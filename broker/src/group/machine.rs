@@ -11,12 +11,13 @@ use super::classic::{Group, GroupLimits, JoinGroup};
 use super::command::{Answer, Command, GroupConfig, Place, SyncGroup};
 use super::describe::{DescribedGroup, ListedGroup};
 use super::offsets::Entry;
+use super::pending::Pending;
 #[cfg(test)]
 use super::record::StoredGroup;
 use super::record::{CommittedOffset, GroupRecord};
 use super::timers::Timers;
 use crate::clock::Monotonic;
-use crate::driver::{Decision, LogRecord, Moment, StateMachine};
+use crate::driver::{Decision, LogRecord, Moment, Standing, StateMachine};
 
 /// How often offsets are looked at that may have expired.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
@@ -31,6 +32,10 @@ type Offsets = BTreeMap<Place, CommittedOffset>;
 pub struct Groups {
     pub(super) config: GroupConfig,
     pub(super) by_id: BTreeMap<String, Entry>,
+    /// What open transactions will have committed.
+    pub(super) pending: Pending,
+    /// Markers in the log since the start of this process.
+    pub(super) markers: u64,
     timers: Timers,
     /// When offsets may have expired; `None` until the log is replayed.
     next_expiry: Option<Monotonic>,
@@ -42,6 +47,8 @@ impl Groups {
         Self {
             config,
             by_id: BTreeMap::new(),
+            pending: Pending::default(),
+            markers: 0,
             timers: Timers::default(),
             next_expiry: None,
         }
@@ -68,14 +75,15 @@ impl Groups {
 
     /// What replaying the log has to give again.
     #[cfg(test)]
-    pub(super) fn hard_state(&self) -> BTreeMap<String, (Option<StoredGroup>, Offsets)> {
+    pub(super) fn hard_state(&self) -> (BTreeMap<String, (Option<StoredGroup>, Offsets)>, Pending) {
         let entries = self.by_id.iter();
         let hard = entries.filter(|(_, entry)| entry.stored.is_some() || !entry.offsets.is_empty());
-        hard.map(|(id, entry)| (id.clone(), (entry.stored.clone(), entry.offsets.clone())))
-            .collect()
+        let groups =
+            hard.map(|(id, entry)| (id.clone(), (entry.stored.clone(), entry.offsets.clone())));
+        (groups.collect(), self.pending.clone())
     }
 
-    fn limits(&self) -> GroupLimits {
+    pub(super) fn limits(&self) -> GroupLimits {
         GroupLimits {
             members_max: self.config.members_max,
             initial_delay: self.config.initial_rebalance_delay,
@@ -288,6 +296,12 @@ impl StateMachine for Groups {
                 }
             }
             Command::Commit(id, identity, offsets) => self.commit(at, id, &identity, offsets),
+            Command::CommitInTransaction(id, identity, commit) => {
+                self.commit_in_transaction(at, &id, &identity, commit)
+            }
+            Command::EndTransaction(producer, committed) => {
+                Self::end_transaction(producer, committed)
+            }
             Command::DeleteOffsets(id, places) => self.delete_offsets(&id, places),
             Command::DeleteGroup(id) => self.delete_group(&id),
             Command::ForgetTopics(topics) => self.forget_topics(&topics),
@@ -297,11 +311,34 @@ impl StateMachine for Groups {
 
     fn replay(
         &mut self,
-        _offset: Offset,
+        offset: Offset,
         record: &LogRecord,
     ) -> Result<Vec<Told>, Box<dyn Error + Send + Sync>> {
         let mut told = Vec::new();
-        match GroupRecord::decode(record)? {
+        let record = match record.standing {
+            Standing::Outside => GroupRecord::decode(record)?,
+            Standing::Inside(producer) => {
+                if let Some(GroupRecord::Offset {
+                    group,
+                    topic,
+                    partition,
+                    committed: Some(committed),
+                }) = GroupRecord::decode(record)?
+                {
+                    let at = (group, (topic, partition));
+                    self.pending.insert(producer.id, at, (offset, committed));
+                }
+                return Ok(told);
+            }
+            Standing::Ends {
+                producer,
+                committed,
+            } => {
+                self.ended(producer.id, committed);
+                return Ok(told);
+            }
+        };
+        match record {
             None => {}
             Some(GroupRecord::Offset {
                 group,
@@ -309,7 +346,9 @@ impl StateMachine for Groups {
                 partition,
                 committed,
             }) => {
-                let place = (topic, partition);
+                let at = (group, (topic, partition));
+                self.pending.forget_before(offset, &at);
+                let (group, place) = at;
                 match committed {
                     Some(committed) => {
                         let limits = self.limits();

@@ -11,10 +11,10 @@
 //! ```
 //!
 //! Invariants: hard state (offsets, the stored group) changes only in replay; an offset is answered once
-//! its record is in the log; a member is never told an assignment that a restart forgets; texts that
+//! its record is in the log; one that belongs to a transaction counts once that is committed (`pending`); a member is never told an assignment that a restart forgets; texts that
 //! clients send are limited to what a record holds.
 //!
-//! Left out: offsets that belong to a transaction; the newer protocols (KIP-848, KIP-932, KIP-1071),
+//! Left out: the newer protocols (KIP-848, KIP-932, KIP-1071),
 //! which will be machines of their own beside `classic`.
 
 mod answer;
@@ -24,6 +24,7 @@ mod describe;
 mod machine;
 mod member;
 mod offsets;
+mod pending;
 pub mod record;
 mod timers;
 
@@ -32,6 +33,8 @@ mod tests;
 
 pub use answer::{GroupAnswer, GroupError, Joined, JoinedMember, Synced, Told, Waiter};
 pub use classic::{GroupState, JoinGroup};
-pub use command::{Answer, Command, GroupConfig, Identity, NewOffset, Place, SyncGroup};
+pub use command::{
+    Answer, Command, CommitInTransaction, GroupConfig, Identity, NewOffset, Place, SyncGroup,
+};
 pub use describe::{DescribedGroup, DescribedMember, ListedGroup};
 pub use machine::Groups;

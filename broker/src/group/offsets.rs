@@ -10,7 +10,7 @@ use super::command::{Answer, Identity, NewOffset, Place};
 use super::machine::{Groups, STRING_BYTES_MAX, check_group_id};
 use super::member::subscribed_topics;
 use super::record::{CommittedOffset, GroupRecord, StoredGroup};
-use crate::driver::{Decision, LogRecord, Moment};
+use crate::driver::{Decision, LogRecord, Moment, Standing};
 
 /// The protocol type of consumers.
 const CONSUMER: &str = "consumer";
@@ -32,28 +32,49 @@ impl Groups {
         identity: &Identity,
         offsets: Vec<NewOffset>,
     ) -> Decision<Answer, Told> {
-        let refused = |error| Decision::read(Answer::Offsets(Err(error)));
-        if let Err(error) = check_group_id(&id) {
-            return refused(error);
+        if let Err(error) = self.check_commit(at, &id, identity, false) {
+            return Decision::read(Answer::Offsets(Err(error)));
         }
-        match self.by_id.get_mut(&id) {
+        self.offsets_decided(at, &id, offsets, Standing::Outside)
+    }
+
+    /// Whether somebody may commit offsets of a group.
+    pub(super) fn check_commit(
+        &mut self,
+        at: Moment,
+        id: &str,
+        identity: &Identity,
+        in_transaction: bool,
+    ) -> Result<(), GroupError> {
+        check_group_id(id)?;
+        let speaker = identity.speaker();
+        // A producer that is no member speaks for itself: its transaction says who it is.
+        let is_member = identity.generation >= 0
+            || !identity.member_id.is_empty()
+            || identity.instance_id.is_some();
+        match self.by_id.get_mut(id) {
+            Some(_) if in_transaction && !is_member => Ok(()),
             Some(entry) => {
-                let checked = entry.group.check_commit(at.monotonic, identity.speaker());
-                self.arm(&id);
-                if let Err(error) = checked {
-                    return refused(error);
-                }
+                let checked = entry.group.check_commit(at.monotonic, speaker);
+                self.arm(id);
+                checked
             }
             None if identity.generation >= 0 => {
                 let (expected, found) = (-1, identity.generation);
-                return refused(GroupError::Generation { expected, found });
+                Err(GroupError::Generation { expected, found })
             }
-            None => {
-                if let Err(error) = self.check_room() {
-                    return refused(error);
-                }
-            }
+            None => self.check_room(),
         }
+    }
+
+    /// Offsets that somebody may commit.
+    pub(super) fn offsets_decided(
+        &self,
+        at: Moment,
+        id: &str,
+        offsets: Vec<NewOffset>,
+        standing: Standing,
+    ) -> Decision<Answer, Told> {
         let mut records = Vec::new();
         let mut results = Vec::new();
         for new in offsets {
@@ -68,11 +89,8 @@ impl Groups {
                 metadata: new.metadata,
                 committed_at: at.wall,
             };
-            records.push(offset_record(
-                &id,
-                (new.topic, new.partition),
-                Some(committed),
-            ));
+            let record = offset_record(id, (new.topic, new.partition), Some(committed));
+            records.push(LogRecord { standing, ..record });
             results.push(Ok(()));
         }
         Decision {
@@ -104,7 +122,7 @@ impl Groups {
             if is_read {
                 return Err(GroupError::Subscribed);
             }
-            if entry.offsets.contains_key(&place) {
+            if entry.offsets.contains_key(&place) || self.is_pending(id, &place) {
                 records.push(offset_record(id, place, None));
             }
             Ok(())
@@ -125,8 +143,10 @@ impl Groups {
         if !entry.group.is_empty() {
             return done(Err(GroupError::NotEmpty));
         }
+        let mut records = self.pending_tombstones(id, |_| true);
+        records.extend(entry.deletion(id, |_, _| true));
         Decision {
-            records: entry.deletion(id, |_, _| true),
+            records,
             answer: Answer::Done(Ok(())),
             effects: Vec::new(),
         }
@@ -135,10 +155,12 @@ impl Groups {
     pub(super) fn forget_topics(&self, topics: &BTreeSet<TopicName>) -> Decision<Answer, Told> {
         let gone = |place: &Place, _: &CommittedOffset| topics.contains(&place.0);
         let groups = self.by_id.iter();
+        let tombstones = groups.flat_map(|(id, entry)| {
+            let pending = self.pending_tombstones(id, |place| topics.contains(&place.0));
+            pending.into_iter().chain(entry.tombstones(id, gone))
+        });
         Decision {
-            records: groups
-                .flat_map(|(id, entry)| entry.tombstones(id, gone))
-                .collect(),
+            records: tombstones.collect(),
             answer: Answer::None,
             effects: Vec::new(),
         }
@@ -151,6 +173,9 @@ impl Groups {
             i64::try_from(self.config.offsets_retention.as_millis()).unwrap_or(i64::MAX);
         let is_old = |since: Timestamp| now.0.saturating_sub(since.0) >= retention;
         let group = &entry.group;
+        if self.has_pending(id) {
+            return Vec::new();
+        }
         if group.is_empty() {
             let since_empty = group.protocol_type.is_some().then_some(group.since);
             return entry.deletion(id, |_, committed| {
@@ -229,7 +254,11 @@ fn subscriptions(group: &Group) -> Option<BTreeSet<String>> {
     Some(all)
 }
 
-fn offset_record(id: &str, place: Place, committed: Option<CommittedOffset>) -> LogRecord {
+pub(super) fn offset_record(
+    id: &str,
+    place: Place,
+    committed: Option<CommittedOffset>,
+) -> LogRecord {
     let record = GroupRecord::Offset {
         group: id.to_owned(),
         topic: place.0,

@@ -7,13 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
+use brooklet_protocol::{
+    Offset, PartitionId, Producer, ProducerEpoch, ProducerId, Timestamp, TopicName,
+};
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::*;
 use crate::clock::Monotonic;
-use crate::driver::{LogRecord, Moment, StateMachine};
+use crate::driver::{LogRecord, Moment, Standing, StateMachine};
 
 const CLIENTS: usize = 4;
 
@@ -37,6 +39,14 @@ enum Act {
         client: usize,
         offset: i64,
     },
+    CommitInTransaction {
+        producer: i64,
+        offset: i64,
+    },
+    End {
+        producer: i64,
+        committed: bool,
+    },
     /// Its process ends, and another one takes its place; it is static if it is an odd one.
     Restart {
         client: usize,
@@ -55,6 +65,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => client.clone().prop_map(|client| Act::Heartbeat { client }),
         1 => client.clone().prop_map(|client| Act::Leave { client }),
         2 => (client.clone(), 0_i64..100).prop_map(|(client, offset)| Act::Commit { client, offset }),
+        2 => (0..3_i64, 0_i64..100).prop_map(|(producer, offset)| Act::CommitInTransaction { producer, offset }),
+        1 => (0..3_i64, any::<bool>()).prop_map(|(producer, committed)| Act::End { producer, committed }),
         1 => client.prop_map(|client| Act::Restart { client }),
         3 => (0_u64..8000).prop_map(|ms| Act::Wait { ms }),
         1 => Just(Act::RestartBroker),
@@ -83,6 +95,16 @@ struct World {
     leaders: BTreeMap<i32, String>,
     /// What it has assigned, as far as it counts.
     assigned: BTreeMap<i32, BTreeMap<String, Bytes>>,
+}
+
+fn new_offset(partition: i32, offset: i64) -> NewOffset {
+    NewOffset {
+        topic: TopicName::new("t").unwrap(),
+        partition: PartitionId(partition),
+        offset: Offset(offset),
+        leader_epoch: -1,
+        metadata: String::new(),
+    }
 }
 
 fn config() -> GroupConfig {
@@ -232,16 +254,68 @@ impl World {
                 self.ask(Command::Leave(group(), vec![member]));
             }
             Act::Commit { client, offset } => {
-                let new = NewOffset {
-                    topic: TopicName::new("t").unwrap(),
-                    partition: PartitionId(client as i32),
-                    offset: Offset(offset),
-                    leader_epoch: -1,
-                    metadata: String::new(),
-                };
+                let new = new_offset(client as i32, offset);
                 self.ask(Command::Commit(group(), self.identity(client), vec![new]));
             }
+            Act::CommitInTransaction { producer, offset } => {
+                let mut commit = CommitInTransaction {
+                    producer: self.producer(producer),
+                    verified_at: None,
+                    // Two producers meet at one partition.
+                    offsets: vec![new_offset(producer as i32 / 2, offset)],
+                };
+                let ask =
+                    |commit| Command::CommitInTransaction(group(), Identity::default(), commit);
+                if let Answer::Unverified(markers) = self.ask(ask(commit.clone())) {
+                    commit.verified_at = Some(markers);
+                    let answer = self.ask(ask(commit));
+                    assert!(matches!(answer, Answer::Offsets(_)), "{answer:?}");
+                }
+            }
+            Act::End {
+                producer,
+                committed,
+            } => {
+                let producer = self.producer(producer);
+                self.ask(Command::EndTransaction(producer, committed));
+            }
         }
+    }
+
+    fn producer(&self, id: i64) -> Producer {
+        Producer {
+            id: ProducerId(id),
+            epoch: ProducerEpoch(0),
+        }
+    }
+
+    /// The log as compaction leaves it: of each key the last record that counts.
+    fn compacted(&self) -> Groups {
+        let mut aborted = BTreeSet::new();
+        let mut last = HashMap::new();
+        let mut kept = vec![true; self.log.len()];
+        for (at, record) in self.log.iter().enumerate().rev() {
+            let counts = match record.standing {
+                Standing::Ends {
+                    producer,
+                    committed,
+                } => {
+                    aborted.remove(&producer.id);
+                    if !committed {
+                        aborted.insert(producer.id);
+                    }
+                    continue;
+                }
+                Standing::Inside(producer) => !aborted.contains(&producer.id),
+                Standing::Outside => true,
+            };
+            kept[at] = counts && last.insert(record.key.clone(), at).is_none();
+        }
+        let mut groups = Groups::new(config());
+        for (at, record) in self.log.iter().enumerate().filter(|(at, _)| kept[*at]) {
+            groups.replay(Offset(at as i64), record).unwrap();
+        }
+        groups
     }
 
     fn join(&mut self, client: usize, knows_id: bool) -> JoinGroup {
@@ -310,6 +384,11 @@ impl World {
     fn check(&self) {
         let (live, replayed) = (self.groups.hard_state(), self.replayed().hard_state());
         assert_eq!(live, replayed, "replay makes what the live machine holds");
+        // Compaction stops below what is open.
+        if !self.groups.has_pending("g") {
+            let compacted = self.compacted().hard_state();
+            assert_eq!(live, compacted, "compaction takes nothing away that counts");
+        }
         let Some(group) = self.groups.describe("g") else {
             return;
         };

@@ -8,6 +8,8 @@
 //!  heartbeat GROUP as ID gen N [static I]
 //!  leave GROUP ID [static I]                      ID is "-" for none
 //!  commit GROUP TOPIC/PARTITION=OFFSET [as ID gen N]
+//!  commit GROUP TOPIC/PARTITION=OFFSET of PRODUCER [unverified] [as ID gen N]
+//!  end PRODUCER commit|abort                      its transaction has ended
 //!  delete-offsets GROUP TOPIC/PARTITION
 //!  delete GROUP
 //!  forget TOPIC
@@ -21,13 +23,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
+use brooklet_protocol::{
+    Offset, PartitionId, Producer, ProducerEpoch, ProducerId, Timestamp, TopicName,
+};
 use bytes::Bytes;
 
 use super::super::record::GroupRecord;
 use super::super::*;
 use crate::clock::Monotonic;
-use crate::driver::{LogRecord, Moment, StateMachine, scripts};
+use crate::driver::{LogRecord, Moment, Standing, StateMachine, scripts};
 
 struct Play {
     groups: Groups,
@@ -111,6 +115,7 @@ impl Play {
                     writeln!(out, "{}", outcome(&result)).unwrap();
                 }
             }
+            Answer::Unverified(_) => writeln!(out, "the coordinator is to be asked").unwrap(),
             Answer::Offsets(Err(error)) => writeln!(out, "refused: {error}").unwrap(),
         }
         for record in decision.records {
@@ -212,7 +217,20 @@ impl Play {
                     leader_epoch: -1,
                     metadata: words.get("metadata").unwrap_or_default().to_owned(),
                 };
-                self.ask(Command::Commit(group, words.identity(), vec![new]), out);
+                let Some(id) = words.get("of") else {
+                    return self.ask(Command::Commit(group, words.identity(), vec![new]), out);
+                };
+                let commit = CommitInTransaction {
+                    producer: producer(id),
+                    verified_at: (!words.has("unverified")).then(|| self.markers()),
+                    offsets: vec![new],
+                };
+                let commit = Command::CommitInTransaction(group, words.identity(), commit);
+                self.ask(commit, out);
+            }
+            "end" => {
+                let committed = words.has("commit");
+                self.ask(Command::EndTransaction(producer(subject), committed), out);
             }
             "delete-offsets" => {
                 let places = vec![place(words.0[0])];
@@ -260,6 +278,11 @@ impl Play {
         }
     }
 
+    fn markers(&self) -> u64 {
+        let is_marker = |record: &&LogRecord| matches!(record.standing, Standing::Ends { .. });
+        self.log.iter().filter(is_marker).count() as u64
+    }
+
     fn show(&self, id: &str, out: &mut String) {
         let Some(group) = self.groups.describe(id) else {
             return writeln!(out, "{id}: no such group").unwrap();
@@ -277,6 +300,9 @@ impl Play {
         }
         for ((topic, partition), committed) in self.groups.offsets(id).unwrap() {
             write!(out, ", {topic}/{}={}", partition.0, committed.offset).unwrap();
+            if self.groups.is_pending(id, &(topic.clone(), *partition)) {
+                write!(out, " and more pending").unwrap();
+            }
         }
         writeln!(out).unwrap();
     }
@@ -288,7 +314,30 @@ fn outcome(result: &Result<(), GroupError>) -> String {
         .map_or_else(|error| format!("refused: {error}"), |()| "ok".to_owned())
 }
 
+fn producer(id: &str) -> Producer {
+    Producer {
+        id: ProducerId(id.parse().unwrap()),
+        epoch: ProducerEpoch(0),
+    }
+}
+
 fn shown(record: &LogRecord) -> String {
+    match record.standing {
+        Standing::Outside => shown_plainly(record),
+        Standing::Inside(producer) => {
+            format!("{}, of producer {}", shown_plainly(record), producer.id.0)
+        }
+        Standing::Ends {
+            producer,
+            committed,
+        } => {
+            let what = if committed { "commit" } else { "abort" };
+            format!("{what} of producer {}", producer.id.0)
+        }
+    }
+}
+
+fn shown_plainly(record: &LogRecord) -> String {
     match GroupRecord::decode(record).unwrap().unwrap() {
         GroupRecord::Offset {
             group,
