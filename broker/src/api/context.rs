@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
-use crate::coordinator::GroupCoordinator;
+use crate::coordinator::{GroupCoordinator, TransactionCoordinator};
 
 /// The broker's settings that handlers obey; see [`crate::BrokerConfig`].
 #[derive(Clone, Debug)]
@@ -55,6 +54,8 @@ pub struct ApiContext {
     pub controller: Arc<Controller>,
     /// Groups and their offsets.
     pub groups: Arc<GroupCoordinator>,
+    /// Transactions.
+    pub transactions: Arc<TransactionCoordinator>,
     /// Where the client connects from; `None` for one in our own process.
     pub peer: Option<IpAddr>,
     /// Time.
@@ -63,8 +64,6 @@ pub struct ApiContext {
     pub settings: Arc<ApiSettings>,
     /// Turns true when the broker shuts down: waiting fetches are answered at once.
     pub shutdown: watch::Receiver<bool>,
-    /// Whether the log has said that coordinators are not served.
-    pub told_of_coordinators: Arc<AtomicBool>,
 }
 
 impl ApiContext {

@@ -18,6 +18,7 @@ use crate::group::GroupConfig;
 use crate::log::checkpoint::CheckpointError;
 use crate::log::{LogConfig, LogError};
 use crate::partition::DirtyBudget;
+use crate::transaction::TransactionConfig;
 use crate::vfs::Vfs;
 use crate::vfs::disk::DiskVfs;
 
@@ -65,6 +66,10 @@ pub struct BrokerConfig {
     pub groups: GroupConfig,
     /// `offsets.topic.num.partitions` (1; Kafka: 50).
     pub offsets_partition_count: i32,
+    /// `transaction.max.timeout.ms`, `transactional.id.expiration.ms`.
+    pub transactions: TransactionConfig,
+    /// `transaction.state.log.num.partitions` (1; Kafka: 50).
+    pub transactions_partition_count: i32,
     /// `log.dirty.bytes.max` (64 MiB; not in Kafka): so much may be written and not synced; then
     /// producers wait, whatever their `acks`.
     pub log_dirty_bytes_max: u64,
@@ -101,6 +106,8 @@ impl Default for BrokerConfig {
             producer_id_expiration: Duration::from_secs(24 * 3600),
             groups: GroupConfig::default(),
             offsets_partition_count: 1,
+            transactions: TransactionConfig::default(),
+            transactions_partition_count: 1,
             log_dirty_bytes_max: DirtyBudget::BYTES_MAX_DEFAULT,
             acks_all_sync: true,
             log: LogConfig::default(),

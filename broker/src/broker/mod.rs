@@ -26,7 +26,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::api::{self, ApiContext, ApiSettings, ToldSetting};
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
-use crate::coordinator::{CoordinatorSetup, GroupCoordinator};
+use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 use crate::partition::{DirtyBudget, Durability, Partition};
@@ -138,25 +138,34 @@ impl Broker {
             node_id: Some(opened.controller.image().broker_id),
             ..config.clone()
         });
-        let groups = CoordinatorSetup {
+        let coordinators = |partition_count| CoordinatorSetup {
             controller: Arc::clone(&opened.controller),
             clock: Arc::clone(&environment.clock),
             sync: !data.is_ephemeral,
-            groups: config.groups,
-            partition_count: config.offsets_partition_count,
-            // Neither the cluster's nor the topics' ids.
-            seed: environment.seed.rotate_left(64),
+            partition_count,
             shutdown: shutdown.clone(),
         };
+        let groups = Arc::new(GroupCoordinator::new(
+            coordinators(config.offsets_partition_count),
+            config.groups,
+            // Neither the cluster's nor the topics' ids.
+            environment.seed.rotate_left(64),
+        ));
+        let transactions = TransactionCoordinator::new(
+            coordinators(config.transactions_partition_count),
+            config.transactions,
+            Arc::clone(&groups),
+        );
         let ctx = ApiContext {
             controller: opened.controller,
-            groups: Arc::new(GroupCoordinator::new(groups)),
+            groups,
+            transactions,
             peer: None,
             clock: environment.clock,
             settings: Arc::new(api_settings(&config, &data, kafka, told)),
             shutdown,
-            told_of_coordinators: Arc::default(),
         };
+        tokio::spawn(resume(Arc::clone(&ctx.transactions)));
         let background = Background {
             controller: Arc::clone(&ctx.controller),
             coordination: Arc::clone(&opened.coordination),
@@ -291,6 +300,13 @@ impl Inner {
         }
         let marked = self.data.mark_clean();
         marked.map_err(|source| io_error("mark as cleanly shut down", &self.data.path, source))
+    }
+}
+
+/// Beside the start, which does not wait for transactions that were left behind.
+async fn resume(transactions: Arc<TransactionCoordinator>) {
+    if let Err(error) = transactions.resume().await {
+        tracing::error!("transactions that were left open do not end: {error}");
     }
 }
 

@@ -130,6 +130,13 @@ impl Request {
             RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
             RequestKind::DescribeProducers(_) => ApiKey::DescribeProducers,
             RequestKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+            RequestKind::AddPartitionsToTxn(_) => ApiKey::AddPartitionsToTxn,
+            RequestKind::AddOffsetsToTxn(_) => ApiKey::AddOffsetsToTxn,
+            RequestKind::EndTxn(_) => ApiKey::EndTxn,
+            RequestKind::WriteTxnMarkers(_) => ApiKey::WriteTxnMarkers,
+            RequestKind::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
+            RequestKind::DescribeTransactions(_) => ApiKey::DescribeTransactions,
+            RequestKind::ListTransactions(_) => ApiKey::ListTransactions,
             _ => return None,
         })
     }
@@ -165,6 +172,13 @@ fn response_api(response: &Response) -> Option<ApiKey> {
         ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
         ResponseKind::DescribeProducers(_) => ApiKey::DescribeProducers,
         ResponseKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+        ResponseKind::AddPartitionsToTxn(_) => ApiKey::AddPartitionsToTxn,
+        ResponseKind::AddOffsetsToTxn(_) => ApiKey::AddOffsetsToTxn,
+        ResponseKind::EndTxn(_) => ApiKey::EndTxn,
+        ResponseKind::WriteTxnMarkers(_) => ApiKey::WriteTxnMarkers,
+        ResponseKind::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
+        ResponseKind::DescribeTransactions(_) => ApiKey::DescribeTransactions,
+        ResponseKind::ListTransactions(_) => ApiKey::ListTransactions,
         _ => return None,
     })
 }

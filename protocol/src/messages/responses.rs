@@ -5,7 +5,7 @@
 
 use super::ApiKey;
 use super::shape::Kind::{
-    Bool, Bytes, Int8, Int16, Int32, Int32s, Int64, String, Struct, Structs, Uuid,
+    Bool, Bytes, Int8, Int16, Int32, Int32s, Int64, String, Strings, Struct, Structs, Uuid,
 };
 use super::shape::{Field, Shape, field};
 
@@ -18,7 +18,7 @@ pub fn response_shape(api: ApiKey) -> Option<&'static Shape> {
 pub(super) const RESPONSE_HEADER: &[Field] = &[field("correlation_id", Int32)];
 
 /// Every response, in the order of the requests.
-pub(super) static RESPONSES: [Shape; 27] = [
+pub(super) static RESPONSES: &[Shape] = &[
     Shape::new(ApiKey::Produce, 3..=13, 9, PRODUCE),
     Shape::new(ApiKey::Fetch, 4..=18, 12, FETCH),
     Shape::new(ApiKey::ListOffsets, 1..=10, 6, LIST_OFFSETS),
@@ -37,6 +37,11 @@ pub(super) static RESPONSES: [Shape; 27] = [
     Shape::new(ApiKey::DeleteTopics, 1..=6, 4, DELETE_TOPICS),
     Shape::new(ApiKey::DeleteRecords, 0..=2, 2, DELETE_RECORDS),
     Shape::new(ApiKey::InitProducerId, 0..=5, 2, INIT_PRODUCER_ID),
+    Shape::new(ApiKey::AddPartitionsToTxn, 0..=5, 3, ADD_PARTITIONS_TO_TXN),
+    Shape::new(ApiKey::AddOffsetsToTxn, 0..=4, 3, ADD_OFFSETS_TO_TXN),
+    Shape::new(ApiKey::EndTxn, 0..=5, 3, END_TXN),
+    Shape::new(ApiKey::WriteTxnMarkers, 1..=1, 1, WRITE_TXN_MARKERS),
+    Shape::new(ApiKey::TxnOffsetCommit, 0..=5, 3, TXN_OFFSET_COMMIT),
     Shape::new(ApiKey::DescribeConfigs, 1..=4, 4, DESCRIBE_CONFIGS),
     Shape::new(ApiKey::AlterConfigs, 0..=2, 2, ALTER_CONFIGS),
     Shape::new(ApiKey::DescribeLogDirs, 1..=4, 2, DESCRIBE_LOG_DIRS),
@@ -46,6 +51,13 @@ pub(super) static RESPONSES: [Shape; 27] = [
     Shape::new(ApiKey::OffsetDelete, 0..=0, i16::MAX, OFFSET_DELETE),
     Shape::new(ApiKey::DescribeCluster, 0..=2, 0, DESCRIBE_CLUSTER),
     Shape::new(ApiKey::DescribeProducers, 0..=0, 0, DESCRIBE_PRODUCERS),
+    Shape::new(
+        ApiKey::DescribeTransactions,
+        0..=0,
+        0,
+        DESCRIBE_TRANSACTIONS,
+    ),
+    Shape::new(ApiKey::ListTransactions, 0..=2, 0, LIST_TRANSACTIONS),
 ];
 
 const LEADER_ID_AND_EPOCH: &[Field] = &[field("leader_id", Int32), field("leader_epoch", Int32)];
@@ -499,4 +511,96 @@ const ALTER_CONFIGS_RESOURCE_RESPONSE: &[Field] = &[
     field("error_message", String).nullable(),
     field("resource_type", Int8),
     field("resource_name", String),
+];
+
+const ADD_PARTITIONS_TO_TXN: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("error_code", Int16).since(4),
+    field(
+        "results_by_transaction",
+        Structs(ADD_PARTITIONS_TO_TXN_RESULT),
+    )
+    .since(4),
+    field(
+        "results_by_topic_v3_and_below",
+        Structs(ADD_PARTITIONS_TO_TXN_TOPIC_RESULT),
+    )
+    .until(3),
+];
+const ADD_PARTITIONS_TO_TXN_RESULT: &[Field] = &[
+    field("transactional_id", String),
+    field("topic_results", Structs(ADD_PARTITIONS_TO_TXN_TOPIC_RESULT)),
+];
+const ADD_PARTITIONS_TO_TXN_TOPIC_RESULT: &[Field] = &[
+    field("name", String),
+    field(
+        "results_by_partition",
+        Structs(ADD_PARTITIONS_TO_TXN_PARTITION_RESULT),
+    ),
+];
+const ADD_PARTITIONS_TO_TXN_PARTITION_RESULT: &[Field] = &[
+    field("partition_index", Int32),
+    field("partition_error_code", Int16),
+];
+
+const ADD_OFFSETS_TO_TXN: &[Field] =
+    &[field("throttle_time_ms", Int32), field("error_code", Int16)];
+
+const END_TXN: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("error_code", Int16),
+    field("producer_id", Int64).since(5),
+    field("producer_epoch", Int16).since(5),
+];
+
+const WRITE_TXN_MARKERS: &[Field] = &[field("markers", Structs(WRITABLE_TXN_MARKER_RESULT))];
+const WRITABLE_TXN_MARKER_RESULT: &[Field] = &[
+    field("producer_id", Int64),
+    field("topics", Structs(WRITABLE_TXN_MARKER_TOPIC_RESULT)),
+];
+const WRITABLE_TXN_MARKER_TOPIC_RESULT: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(WRITABLE_TXN_MARKER_PARTITION_RESULT)),
+];
+const WRITABLE_TXN_MARKER_PARTITION_RESULT: &[Field] =
+    &[field("partition_index", Int32), field("error_code", Int16)];
+
+const TXN_OFFSET_COMMIT: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("topics", Structs(TXN_OFFSET_COMMIT_TOPIC)),
+];
+const TXN_OFFSET_COMMIT_TOPIC: &[Field] = &[
+    field("name", String),
+    field("partitions", Structs(TXN_OFFSET_COMMIT_PARTITION)),
+];
+const TXN_OFFSET_COMMIT_PARTITION: &[Field] =
+    &[field("partition_index", Int32), field("error_code", Int16)];
+
+const DESCRIBE_TRANSACTIONS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("transaction_states", Structs(DESCRIBED_TRANSACTION)),
+];
+const DESCRIBED_TRANSACTION: &[Field] = &[
+    field("error_code", Int16),
+    field("transactional_id", String),
+    field("transaction_state", String),
+    field("transaction_timeout_ms", Int32),
+    field("transaction_start_time_ms", Int64),
+    field("producer_id", Int64),
+    field("producer_epoch", Int16),
+    field("topics", Structs(DESCRIBED_TRANSACTION_TOPIC)),
+];
+const DESCRIBED_TRANSACTION_TOPIC: &[Field] =
+    &[field("topic", String), field("partitions", Int32s)];
+
+const LIST_TRANSACTIONS: &[Field] = &[
+    field("throttle_time_ms", Int32),
+    field("error_code", Int16),
+    field("unknown_state_filters", Strings),
+    field("transaction_states", Structs(LISTED_TRANSACTION)),
+];
+const LISTED_TRANSACTION: &[Field] = &[
+    field("transactional_id", String),
+    field("producer_id", Int64),
+    field("transaction_state", String),
 ];

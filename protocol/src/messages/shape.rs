@@ -74,6 +74,8 @@ pub enum Kind {
     Strings,
     /// A count, then that many numbers of 4 bytes.
     Int32s,
+    /// A count, then that many numbers of 8 bytes.
+    Int64s,
 }
 
 impl Shape {
@@ -165,7 +167,7 @@ impl Kind {
             Self::Struct(fields) => struct_bytes_min(fields, version, flexible),
             _ if flexible => 1,
             Self::String => 2,
-            Self::Bytes | Self::Structs(_) | Self::Strings | Self::Int32s => 4,
+            Self::Bytes | Self::Structs(_) | Self::Strings | Self::Int32s | Self::Int64s => 4,
         }
     }
 }

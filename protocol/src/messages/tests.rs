@@ -79,6 +79,7 @@ impl Sample {
             Kind::Structs(fields) => self.array(field, |sample| sample.fields(fields)),
             Kind::Strings => self.array(field, |sample| sample.text(2, b"jfk")),
             Kind::Int32s => self.array(field, |sample| sample.out.extend([0, 0, 1, 2])),
+            Kind::Int64s => self.array(field, |sample| sample.out.extend([0, 0, 0, 0, 0, 0, 1, 2])),
             Kind::String | Kind::Bytes if field.nullable && self.null => {
                 self.length(
                     if matches!(field.kind, Kind::String) {
@@ -174,7 +175,10 @@ fn response_frame(shape: &Shape, version: i16, count: usize) -> Bytes {
 fn array_positions(shape: &Shape, version: i16, body: &[u8]) -> Vec<usize> {
     let mut positions = Vec::new();
     let mut see = |field: &Field, left: usize| {
-        if matches!(field.kind, Kind::Structs(_) | Kind::Strings | Kind::Int32s) {
+        if matches!(
+            field.kind,
+            Kind::Structs(_) | Kind::Strings | Kind::Int32s | Kind::Int64s
+        ) {
             positions.push(body.len() - left);
         }
     };
@@ -208,7 +212,7 @@ fn lying_counts(shape: &Shape, version: i16, body: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn request_shapes_agree_with_kafka_protocol() {
-    for (shape, version) in versions(&REQUESTS) {
+    for (shape, version) in versions(REQUESTS) {
         for (count, null) in [(0, false), (1, false), (3, false), (2, true)] {
             let body = Sample::body(shape, version, count, null);
             let mut rest = Bytes::from(body.clone());
@@ -229,7 +233,7 @@ fn request_shapes_agree_with_kafka_protocol() {
 
 #[test]
 fn response_shapes_agree_with_kafka_protocol() {
-    for (shape, version) in versions(&RESPONSES) {
+    for (shape, version) in versions(RESPONSES) {
         for (count, null) in [(0, false), (1, false), (3, false), (2, true)] {
             let body = Sample::body(shape, version, count, null);
             let mut rest = Bytes::from(body.clone());
@@ -262,7 +266,7 @@ fn fields_have_the_names_of_kafka_protocol() {
             }
         }
     }
-    for (requests, responses) in REQUESTS.iter().zip(&RESPONSES) {
+    for (requests, responses) in REQUESTS.iter().zip(RESPONSES) {
         // Between them the versions fill every array.
         let (mut asked, mut answered) = (Vec::new(), Vec::new());
         for version in requests.versions.0..=requests.versions.1 {
@@ -280,7 +284,7 @@ fn fields_have_the_names_of_kafka_protocol() {
 
 #[test]
 fn versions_are_those_of_kafka_protocol() {
-    for (request, response) in REQUESTS.iter().zip(&RESPONSES) {
+    for (request, response) in REQUESTS.iter().zip(RESPONSES) {
         assert_eq!(request.api, response.api);
         assert_eq!(request.versions, response.versions);
         let mut known = request.api.valid_versions();
@@ -304,7 +308,7 @@ fn versions_are_those_of_kafka_protocol() {
 
 #[test]
 fn a_request_cut_at_any_byte_is_malformed() {
-    for (shape, version) in versions(&REQUESTS) {
+    for (shape, version) in versions(REQUESTS) {
         let request = sample_request(shape, version, 2);
         let frame = request_frame(&request);
         assert_eq!(decode_request(frame.clone()), Ok((7, request)));
@@ -322,7 +326,7 @@ fn a_request_cut_at_any_byte_is_malformed() {
 /// As librdkafka 2.0 does, and as Kafka takes it.
 #[test]
 fn bytes_after_the_last_field_are_ignored() {
-    for (shape, version) in versions(&REQUESTS) {
+    for (shape, version) in versions(REQUESTS) {
         let request = sample_request(shape, version, 2);
         let longer = [&request_frame(&request)[..], &[0, 1, 2]].concat();
         assert_eq!(decode_request(longer.into()), Ok((7, request)));
@@ -331,7 +335,7 @@ fn bytes_after_the_last_field_are_ignored() {
 
 #[test]
 fn a_response_cut_at_any_byte_is_malformed() {
-    for (shape, version) in versions(&RESPONSES) {
+    for (shape, version) in versions(RESPONSES) {
         let frame = response_frame(shape, version, 2);
         assert!(decode_response(frame.clone(), shape.api, version).is_ok());
         for cut in 0..frame.len() {
@@ -349,7 +353,7 @@ fn a_response_cut_at_any_byte_is_malformed() {
 #[test]
 fn counts_that_lie_are_refused() {
     let mut lies = 0;
-    for (shape, version) in versions(&REQUESTS) {
+    for (shape, version) in versions(REQUESTS) {
         let request = sample_request(shape, version, 2);
         let mut body = BytesMut::new();
         request.body.encode(&mut body, version).unwrap();
@@ -365,7 +369,7 @@ fn counts_that_lie_are_refused() {
             lies += 1;
         }
     }
-    for (shape, version) in versions(&RESPONSES) {
+    for (shape, version) in versions(RESPONSES) {
         let body = Sample::body(shape, version, 2, false);
         let frame = response_frame(shape, version, 2);
         let header = &frame[..frame.len() - body.len()];
@@ -509,7 +513,7 @@ fn an_array_of_nothing_cannot_be() {
             }
         }
     }
-    for (shape, version) in versions(&REQUESTS).chain(versions(&RESPONSES)) {
+    for (shape, version) in versions(REQUESTS).chain(versions(RESPONSES)) {
         check(shape.fields, version, shape.is_flexible(version));
     }
 }

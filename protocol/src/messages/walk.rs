@@ -122,6 +122,10 @@ impl<'a> Walk<'a> {
                 let count = self.count(field, 4)?;
                 self.reader.take(count * 4)?;
             }
+            Kind::Int64s => {
+                let count = self.count(field, 8)?;
+                self.reader.take(count * 8)?;
+            }
             Kind::String | Kind::HeaderString | Kind::Bytes => self.text(field)?,
             number => {
                 let size = number.bytes_min(self.version, self.flexible);
