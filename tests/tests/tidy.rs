@@ -22,7 +22,7 @@ const BROKER_LAYERS: [&str; 9] = [
 ];
 
 /// Modules without I/O, clock, tokio: they use each other and nothing of the column above.
-const BROKER_PURE: [&str; 2] = ["coordination", "group"];
+const BROKER_PURE: [&str; 3] = ["coordination", "group", "transaction"];
 
 /// Modules that any other may use.
 const EVERYWHERE: [&str; 1] = ["clock"];

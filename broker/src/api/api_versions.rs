@@ -1,16 +1,23 @@
 //! ApiVersions (18), versions 0 to 4: the first request of a connection.
 //!
-//! - Answers [`super::table`]. Finalized features are none.
+//! - Answers [`super::table`], and the features: version 2 of transactions (KIP-890) holds, so clients
+//!   that know it use it.
 //! - From version 3 on the client gives its name and version, which must look like such (KIP-511);
 //!   otherwise INVALID_REQUEST.
 //! - An unknown version is not a reason to hang up: a newer client gets a version 0 answer with
 //!   UNSUPPORTED_VERSION and the range of this one API, and tries again with a version from it.
 
-use brooklet_protocol::messages::kafka::api_versions_response::ApiVersion;
+use brooklet_protocol::messages::kafka::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use brooklet_protocol::messages::kafka::{ApiVersionsRequest, ApiVersionsResponse};
-use brooklet_protocol::messages::{ApiKey, ErrorCode, Response, ResponseKind};
+use brooklet_protocol::messages::{ApiKey, ErrorCode, Response, ResponseKind, StrBytes};
 
 use super::table::{self, Api};
+
+/// The feature that says which version of transactions clients are to speak.
+const TRANSACTION_VERSION: &str = "transaction.version";
+const TRANSACTION_VERSION_MAX: i16 = 2;
 
 pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
     let named = is_software_name(&request.client_software_name)
@@ -18,7 +25,36 @@ pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsR
     if version >= 3 && !named {
         return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
     }
-    ApiVersionsResponse::default().with_api_keys(table::TABLE.iter().map(range).collect())
+    let response =
+        ApiVersionsResponse::default().with_api_keys(table::TABLE.iter().map(range).collect());
+    if version < 3 {
+        response
+    } else {
+        with_features(version, response)
+    }
+}
+
+/// Supported features, and those that hold. One that may be off is told to clients from version 4 on
+/// only: those before take a minimum of 0 for an error (KIP-1022).
+fn with_features(version: i16, response: ApiVersionsResponse) -> ApiVersionsResponse {
+    let name = StrBytes::from_static_str(TRANSACTION_VERSION);
+    let supported = SupportedFeatureKey::default()
+        .with_name(name.clone())
+        .with_min_version(0)
+        .with_max_version(TRANSACTION_VERSION_MAX);
+    let finalized = FinalizedFeatureKey::default()
+        .with_name(name)
+        .with_min_version_level(TRANSACTION_VERSION_MAX)
+        .with_max_version_level(TRANSACTION_VERSION_MAX);
+    let supported = if version >= 4 {
+        vec![supported]
+    } else {
+        Vec::new()
+    };
+    response
+        .with_supported_features(supported)
+        .with_finalized_features_epoch(0)
+        .with_finalized_features(vec![finalized])
 }
 
 /// The answer to an ApiVersions request of an unknown version; to be encoded as version 0.

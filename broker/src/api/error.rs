@@ -13,6 +13,7 @@ use crate::driver::DriverError;
 use crate::group::GroupError;
 use crate::log::LogError;
 use crate::log::producer_state::ProducerError;
+use crate::transaction::TransactionError;
 
 /// A code, and words for the person who has to deal with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,9 +112,22 @@ pub fn driver_error_code(error: &DriverError) -> ErrorCode {
 pub fn coordinator_error_code(error: &CoordinatorError) -> ErrorCode {
     match error {
         CoordinatorError::Controller(_)
-        | CoordinatorError::Offline(_)
+        | CoordinatorError::Offline(..)
         | CoordinatorError::Stopped => ErrorCode::CoordinatorNotAvailable,
         CoordinatorError::Driver(_) => ErrorCode::NotCoordinator,
+    }
+}
+
+/// What transactions say no with; their producers know what to do about each.
+pub fn transaction_error_code(error: &TransactionError) -> ErrorCode {
+    match error {
+        TransactionError::InvalidId(_) => ErrorCode::InvalidRequest,
+        TransactionError::Timeout { .. } => ErrorCode::InvalidTransactionTimeout,
+        TransactionError::TooManyIds(_) => ErrorCode::PolicyViolation,
+        TransactionError::WrongProducer(_) => ErrorCode::InvalidProducerIdMapping,
+        TransactionError::Fenced { .. } => ErrorCode::ProducerFenced,
+        TransactionError::Ending => ErrorCode::ConcurrentTransactions,
+        TransactionError::State(_) | TransactionError::NotPart(_) => ErrorCode::InvalidTxnState,
     }
 }
 

@@ -1,11 +1,9 @@
-//! FindCoordinator (10), versions 0 to 6: who runs a group. That is this broker, for all of them.
+//! FindCoordinator (10), versions 0 to 6: who runs a group, or the transactions of an
+//! id. That is this broker, for all of them.
 //!
-//! Whoever asks first for a group makes the topic that groups are kept in. For a transactional id the
-//! answer is COORDINATOR_NOT_AVAILABLE with words, and the broker's log says so once.
+//! Whoever asks first makes the topic that groups, or transactions, are kept in.
 //!
-//! Left out: coordinators of transactions and of share groups.
-
-use std::sync::atomic::Ordering::Relaxed;
+//! Left out: coordinators of share groups.
 
 use brooklet_protocol::messages::kafka::find_coordinator_response::Coordinator;
 use brooklet_protocol::messages::kafka::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -19,8 +17,6 @@ const BATCHED: i16 = 4;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
-
-const WORDS: &str = "transactions are not served yet";
 
 pub(super) async fn handle(
     ctx: &ApiContext,
@@ -52,34 +48,20 @@ async fn find(ctx: &ApiContext, key_type: i8, key: StrBytes) -> Coordinator {
             .with_error_message(Some(text(words)))
     };
     let found = match key_type {
-        GROUP => match ctx.groups.find(key.as_str()).await {
-            Ok(()) => Coordinator::default()
-                .with_node_id(ctx.controller.image().broker_id.0.into())
-                .with_host(text(&ctx.settings.advertised_host))
-                .with_port(ctx.settings.advertised_port)
-                .with_error_message(Some(StrBytes::default())),
-            Err(error) => none(failed(key.as_str(), &error), &error.to_string()),
-        },
-        TRANSACTION => {
-            warn(ctx, &key);
-            none(ErrorCode::CoordinatorNotAvailable.code(), WORDS)
+        GROUP => ctx.groups.find(key.as_str()).await,
+        TRANSACTION => ctx.transactions.find(key.as_str()).await,
+        _ => {
+            let code = ErrorCode::InvalidRequest.code();
+            return none(code, "there are no coordinators of this type").with_key(key);
         }
-        _ => none(
-            ErrorCode::InvalidRequest.code(),
-            "there are no coordinators of this type",
-        ),
+    };
+    let found = match found {
+        Ok(()) => Coordinator::default()
+            .with_node_id(ctx.controller.image().broker_id.0.into())
+            .with_host(text(&ctx.settings.advertised_host))
+            .with_port(ctx.settings.advertised_port)
+            .with_error_message(Some(StrBytes::default())),
+        Err(error) => none(failed(key.as_str(), &error), &error.to_string()),
     };
     found.with_key(key)
-}
-
-/// Clients ask again and again; a person needs to be told once.
-fn warn(ctx: &ApiContext, key: &StrBytes) {
-    if ctx.told_of_coordinators.swap(true, Relaxed) {
-        tracing::debug!("a client looks for the coordinator of '{}'", key.as_str());
-    } else {
-        tracing::warn!(
-            "a client looks for the coordinator of '{}': {WORDS}",
-            key.as_str()
-        );
-    }
 }

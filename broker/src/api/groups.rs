@@ -26,7 +26,7 @@ pub(super) fn refused(error: &GroupError) -> i16 {
 pub(super) fn failed(group: &str, error: &CoordinatorError) -> i16 {
     let code = coordinator_error_code(error);
     if !matches!(error, CoordinatorError::Stopped) {
-        tracing::warn!("group '{group}': {error}");
+        tracing::warn!("coordinator of '{group}': {error}");
     }
     code.code()
 }

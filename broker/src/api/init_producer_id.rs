@@ -1,36 +1,77 @@
-//! InitProducerId (22), versions 0 to 5: gives an idempotent producer its identity (KIP-98).
+//! InitProducerId (22), versions 0 to 5: gives a producer its identity (KIP-98).
 //!
 //! - Without a transactional id: a producer id never given before, and epoch 0. An id and epoch
 //!   that the producer already has (version 3 and up) do not matter: it gets new ones, as in Kafka.
-//! - With a transactional id: INVALID_REQUEST, which clients treat as fatal. A retriable code would
-//!   make them try for ever.
+//! - With a transactional id: that id's producer, with the next epoch. Whoever had the one before is
+//!   fenced, and its open transaction is aborted first; a client that knows what it was (version 3 and
+//!   up, KIP-360) is fenced itself if somebody else came after it.
+//! - PRODUCER_FENCED from version 4 on, INVALID_PRODUCER_EPOCH before.
 //!
-//! Left out: transactions.
+//! Left out: two-phase commit (version 6, KIP-939).
+
+use std::time::Duration;
 
 use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::messages::kafka::{InitProducerIdRequest, InitProducerIdResponse};
+use brooklet_protocol::messages::kafka::{
+    InitProducerIdRequest, InitProducerIdResponse, ProducerId,
+};
 
 use super::context::ApiContext;
 use super::error::ApiError;
+use super::transactions::{producer, said};
+use crate::transaction::Init;
+
+/// From here on clients know PRODUCER_FENCED.
+const KNOWS_FENCED: i16 = 4;
+/// No producer id, and no epoch.
+const NONE: i16 = -1;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
+    version: i16,
     request: &InitProducerIdRequest,
 ) -> InitProducerIdResponse {
-    if request.transactional_id.is_some() {
-        return failed(ErrorCode::InvalidRequest);
+    if let Some(id) = &request.transactional_id {
+        return match init(ctx, version, id.as_str(), request).await {
+            Ok((id, epoch)) => answer(id, epoch),
+            Err(code) => failed(code),
+        };
     }
     match ctx.controller.next_producer_id().await {
-        Ok(id) => InitProducerIdResponse::default()
-            .with_producer_id(id.into())
-            .with_producer_epoch(0),
+        Ok(id) => answer(id, 0),
         Err(error) => failed(ApiError::from(error).code),
     }
 }
 
-fn failed(code: ErrorCode) -> InitProducerIdResponse {
+async fn init(
+    ctx: &ApiContext,
+    version: i16,
+    id: &str,
+    request: &InitProducerIdRequest,
+) -> Result<(i64, i16), ErrorCode> {
+    let (known_id, known_epoch) = (request.producer_id, request.producer_epoch);
+    let expected = match (known_id.0 == i64::from(NONE), known_epoch == NONE) {
+        (true, true) => None,
+        (false, false) => Some(producer(known_id, known_epoch)),
+        _ => return Err(ErrorCode::InvalidRequest),
+    };
+    // A negative one is as bad as none.
+    let timeout_ms = u64::try_from(request.transaction_timeout_ms).unwrap_or(0);
+    let init = Init {
+        timeout: Duration::from_millis(timeout_ms),
+        expected,
+    };
+    let begun = ctx.transactions.init(id, init).await;
+    let producer = said(id, begun, version >= KNOWS_FENCED)?;
+    Ok((producer.id.0, producer.epoch.0))
+}
+
+fn answer(id: i64, epoch: i16) -> InitProducerIdResponse {
     InitProducerIdResponse::default()
-        .with_error_code(code.code())
-        .with_producer_id((-1).into())
-        .with_producer_epoch(-1)
+        .with_producer_id(ProducerId(id))
+        .with_producer_epoch(epoch)
+}
+
+fn failed(code: ErrorCode) -> InitProducerIdResponse {
+    answer(i64::from(NONE), NONE).with_error_code(code.code())
 }

@@ -27,8 +27,8 @@ use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use super::context::ApiContext;
 use super::error::{ApiError, coordinator_error_code};
 use super::topics::{TopicRef, find_topic};
-use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic, is_internal};
-use crate::coordinator::OFFSETS_TOPIC;
+use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic};
+use crate::coordinator::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use crate::partition::{LEADER_EPOCH, PartitionState};
 
 /// In place of a leader's id, where there is none.
@@ -91,15 +91,14 @@ async fn create_missing(
 
 /// One that is internal only as its coordinator makes it.
 async fn create(ctx: &ApiContext, name: TopicName) -> Result<(), ApiError> {
-    if name.as_str() == OFFSETS_TOPIC {
-        let created = ctx.groups.create_topic().await;
+    let created = match name.as_str() {
+        OFFSETS_TOPIC => Some(ctx.groups.create_topic().await),
+        TRANSACTIONS_TOPIC => Some(ctx.transactions.create_topic().await),
+        _ => None,
+    };
+    if let Some(created) = created {
         return created
-            .map(drop)
             .map_err(|error| ApiError::new(coordinator_error_code(&error), error.to_string()));
-    }
-    if is_internal(&name) {
-        let code = ErrorCode::UnknownTopicOrPartition;
-        return Err(ApiError::new(code, format!("topic '{name}' is internal")));
     }
     let topic = NewTopic {
         name,

@@ -20,6 +20,8 @@ pub mod context;
 pub mod error;
 pub mod table;
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
 mod configs;
@@ -33,6 +35,8 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod groups;
@@ -43,6 +47,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -50,6 +55,9 @@ mod offset_fetch;
 mod produce;
 mod sync_group;
 mod topics;
+mod transactions;
+mod txn_offset_commit;
+mod write_txn_markers;
 
 #[cfg(test)]
 mod tests;
@@ -145,7 +153,7 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
             ResponseKind::DeleteRecords(delete_records::handle(ctx, body).await)
         }
         RequestKind::InitProducerId(body) => {
-            ResponseKind::InitProducerId(init_producer_id::handle(ctx, &body).await)
+            ResponseKind::InitProducerId(init_producer_id::handle(ctx, version, &body).await)
         }
         RequestKind::CreatePartitions(body) => {
             ResponseKind::CreatePartitions(create_partitions::handle(ctx, body).await)
@@ -168,6 +176,10 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
         RequestKind::IncrementalAlterConfigs(body) => ResponseKind::IncrementalAlterConfigs(
             incremental_alter_configs::handle(ctx, body).await,
         ),
-        _ => return Err(not_served),
+        body => {
+            return transactions::dispatch(ctx, version, body)
+                .await
+                .ok_or(not_served);
+        }
     })
 }

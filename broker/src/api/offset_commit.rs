@@ -40,22 +40,23 @@ pub(super) async fn handle(ctx: &ApiContext, request: OffsetCommitRequest) -> Of
         Err(error) => Outcomes::All(failed(group, &error)),
     };
     for partition in answers.iter_mut().flat_map(|topic| &mut topic.partitions) {
-        if partition.error_code == NONE {
-            partition.error_code = codes.next();
-        }
+        partition.error_code = codes.for_partition(partition.error_code);
     }
     OffsetCommitResponse::default().with_topics(answers)
 }
 
 /// What the group says of the offsets, in their order.
-enum Outcomes {
+pub(super) enum Outcomes {
     All(i16),
     Each(std::collections::VecDeque<i16>),
 }
 
 impl Outcomes {
-    fn next(&mut self) -> i16 {
+    /// The code of the next partition, of which this much is known already: one that was refused is not
+    /// among the offsets.
+    pub(super) fn for_partition(&mut self, known: i16) -> i16 {
         match self {
+            _ if known != NONE => known,
             Self::All(code) => *code,
             Self::Each(codes) => codes.pop_front().expect("there is one for each offset"),
         }
@@ -63,7 +64,7 @@ impl Outcomes {
 }
 
 /// Picks the partitions that there are, and refuses the others.
-fn judge(
+pub(super) fn judge(
     image: &MetadataImage,
     asked: &OffsetCommitRequestTopic,
     offsets: &mut Vec<NewOffset>,

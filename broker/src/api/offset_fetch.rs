@@ -4,31 +4,40 @@
 //!   and up).
 //! - What was never committed is answered with offset -1 and no error; so is everything of a group
 //!   that there is not.
-//! - `require_stable` (version 7, KIP-447) has nothing to wait for while there are no transactions.
+//! - Who requires stable offsets (version 7 and up, KIP-447) is told UNSTABLE_OFFSET_COMMIT where an open
+//!   transaction will say how far the group has read.
 //!
 //! Left out: topic ids (version 10).
 
 use std::collections::BTreeMap;
 
-use brooklet_protocol::messages::StrBytes;
 use brooklet_protocol::messages::kafka::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use brooklet_protocol::messages::kafka::{self, OffsetFetchRequest, OffsetFetchResponse};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::{PartitionId, TopicName};
 
 use super::context::ApiContext;
-use super::groups::{failed, text};
-use crate::group::Place;
+use super::groups::{NONE, failed, text};
 use crate::group::record::CommittedOffset;
+use crate::group::{Groups, Place};
 
 const SEVERAL_GROUPS: i16 = 8;
 
 /// Topics with the partitions that are asked for; `None` for all.
 type Asked = Option<Vec<(kafka::TopicName, Vec<i32>)>>;
 /// For each partition its offset, if there is one.
-type Found = Vec<(kafka::TopicName, Vec<(i32, Option<CommittedOffset>)>)>;
+type Found = Vec<(kafka::TopicName, Vec<(i32, Committed)>)>;
+
+/// What a group has committed of a partition.
+#[derive(Clone, Debug)]
+enum Committed {
+    Offset(Option<CommittedOffset>),
+    /// An open transaction will say.
+    Unstable,
+}
 
 pub(super) async fn handle(
     ctx: &ApiContext,
@@ -44,7 +53,8 @@ pub(super) async fn handle(
                     .map(|topic| (topic.name, topic.partition_indexes))
                     .collect()
             });
-            let (found, code) = find(ctx, group.group_id.as_str(), topics).await;
+            let id = group.group_id.as_str();
+            let (found, code) = find(ctx, id, topics, request.require_stable).await;
             let found = found.into_iter().map(|(name, partitions)| {
                 OffsetFetchResponseTopics::default()
                     .with_name(name)
@@ -65,7 +75,8 @@ pub(super) async fn handle(
             .map(|topic| (topic.name, topic.partition_indexes))
             .collect()
     });
-    let (found, code) = find(ctx, request.group_id.as_str(), topics).await;
+    let id = request.group_id.as_str();
+    let (found, code) = find(ctx, id, topics, request.require_stable).await;
     let found = found.into_iter().map(|(name, partitions)| {
         let partitions = partitions
             .into_iter()
@@ -80,13 +91,20 @@ pub(super) async fn handle(
 }
 
 /// What a group has of what is asked, and an error code.
-async fn find(ctx: &ApiContext, group: &str, asked: Asked) -> (Found, i16) {
-    let looked = ctx
-        .groups
-        .look(group, |groups| groups.offsets(group).cloned())
-        .await;
-    let (offsets, code) = match looked {
-        Ok(offsets) => (offsets.unwrap_or_default(), 0),
+async fn find(ctx: &ApiContext, group: &str, asked: Asked, require_stable: bool) -> (Found, i16) {
+    let look = |groups: &Groups| {
+        let offsets = groups.offsets(group).into_iter().flatten();
+        let offsets =
+            offsets.map(|(place, offset)| (place.clone(), Committed::Offset(Some(offset.clone()))));
+        let mut offsets: BTreeMap<_, _> = offsets.collect();
+        if require_stable {
+            let pending = groups.pending_places(group).cloned();
+            offsets.extend(pending.map(|place| (place, Committed::Unstable)));
+        }
+        offsets
+    };
+    let (offsets, code) = match ctx.groups.look(group, look).await {
+        Ok(offsets) => (offsets, 0),
         Err(error) => (BTreeMap::new(), failed(group, &error)),
     };
     let Some(asked) = asked else {
@@ -95,8 +113,9 @@ async fn find(ctx: &ApiContext, group: &str, asked: Asked) -> (Found, i16) {
     let of_topic = |(name, partitions): (kafka::TopicName, Vec<i32>)| {
         let topic = TopicName::new(name.as_str()).ok();
         let offset = |partition: i32| {
-            let topic = topic.clone()?;
-            offsets.get(&(topic, PartitionId(partition))).cloned()
+            let place = topic.clone().map(|topic| (topic, PartitionId(partition)));
+            let found = place.and_then(|place| offsets.get(&place).cloned());
+            found.unwrap_or(Committed::Offset(None))
         };
         let partitions = partitions
             .into_iter()
@@ -106,11 +125,11 @@ async fn find(ctx: &ApiContext, group: &str, asked: Asked) -> (Found, i16) {
     (asked.into_iter().map(of_topic).collect(), code)
 }
 
-fn everything(offsets: BTreeMap<Place, CommittedOffset>) -> Found {
+fn everything(offsets: BTreeMap<Place, Committed>) -> Found {
     let mut found: Found = Vec::new();
     for ((topic, partition), committed) in offsets {
         let name = kafka::TopicName(text(topic.as_str()));
-        let offset = (partition.0, Some(committed));
+        let offset = (partition.0, committed);
         match found.last_mut() {
             Some((last, partitions)) if *last == name => partitions.push(offset),
             _ => found.push((name, vec![offset])),
@@ -119,23 +138,9 @@ fn everything(offsets: BTreeMap<Place, CommittedOffset>) -> Found {
     found
 }
 
-fn of_several(
-    (partition, committed): (i32, Option<CommittedOffset>),
-) -> OffsetFetchResponsePartitions {
-    let (offset, leader_epoch, metadata) = parts(committed);
+fn of_several((partition, committed): (i32, Committed)) -> OffsetFetchResponsePartitions {
+    let (offset, leader_epoch, metadata, code) = parts(committed);
     OffsetFetchResponsePartitions::default()
-        .with_partition_index(partition)
-        .with_committed_offset(offset)
-        .with_committed_leader_epoch(leader_epoch)
-        .with_metadata(Some(metadata))
-}
-
-fn of_one(
-    (partition, committed): (i32, Option<CommittedOffset>),
-    code: i16,
-) -> OffsetFetchResponsePartition {
-    let (offset, leader_epoch, metadata) = parts(committed);
-    OffsetFetchResponsePartition::default()
         .with_partition_index(partition)
         .with_committed_offset(offset)
         .with_committed_leader_epoch(leader_epoch)
@@ -143,12 +148,29 @@ fn of_one(
         .with_error_code(code)
 }
 
-fn parts(committed: Option<CommittedOffset>) -> (i64, i32, StrBytes) {
-    committed.map_or((-1, -1, StrBytes::default()), |committed| {
-        (
+/// `code` is that of the group, which these versions have no other place for.
+fn of_one((partition, committed): (i32, Committed), code: i16) -> OffsetFetchResponsePartition {
+    let (offset, leader_epoch, metadata, own) = parts(committed);
+    OffsetFetchResponsePartition::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_committed_leader_epoch(leader_epoch)
+        .with_metadata(Some(metadata))
+        .with_error_code(if code == NONE { own } else { code })
+}
+
+fn parts(committed: Committed) -> (i64, i32, StrBytes, i16) {
+    match committed {
+        Committed::Offset(Some(committed)) => (
             committed.offset.0,
             committed.leader_epoch,
             text(&committed.metadata),
-        )
-    })
+            NONE,
+        ),
+        Committed::Offset(None) => (-1, -1, StrBytes::default(), NONE),
+        Committed::Unstable => {
+            let code = ErrorCode::UnstableOffsetCommit.code();
+            (-1, -1, StrBytes::default(), code)
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub const TABLE: &[Api] = &[
         // Clients that find no version 0 take the broker for one without message format 1 and turn
         // compression and idempotence off (KAFKA-18659). Kafka itself serves 3 upwards, too.
         version_min_advertised: 0,
-        ..api(ApiKey::Produce, (3, 13), "produce", "No transactions.")
+        ..api(ApiKey::Produce, (3, 13), "produce", "")
     },
     api(
         ApiKey::Fetch,
@@ -61,7 +61,7 @@ pub const TABLE: &[Api] = &[
         ApiKey::FindCoordinator,
         (0, 6),
         "find_coordinator",
-        "No transactions yet: for a transactional id the answer is COORDINATOR_NOT_AVAILABLE.",
+        "No share groups.",
     ),
     api(ApiKey::JoinGroup, (0, 9), "join_group", ""),
     api(ApiKey::Heartbeat, (0, 4), "heartbeat", ""),
@@ -97,8 +97,18 @@ pub const TABLE: &[Api] = &[
         ApiKey::InitProducerId,
         (0, 5),
         "init_producer_id",
-        "No transactions: a transactional id is refused.",
+        "No two-phase commit.",
     ),
+    api(
+        ApiKey::AddPartitionsToTxn,
+        (0, 5),
+        "add_partitions_to_txn",
+        "",
+    ),
+    api(ApiKey::AddOffsetsToTxn, (0, 4), "add_offsets_to_txn", ""),
+    api(ApiKey::EndTxn, (0, 5), "end_txn", ""),
+    api(ApiKey::WriteTxnMarkers, (1, 1), "write_txn_markers", ""),
+    api(ApiKey::TxnOffsetCommit, (0, 5), "txn_offset_commit", ""),
     api(
         ApiKey::DescribeConfigs,
         (1, 4),
@@ -133,6 +143,18 @@ pub const TABLE: &[Api] = &[
         "No authorization: authorized operations are never listed.",
     ),
     api(ApiKey::DescribeProducers, (0, 0), "describe_producers", ""),
+    api(
+        ApiKey::DescribeTransactions,
+        (0, 0),
+        "describe_transactions",
+        "",
+    ),
+    api(
+        ApiKey::ListTransactions,
+        (0, 1),
+        "list_transactions",
+        "No pattern of ids.",
+    ),
 ];
 
 const fn api(key: ApiKey, versions: (i16, i16), handler: &'static str, notes: &'static str) -> Api {

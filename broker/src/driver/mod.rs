@@ -40,11 +40,9 @@ use crate::partition::Durability;
 pub mod fields;
 mod record_log;
 #[cfg(test)]
-pub(crate) mod scripts;
-#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use record_log::{LogRecord, RecordLog, ReplayError, ReplayRecord, Standing};
 

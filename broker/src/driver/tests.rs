@@ -1,5 +1,7 @@
 //! The driver, with the smallest machine there is: a sum that can be reset by a deadline.
 
+pub(crate) mod scripts;
+
 use std::time::Duration;
 
 use bytes::Bytes;

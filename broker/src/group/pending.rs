@@ -70,6 +70,11 @@ impl Groups {
         self.pending.places(group).any(|pending| pending == place)
     }
 
+    /// The partitions of which an open transaction will say how far a group has read.
+    pub fn pending_places<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Place> {
+        self.pending.places(group)
+    }
+
     pub(super) fn has_pending(&self, group: &str) -> bool {
         self.pending.places(group).next().is_some()
     }

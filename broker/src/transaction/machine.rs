@@ -216,11 +216,12 @@ impl Transactions {
         };
         match known.status {
             Status::Ongoing | Status::Empty if has_succeeded => Err(known.fences(end.producer)),
+            // It was aborted by somebody else, and not as its producer had it.
+            _ if has_succeeded && !is_same => Err(known.fences(end.producer)),
             Status::Ongoing => Ok((known, Ending::Prepare)),
             Status::PrepareCommit | Status::PrepareAbort if is_same => {
                 Err(TransactionError::Ending)
             }
-            Status::PrepareCommit | Status::PrepareAbort => Err(known.refuses()),
             // The answer got lost on its way.
             Status::CompleteCommit | Status::CompleteAbort
                 if is_same && (has_succeeded || !end.raises_epoch) =>
@@ -234,7 +235,7 @@ impl Transactions {
             {
                 Ok((known, Ending::Prepare))
             }
-            Status::Empty | Status::CompleteCommit | Status::CompleteAbort => Err(known.refuses()),
+            _ => Err(known.refuses()),
         }
     }
 

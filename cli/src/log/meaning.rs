@@ -1,27 +1,43 @@
-//! What the records say that brokers write for themselves: groups and their offsets, ends of transactions.
+//! What the records say that brokers write for themselves: groups and their offsets, transactions and
+//! their ends.
 
 use std::path::Path;
 
 use brooklet_broker::driver::LogRecord;
 use brooklet_broker::group::record::{GroupRecord, StoredGroup};
+use brooklet_broker::transaction::record::TransactionRecord;
 use brooklet_protocol::records::{EndTxnMarker, Record, RecordBatch};
 use bytes::Bytes;
 
-const OFFSETS_TOPIC: &str = "__consumer_offsets-";
+/// Who wrote the records, by the name of the directory.
+const KINDS: [(&str, Kind); 2] = [
+    ("__consumer_offsets-", Kind::Groups),
+    ("__transaction_state-", Kind::Transactions),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Groups,
+    Transactions,
+}
 
 /// How the records of a segment, or of a partition's directory, are to be understood.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Meaning {
-    is_offsets: bool,
+    kind: Option<Kind>,
 }
 
 impl Meaning {
     /// By the name of the directory.
     pub(super) fn of(path: &Path) -> Self {
         let names = path.ancestors().take(2).filter_map(Path::file_name);
-        let is_offsets = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(OFFSETS_TOPIC);
+        let kind = |name: &std::ffi::OsStr| {
+            let name = name.to_string_lossy();
+            let found = KINDS.iter().find(|(start, _)| name.starts_with(start));
+            found.map(|(_, kind)| *kind)
+        };
         Self {
-            is_offsets: names.into_iter().any(is_offsets),
+            kind: names.into_iter().find_map(kind),
         }
     }
 
@@ -35,19 +51,43 @@ impl Meaning {
                 marker.coordinator_epoch
             ));
         }
-        if !self.is_offsets {
-            return None;
-        }
+        let kind = self.kind?;
         let record = LogRecord {
             key: record.key.map(Bytes::copy_from_slice),
             value: record.value.map(Bytes::copy_from_slice),
+            ..LogRecord::default()
         };
-        Some(match GroupRecord::decode(&record) {
-            Ok(Some(record)) => group_words(record),
-            Ok(None) => "a record of another group protocol".to_owned(),
-            Err(error) => error.to_string(),
+        Some(match kind {
+            Kind::Groups => match GroupRecord::decode(&record) {
+                Ok(Some(record)) => group_words(record),
+                Ok(None) => "a record of another group protocol".to_owned(),
+                Err(error) => error.to_string(),
+            },
+            Kind::Transactions => match TransactionRecord::decode(&record) {
+                Ok(Some(record)) => transaction_words(&record),
+                Ok(None) => "a record of a version that is not known".to_owned(),
+                Err(error) => error.to_string(),
+            },
         })
     }
+}
+
+fn transaction_words(record: &TransactionRecord) -> String {
+    let id = &record.id;
+    let Some(known) = &record.known else {
+        return format!("transactional id {id}: forgotten");
+    };
+    let (status, producer) = (known.status.name(), known.producer);
+    let partitions: Vec<_> = known.partitions.iter().map(ToString::to_string).collect();
+    let places = if partitions.is_empty() {
+        String::new()
+    } else {
+        format!(", in {}", partitions.join(", "))
+    };
+    format!(
+        "transactional id {id}: {status}, producer {} epoch {}{places}",
+        producer.id, producer.epoch
+    )
 }
 
 fn group_words(record: GroupRecord) -> String {
@@ -95,20 +135,19 @@ mod tests {
 
     #[test]
     fn the_directory_says_what_its_records_are() {
-        for (path, is_offsets) in [
-            ("data/__consumer_offsets-0", true),
-            ("data/__consumer_offsets-12/00000000000000000000.log", true),
-            ("data/clicks-0", false),
+        for (path, kind) in [
+            ("data/__consumer_offsets-0", Some(Kind::Groups)),
+            (
+                "data/__transaction_state-12/00000000000000000000.log",
+                Some(Kind::Transactions),
+            ),
+            ("data/clicks-0", None),
             (
                 "__consumer_offsets-0/data/clicks-0/00000000000000000000.log",
-                false,
+                None,
             ),
         ] {
-            assert_eq!(
-                Meaning::of(Path::new(path)).is_offsets,
-                is_offsets,
-                "{path}"
-            );
+            assert_eq!(Meaning::of(Path::new(path)).kind, kind, "{path}");
         }
     }
 }

@@ -29,6 +29,7 @@ mod responses;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod walk;
 
 use bytes::{BufMut, Bytes, BytesMut};

@@ -5,10 +5,14 @@
 
 use super::ApiKey;
 use super::shape::Kind::{
-    Bool, Bytes, HeaderString, Int8, Int16, Int32, Int32s, Int64, Int64s, String, Strings, Struct,
-    Structs, Uuid,
+    Bool, Bytes, HeaderString, Int8, Int16, Int32, Int32s, Int64, String, Strings, Struct, Structs,
+    Uuid,
 };
 use super::shape::{Field, Shape, field};
+use super::transactions::requests::{
+    ADD_OFFSETS_TO_TXN, ADD_PARTITIONS_TO_TXN, DESCRIBE_TRANSACTIONS, END_TXN, LIST_TRANSACTIONS,
+    TXN_OFFSET_COMMIT, WRITE_TXN_MARKERS,
+};
 
 /// The shape of the request of `api`; `None` when Brooklet does not serve it.
 pub fn request_shape(api: ApiKey) -> Option<&'static Shape> {
@@ -364,77 +368,4 @@ const INCREMENTALLY_ALTERABLE_CONFIG: &[Field] = &[
     field("name", String),
     field("config_operation", Int8),
     field("value", String).nullable(),
-];
-
-const ADD_PARTITIONS_TO_TXN: &[Field] = &[
-    field("transactions", Structs(ADD_PARTITIONS_TO_TXN_TRANSACTION)).since(4),
-    field("v3_and_below_transactional_id", String).until(3),
-    field("v3_and_below_producer_id", Int64).until(3),
-    field("v3_and_below_producer_epoch", Int16).until(3),
-    field("v3_and_below_topics", Structs(ADD_PARTITIONS_TO_TXN_TOPIC)).until(3),
-];
-const ADD_PARTITIONS_TO_TXN_TRANSACTION: &[Field] = &[
-    field("transactional_id", String),
-    field("producer_id", Int64),
-    field("producer_epoch", Int16),
-    field("verify_only", Bool),
-    field("topics", Structs(ADD_PARTITIONS_TO_TXN_TOPIC)),
-];
-const ADD_PARTITIONS_TO_TXN_TOPIC: &[Field] = &[field("name", String), field("partitions", Int32s)];
-
-const ADD_OFFSETS_TO_TXN: &[Field] = &[
-    field("transactional_id", String),
-    field("producer_id", Int64),
-    field("producer_epoch", Int16),
-    field("group_id", String),
-];
-
-const END_TXN: &[Field] = &[
-    field("transactional_id", String),
-    field("producer_id", Int64),
-    field("producer_epoch", Int16),
-    field("committed", Bool),
-];
-
-const WRITE_TXN_MARKERS: &[Field] = &[field("markers", Structs(WRITABLE_TXN_MARKER))];
-const WRITABLE_TXN_MARKER: &[Field] = &[
-    field("producer_id", Int64),
-    field("producer_epoch", Int16),
-    field("transaction_result", Bool),
-    field("topics", Structs(WRITABLE_TXN_MARKER_TOPIC)),
-    field("coordinator_epoch", Int32),
-];
-const WRITABLE_TXN_MARKER_TOPIC: &[Field] =
-    &[field("name", String), field("partition_indexes", Int32s)];
-
-const TXN_OFFSET_COMMIT: &[Field] = &[
-    field("transactional_id", String),
-    field("group_id", String),
-    field("producer_id", Int64),
-    field("producer_epoch", Int16),
-    field("generation_id", Int32).since(3),
-    field("member_id", String).since(3),
-    field("group_instance_id", String).nullable().since(3),
-    field("topics", Structs(TXN_OFFSET_COMMIT_TOPIC)),
-];
-const TXN_OFFSET_COMMIT_TOPIC: &[Field] = &[
-    field("name", String),
-    field("partitions", Structs(TXN_OFFSET_COMMIT_PARTITION)),
-];
-const TXN_OFFSET_COMMIT_PARTITION: &[Field] = &[
-    field("partition_index", Int32),
-    field("committed_offset", Int64),
-    field("committed_leader_epoch", Int32).since(2),
-    field("committed_metadata", String).nullable(),
-];
-
-const DESCRIBE_TRANSACTIONS: &[Field] = &[field("transactional_ids", Strings)];
-
-const LIST_TRANSACTIONS: &[Field] = &[
-    field("state_filters", Strings),
-    field("producer_id_filters", Int64s),
-    field("duration_filter", Int64).since(1),
-    field("transactional_id_pattern", String)
-        .nullable()
-        .since(2),
 ];

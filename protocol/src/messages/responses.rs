@@ -5,9 +5,13 @@
 
 use super::ApiKey;
 use super::shape::Kind::{
-    Bool, Bytes, Int8, Int16, Int32, Int32s, Int64, String, Strings, Struct, Structs, Uuid,
+    Bool, Bytes, Int8, Int16, Int32, Int32s, Int64, String, Struct, Structs, Uuid,
 };
 use super::shape::{Field, Shape, field};
+use super::transactions::responses::{
+    ADD_OFFSETS_TO_TXN, ADD_PARTITIONS_TO_TXN, DESCRIBE_TRANSACTIONS, END_TXN, LIST_TRANSACTIONS,
+    TXN_OFFSET_COMMIT, WRITE_TXN_MARKERS,
+};
 
 /// The shape of the response of `api`; `None` when Brooklet does not serve it.
 pub fn response_shape(api: ApiKey) -> Option<&'static Shape> {
@@ -511,96 +515,4 @@ const ALTER_CONFIGS_RESOURCE_RESPONSE: &[Field] = &[
     field("error_message", String).nullable(),
     field("resource_type", Int8),
     field("resource_name", String),
-];
-
-const ADD_PARTITIONS_TO_TXN: &[Field] = &[
-    field("throttle_time_ms", Int32),
-    field("error_code", Int16).since(4),
-    field(
-        "results_by_transaction",
-        Structs(ADD_PARTITIONS_TO_TXN_RESULT),
-    )
-    .since(4),
-    field(
-        "results_by_topic_v3_and_below",
-        Structs(ADD_PARTITIONS_TO_TXN_TOPIC_RESULT),
-    )
-    .until(3),
-];
-const ADD_PARTITIONS_TO_TXN_RESULT: &[Field] = &[
-    field("transactional_id", String),
-    field("topic_results", Structs(ADD_PARTITIONS_TO_TXN_TOPIC_RESULT)),
-];
-const ADD_PARTITIONS_TO_TXN_TOPIC_RESULT: &[Field] = &[
-    field("name", String),
-    field(
-        "results_by_partition",
-        Structs(ADD_PARTITIONS_TO_TXN_PARTITION_RESULT),
-    ),
-];
-const ADD_PARTITIONS_TO_TXN_PARTITION_RESULT: &[Field] = &[
-    field("partition_index", Int32),
-    field("partition_error_code", Int16),
-];
-
-const ADD_OFFSETS_TO_TXN: &[Field] =
-    &[field("throttle_time_ms", Int32), field("error_code", Int16)];
-
-const END_TXN: &[Field] = &[
-    field("throttle_time_ms", Int32),
-    field("error_code", Int16),
-    field("producer_id", Int64).since(5),
-    field("producer_epoch", Int16).since(5),
-];
-
-const WRITE_TXN_MARKERS: &[Field] = &[field("markers", Structs(WRITABLE_TXN_MARKER_RESULT))];
-const WRITABLE_TXN_MARKER_RESULT: &[Field] = &[
-    field("producer_id", Int64),
-    field("topics", Structs(WRITABLE_TXN_MARKER_TOPIC_RESULT)),
-];
-const WRITABLE_TXN_MARKER_TOPIC_RESULT: &[Field] = &[
-    field("name", String),
-    field("partitions", Structs(WRITABLE_TXN_MARKER_PARTITION_RESULT)),
-];
-const WRITABLE_TXN_MARKER_PARTITION_RESULT: &[Field] =
-    &[field("partition_index", Int32), field("error_code", Int16)];
-
-const TXN_OFFSET_COMMIT: &[Field] = &[
-    field("throttle_time_ms", Int32),
-    field("topics", Structs(TXN_OFFSET_COMMIT_TOPIC)),
-];
-const TXN_OFFSET_COMMIT_TOPIC: &[Field] = &[
-    field("name", String),
-    field("partitions", Structs(TXN_OFFSET_COMMIT_PARTITION)),
-];
-const TXN_OFFSET_COMMIT_PARTITION: &[Field] =
-    &[field("partition_index", Int32), field("error_code", Int16)];
-
-const DESCRIBE_TRANSACTIONS: &[Field] = &[
-    field("throttle_time_ms", Int32),
-    field("transaction_states", Structs(DESCRIBED_TRANSACTION)),
-];
-const DESCRIBED_TRANSACTION: &[Field] = &[
-    field("error_code", Int16),
-    field("transactional_id", String),
-    field("transaction_state", String),
-    field("transaction_timeout_ms", Int32),
-    field("transaction_start_time_ms", Int64),
-    field("producer_id", Int64),
-    field("producer_epoch", Int16),
-    field("topics", Structs(DESCRIBED_TRANSACTION_TOPIC)),
-];
-const DESCRIBED_TRANSACTION_TOPIC: &[Field] =
-    &[field("topic", String), field("partitions", Int32s)];
-
-const LIST_TRANSACTIONS: &[Field] = &[
-    field("throttle_time_ms", Int32),
-    field("error_code", Int16),
-    field("unknown_state_filters", Strings),
-    field("transaction_states", Structs(LISTED_TRANSACTION)),
-];
-const LISTED_TRANSACTION: &[Field] = &[
-    field("transactional_id", String),
-    field("producer_id", Int64),
-    field("transaction_state", String),
 ];

@@ -8,8 +8,9 @@
 //!
 //! Per partition, in this order: the topic (by name up to version 12, by id from 13 on) and the
 //! partition exist; a batch in format 2; not larger than `max.message.bytes`; checksum, count and
-//! offsets as a producer must set them; nothing behind it; zstd only from version 7 on; no
-//! transaction.
+//! offsets as a producer must set them; nothing behind it; zstd only from version 7 on; a batch of a
+//! transaction only in a request that names its transactional id, and only if the coordinator knows of
+//! it ([`in_transaction`]).
 //! Then all partitions are appended, and only then their syncs are awaited, so that these overlap.
 //!
 //! A sync that outlasts the request's timeout answers REQUEST_TIMED_OUT; the records are in the
@@ -17,9 +18,6 @@
 //!
 //! [`conversion`] has what the topic's settings demand of a batch; where they demand nothing the
 //! records stay as they came: nothing is decoded, decompressed or encoded anew.
-//!
-//! Left out: transactions (INVALID_TXN_STATE, which is what Kafka answers when a partition was not
-//! added to the transaction first; clients give up).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,16 +33,18 @@ use brooklet_protocol::records::{BatchError, Compression, RecordBatch};
 use brooklet_protocol::{Offset, Timestamp};
 
 mod conversion;
+mod in_transaction;
 
 use conversion::{Converted, Refused, convert};
+use in_transaction::{Held, Step};
 
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_partition, find_topic};
 use crate::clock::Monotonic;
 use crate::controller::{MetadataImage, Topic};
-use crate::log::LogConfig;
-use crate::partition::{Durability, Partition};
+use crate::log::{Appended, LogConfig};
+use crate::partition::{Durability, Partition, Unverified};
 
 /// Whether the client does not wait for an answer (`acks=0`).
 pub fn expects_no_response(request: &Request) -> bool {
@@ -74,19 +74,20 @@ pub(super) async fn handle(
         image: &image,
         version,
         durability: durability(ctx, request.acks),
-        transactional: request.transactional_id.is_some(),
+        transactional_id: request.transactional_id.as_ref().map(|id| id.as_str()),
     };
-    let appended: Vec<_> = request
-        .topic_data
-        .into_iter()
-        .map(|topic| producing.append_topic(topic))
-        .collect();
+    let topics = request.topic_data.into_iter();
+    let mut appended: Vec<_> = topics.map(|topic| producing.append_topic(topic)).collect();
+    producing.append_held(&mut appended).await;
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let deadline = Monotonic(ctx.clock.monotonic().0.saturating_add(timeout));
     let mut responses = Vec::with_capacity(appended.len());
     for (topic, partitions) in appended {
         let mut answers = Vec::with_capacity(partitions.len());
-        for (index, appended) in partitions {
+        for (index, step) in partitions {
+            let Step::Done(appended) = step else {
+                unreachable!("none is held any more")
+            };
             let committed = producing.commit(appended, deadline).await;
             answers.push(answer(index, committed));
         }
@@ -119,6 +120,8 @@ struct Uncommitted {
 
 type Outcome<T> = Result<T, ApiError>;
 type Produced<T> = Result<T, Refused>;
+/// A topic of the answer, and where its partitions' batches stand.
+type Appending = (TopicProduceResponse, Vec<(i32, Step<Uncommitted>)>);
 
 /// One request on its way.
 struct Producing<'a> {
@@ -126,14 +129,11 @@ struct Producing<'a> {
     image: &'a MetadataImage,
     version: i16,
     durability: Outcome<Durability>,
-    transactional: bool,
+    transactional_id: Option<&'a str>,
 }
 
 impl Producing<'_> {
-    fn append_topic(
-        &self,
-        data: TopicProduceData,
-    ) -> (TopicProduceResponse, Vec<(i32, Produced<Uncommitted>)>) {
+    fn append_topic(&self, data: TopicProduceData) -> Appending {
         let topic_ref = match self.version {
             ..13 => TopicRef::Name(&data.name),
             13.. => TopicRef::Id(data.topic_id),
@@ -144,7 +144,10 @@ impl Producing<'_> {
                 Ok(topic) => self.append(topic, &partition),
                 Err(error) => Err(error.clone().into()),
             };
-            (partition.index, appended)
+            (
+                partition.index,
+                appended.unwrap_or_else(|error| Step::Done(Err(error))),
+            )
         });
         let partitions = partitions.collect();
         let response = TopicProduceResponse::default()
@@ -153,7 +156,7 @@ impl Producing<'_> {
         (response, partitions)
     }
 
-    fn append(&self, topic: &Topic, data: &PartitionProduceData) -> Produced<Uncommitted> {
+    fn append(&self, topic: &Topic, data: &PartitionProduceData) -> Produced<Step<Uncommitted>> {
         let durability = self.durability.clone()?;
         if topic.is_internal {
             let message = format!(
@@ -170,19 +173,56 @@ impl Producing<'_> {
             batch,
             log_append_time,
         } = convert(batch, &config, now)?;
+        let partition = Arc::clone(partition);
+        if batch.header().is_transactional() {
+            let held = Held {
+                partition,
+                batch,
+                durability,
+                log_append_time,
+                unverified: Unverified(0),
+            };
+            return append_transactional(held, None);
+        }
         let appended = partition.append_written(std::slice::from_ref(&batch));
         let appended = appended.map_err(ApiError::from)?;
-        let end = appended.last_offset.plus(1);
-        if durability == Durability::Synced {
-            partition.begin_commit(end);
+        let appended = uncommitted(partition, durability, appended, log_append_time);
+        Ok(Step::Done(Ok(appended)))
+    }
+
+    /// Appends what waits for the coordinator, as far as that lets it in.
+    async fn append_held(&self, topics: &mut [Appending]) {
+        loop {
+            let steps = topics.iter().flat_map(|(_, partitions)| partitions);
+            let mut held = steps.filter_map(|(_, step)| match step {
+                Step::Held(held) => Some(held),
+                Step::Done(_) => None,
+            });
+            let (Some(first), Some(id)) = (held.next(), self.transactional_id) else {
+                return;
+            };
+            let held = std::iter::once(first).chain(held);
+            let verified = in_transaction::verify(self.ctx, self.version, id, held).await;
+            let steps = topics.iter_mut().flat_map(|(_, partitions)| partitions);
+            for (_, step) in steps {
+                let waiting = std::mem::replace(step, Step::Done(Err(not_asked().into())));
+                *step = match waiting {
+                    Step::Done(done) => Step::Done(done),
+                    Step::Held(held) => {
+                        let place = held.partition.id();
+                        let outcome = verified
+                            .get(place)
+                            .cloned()
+                            .unwrap_or_else(|| Err(not_asked()));
+                        let asked_at = held.unverified;
+                        let appended = outcome
+                            .map_err(Refused::from)
+                            .and_then(|()| append_transactional(held, Some(asked_at)));
+                        appended.unwrap_or_else(|error| Step::Done(Err(error)))
+                    }
+                };
+            }
         }
-        Ok(Uncommitted {
-            partition: Arc::clone(partition),
-            durability,
-            base_offset: appended.base_offset,
-            end,
-            log_append_time,
-        })
     }
 
     /// The one batch, if it may be appended.
@@ -220,9 +260,10 @@ impl Producing<'_> {
                 message,
             ));
         }
-        if self.transactional || batch.header().is_transactional() {
-            let message = "transactions are not supported";
-            return Err(ApiError::new(ErrorCode::InvalidTxnState, message));
+        if batch.header().is_transactional() && self.transactional_id.is_none() {
+            let message = "a batch of a transaction, and no transactional id";
+            let code = ErrorCode::TransactionalIdAuthorizationFailed;
+            return Err(ApiError::new(code, message));
         }
         Ok(batch)
     }
@@ -245,6 +286,51 @@ impl Producing<'_> {
         }
         Ok(appended)
     }
+}
+
+fn uncommitted(
+    partition: Arc<Partition>,
+    durability: Durability,
+    appended: Appended,
+    log_append_time: Option<Timestamp>,
+) -> Uncommitted {
+    let end = appended.last_offset.plus(1);
+    if durability == Durability::Synced {
+        partition.begin_commit(end);
+    }
+    Uncommitted {
+        partition,
+        durability,
+        base_offset: appended.base_offset,
+        end,
+        log_append_time,
+    }
+}
+
+/// Appends a batch of a transaction, unless the coordinator has to be asked, or asked again.
+fn append_transactional(
+    held: Held,
+    verified_at: Option<Unverified>,
+) -> Produced<Step<Uncommitted>> {
+    let appended = held
+        .partition
+        .append_transactional(&held.batch, verified_at);
+    Ok(match appended.map_err(ApiError::from)? {
+        Err(unverified) => Step::Held(Held { unverified, ..held }),
+        Ok(appended) => Step::Done(Ok(uncommitted(
+            held.partition,
+            held.durability,
+            appended,
+            held.log_append_time,
+        ))),
+    })
+}
+
+fn not_asked() -> ApiError {
+    ApiError::new(
+        ErrorCode::UnknownServerError,
+        "the coordinator was not asked",
+    )
 }
 
 fn invalid_record(message: &str) -> ApiError {

@@ -29,6 +29,7 @@ mod offline;
 mod offsets_and_ids;
 mod produce;
 mod topics;
+mod transactions;
 
 /// A broker without sockets, on a disk and a clock of its own.
 struct Fixture {

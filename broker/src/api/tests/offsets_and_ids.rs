@@ -6,7 +6,6 @@ use brooklet_protocol::messages::kafka::list_offsets_request::{
 use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsPartitionResponse;
 use brooklet_protocol::messages::kafka::{
     ApiVersionsRequest, ElectLeadersRequest, InitProducerIdRequest, ListOffsetsRequest,
-    TransactionalId,
 };
 use brooklet_protocol::messages::{
     ApiKey, ErrorCode, Request, RequestKind, ResponseKind, StrBytes,
@@ -137,18 +136,6 @@ async fn producer_ids_are_given_once() {
     }
 }
 
-#[tokio::test]
-async fn a_transactional_producer_is_refused_for_good() {
-    let fixture = Fixture::start().await;
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(Some(TransactionalId(StrBytes::from_static_str("tx"))));
-    let response = fixture.call(5, RequestKind::InitProducerId(request)).await;
-    let refused = body!(InitProducerId, response);
-    assert_eq!(refused.error_code, code(ErrorCode::InvalidRequest));
-    assert_eq!((refused.producer_id.0, refused.producer_epoch), (-1, -1));
-    assert!(!ErrorCode::InvalidRequest.is_retriable());
-}
-
 fn software(name: &'static str, version: &'static str) -> RequestKind {
     let request = ApiVersionsRequest::default()
         .with_client_software_name(StrBytes::from_static_str(name))
@@ -165,7 +152,18 @@ async fn every_version_of_api_versions_lists_the_table() {
             .await;
         let answer = body!(ApiVersions, answer);
         assert_eq!((answer.error_code, answer.api_keys.len()), (0, TABLE.len()));
-        assert!(!answer.zk_migration_ready && answer.finalized_features.is_empty());
+        assert!(!answer.zk_migration_ready);
+        let finalized = answer.finalized_features.iter();
+        let finalized: Vec<_> = finalized
+            .map(|f| (f.name.as_str(), f.max_version_level))
+            .collect();
+        let holds: &[_] = if version < 3 {
+            &[]
+        } else {
+            &[("transaction.version", 2)]
+        };
+        assert_eq!(finalized, holds);
+        assert_eq!(answer.supported_features.len(), usize::from(version >= 4));
         let produce = &answer.api_keys[0];
         assert_eq!(produce.api_key, ApiKey::Produce as i16);
         assert_eq!((produce.min_version, produce.max_version), (0, 13));

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use brooklet_protocol::messages::kafka::{TransactionalId, produce_request::TopicProduceData};
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
+use brooklet_protocol::messages::kafka::produce_request::TopicProduceData;
+use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::records::{BatchBuilder, Compression};
 use brooklet_protocol::{ProducerEpoch, ProducerId, Timestamp};
 use bytes::{Bytes, BytesMut};
@@ -174,27 +174,6 @@ async fn one_bad_partition_does_not_keep_the_others_out() {
         .map(|topic| topic.partition_responses[0].error_code)
         .collect();
     assert_eq!(codes, [code(ErrorCode::UnknownTopicOrPartition), 0]);
-}
-
-#[tokio::test]
-async fn transactions_are_refused_for_good() {
-    let fixture = Fixture::start().await;
-    fixture.create("clicks", 1).await;
-    let mut request = produce_request("clicks", 0, -1, Some(batch(&["a"])));
-    request.transactional_id = Some(TransactionalId(StrBytes::from_static_str("tx")));
-    let response = fixture.call(9, RequestKind::Produce(request)).await;
-    let topic = body!(Produce, response).responses.remove(0);
-    let refused = &topic.partition_responses[0];
-    assert_eq!(refused.error_code, code(ErrorCode::InvalidTxnState));
-
-    let mut transactional = BatchBuilder::new(Compression::None)
-        .with_producer(ProducerId(1), ProducerEpoch(0), 0)
-        .with_transaction();
-    transactional.append(Timestamp(1), None, Some(b"a"), &[]);
-    let records = transactional.build().bytes().clone();
-    let refused = fixture.produce(9, "clicks", -1, Some(records)).await;
-    assert_eq!(refused.error_code, code(ErrorCode::InvalidTxnState));
-    assert!(!ErrorCode::InvalidTxnState.is_retriable());
 }
 
 #[tokio::test]

@@ -104,6 +104,12 @@ const OWN: &[BrokerSetting] = &[
         (|c| millis_text(c.producer_id_expiration), |c, v| millis(&mut c.producer_id_expiration, v))),
     own("socket.request.max.bytes", "104857600", int(1), "the largest request",
         (|c| c.socket_request_max_bytes.to_string(), |c, v| size(&mut c.socket_request_max_bytes, v))),
+    own("transaction.max.timeout.ms", "900000", int(1), "the longest timeout that a transactional producer may ask for",
+        (|c| millis_text(c.transactions.timeout_max), |c, v| millis(&mut c.transactions.timeout_max, v))),
+    own("transaction.state.log.num.partitions", "1", PARTITIONS, "the partitions of __transaction_state, when it is made; Kafka's default is 50",
+        (|c| c.transactions_partition_count.to_string(), |c, v| log_settings::number(&mut c.transactions_partition_count, v))),
+    own("transactional.id.expiration.ms", "604800000", int(1), "a transactional id that is not used for so long is forgotten",
+        (|c| millis_text(c.transactions.id_expiration), |c, v| millis(&mut c.transactions.id_expiration, v))),
 ];
 
 /// How a field of the broker's own is read and set.

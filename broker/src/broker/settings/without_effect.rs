@@ -97,16 +97,15 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
         ",
     },
     WithoutEffect {
-        why: "transactions are not served yet",
+        why: "the coordinator of transactions verifies every batch, waits for nobody and does what is due when it is due",
         names: "
             add.partitions.to.txn.retry.backoff.max.ms add.partitions.to.txn.retry.backoff.ms
-            transaction.abort.timed.out.transaction.cleanup.interval.ms transaction.max.timeout.ms
+            transaction.abort.timed.out.transaction.cleanup.interval.ms
             transaction.partition.verification.enable
             transaction.remove.expired.transaction.cleanup.interval.ms
             transaction.state.log.load.buffer.size transaction.state.log.min.isr
-            transaction.state.log.num.partitions transaction.state.log.replication.factor
+            transaction.state.log.replication.factor
             transaction.state.log.segment.bytes transaction.two.phase.commit.enable
-            transactional.id.expiration.ms
         ",
     },
     WithoutEffect {

@@ -259,7 +259,7 @@ impl World {
             }
             Act::CommitInTransaction { producer, offset } => {
                 let mut commit = CommitInTransaction {
-                    producer: self.producer(producer),
+                    producer: Self::producer(producer),
                     verified_at: None,
                     // Two producers meet at one partition.
                     offsets: vec![new_offset(producer as i32 / 2, offset)],
@@ -276,13 +276,13 @@ impl World {
                 producer,
                 committed,
             } => {
-                let producer = self.producer(producer);
+                let producer = Self::producer(producer);
                 self.ask(Command::EndTransaction(producer, committed));
             }
         }
     }
 
-    fn producer(&self, id: i64) -> Producer {
+    fn producer(id: i64) -> Producer {
         Producer {
             id: ProducerId(id),
             epoch: ProducerEpoch(0),

@@ -31,7 +31,8 @@ use bytes::Bytes;
 use super::super::record::GroupRecord;
 use super::super::*;
 use crate::clock::Monotonic;
-use crate::driver::{LogRecord, Moment, Standing, StateMachine, scripts};
+use crate::driver::tests::scripts;
+use crate::driver::{LogRecord, Moment, Standing, StateMachine};
 
 struct Play {
     groups: Groups,

@@ -141,16 +141,16 @@ impl World {
         decision.answer
     }
 
-    fn fresh(&mut self) -> Option<ProducerId> {
+    fn fresh(&mut self) -> ProducerId {
         self.last_id += 1;
-        Some(ProducerId(self.last_id))
+        ProducerId(self.last_id)
     }
 
     fn begun(
         &mut self,
         ask: impl Fn(Option<ProducerId>) -> Command,
     ) -> Result<Producer, TransactionError> {
-        for fresh in [None, self.fresh()] {
+        for fresh in [None, Some(self.fresh())] {
             match self.ask(ask(fresh)) {
                 Answer::Begun(Ok(Begun::Producer(producer))) => return Ok(producer),
                 Answer::Begun(Ok(Begun::NeedsId)) => {}

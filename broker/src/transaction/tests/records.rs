@@ -28,7 +28,7 @@ fn known() -> Transaction {
         },
         previous_id: Some(ProducerId(5)),
         next_id: None,
-        timeout: Duration::from_millis(60_000),
+        timeout: Duration::from_secs(60),
         status: Status::PrepareCommit,
         partitions: [place("t", 0), place("t", 3), place("u", 1)].into(),
         started: Timestamp(0x0102),

@@ -27,7 +27,8 @@ use brooklet_protocol::{
 use super::super::record::TransactionRecord;
 use super::super::*;
 use crate::clock::Monotonic;
-use crate::driver::{LogRecord, Moment, StateMachine, scripts};
+use crate::driver::tests::scripts;
+use crate::driver::{LogRecord, Moment, StateMachine};
 
 struct Play {
     transactions: Transactions,

@@ -1,0 +1,34 @@
+//! AddOffsetsToTxn (25), versions 0 to 4: the offsets of a group become part of a transaction (KIP-98).
+//!
+//! What is added is the partition of `__consumer_offsets` that keeps the group. PRODUCER_FENCED from
+//! version 2 on.
+
+use brooklet_protocol::messages::kafka::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+
+use super::context::ApiContext;
+use super::groups::{NONE, failed};
+use super::transactions::{offsets_place, producer, said};
+
+const KNOWS_FENCED: i16 = 2;
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: &AddOffsetsToTxnRequest,
+) -> AddOffsetsToTxnResponse {
+    let group = request.group_id.as_str();
+    let code = match ctx.groups.partition_of(group).await {
+        Err(error) => failed(group, &error),
+        Ok(partition) => {
+            let id = request.transactional_id.as_str();
+            let who = producer(request.producer_id, request.producer_epoch);
+            let added = ctx
+                .transactions
+                .add(id, who, [offsets_place(partition)].into())
+                .await;
+            let added = said(id, added, version >= KNOWS_FENCED);
+            added.err().map_or(NONE, |code| code.code())
+        }
+    };
+    AddOffsetsToTxnResponse::default().with_error_code(code)
+}

@@ -1,0 +1,38 @@
+//! EndTxn (26), versions 0 to 5: commits or aborts a transaction (KIP-98).
+//!
+//! - Answered once the end is decided and synced; the markers follow.
+//! - Version 5 raises the epoch, and the answer has the producer's next one (KIP-890): what was sent
+//!   before and comes late is fenced. A transaction to which nothing was added may be aborted.
+//! - PRODUCER_FENCED from version 2 on.
+
+use brooklet_protocol::messages::kafka::{EndTxnRequest, EndTxnResponse, ProducerId};
+
+use super::context::ApiContext;
+use super::transactions::{producer, said};
+use crate::transaction::End;
+
+const KNOWS_FENCED: i16 = 2;
+const RAISES_EPOCH: i16 = 5;
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    version: i16,
+    request: &EndTxnRequest,
+) -> EndTxnResponse {
+    let id = request.transactional_id.as_str();
+    let end = End {
+        producer: producer(request.producer_id, request.producer_epoch),
+        committed: request.committed,
+        raises_epoch: version >= RAISES_EPOCH,
+    };
+    let ended = ctx.transactions.end(id, end).await;
+    match said(id, ended, version >= KNOWS_FENCED) {
+        Ok(next) => EndTxnResponse::default()
+            .with_producer_id(ProducerId(next.id.0))
+            .with_producer_epoch(next.epoch.0),
+        Err(code) => EndTxnResponse::default()
+            .with_error_code(code.code())
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1),
+    }
+}

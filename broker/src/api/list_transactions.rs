@@ -1,0 +1,72 @@
+//! ListTransactions (66), versions 0 and 1: the transactional ids that coordinators know (KIP-664).
+//!
+//! Filters: by state (one that there is not is named in the answer), by producer id, and from version 1
+//! on by how long a transaction has been open (KIP-994).
+//!
+//! Left out: the pattern of ids of version 2.
+
+use std::collections::BTreeSet;
+
+use brooklet_protocol::Timestamp;
+use brooklet_protocol::messages::kafka::list_transactions_response::TransactionState;
+use brooklet_protocol::messages::kafka::{
+    ListTransactionsRequest, ListTransactionsResponse, ProducerId, TransactionalId,
+};
+
+use super::context::ApiContext;
+use super::groups::text;
+use super::transactions::said;
+use crate::transaction::{Status, Transaction};
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    request: ListTransactionsRequest,
+) -> ListTransactionsResponse {
+    let (mut states, mut unknown) = (BTreeSet::new(), Vec::new());
+    for filter in request.state_filters {
+        match Status::ALL
+            .into_iter()
+            .find(|status| status.name() == filter.as_str())
+        {
+            Some(status) => {
+                states.insert(status.name());
+            }
+            None => unknown.push(filter),
+        }
+    }
+    let response = ListTransactionsResponse::default();
+    if states.is_empty() && !unknown.is_empty() {
+        return response.with_unknown_state_filters(unknown);
+    }
+    let producers: BTreeSet<_> = request.producer_id_filters.iter().map(|id| id.0).collect();
+    let now = ctx.clock.wall();
+    let is_listed = |known: &Transaction| {
+        (states.is_empty() || states.contains(known.status.name()))
+            && (producers.is_empty() || producers.contains(&known.producer.id.0))
+            && is_open_for(known, now, request.duration_filter)
+    };
+    let look = |transactions: &crate::transaction::Transactions| {
+        let listed = transactions.iter().filter(|(_, known)| is_listed(known));
+        listed
+            .map(|(id, known)| to_response(id, known))
+            .collect::<Vec<_>>()
+    };
+    let response = response.with_unknown_state_filters(unknown);
+    match said("", ctx.transactions.look_at_all(look).await.map(Ok), true) {
+        Ok(listed) => response.with_transaction_states(listed.into_iter().flatten().collect()),
+        Err(code) => response.with_error_code(code.code()),
+    }
+}
+
+/// A negative duration does not ask.
+fn is_open_for(known: &Transaction, now: Timestamp, duration_ms: i64) -> bool {
+    duration_ms < 0
+        || known.started != Timestamp::NONE && now.0.saturating_sub(known.started.0) > duration_ms
+}
+
+fn to_response(id: &str, known: &Transaction) -> TransactionState {
+    TransactionState::default()
+        .with_transactional_id(TransactionalId(text(id)))
+        .with_producer_id(ProducerId(known.producer.id.0))
+        .with_transaction_state(text(known.status.name()))
+}

@@ -1,0 +1,98 @@
+//! What the APIs of transactions share.
+
+use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, kafka};
+use brooklet_protocol::{
+    PartitionId, Producer, ProducerEpoch, ProducerId, TopicName, TopicPartition,
+};
+
+use super::context::ApiContext;
+use super::error::{coordinator_error_code, transaction_error_code};
+use super::{
+    add_offsets_to_txn, add_partitions_to_txn, describe_transactions, end_txn, list_transactions,
+    txn_offset_commit, write_txn_markers,
+};
+use crate::coordinator::{CoordinatorError, OFFSETS_TOPIC};
+use crate::transaction::TransactionError;
+
+/// What a coordinator of transactions says.
+pub(super) type Said<T> = Result<Result<T, TransactionError>, CoordinatorError>;
+
+/// Answers their requests; `None` to one that is none of theirs.
+pub(super) async fn dispatch(
+    ctx: &ApiContext,
+    version: i16,
+    request: RequestKind,
+) -> Option<ResponseKind> {
+    Some(match request {
+        RequestKind::AddPartitionsToTxn(body) => ResponseKind::AddPartitionsToTxn(
+            add_partitions_to_txn::handle(ctx, version, body).await,
+        ),
+        RequestKind::AddOffsetsToTxn(body) => {
+            ResponseKind::AddOffsetsToTxn(add_offsets_to_txn::handle(ctx, version, &body).await)
+        }
+        RequestKind::EndTxn(body) => {
+            ResponseKind::EndTxn(end_txn::handle(ctx, version, &body).await)
+        }
+        RequestKind::WriteTxnMarkers(body) => {
+            ResponseKind::WriteTxnMarkers(write_txn_markers::handle(ctx, body).await)
+        }
+        RequestKind::TxnOffsetCommit(body) => {
+            ResponseKind::TxnOffsetCommit(txn_offset_commit::handle(ctx, version, body).await)
+        }
+        RequestKind::DescribeTransactions(body) => {
+            ResponseKind::DescribeTransactions(describe_transactions::handle(ctx, body).await)
+        }
+        RequestKind::ListTransactions(body) => {
+            ResponseKind::ListTransactions(list_transactions::handle(ctx, body).await)
+        }
+        _ => return None,
+    })
+}
+
+pub(super) fn producer(id: kafka::ProducerId, epoch: i16) -> Producer {
+    Producer {
+        id: ProducerId(id.0),
+        epoch: ProducerEpoch(epoch),
+    }
+}
+
+pub(super) fn place(topic: TopicName, partition: i32) -> TopicPartition {
+    TopicPartition {
+        topic,
+        partition: PartitionId(partition),
+    }
+}
+
+/// A partition of the topic that groups are kept in.
+pub(super) fn offsets_place(partition: PartitionId) -> TopicPartition {
+    place(
+        TopicName::new(OFFSETS_TOPIC).expect("the name is legal"),
+        partition.0,
+    )
+}
+
+/// What was said, or its code. Clients know PRODUCER_FENCED from some version on; those before are told
+/// INVALID_PRODUCER_EPOCH.
+pub(super) fn said<T>(id: &str, said: Said<T>, knows_fenced: bool) -> Result<T, ErrorCode> {
+    match said {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(TransactionError::Fenced { .. })) if !knows_fenced => {
+            Err(ErrorCode::InvalidProducerEpoch)
+        }
+        Ok(Err(error)) => Err(transaction_error_code(&error)),
+        Err(error) => {
+            if !matches!(error, CoordinatorError::Stopped) {
+                tracing::warn!("transactional id '{id}': {error}");
+            }
+            Err(coordinator_error_code(&error))
+        }
+    }
+}
+
+/// The same of a partition that is not part of the transaction; who can, aborts it and goes on.
+pub(super) fn or_abortable(code: ErrorCode, knows_abortable: bool) -> ErrorCode {
+    match code {
+        ErrorCode::InvalidTxnState if knows_abortable => ErrorCode::TransactionAbortable,
+        code => code,
+    }
+}

@@ -1,0 +1,100 @@
+//! WriteTxnMarkers (27), version 1: ends transactions in partitions, whatever their coordinator says.
+//!
+//! Brokers send it to each other; here the coordinator has no need of it. Operators use it to end a
+//! transaction that nobody ends (`kafka-transactions.sh abort`, KIP-664). A marker of a coordinator
+//! epoch below the last one is refused.
+
+use brooklet_protocol::messages::kafka::write_txn_markers_request::{
+    WritableTxnMarker, WritableTxnMarkerTopic,
+};
+use brooklet_protocol::messages::kafka::write_txn_markers_response::{
+    WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+};
+use brooklet_protocol::messages::kafka::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use brooklet_protocol::{PartitionId, Producer};
+
+use super::context::ApiContext;
+use super::error::ApiError;
+use super::groups::{NONE, failed};
+use super::topics::{TopicRef, find_partition, find_topic};
+use super::transactions::producer;
+use crate::coordinator::OFFSETS_TOPIC;
+use crate::partition::Durability;
+
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    request: WriteTxnMarkersRequest,
+) -> WriteTxnMarkersResponse {
+    let mut results = Vec::with_capacity(request.markers.len());
+    for marker in request.markers {
+        let mut topics = Vec::with_capacity(marker.topics.len());
+        for topic in &marker.topics {
+            topics.push(mark_topic(ctx, &marker, topic).await);
+        }
+        results.push(
+            WritableTxnMarkerResult::default()
+                .with_producer_id(marker.producer_id)
+                .with_topics(topics),
+        );
+    }
+    WriteTxnMarkersResponse::default().with_markers(results)
+}
+
+async fn mark_topic(
+    ctx: &ApiContext,
+    marker: &WritableTxnMarker,
+    topic: &WritableTxnMarkerTopic,
+) -> WritableTxnMarkerTopicResult {
+    let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
+    for index in &topic.partition_indexes {
+        let who = producer(marker.producer_id, marker.producer_epoch);
+        let marked = if topic.name.as_str() == OFFSETS_TOPIC {
+            mark_offsets(ctx, marker, who, *index).await
+        } else {
+            mark(ctx, marker, who, (topic, *index)).await
+        };
+        partitions.push(
+            WritableTxnMarkerPartitionResult::default()
+                .with_partition_index(*index)
+                .with_error_code(marked.err().unwrap_or(NONE)),
+        );
+    }
+    WritableTxnMarkerTopicResult::default()
+        .with_name(topic.name.clone())
+        .with_partitions(partitions)
+}
+
+async fn mark(
+    ctx: &ApiContext,
+    marker: &WritableTxnMarker,
+    who: Producer,
+    (topic, index): (&WritableTxnMarkerTopic, i32),
+) -> Result<(), i16> {
+    let code = |error: ApiError| error.code.code();
+    let image = ctx.controller.image();
+    let topic = find_topic(&image, TopicRef::Name(&topic.name)).map_err(code)?;
+    let partition = find_partition(topic, index).map_err(code)?;
+    let epoch = Some(marker.coordinator_epoch);
+    let appended = partition.append_marker(who, marker.transaction_result, epoch);
+    let end = appended
+        .map_err(|error| code(error.into()))?
+        .last_offset
+        .plus(1);
+    let committed = partition.commit(end, Durability::Synced).await;
+    committed.map_err(|error| code(error.into()))
+}
+
+/// The group that keeps them has to know, too.
+async fn mark_offsets(
+    ctx: &ApiContext,
+    marker: &WritableTxnMarker,
+    who: Producer,
+    index: i32,
+) -> Result<(), i16> {
+    let partition = PartitionId(index);
+    let ended = ctx
+        .groups
+        .end_transaction(partition, who, marker.transaction_result)
+        .await;
+    ended.map_err(|error| failed(OFFSETS_TOPIC, &error))
+}
