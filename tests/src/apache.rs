@@ -20,8 +20,17 @@ const LOG4J: &str = "log4j.rootLogger=INFO, out\n\
 
 /// Kafka's jars as a class path; `None`, and a word on it, where `.ci/kafka` did not bring them.
 pub fn class_path() -> Option<String> {
-    let Ok(lib) = std::env::var("BROOKLET_KAFKA_LIB") else {
-        eprintln!("skipped: BROOKLET_KAFKA_LIB is not set; .ci/kafka sets it");
+    jars_in("BROOKLET_KAFKA_LIB")
+}
+
+/// The same of the clients of Kafka 4.
+pub fn class_path_4() -> Option<String> {
+    jars_in("BROOKLET_KAFKA4_LIB")
+}
+
+fn jars_in(variable: &str) -> Option<String> {
+    let Ok(lib) = std::env::var(variable) else {
+        eprintln!("skipped: {variable} is not set; .ci/kafka sets it");
         return None;
     };
     Some(format!("{lib}/*"))

@@ -146,6 +146,16 @@ fn groups_of_three_python_clients_share_and_go_on() {
 }
 
 #[test]
+fn transactions_of_two_python_clients_count_once() {
+    for client in ["confluent", "aiokafka"] {
+        let server = Server::ephemeral();
+        let output = python(&server, "transactions.py", client);
+        assert!(output.contains("fenced"), "{output}");
+        assert!(output.contains("exactly once"), "{output}");
+    }
+}
+
+#[test]
 fn kcat_reads_in_a_group_from_where_the_group_is() {
     let server = Server::ephemeral();
     let broker = server.kafka();

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use brooklet_tests::apache::{Kafka, class_path};
+use brooklet_tests::apache::{Kafka, class_path, class_path_4};
 use brooklet_tests::{Server, foreign, run, text};
 
 /// What `kafka-dump-log.sh` prints of these files.
@@ -138,9 +138,11 @@ fn check_adopted(data: &Path) {
     assert_eq!(verified.status.code(), Some(0), "{verified:?}");
 }
 
-/// Kafka's own consumer, in a group.
-fn group(class_path: &str, args: &[&str]) -> String {
-    let program = brooklet_tests::repository().join("tests/kafka/Group.java");
+/// A program on Kafka's own clients.
+fn java(class_path: &str, program: &str, args: &[&str]) -> String {
+    let program = brooklet_tests::repository()
+        .join("tests/kafka")
+        .join(program);
     let head = ["-cp", class_path, text(&program)];
     String::from_utf8(foreign("java", &[&head[..], args].concat(), b"")).expect("Java prints text")
 }
@@ -153,16 +155,14 @@ fn kafkas_consumers_share_a_topic_and_kafka_reads_our_offsets() {
     let parent = tempfile::tempdir().expect("a directory");
     let server = Server::on(parent.path());
     server.stdout_of(&["topic", "create", "clicks", "-p", "2"], b"");
-    let shared = group(&class_path, &["share", server.kafka(), "clicks", "readers"]);
+    let group = |args: &[&str]| java(&class_path, "Group.java", args);
+    let shared = group(&["share", server.kafka(), "clicks", "readers"]);
     assert_eq!(shared, "shared\n");
     let lines: Vec<_> = (0..20).map(|n| format!("key-{n}:value-{n}\n")).collect();
     server.stdout_of(&["produce", "clicks", "-K:"], lines.concat().as_bytes());
     let read = |count: &str| {
         let args = ["read", server.kafka(), "clicks", "readers", count];
-        group(&class_path, &args)
-            .lines()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+        group(&args).lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let mut all = [read("7"), read("13")].concat();
     all.sort();
@@ -183,6 +183,51 @@ fn kafkas_consumers_share_a_topic_and_kafka_reads_our_offsets() {
 }
 
 #[test]
+fn kafka_4s_consumers_share_a_topic() {
+    let Some(class_path) = class_path_4() else {
+        return;
+    };
+    let server = Server::ephemeral();
+    server.stdout_of(&["topic", "create", "clicks", "-p", "2"], b"");
+    let args = ["share", server.kafka(), "clicks", "readers"];
+    assert_eq!(java(&class_path, "Group.java", &args), "shared\n");
+}
+
+/// Those of 3.9 speak version 1 of transactions, those of 4 version 2.
+#[test]
+fn kafkas_transactions_count_once_and_kafka_reads_what_we_wrote_of_them() {
+    for (version, class_path) in [(1, class_path()), (2, class_path_4())] {
+        let Some(class_path) = class_path else {
+            return;
+        };
+        let parent = tempfile::tempdir().expect("a directory");
+        let server = Server::on(parent.path());
+        let copied = java(&class_path, "Transactions.java", &["copy", server.kafka()]);
+        assert_eq!(copied, "fenced\nexactly once\n");
+        let administered = java(&class_path, "Transactions.java", &["admin", server.kafka()]);
+        assert_eq!(administered, "fenced by its admin\n");
+
+        assert!(server.terminate().code().is_some());
+        let state = parent.path().join("__transaction_state-0");
+        let log = ["log", "dump", text(&state), "--records"];
+        let ours = String::from_utf8(run(&log).stdout).expect("words");
+        // Version 2 raises the epoch with each of them.
+        let raised = ours.contains(" epoch 10");
+        assert_eq!(raised, version == 2, "{ours}");
+        // Its tools are those of 3.9.
+        if version == 1 {
+            let printed = dump(
+                &class_path,
+                &["--transaction-log-decoder"],
+                &files(&state, "log"),
+            );
+            assert!(printed.contains("java-tx"), "{printed}");
+            assert!(printed.contains("CompleteCommit"), "{printed}");
+        }
+    }
+}
+
+#[test]
 fn we_serve_what_kafka_wrote_and_left_in_order() {
     let Some(class_path) = class_path() else {
         return;
@@ -191,7 +236,7 @@ fn we_serve_what_kafka_wrote_and_left_in_order() {
     let kafka = Kafka::start(&class_path, parent.path());
     fill(&kafka);
     let begin = ["read", kafka.address(), "clicks", "readers", "100"];
-    let mut read: Vec<_> = group(&class_path, &begin)
+    let mut read: Vec<_> = java(&class_path, "Group.java", &begin)
         .lines()
         .map(str::to_owned)
         .collect();
@@ -201,7 +246,11 @@ fn we_serve_what_kafka_wrote_and_left_in_order() {
     // The group goes on where it was with Kafka.
     let server = Server::start(&["--data-dir", text(&data), "--adopt"]);
     let rest = ["read", server.kafka(), "clicks", "readers", "200"];
-    read.extend(group(&class_path, &rest).lines().map(str::to_owned));
+    read.extend(
+        java(&class_path, "Group.java", &rest)
+            .lines()
+            .map(str::to_owned),
+    );
     read.sort();
     read.dedup();
     assert_eq!(read.len(), 300, "each once");

@@ -4,7 +4,7 @@
 //!  key    version i16 = 0 | transactional id string
 //!
 //!  value  version i16 = 1 | producer id i64 | producer epoch i16 | timeout i32 (ms) | status i8
-//!         | partitions: topic compact string, numbers [i32]; null if there are none
+//!         | partitions: topic compact string, numbers [i32]; null in state Empty, and only there
 //!         | last update i64 | start i64
 //!         | tagged  0  previous producer id i64      left out where it is -1
 //!                   1  next producer id i64          left out where it is -1
@@ -30,6 +30,9 @@ use crate::driver::fields::{
 
 const KEY: i16 = 0;
 const VALUE: i16 = 1;
+
+/// A compact array that there is not; Kafka wants none in state Empty, and one in all others.
+const NULL: u32 = 0;
 
 const PREVIOUS_ID: u32 = 0;
 const NEXT_ID: u32 = 1;
@@ -79,7 +82,11 @@ fn encode_value(known: &Transaction) -> Bytes {
     value.put_i16(known.producer.epoch.0);
     value.put_i32(i32::try_from(known.timeout.as_millis()).unwrap_or(i32::MAX));
     value.put_i8(known.status as i8);
-    put_partitions(&mut value, &known.partitions);
+    if known.status == Status::Empty {
+        put_varint(&mut value, NULL);
+    } else {
+        put_partitions(&mut value, &known.partitions);
+    }
     value.put_i64(known.updated.0);
     value.put_i64(known.started.0);
     let ids = [(PREVIOUS_ID, known.previous_id), (NEXT_ID, known.next_id)];
@@ -100,10 +107,6 @@ fn encode_value(known: &Transaction) -> Bytes {
 }
 
 fn put_partitions(value: &mut BytesMut, partitions: &BTreeSet<TopicPartition>) {
-    if partitions.is_empty() {
-        // Null.
-        return put_varint(value, 0);
-    }
     let mut by_topic = BTreeMap::<_, Vec<_>>::new();
     for place in partitions {
         by_topic

@@ -1,5 +1,6 @@
 //! The bytes of `__transaction_state`, and that any bytes are read safely.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use brooklet_protocol::{
@@ -47,6 +48,20 @@ fn a_record_has_kafkas_bytes() {
         \0\0\0\0\0\0\x01\x03\0\0\0\0\0\0\x01\x02\
         \x02\0\x08\0\0\0\0\0\0\0\x05\x02\x02\0\x02";
     assert_eq!(record.value.as_deref(), Some(&expected[..]));
+}
+
+/// Kafka does not read a null elsewhere.
+#[test]
+fn partitions_are_null_in_state_empty_only() {
+    for (status, expected) in [(Status::Empty, 0), (Status::CompleteCommit, 1)] {
+        let known = Transaction {
+            status,
+            partitions: BTreeSet::new(),
+            ..known()
+        };
+        let value = TransactionRecord::encode("a", Some(&known)).value.unwrap();
+        assert_eq!(value[17], expected);
+    }
 }
 
 #[test]
@@ -125,7 +140,9 @@ fn any_known() -> impl Strategy<Value = Transaction> {
                 next_id,
                 timeout: Duration::from_millis(numbers.2 as u64),
                 status: Status::ALL[numbers.3],
-                partitions: places.iter().map(|(topic, n)| place(topic, *n)).collect(),
+                partitions: (places.iter().filter(|_| numbers.3 > 0))
+                    .map(|(topic, n)| place(topic, *n))
+                    .collect(),
                 started: Timestamp(numbers.0),
                 updated: Timestamp(numbers.1),
                 client_version: numbers.4,
