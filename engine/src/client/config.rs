@@ -48,6 +48,10 @@ pub struct ProducerConfig {
     pub delivery_timeout: Duration,
     /// `enable.idempotence` (true). As in Kafka it needs `acks` all, and is off with any other.
     pub idempotence: bool,
+    /// `transactional.id` (none): the name under which incarnations of a producer follow each other.
+    pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms` (60000): a transaction that is open for so long is aborted by the broker.
+    pub transaction_timeout: Duration,
     /// Whether a topic that is not there is asked for in a way that lets the broker create it (true; not
     /// a setting of the Java client's, which always asks so).
     pub create_topics: bool,
@@ -64,12 +68,22 @@ impl Default for ProducerConfig {
             buffer_bytes: 32 << 20,
             delivery_timeout: Duration::from_secs(120),
             idempotence: true,
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
             create_topics: true,
         }
     }
 }
 
 impl ProducerConfig {
+    /// The defaults, for a [`TransactionalProducer`](super::TransactionalProducer) of this id.
+    pub fn transactional(id: &str) -> Self {
+        Self {
+            transactional_id: Some(id.to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// Whether batches carry a producer id and sequences.
     pub(crate) fn is_idempotent(&self) -> bool {
         self.idempotence && self.acks == Acks::All

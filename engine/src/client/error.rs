@@ -26,6 +26,9 @@ pub enum ClientError {
         /// The broker's words, if it sent any.
         message: Option<String>,
     },
+    /// A transaction is not in a state for what was asked.
+    #[error("{0}")]
+    Transaction(&'static str),
     /// The topic is not there.
     #[error("topic '{0}' does not exist")]
     UnknownTopic(String),
@@ -83,7 +86,8 @@ impl ClientError {
         match self {
             Self::Transport(error) => is_retriable_transport(error),
             Self::Broker { code, .. } => code.is_retriable(),
-            Self::UnknownTopic(_)
+            Self::Transaction(_)
+            | Self::UnknownTopic(_)
             | Self::UnknownGroup(_)
             | Self::Unexpected(_)
             | Self::Corrupt { .. }
@@ -106,6 +110,7 @@ impl ClientError {
                 code: *code,
                 message: message.clone(),
             },
+            Self::Transaction(words) => Self::Transaction(words),
             Self::UnknownTopic(name) => Self::UnknownTopic(name.clone()),
             Self::UnknownGroup(id) => Self::UnknownGroup(id.clone()),
             Self::Unexpected(words) => Self::Unexpected(words.clone()),

@@ -14,7 +14,7 @@
 //! Topics come into being by themselves only for producers, as with the Java client: whoever reads
 //! or describes a topic that is not there is told so.
 //!
-//! Left out: taking part in consumer groups, and transactions; the cache does not age (Kafka asks again every five
+//! Left out: taking part in consumer groups; the cache does not age (Kafka asks again every five
 //! minutes), so partitions added later are seen only once a request fails or a client is made anew.
 
 mod admin;
@@ -45,7 +45,7 @@ pub use error::ClientError;
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use metadata::{ClusterMetadata, PartitionMetadata, TopicMetadata};
 pub use offsets::OffsetSpec;
-pub use producer::{Delivery, NewRecord, Producer};
+pub use producer::{Delivery, GroupMetadata, NewRecord, Producer, TransactionalProducer};
 pub use settings::ConfigChange;
 
 use self::metadata::{Cache, CachedTopic};

@@ -30,6 +30,7 @@ use brooklet_protocol::records::Compression;
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
 use super::batch::{Batch, BatchState, Identity, Stamp, record_bytes_max};
+use super::gate::Gate;
 use super::partitioner::{Choice, choose};
 use super::{ClientError, Delivery, NewRecord, ProducerConfig};
 use crate::client::backoff;
@@ -42,6 +43,7 @@ pub(super) struct Limits {
     pub(super) delivery_timeout: Duration,
     pub(super) compression: Compression,
     pub(super) is_idempotent: bool,
+    pub(super) is_transactional: bool,
 }
 
 impl Limits {
@@ -52,6 +54,7 @@ impl Limits {
             delivery_timeout: config.delivery_timeout,
             compression: config.compression,
             is_idempotent: config.is_idempotent(),
+            is_transactional: config.transactional_id.is_some(),
         }
     }
 }
@@ -64,6 +67,8 @@ pub(super) struct Accumulator {
     queues: Vec<Queue>,
     /// `None` while a new one is being asked for, and without idempotence.
     identity: Option<Identity>,
+    /// What the open transaction may write to; `None` for a producer without transactions.
+    gate: Option<Gate>,
     /// The first error of a batch since the last [`take_failure`](Self::take_failure).
     first_failure: Option<ClientError>,
     is_closed: bool,
@@ -93,12 +98,13 @@ struct Queue {
 impl Accumulator {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
-            limits,
             topics: HashMap::new(),
             queues: Vec::new(),
+            gate: limits.is_transactional.then(Gate::default),
             identity: None,
             first_failure: None,
             is_closed: false,
+            limits,
         }
     }
 
@@ -152,10 +158,12 @@ impl Accumulator {
         if self.limits.is_idempotent && self.identity.is_none() {
             return drained;
         }
+        let gate = self.gate.as_ref();
         for queue in &mut self.queues {
             if queue.is_sendable(now, hurried, self.limits.linger)
+                && gate.is_none_or(|gate| gate.is_open(&queue.partition))
                 && let Some(to) = route(&queue.partition)
-                && let Some(batch) = queue.take(self.identity)
+                && let Some(batch) = queue.take(self.identity, gate.is_some())
             {
                 drained.push((to, batch));
             }
@@ -243,9 +251,10 @@ impl Accumulator {
         self.first_failure.take()
     }
 
-    /// Whether a new identity has to be asked for.
+    /// Whether a new identity has to be asked for. One for transactions comes from their coordinator.
     pub(super) fn needs_identity(&self) -> bool {
-        self.limits.is_idempotent && self.identity.is_none() && !self.is_closed
+        let has_to = self.limits.is_idempotent && self.gate.is_none();
+        has_to && self.identity.is_none() && !self.is_closed
     }
 
     /// Takes a new identity. Batches that were sent under the old one keep it.
@@ -254,6 +263,74 @@ impl Accumulator {
         for queue in &mut self.queues {
             queue.next_sequence = 0;
         }
+    }
+
+    /// A transaction begins: it is not known to write to anything yet.
+    pub(super) fn begin_transaction(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            gate.clear();
+        }
+        self.first_failure = None;
+    }
+
+    /// Partitions with records that the transaction's coordinator has to be told of.
+    pub(super) fn take_unadded(&mut self) -> Option<(Identity, Vec<TopicPartition>)> {
+        let (gate, identity) = (self.gate.as_mut()?, self.identity?);
+        let waiting = self.queues.iter().filter(|queue| queue.is_waiting());
+        let new = gate.ask(waiting.map(|queue| queue.partition.clone()));
+        (!new.is_empty()).then_some((identity, new))
+    }
+
+    /// The coordinator knows of them.
+    pub(super) fn added(&mut self, partitions: &[TopicPartition]) {
+        if let Some(gate) = &mut self.gate {
+            gate.add(partitions);
+        }
+    }
+
+    /// The coordinator does not take them: nothing of this transaction can be sent. Returns the memory
+    /// that was held.
+    pub(super) fn not_added(
+        &mut self,
+        partitions: &[TopicPartition],
+        error: &ClientError,
+    ) -> usize {
+        if let Some(gate) = &mut self.gate {
+            gate.refuse(partitions);
+        }
+        self.give_up_waiting(error)
+    }
+
+    /// Whether the transaction's coordinator knows of any partition.
+    pub(super) fn has_transaction(&self) -> bool {
+        self.gate.as_ref().is_some_and(Gate::is_known)
+    }
+
+    /// Gives up all that is not on its way; returns the memory it held.
+    pub(super) fn give_up_waiting(&mut self, error: &ClientError) -> usize {
+        let mut given_up = Vec::new();
+        for queue in &mut self.queues {
+            given_up.extend(queue.retry.take());
+            given_up.extend(queue.ready.drain(..));
+            given_up.extend(queue.open.take());
+        }
+        let buffer_bytes = given_up.iter().map(|batch| batch.buffer_bytes).sum();
+        for batch in given_up {
+            self.give_up(batch, error.duplicate());
+        }
+        buffer_bytes
+    }
+
+    /// Whether nothing is on its way, neither batches nor partitions to be added.
+    pub(super) fn is_quiet(&self) -> bool {
+        let gate = self.gate.as_ref();
+        gate.is_none_or(|gate| !gate.is_asking())
+            && self.queues.iter().all(|queue| queue.in_flight.is_none())
+    }
+
+    /// Whether the next sequence of some partition is not known.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.limits.is_idempotent && self.identity.is_none()
     }
 
     /// Ends the lingering of all batches; returns all that are not settled.
@@ -363,13 +440,14 @@ impl Queue {
     }
 
     /// The first batch in line, stamped, in flight from now on.
-    fn take(&mut self, identity: Option<Identity>) -> Option<Batch> {
+    fn take(&mut self, identity: Option<Identity>, in_transaction: bool) -> Option<Batch> {
         let waiting = self.retry.take().or_else(|| self.ready.pop_front());
         let mut batch = waiting.or_else(|| self.open.take())?;
         if let (None, Some(identity)) = (batch.stamp, identity) {
             batch.stamp = Some(Stamp {
                 identity,
                 base_sequence: self.next_sequence,
+                in_transaction,
             });
             // Sequences are 31 bits and wrap.
             self.next_sequence = self.next_sequence.wrapping_add(batch.record_count) & i32::MAX;
@@ -398,10 +476,12 @@ impl Queue {
     }
 
     fn is_empty(&self) -> bool {
-        self.open.is_none()
-            && self.ready.is_empty()
-            && self.retry.is_none()
-            && self.in_flight.is_none()
+        !self.is_waiting() && self.in_flight.is_none()
+    }
+
+    /// Whether there are batches that are not on their way.
+    fn is_waiting(&self) -> bool {
+        self.open.is_some() || !self.ready.is_empty() || self.retry.is_some()
     }
 }
 

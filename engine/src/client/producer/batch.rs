@@ -46,6 +46,8 @@ pub(super) struct Identity {
 pub(super) struct Stamp {
     pub(super) identity: Identity,
     pub(super) base_sequence: i32,
+    /// Whether it is part of a transaction.
+    pub(super) in_transaction: bool,
 }
 
 /// What became of a batch, for all who wait for it.
@@ -173,12 +175,17 @@ impl Batch {
                 Some(Stamp {
                     identity,
                     base_sequence,
+                    in_transaction,
                 }),
-            ) => builder
-                .with_producer(identity.id, identity.epoch, base_sequence)
-                .build()
-                .bytes()
-                .clone(),
+            ) => {
+                let builder = builder.with_producer(identity.id, identity.epoch, base_sequence);
+                let builder = if in_transaction {
+                    builder.with_transaction()
+                } else {
+                    builder
+                };
+                builder.build().bytes().clone()
+            }
             (Payload::Open(builder), None) => builder.build().bytes().clone(),
             (Payload::Sealed(bytes), _) => bytes,
             (Payload::Empty, _) => unreachable!("sealing leaves a sealed batch"),

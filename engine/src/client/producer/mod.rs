@@ -21,9 +21,12 @@
 
 mod accumulator;
 mod batch;
+mod coordinator;
+mod gate;
 mod identity;
 mod partitioner;
 mod sender;
+mod transaction;
 mod verdict;
 
 use std::sync::Arc;
@@ -39,7 +42,9 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use self::accumulator::{Accumulator, Limits};
-use self::batch::{BatchState, record_bytes_max};
+use self::batch::{BatchState, Identity, record_bytes_max};
+use self::coordinator::Coordinator;
+pub use self::transaction::{GroupMetadata, TransactionalProducer};
 use super::{Client, ClientError, ProducerConfig, wall};
 
 /// A record to be sent.
@@ -90,6 +95,10 @@ struct Shared {
     waiting_for_space: AtomicUsize,
     wake: Notify,
     is_finishing: AtomicBool,
+    /// Of the transactional id, if the producer has one.
+    coordinator: Option<Arc<Coordinator>>,
+    /// A request has been answered.
+    settled: Notify,
 }
 
 impl Shared {
@@ -131,11 +140,30 @@ impl Producer {
     /// Starts a producer; it spawns a sender task on the current tokio runtime.
     ///
     /// # Errors
-    /// No producer id could be had.
+    /// No producer id could be had; the settings have a transactional id, which is for a
+    /// [`TransactionalProducer`].
     pub async fn new(client: Client, config: ProducerConfig) -> Result<Self, ClientError> {
+        if config.transactional_id.is_some() {
+            let words = "a producer with a transactional.id sends in transactions only";
+            return Err(ClientError::Transaction(words));
+        }
+        let identity = if config.is_idempotent() {
+            Some(identity::ask_until_given(&client).await?)
+        } else {
+            None
+        };
+        Ok(Self::start(client, config, identity, None))
+    }
+
+    fn start(
+        client: Client,
+        config: ProducerConfig,
+        identity: Option<Identity>,
+        coordinator: Option<Arc<Coordinator>>,
+    ) -> Self {
         let mut accumulator = Accumulator::new(Limits::new(&config));
-        if config.is_idempotent() {
-            accumulator.identify(identity::ask_until_given(&client).await?);
+        if let Some(identity) = identity {
+            accumulator.identify(identity);
         }
         let space = config.buffer_bytes.min(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
@@ -147,10 +175,12 @@ impl Producer {
             waiting_for_space: AtomicUsize::new(0),
             wake: Notify::new(),
             is_finishing: AtomicBool::new(false),
+            coordinator,
+            settled: Notify::new(),
         });
         tokio::spawn(sender::run(Arc::clone(&shared)));
         let handle = Arc::new(Handle { shared });
-        Ok(Self { handle })
+        Self { handle }
     }
 
     /// Queues a record; waits only for buffer space and for the topic's metadata.
@@ -197,6 +227,43 @@ impl Producer {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+}
+
+/// For transactions.
+impl Producer {
+    fn begin_transaction(&self) {
+        self.handle.shared.accumulator.lock().begin_transaction();
+    }
+
+    /// Whether the transaction's coordinator knows of any partition.
+    fn has_transaction(&self) -> bool {
+        self.handle.shared.accumulator.lock().has_transaction()
+    }
+
+    /// Gives up what is not sent, and waits for the answers to the rest. Tells whether the sequences are
+    /// in doubt.
+    async fn give_up(&self, error: ClientError) -> bool {
+        let shared = &*self.handle.shared;
+        loop {
+            let settled = shared.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            let (given_up, is_quiet) = {
+                let mut accumulator = shared.accumulator.lock();
+                // Also what comes back to be sent again.
+                (accumulator.give_up_waiting(&error), accumulator.is_quiet())
+            };
+            shared.space.add_permits(given_up);
+            if is_quiet {
+                return shared.accumulator.lock().is_in_doubt();
+            }
+            settled.await;
+        }
+    }
+
+    fn identify(&self, identity: Identity) {
+        self.handle.shared.accumulator.lock().identify(identity);
     }
 }
 

@@ -10,17 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use brooklet_protocol::messages::ResponseKind;
 use brooklet_protocol::messages::kafka::ProduceResponse;
 use brooklet_protocol::messages::kafka::produce_request::{
     PartitionProduceData, ProduceRequest, TopicProduceData,
 };
-use brooklet_protocol::messages::{RequestKind, ResponseKind};
 use brooklet_protocol::{TopicName, TopicPartition};
 use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
 use tracing::debug;
 
 use super::batch::{Batch, Identity};
+use super::coordinator::Coordinator;
 use super::verdict::{Verdict, judge};
 use super::{Shared, identity};
 use crate::client::{Acks, Client, ClientError, MissingTopic, backoff, wire_name};
@@ -28,6 +29,8 @@ use crate::transport::Node;
 
 /// The newest version that names topics; the next one wants their ids.
 const PRODUCE_VERSION: i16 = 12;
+/// The newest version that adds no partitions to transactions by itself.
+const PRODUCE_VERSION_IN_TRANSACTIONS: i16 = 11;
 /// How long the broker may wait for replicas, in milliseconds (`request.timeout.ms`).
 const PRODUCE_TIMEOUT_MS: i32 = 30_000;
 /// Requests on their way to one leader (`max.in.flight.requests.per.connection`).
@@ -43,6 +46,10 @@ enum Finished {
     },
     Refreshed,
     Identified(Result<Identity, ClientError>),
+    Added {
+        partitions: Vec<TopicPartition>,
+        outcome: Result<(), ClientError>,
+    },
 }
 
 /// Sends until the producer is dropped and everything is settled.
@@ -59,7 +66,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.wake.notified() => {}
             Some(finished) = sender.tasks.join_next() => match finished {
-                Ok(finished) => sender.settle(finished),
+                Ok(finished) => {
+                    sender.settle(finished);
+                    shared.settled.notify_waiters();
+                }
                 Err(error) => return end_with(error),
             },
             () = tokio::time::sleep_until(deadline), if wake.is_some() => {}
@@ -134,12 +144,14 @@ impl<'a> Sender<'a> {
                     .is_none_or(|n| *n < REQUESTS_PER_NODE_MAX)
             })
         };
-        let (expired_bytes, drained, wake, needs_identity) = {
+        let (expired_bytes, drained, wake, needs_identity, to_add) = {
             let mut accumulator = self.shared.accumulator.lock();
             let expired_bytes = accumulator.expire(now);
             let drained = accumulator.drain(now, hurried, route);
             let wake = accumulator.next_wake(now);
-            (expired_bytes, drained, wake, accumulator.needs_identity())
+            let (needs_identity, to_add) =
+                (accumulator.needs_identity(), accumulator.take_unadded());
+            (expired_bytes, drained, wake, needs_identity, to_add)
         };
         self.shared.space.add_permits(expired_bytes);
         let mut by_node = HashMap::<_, Vec<_>>::new();
@@ -152,6 +164,9 @@ impl<'a> Sender<'a> {
         self.refresh_stale_topics();
         if needs_identity {
             self.ask_for_identity();
+        }
+        if let Some((identity, partitions)) = to_add {
+            self.add_to_transaction(identity, partitions);
         }
         wake
     }
@@ -173,13 +188,19 @@ impl<'a> Sender<'a> {
     }
 
     fn spawn_request(&mut self, node: Node, request: Vec<(Batch, Bytes)>) {
-        let acks = self.shared.config.acks;
-        let body = produce_request(acks, &request);
+        let coordinator = self.shared.coordinator.as_deref();
+        let version = match coordinator {
+            Some(_) => PRODUCE_VERSION_IN_TRANSACTIONS,
+            None => PRODUCE_VERSION,
+        };
+        let body = produce_request(self.shared.config.acks, &request)
+            .with_transactional_id(coordinator.map(Coordinator::transactional_id))
+            .into();
         let batches = request.into_iter().map(|(batch, _)| batch).collect();
         let client = self.shared.client.clone();
         *self.in_flight.entry(node).or_default() += 1;
         self.tasks.spawn(async move {
-            let answer = read_answer(client.ask(node, PRODUCE_VERSION, body).await);
+            let answer = read_answer(client.ask(node, version, body).await);
             Finished::Produced {
                 node,
                 batches,
@@ -207,6 +228,18 @@ impl<'a> Sender<'a> {
         });
     }
 
+    fn add_to_transaction(&mut self, identity: Identity, partitions: Vec<TopicPartition>) {
+        let coordinator = self.shared.coordinator.clone();
+        let coordinator = coordinator.expect("a transaction has a coordinator");
+        self.tasks.spawn(async move {
+            let outcome = coordinator.add_partitions(identity, &partitions).await;
+            Finished::Added {
+                partitions,
+                outcome,
+            }
+        });
+    }
+
     fn ask_for_identity(&mut self) {
         if self.is_identifying {
             return;
@@ -224,6 +257,19 @@ impl<'a> Sender<'a> {
     fn settle(&mut self, finished: Finished) {
         match finished {
             Finished::Refreshed => self.is_refreshing = false,
+            Finished::Added {
+                partitions,
+                outcome,
+            } => {
+                let mut accumulator = self.shared.accumulator.lock();
+                match outcome {
+                    Ok(()) => accumulator.added(&partitions),
+                    Err(error) => {
+                        let given_up = accumulator.not_added(&partitions, &error);
+                        self.shared.space.add_permits(given_up);
+                    }
+                }
+            }
             Finished::Identified(Ok(identity)) => {
                 self.is_identifying = false;
                 self.identity_failures = 0;
@@ -289,7 +335,7 @@ async fn refresh(client: &Client, topics: &BTreeSet<TopicName>, missing: Missing
     }
 }
 
-fn produce_request(acks: Acks, batches: &[(Batch, Bytes)]) -> RequestKind {
+fn produce_request(acks: Acks, batches: &[(Batch, Bytes)]) -> ProduceRequest {
     let mut topics = BTreeMap::<_, Vec<_>>::new();
     for (batch, bytes) in batches {
         let partition = &batch.state.partition;
@@ -307,7 +353,6 @@ fn produce_request(acks: Acks, batches: &[(Batch, Bytes)]) -> RequestKind {
         .with_acks(acks.code())
         .with_timeout_ms(PRODUCE_TIMEOUT_MS)
         .with_topic_data(topics.into_iter().map(topic).collect())
-        .into()
 }
 
 fn read_answer(answer: Result<ResponseKind, ClientError>) -> Result<ProduceResponse, ClientError> {

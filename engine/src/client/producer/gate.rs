@@ -1,0 +1,62 @@
+//! Which partitions a transaction may write to: those that its coordinator knows of.
+
+use std::collections::BTreeSet;
+
+use brooklet_protocol::TopicPartition;
+
+/// The partitions of the open transaction.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// The coordinator knows of them.
+    added: BTreeSet<TopicPartition>,
+    /// It is being told of them.
+    asked: BTreeSet<TopicPartition>,
+}
+
+impl Gate {
+    /// Whether records may be sent to a partition.
+    pub(super) fn is_open(&self, partition: &TopicPartition) -> bool {
+        self.added.contains(partition)
+    }
+
+    /// Whether the coordinator knows of any partition.
+    pub(super) fn is_known(&self) -> bool {
+        !self.added.is_empty()
+    }
+
+    /// Those that it has to be told of; it is being told from now on.
+    pub(super) fn ask(
+        &mut self,
+        waiting: impl Iterator<Item = TopicPartition>,
+    ) -> Vec<TopicPartition> {
+        let is_new =
+            |place: &TopicPartition| !self.added.contains(place) && !self.asked.contains(place);
+        let new: Vec<_> = waiting.filter(is_new).collect();
+        self.asked.extend(new.iter().cloned());
+        new
+    }
+
+    pub(super) fn add(&mut self, partitions: &[TopicPartition]) {
+        for place in partitions {
+            self.asked.remove(place);
+            self.added.insert(place.clone());
+        }
+    }
+
+    /// The coordinator does not take them.
+    pub(super) fn refuse(&mut self, partitions: &[TopicPartition]) {
+        for place in partitions {
+            self.asked.remove(place);
+        }
+    }
+
+    /// Whether the coordinator is being told of partitions.
+    pub(super) fn is_asking(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.added.clear();
+        self.asked.clear();
+    }
+}
