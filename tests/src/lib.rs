@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 pub mod apache;
 pub mod flights;
 pub mod mutate;
+pub mod program;
 pub mod socket;
 
 /// A program that has not ended after so long hangs, and is killed, so that its test fails.
@@ -153,7 +154,7 @@ impl Server {
     /// # Panics
     /// When it does not get ready.
     pub fn on_at(data_dir: &Path, kafka: &str) -> Self {
-        Self::spawn(&["--kafka", kafka, "--data-dir", text(data_dir)])
+        Self::start_at(&["--kafka", kafka, "--data-dir", text(data_dir)])
     }
 
     /// Starts `brooklet serve` on a free port, with more arguments.
@@ -161,7 +162,7 @@ impl Server {
     /// # Panics
     /// When it does not get ready.
     pub fn start(args: &[&str]) -> Self {
-        Self::spawn(&[&["--kafka", "127.0.0.1:0"], args].concat())
+        Self::start_at(&[&["--kafka", "127.0.0.1:0"], args].concat())
     }
 
     /// Starts a server on a data directory that may have only so many files open.
@@ -176,7 +177,11 @@ impl Server {
         Self::spawn_by(command, &args)
     }
 
-    fn spawn(args: &[&str]) -> Self {
+    /// Starts `brooklet serve` with these arguments and no others.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn start_at(args: &[&str]) -> Self {
         Self::spawn_by(Command::new(brooklet()), args)
     }
 

@@ -1,0 +1,203 @@
+//! A foreign program that talks with its test, and a broker that it may have killed.
+//!
+//! The program prints lines. For the line [`RESTART`] the broker is killed (`kill -9`) and started
+//! again on its directory and port; then the program reads [`RESTARTED`] on its standard input.
+//! So it chooses the moment, and neither side sleeps.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::{HANG, Server, text};
+
+/// What a program prints to have the broker killed and started again.
+pub const RESTART: &str = "restart";
+/// What it then reads.
+pub const RESTARTED: &str = "restarted";
+
+/// A broker on a directory of its own, which keeps its port when it is killed.
+#[derive(Debug)]
+pub struct Mortal {
+    server: Option<Server>,
+    settings: Vec<String>,
+    data: TempDir,
+}
+
+impl Mortal {
+    /// Starts it with settings (`KEY=VALUE`).
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn start(settings: &[&str]) -> Self {
+        let mut mortal = Self {
+            server: None,
+            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            data: tempfile::tempdir().expect("a directory"),
+        };
+        mortal.serve("127.0.0.1:0");
+        mortal
+    }
+
+    fn serve(&mut self, kafka: &str) {
+        let mut args = vec!["--kafka", kafka, "--data-dir", text(self.data.path())];
+        for setting in &self.settings {
+            args.extend(["--set", setting]);
+        }
+        self.server = Some(Server::start_at(&args));
+    }
+
+    /// The broker as it runs now.
+    ///
+    /// # Panics
+    /// Never: it runs whenever it can be asked.
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
+    }
+
+    /// `kill -9`, and a start on the same directory and port.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn restart(&mut self) {
+        let kafka = self.server().kafka().to_owned();
+        self.server.take().expect("it runs").kill();
+        self.serve(&kafka);
+    }
+}
+
+/// A running program, killed when dropped. What it says on stderr is shown when its test fails.
+pub struct Program {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+    said: Vec<String>,
+    errors: NamedTempFile,
+}
+
+impl Program {
+    /// Starts a program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(program: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args);
+        Self::start_by(command)
+    }
+
+    /// Starts what is to be run.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_by(mut command: Command) -> Self {
+        let errors = NamedTempFile::new().expect("a temporary file");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors.reopen().expect("a temporary file opens again"))
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let (say, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = stdout.lines().map_while(Result::ok);
+            lines.for_each(|line| drop(say.send(line)));
+        });
+        Self {
+            stdin: child.stdin.take().expect("stdin is piped"),
+            child,
+            lines,
+            said: Vec::new(),
+            errors,
+        }
+    }
+
+    /// The next line that it prints; `None` at its end.
+    ///
+    /// # Panics
+    /// When nothing comes for so long that it must hang.
+    pub fn line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(HANG) {
+            Ok(line) => {
+                self.said.push(line.clone());
+                Some(line)
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("the program is silent: {self:?}"),
+        }
+    }
+
+    /// Reads its lines up to one that has this text in it.
+    ///
+    /// # Panics
+    /// When the program ends without it.
+    pub fn await_line(&mut self, part: &str) -> String {
+        loop {
+            match self.line() {
+                Some(line) if line.contains(part) => return line,
+                Some(_) => {}
+                None => panic!("the program ended without '{part}': {self:?}"),
+            }
+        }
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.stdin, "{line}").expect("the program reads");
+        self.stdin.flush().expect("the program reads");
+    }
+
+    /// Awaits its end, which must be a success; returns all that it printed but [`RESTART`].
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn finish(mut self, broker: &mut Mortal) -> Vec<String> {
+        while let Some(line) = self.line() {
+            if line == RESTART {
+                broker.restart();
+                self.say(RESTARTED);
+            }
+        }
+        let status = self.child.wait().expect("the program ends");
+        assert!(status.success(), "{status}: {self:?}");
+        self.said.retain(|line| line != RESTART);
+        std::mem::take(&mut self.said)
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the program still runs");
+        self.child.wait().expect("a killed child ends");
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "--- stdout of the program")?;
+        self.said.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let errors = std::fs::read(self.errors.path()).unwrap_or_default();
+            let errors = String::from_utf8_lossy(&errors);
+            eprintln!("{self:?}--- stderr of the program\n{errors}---");
+        }
+        // It may have ended already, which is what is wanted.
+        if self.child.kill().is_ok() {
+            drop(self.child.wait());
+        }
+    }
+}
