@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brooklet_protocol::records::Compression;
 
-use super::MissingTopic;
+use super::{Assignor, MissingTopic};
 
 /// How many acknowledgements a producer waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +99,27 @@ impl ProducerConfig {
     }
 }
 
+/// Which records a consumer sees (`isolation.level`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// All.
+    #[default]
+    ReadUncommitted,
+    /// Those of no transaction, and of transactions that were committed: up to the last stable offset,
+    /// and without what was aborted.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// As the protocol writes it.
+    pub(crate) fn code(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+}
+
 /// How a consumer works; the Java client's names and defaults.
 #[derive(Clone, Debug)]
 pub struct ConsumerConfig {
@@ -112,6 +133,8 @@ pub struct ConsumerConfig {
     pub partition_bytes_max: i32,
     /// `check.crcs` (true).
     pub check_crcs: bool,
+    /// `isolation.level` (read_uncommitted).
+    pub isolation: Isolation,
 }
 
 impl Default for ConsumerConfig {
@@ -122,6 +145,70 @@ impl Default for ConsumerConfig {
             fetch_bytes_max: 50 << 20,
             partition_bytes_max: 1 << 20,
             check_crcs: true,
+            isolation: Isolation::ReadUncommitted,
+        }
+    }
+}
+
+/// Where a member of a group starts in a partition of which nothing is committed, or whose committed
+/// offset is gone (`auto.offset.reset`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// At the log start offset.
+    Earliest,
+    /// At the end.
+    #[default]
+    Latest,
+    /// Nowhere: it is an error.
+    None,
+}
+
+/// How a member of a group works; the Java client's names and defaults.
+#[derive(Clone, Debug)]
+pub struct GroupConfig {
+    /// `group.id`; there is no default.
+    pub group: String,
+    /// `group.instance.id` (none): a static member, whose restart within the session is no rebalance.
+    pub instance_id: Option<String>,
+    /// `client.rack` (none); others' assignors may look at it.
+    pub rack: Option<String>,
+    /// `session.timeout.ms` (45000): after so long without a heartbeat the member is out.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms` (3000).
+    pub heartbeat_interval: Duration,
+    /// `max.poll.interval.ms` (300000): a program that does not poll for so long hangs, and its
+    /// partitions go to others.
+    pub poll_interval_max: Duration,
+    /// `partition.assignment.strategy` (range, cooperative-sticky), the preferred first.
+    pub assignors: Vec<Assignor>,
+    /// `enable.auto.commit` (true).
+    pub auto_commit: bool,
+    /// `auto.commit.interval.ms` (5000).
+    pub auto_commit_interval: Duration,
+    /// `auto.offset.reset` (latest).
+    pub offset_reset: OffsetReset,
+    /// `metadata.max.age.ms` (300000): how often the leader looks whether there are more partitions.
+    pub metadata_age_max: Duration,
+    /// How it fetches.
+    pub consumer: ConsumerConfig,
+}
+
+impl GroupConfig {
+    /// The defaults, for a group.
+    pub fn new(group: &str) -> Self {
+        Self {
+            group: group.to_owned(),
+            instance_id: None,
+            rack: None,
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            poll_interval_max: Duration::from_secs(300),
+            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
+            auto_commit: true,
+            auto_commit_interval: Duration::from_secs(5),
+            offset_reset: OffsetReset::Latest,
+            metadata_age_max: Duration::from_secs(300),
+            consumer: ConsumerConfig::default(),
         }
     }
 }

@@ -48,6 +48,20 @@ pub enum ClientError {
         /// What is wrong.
         source: BatchError,
     },
+    /// Nothing is at that offset: it was deleted, or is not there yet.
+    #[error("fetch {partition} at offset {offset}: OffsetOutOfRange")]
+    OffsetOutOfRange {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// The offset that was asked for.
+        offset: Offset,
+    },
+    /// Its group has not committed an offset, and `auto.offset.reset` is none.
+    #[error("{partition}: no offset was committed, and auto.offset.reset is none")]
+    NoOffset {
+        /// Of which partition.
+        partition: TopicPartition,
+    },
     /// A record that no request could carry.
     #[error("{partition}: a record of {size} bytes, the limit is {limit} ({setting})")]
     RecordTooLarge {
@@ -91,6 +105,8 @@ impl ClientError {
             | Self::UnknownGroup(_)
             | Self::Unexpected(_)
             | Self::Corrupt { .. }
+            | Self::OffsetOutOfRange { .. }
+            | Self::NoOffset { .. }
             | Self::RecordTooLarge { .. }
             | Self::DeliveryTimedOut(_)
             | Self::Closed => false,
@@ -122,6 +138,13 @@ impl ClientError {
                 partition: partition.clone(),
                 offset: *offset,
                 source: source.clone(),
+            },
+            Self::OffsetOutOfRange { partition, offset } => Self::OffsetOutOfRange {
+                partition: partition.clone(),
+                offset: *offset,
+            },
+            Self::NoOffset { partition } => Self::NoOffset {
+                partition: partition.clone(),
             },
             Self::RecordTooLarge {
                 partition,

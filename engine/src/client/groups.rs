@@ -2,8 +2,7 @@
 //!
 //! What concerns one group is asked of its coordinator, which any broker names; a list of all groups is
 //! put together from every broker's.
-//!
-//! Left out: taking part in a group.
+//! Taking part in one is a module of its own ([`super::group`]).
 
 use std::collections::BTreeMap;
 
@@ -11,14 +10,16 @@ use brooklet_protocol::messages::kafka::describe_groups_response::DescribedGroup
 use brooklet_protocol::messages::kafka::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use brooklet_protocol::messages::kafka::offset_fetch_request::OffsetFetchRequestTopic;
 use brooklet_protocol::messages::kafka::{
     DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest,
     OffsetCommitRequest, OffsetFetchRequest,
 };
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
-use bytes::{Buf, Bytes};
 
+use super::group::membership::Identity;
+use super::group::protocol::{Places, decode_assignment};
 use super::{Client, ClientError, backoff, wire_name};
 use crate::transport::Node;
 
@@ -28,8 +29,8 @@ const LIST_GROUPS_VERSION: i16 = 4;
 const DESCRIBE_GROUPS_VERSION: i16 = 5;
 const DELETE_GROUPS_VERSION: i16 = 2;
 /// The last version that asks for one group.
-const OFFSET_FETCH_VERSION: i16 = 7;
-const OFFSET_COMMIT_VERSION: i16 = 8;
+pub(super) const OFFSET_FETCH_VERSION: i16 = 7;
+pub(super) const OFFSET_COMMIT_VERSION: i16 = 8;
 
 /// A group in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,29 +137,9 @@ impl Client {
         &self,
         id: &str,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let body = OffsetFetchRequest::default()
-            .with_group_id(group_id(id))
-            .with_topics(None);
-        let answer = self
-            .ask_coordinator(id, OFFSET_FETCH_VERSION, body.into())
-            .await?;
-        let ResponseKind::OffsetFetch(answer) = answer else {
-            return Err(ClientError::unexpected("OffsetFetch", &answer));
-        };
-        let what = format!("look up the offsets of group '{id}'");
-        check(&what, answer.error_code)?;
-        let mut found = BTreeMap::new();
-        for topic in answer.topics {
-            let name = TopicName::new(&topic.name)
-                .map_err(|error| ClientError::Unexpected(error.to_string()))?;
-            for partition in topic.partitions {
-                check(&what, partition.error_code)?;
-                let place =
-                    TopicPartition::new(name.clone(), PartitionId(partition.partition_index));
-                found.insert(place, Offset(partition.committed_offset));
-            }
-        }
-        Ok(found)
+        let body = fetch_request(id, None, false);
+        let answer = self.ask_coordinator(id, OFFSET_FETCH_VERSION, body).await?;
+        read_offsets(id, answer)
     }
 
     /// Moves a group that has no members to these offsets.
@@ -170,33 +151,11 @@ impl Client {
         id: &str,
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), ClientError> {
-        let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-        for (place, offset) in offsets {
-            let partition = OffsetCommitRequestPartition::default()
-                .with_partition_index(place.partition.0)
-                .with_committed_offset(offset.0)
-                .with_committed_leader_epoch(-1)
-                .with_committed_metadata(Some(StrBytes::default()));
-            topics.entry(&place.topic).or_default().push(partition);
-        }
-        let topics = topics.into_iter().map(|(name, partitions)| {
-            OffsetCommitRequestTopic::default()
-                .with_name(wire_name(name))
-                .with_partitions(partitions)
-        });
-        let body = OffsetCommitRequest::default()
-            .with_group_id(group_id(id))
-            .with_generation_id_or_member_epoch(-1)
-            .with_topics(topics.collect());
+        let body = commit_request(id, None, offsets);
         let answer = self
-            .ask_coordinator(id, OFFSET_COMMIT_VERSION, body.into())
+            .ask_coordinator(id, OFFSET_COMMIT_VERSION, body)
             .await?;
-        let ResponseKind::OffsetCommit(answer) = answer else {
-            return Err(ClientError::unexpected("OffsetCommit", &answer));
-        };
-        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-        let what = format!("move group '{id}'");
-        partitions.try_for_each(|partition| check(&what, partition.error_code))
+        read_commit(id, answer)
     }
 
     /// Deletes a group that has no members, with its offsets.
@@ -231,7 +190,7 @@ impl Client {
     }
 
     /// The broker that runs a group; asked until there is one.
-    async fn coordinator(&self, group: &str) -> Result<Node, ClientError> {
+    pub(super) async fn coordinator(&self, group: &str) -> Result<Node, ClientError> {
         let mut failures = 0;
         loop {
             let error = match self.find_coordinator(group).await {
@@ -264,6 +223,99 @@ impl Client {
     }
 }
 
+/// Commits in the name of a member, or of nobody for a group that has none.
+pub(super) fn commit_request(
+    id: &str,
+    member: Option<&Identity>,
+    offsets: &BTreeMap<TopicPartition, Offset>,
+) -> RequestKind {
+    let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
+    for (place, offset) in offsets {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(place.partition.0)
+            .with_committed_offset(offset.0)
+            .with_committed_leader_epoch(-1)
+            .with_committed_metadata(Some(StrBytes::default()));
+        topics.entry(&place.topic).or_default().push(partition);
+    }
+    let topics = topics.into_iter().map(|(name, partitions)| {
+        OffsetCommitRequestTopic::default()
+            .with_name(wire_name(name))
+            .with_partitions(partitions)
+    });
+    let text = |text: &String| StrBytes::from_string(text.clone());
+    let body = OffsetCommitRequest::default()
+        .with_group_id(group_id(id))
+        .with_generation_id_or_member_epoch(member.map_or(-1, |member| member.generation))
+        .with_topics(topics.collect());
+    let body = match member {
+        Some(member) => body
+            .with_member_id(text(&member.member_id))
+            .with_group_instance_id(member.instance_id.as_ref().map(text)),
+        None => body,
+    };
+    body.into()
+}
+
+/// The first partition's error is that of all.
+pub(super) fn read_commit(id: &str, answer: ResponseKind) -> Result<(), ClientError> {
+    let ResponseKind::OffsetCommit(answer) = answer else {
+        return Err(ClientError::unexpected("OffsetCommit", &answer));
+    };
+    let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+    let what = format!("commit offsets of group '{id}'");
+    partitions.try_for_each(|partition| check(&what, partition.error_code))
+}
+
+/// Asks for the offsets of these partitions, or of all; `is_stable`: not while a transaction may still
+/// move them.
+pub(super) fn fetch_request(id: &str, places: Option<&Places>, is_stable: bool) -> RequestKind {
+    let topics = places.map(|places| {
+        let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
+        for place in places {
+            let partitions = topics.entry(&place.topic).or_default();
+            partitions.push(place.partition.0);
+        }
+        let topic = |(name, partitions)| {
+            OffsetFetchRequestTopic::default()
+                .with_name(wire_name(name))
+                .with_partition_indexes(partitions)
+        };
+        topics.into_iter().map(topic).collect()
+    });
+    OffsetFetchRequest::default()
+        .with_group_id(group_id(id))
+        .with_topics(topics)
+        .with_require_stable(is_stable)
+        .into()
+}
+
+/// The offsets that there are.
+pub(super) fn read_offsets(
+    id: &str,
+    answer: ResponseKind,
+) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
+    let ResponseKind::OffsetFetch(answer) = answer else {
+        return Err(ClientError::unexpected("OffsetFetch", &answer));
+    };
+    let what = format!("look up the offsets of group '{id}'");
+    check(&what, answer.error_code)?;
+    let mut found = BTreeMap::new();
+    for topic in answer.topics {
+        let name = TopicName::new(&topic.name)
+            .map_err(|error| ClientError::Unexpected(error.to_string()))?;
+        for partition in topic.partitions {
+            check(&what, partition.error_code)?;
+            let place = TopicPartition::new(name.clone(), PartitionId(partition.partition_index));
+            // -1 stands for none.
+            if partition.committed_offset >= 0 {
+                found.insert(place, Offset(partition.committed_offset));
+            }
+        }
+    }
+    Ok(found)
+}
+
 fn group_id(id: &str) -> GroupId {
     GroupId(StrBytes::from_string(id.to_owned()))
 }
@@ -276,56 +328,12 @@ fn check(what: &str, code: i16) -> Result<(), ClientError> {
 }
 
 fn member(member: &DescribedGroupMember) -> GroupMember {
+    let assigned = decode_assignment(member.member_assignment.clone());
     GroupMember {
         id: member.member_id.to_string(),
         instance_id: member.group_instance_id.as_ref().map(ToString::to_string),
         client_id: member.client_id.to_string(),
         host: member.client_host.to_string(),
-        partitions: assigned(&member.member_assignment).unwrap_or_default(),
-    }
-}
-
-/// What an assignment of consumers says, of which only the begin is looked at:
-///
-/// ```text
-///  version i16 | number of topics i32 | (topic string | number of partitions i32 | partition i32 …) …
-/// ```
-fn assigned(assignment: &Bytes) -> Option<Vec<TopicPartition>> {
-    let mut rest = assignment.clone();
-    rest.try_get_i16().ok()?;
-    let mut partitions = Vec::new();
-    for _ in 0..rest.try_get_i32().ok()? {
-        let length = usize::try_from(rest.try_get_i16().ok()?).ok()?;
-        let name = (length <= rest.len()).then(|| rest.split_to(length))?;
-        let topic = TopicName::new(str::from_utf8(&name).ok()?).ok()?;
-        for _ in 0..rest.try_get_i32().ok()? {
-            let partition = PartitionId(rest.try_get_i32().ok()?);
-            partitions.push(TopicPartition::new(topic.clone(), partition));
-        }
-    }
-    Some(partitions)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_assignment_is_read_and_anything_else_is_none() {
-        let bytes = b"\0\x01\0\0\0\x01\0\x01t\0\0\0\x02\0\0\0\x03\0\0\0\x05\xff\xff\xff\xff";
-        let found = assigned(&Bytes::from_static(bytes)).unwrap();
-        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["t-3", "t-5"]);
-        for cut in 0..bytes.len() - 4 {
-            assert_eq!(
-                assigned(&Bytes::copy_from_slice(&bytes[..cut])),
-                None,
-                "{cut}"
-            );
-        }
-        assert_eq!(
-            assigned(&Bytes::from_static(b"\0\0\0\0\0\x01\xff\xff")),
-            None
-        );
+        partitions: assigned.unwrap_or_default().into_iter().collect(),
     }
 }

@@ -6,6 +6,7 @@
 //! ```text
 //!            ┌─ Producer: records ─▶ batches ─▶ Produce    (producer)
 //!  Client ◀──┼─ Consumer: positions ─▶ Fetch ─▶ batches    (consumer)
+//!    │       ├─ GroupConsumer: the same, shared with others (group)
 //!    │       └─ create, delete, look up offsets and groups (admin, offsets, groups)
 //!    ▼
 //!  cache of leaders (metadata) ─▶ Transport
@@ -14,7 +15,7 @@
 //! Topics come into being by themselves only for producers, as with the Java client: whoever reads
 //! or describes a topic that is not there is told so.
 //!
-//! Left out: taking part in consumer groups; the cache does not age (Kafka asks again every five
+//! Left out: the cache does not age (Kafka asks again every five
 //! minutes), so partitions added later are seen only once a request fails or a client is made anew.
 
 mod admin;
@@ -22,6 +23,7 @@ mod backoff;
 mod config;
 mod consumer;
 mod error;
+mod group;
 mod groups;
 mod metadata;
 mod offsets;
@@ -39,9 +41,10 @@ use brooklet_protocol::messages::{
 use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use parking_lot::RwLock;
 
-pub use config::{Acks, ConsumerConfig, ProducerConfig};
+pub use config::{Acks, ConsumerConfig, GroupConfig, Isolation, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
 pub use error::ClientError;
+pub use group::{Assignor, Commit, GroupConsumer, GroupEvent, Polled};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use metadata::{ClusterMetadata, PartitionMetadata, TopicMetadata};
 pub use offsets::OffsetSpec;

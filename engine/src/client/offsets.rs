@@ -12,7 +12,7 @@ use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsRespon
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
-use super::{Client, ClientError, MissingTopic, backoff, wire_name};
+use super::{Client, ClientError, Isolation, MissingTopic, backoff, wire_name};
 use crate::transport::Node;
 
 const LIST_OFFSETS_VERSION: i16 = 7;
@@ -43,6 +43,9 @@ impl OffsetSpec {
 /// Offsets found, by partition.
 type Found = BTreeMap<TopicPartition, Offset>;
 
+/// What is looked for.
+type Wanted = (OffsetSpec, Isolation);
+
 impl Client {
     /// Looks up one offset per partition.
     ///
@@ -53,8 +56,23 @@ impl Client {
         partitions: &[TopicPartition],
         spec: OffsetSpec,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
+        self.list_offsets_in(partitions, spec, Isolation::ReadUncommitted)
+            .await
+    }
+
+    /// Looks up one offset per partition, as a reader with that isolation sees them: under
+    /// `read_committed` the latest is the last stable offset.
+    ///
+    /// # Errors
+    /// No answer, unknown partition.
+    pub async fn list_offsets_in(
+        &self,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
         let mut found = self
-            .list_offsets_until_found(partitions, spec.code())
+            .list_offsets_until_found(partitions, (spec, isolation))
             .await?;
         let after_the_last: Vec<_> = found
             .iter()
@@ -62,7 +80,7 @@ impl Client {
             .map(|(p, _)| p.clone())
             .collect();
         if !after_the_last.is_empty() {
-            let latest = OffsetSpec::Latest.code();
+            let latest = (OffsetSpec::Latest, isolation);
             found.extend(
                 self.list_offsets_until_found(&after_the_last, latest)
                     .await?,
@@ -74,7 +92,7 @@ impl Client {
     async fn list_offsets_until_found(
         &self,
         partitions: &[TopicPartition],
-        time: i64,
+        wanted: Wanted,
     ) -> Result<Found, ClientError> {
         let mut found = Found::new();
         let mut failures = 0;
@@ -84,7 +102,7 @@ impl Client {
             if missing.is_empty() {
                 return Ok(found);
             }
-            let Err(error) = self.list_offsets_once(&missing, time, &mut found).await else {
+            let Err(error) = self.list_offsets_once(&missing, wanted, &mut found).await else {
                 continue;
             };
             failures += 1;
@@ -101,11 +119,11 @@ impl Client {
     async fn list_offsets_once(
         &self,
         partitions: &[TopicPartition],
-        time: i64,
+        wanted: Wanted,
         found: &mut Found,
     ) -> Result<(), ClientError> {
         for (node, partitions) in self.by_leader(partitions).await? {
-            let body = request(&partitions, time);
+            let body = request(&partitions, wanted);
             match self.ask_again(node, LIST_OFFSETS_VERSION, body).await? {
                 ResponseKind::ListOffsets(answer) => note(&partitions, &answer, found)?,
                 other => return Err(ClientError::unexpected("ListOffsets", &other)),
@@ -138,12 +156,12 @@ impl Client {
     }
 }
 
-fn request(partitions: &[TopicPartition], time: i64) -> RequestKind {
+fn request(partitions: &[TopicPartition], (spec, isolation): Wanted) -> RequestKind {
     let mut topics = BTreeMap::<&TopicName, Vec<_>>::new();
     for partition in partitions {
         let wanted = ListOffsetsPartition::default()
             .with_partition_index(partition.partition.0)
-            .with_timestamp(time);
+            .with_timestamp(spec.code());
         topics.entry(&partition.topic).or_default().push(wanted);
     }
     let topic = |(name, partitions)| {
@@ -153,6 +171,7 @@ fn request(partitions: &[TopicPartition], time: i64) -> RequestKind {
     };
     ListOffsetsRequest::default()
         .with_replica_id((-1).into())
+        .with_isolation_level(isolation.code())
         .with_topics(topics.into_iter().map(topic).collect())
         .into()
 }

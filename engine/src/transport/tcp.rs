@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  per node ── shared lane: one connection, pipelined      Produce, Metadata, ListOffsets …
-//!          └── held lanes: one connection per waiting one  Fetch
+//!          └── held lanes: one connection per waiting one  Fetch, JoinGroup, SyncGroup
 //! ```
 //!
 //! A held lane is used again once its answer has come. When its caller has stopped waiting, the

@@ -57,6 +57,10 @@ pub(super) fn api_of(request: &Request) -> Result<ApiKey, TransportError> {
 pub(super) fn held_ms_max(request: &RequestKind) -> Option<u64> {
     match request {
         RequestKind::Fetch(fetch) => Some(u64::try_from(fetch.max_wait_ms).unwrap_or(0)),
+        // Until the other members have joined.
+        RequestKind::JoinGroup(join) => Some(u64::try_from(join.rebalance_timeout_ms).unwrap_or(0)),
+        // Until the leader has made the assignment, which takes no time; else the group begins anew.
+        RequestKind::SyncGroup(_) => Some(0),
         _ => None,
     }
 }

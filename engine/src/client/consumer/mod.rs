@@ -12,11 +12,14 @@
 //! `poll` may be dropped at any await: positions move in the same step that returns the data, and a
 //! fetch that is under way is found again by the next `poll`.
 //!
-//! Left out: groups (assignment is the caller's), fetch sessions (KIP-227), `read_committed`.
+//! Assignment is the caller's; a member of a group is a [`super::GroupConsumer`], which has one of these.
+//!
+//! Left out: fetch sessions (KIP-227).
 
+mod aborted;
 mod positions;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use brooklet_protocol::messages::kafka::FetchRequest;
@@ -105,6 +108,22 @@ impl Consumer {
         self.failure = None;
     }
 
+    /// Goes on from another offset in a partition, which is assigned if it was not. What is under way of
+    /// it is dropped.
+    pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
+        self.positions.seek(partition, offset);
+    }
+
+    /// Takes a partition away; the others are read on.
+    pub(super) fn remove(&mut self, partition: &TopicPartition) {
+        self.positions.remove(partition);
+    }
+
+    /// The offsets of the next records of all partitions.
+    pub(super) fn positions(&self) -> BTreeMap<TopicPartition, Offset> {
+        self.positions.all()
+    }
+
     /// Stops fetching a partition until it is resumed. What is already under way is dropped.
     pub fn pause(&mut self, partition: &TopicPartition) {
         self.positions.set_paused(partition, true);
@@ -129,7 +148,7 @@ impl Consumer {
     /// Waits for data, at most `fetch.max.wait.ms`; positions move past what is returned. Cancel-safe.
     ///
     /// # Errors
-    /// `Broker` with `OffsetOutOfRange` and the like, no answer.
+    /// `OffsetOutOfRange`, `Broker`, no answer.
     pub async fn poll(&mut self) -> Result<Vec<Fetched>, ClientError> {
         let deadline = self.now() + self.config.fetch_wait_max;
         loop {
@@ -256,10 +275,8 @@ impl Consumer {
                 let Some(from) = missing.remove(&partition) else {
                     continue;
                 };
-                let (now, check_crcs) = (self.now(), self.config.check_crcs);
-                let absorbed = self
-                    .positions
-                    .absorb(&partition, from, data, now, check_crcs);
+                let (now, config) = (self.now(), &self.config);
+                let absorbed = self.positions.absorb(&partition, from, data, now, config);
                 fetched.extend(self.take(&partition, absorbed));
             }
         }
@@ -339,6 +356,7 @@ fn request(config: &ConsumerConfig, asked: &Asked) -> RequestKind {
         .with_max_wait_ms(wait_ms)
         .with_min_bytes(config.fetch_bytes_min)
         .with_max_bytes(config.fetch_bytes_max)
+        .with_isolation_level(config.isolation.code())
         .with_topics(topics)
         .into()
 }

@@ -19,10 +19,10 @@ use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::fetch_response::PartitionData;
 use brooklet_protocol::records::{BatchError, Batches, RecordBatch};
 use brooklet_protocol::{Offset, TopicPartition};
-use bytes::Bytes;
 
 use super::Fetched;
-use crate::client::{ClientError, backoff};
+use super::aborted::Aborted;
+use crate::client::{ClientError, ConsumerConfig, Isolation, backoff};
 
 /// Where a consumer stands.
 #[derive(Debug, Default)]
@@ -81,6 +81,26 @@ impl Positions {
         self.partitions = partitions.into_iter().map(at).collect();
     }
 
+    /// Sets a position; the partition is fetched from there even if it was failing.
+    pub(super) fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
+        let is_paused = self.partitions.get(partition).is_some_and(|p| p.is_paused);
+        let position = Position {
+            is_paused,
+            ..Position::at(offset)
+        };
+        self.partitions.insert(partition.clone(), position);
+    }
+
+    pub(super) fn remove(&mut self, partition: &TopicPartition) {
+        self.partitions.remove(partition);
+    }
+
+    pub(super) fn all(&self) -> BTreeMap<TopicPartition, Offset> {
+        let each = self.partitions.iter();
+        each.map(|(partition, position)| (partition.clone(), position.offset))
+            .collect()
+    }
+
     pub(super) fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) {
         if let Some(position) = self.partitions.get_mut(partition) {
             position.is_paused = is_paused;
@@ -134,7 +154,7 @@ impl Positions {
         asked: Offset,
         data: &PartitionData,
         now: Duration,
-        check_crcs: bool,
+        config: &ConsumerConfig,
     ) -> Absorbed {
         let Some(position) = self.partitions.get_mut(partition) else {
             return Absorbed::Nothing;
@@ -143,11 +163,18 @@ impl Positions {
             return Absorbed::Nothing;
         }
         if let Some(code) = ErrorCode::try_from_code(data.error_code) {
-            let what = format!("fetch {partition} at offset {asked}");
-            return self.fail(partition, ClientError::broker(what, code, None), now);
+            let error = if code == ErrorCode::OffsetOutOfRange {
+                let partition = partition.clone();
+                let offset = asked;
+                ClientError::OffsetOutOfRange { partition, offset }
+            } else {
+                let what = format!("fetch {partition} at offset {asked}");
+                ClientError::broker(what, code, None)
+            };
+            return self.fail(partition, error, now);
         }
-        let records = data.records.clone().unwrap_or_default();
-        let (batches, end) = match split(records, asked, check_crcs) {
+        let end_of_readable = readable_end(data, config.isolation);
+        let (batches, end) = match split(data, asked, config) {
             Ok(split) => split,
             Err(source) => {
                 let partition = partition.clone();
@@ -159,7 +186,7 @@ impl Positions {
             }
         };
         position.failures = 0;
-        position.is_caught_up = end.0 >= data.high_watermark;
+        position.is_caught_up = end >= end_of_readable;
         if end > asked {
             self.turn += 1;
             position.turn = self.turn;
@@ -210,24 +237,36 @@ fn is_worth_a_retry(error: &ClientError) -> bool {
     error.is_retriable() && !is_damage
 }
 
+/// Where there is nothing to be read yet.
+fn readable_end(data: &PartitionData, isolation: Isolation) -> Offset {
+    match isolation {
+        Isolation::ReadCommitted if data.last_stable_offset >= 0 => Offset(data.last_stable_offset),
+        _ => Offset(data.high_watermark),
+    }
+}
+
 /// The data batches that reach beyond `from`, and the offset after the last batch of any kind.
 fn split(
-    records: Bytes,
+    data: &PartitionData,
     from: Offset,
-    check_crcs: bool,
+    config: &ConsumerConfig,
 ) -> Result<(Vec<RecordBatch>, Offset), BatchError> {
     let (mut batches, mut end) = (Vec::new(), from);
-    for batch in Batches(records) {
+    let mut aborted = match config.isolation {
+        Isolation::ReadCommitted => Aborted::new(data),
+        Isolation::ReadUncommitted => Aborted::default(),
+    };
+    for batch in Batches(data.records.clone().unwrap_or_default()) {
         let batch = batch?;
         let next = batch.header().next_offset();
         if next <= from {
             continue;
         }
-        if check_crcs {
+        if config.check_crcs {
             batch.verify_crc()?;
         }
         end = end.max(next);
-        if !batch.header().is_control() {
+        if !aborted.covers(&batch)? && !batch.header().is_control() {
             batches.push(batch);
         }
     }

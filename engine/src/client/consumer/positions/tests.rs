@@ -27,7 +27,15 @@ fn data(batches: &[RecordBatch]) -> PartitionData {
 }
 
 fn absorb(positions: &mut Positions, asked: i64, data: &PartitionData) -> Absorbed {
-    positions.absorb(&partition(0), Offset(asked), data, Duration::ZERO, true)
+    let config = ConsumerConfig::default();
+    positions.absorb(&partition(0), Offset(asked), data, Duration::ZERO, &config)
+}
+
+fn unchecked() -> ConsumerConfig {
+    ConsumerConfig {
+        check_crcs: false,
+        ..ConsumerConfig::default()
+    }
 }
 
 fn refusal(code: ErrorCode) -> PartitionData {
@@ -74,7 +82,8 @@ fn batches_before_the_position_are_dropped() {
 fn a_control_batch_is_passed_over() {
     let mut positions = at(0);
     let answer = data(&[control(0)]);
-    let absorbed = positions.absorb(&partition(0), Offset(0), &answer, Duration::ZERO, false);
+    let config = unchecked();
+    let absorbed = positions.absorb(&partition(0), Offset(0), &answer, Duration::ZERO, &config);
     assert!(matches!(absorbed, Absorbed::Nothing));
     assert_eq!(positions.get(&partition(0)), Some(Offset(1)));
 }
@@ -105,7 +114,13 @@ fn damage_is_an_error_and_moves_nothing() {
             .starts_with("t-0: damaged data after offset 0: batch has crc")
     );
     assert_eq!(positions.get(&partition(0)), Some(Offset(0)));
-    let unchecked = positions.absorb(&partition(0), Offset(0), &damaged, Duration::ZERO, false);
+    let unchecked = positions.absorb(
+        &partition(0),
+        Offset(0),
+        &damaged,
+        Duration::ZERO,
+        &unchecked(),
+    );
     assert!(matches!(unchecked, Absorbed::Data(_)));
 }
 
@@ -125,7 +140,13 @@ fn an_answer_to_an_earlier_question_does_not_count() {
         Absorbed::Nothing
     ));
     assert!(matches!(
-        positions.absorb(&partition(9), Offset(0), &answer, Duration::ZERO, true),
+        positions.absorb(
+            &partition(9),
+            Offset(0),
+            &answer,
+            Duration::ZERO,
+            &ConsumerConfig::default()
+        ),
         Absorbed::Nothing
     ));
 }
@@ -213,4 +234,44 @@ proptest! {
         }
         prop_assert_eq!(read, (start..end).map(|offset| offset.to_string()).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn under_read_committed_the_last_stable_offset_is_the_end() {
+    let answer = data(&[batch_of(0, &["0"])]).with_last_stable_offset(1);
+    for (isolation, is_caught_up) in [
+        (Isolation::ReadCommitted, true),
+        (Isolation::ReadUncommitted, false),
+    ] {
+        let config = ConsumerConfig {
+            isolation,
+            ..ConsumerConfig::default()
+        };
+        let mut positions = at(0);
+        positions.absorb(&partition(0), Offset(0), &answer, Duration::ZERO, &config);
+        assert_eq!(positions.is_caught_up(&partition(0)), is_caught_up);
+    }
+}
+
+#[test]
+fn partitions_come_and_go_beside_one_another() {
+    let mut positions = at(4);
+    positions.seek(&partition(1), Offset(7));
+    positions.set_paused(&partition(1), true);
+    positions.seek(&partition(1), Offset(8));
+    let all: Vec<_> = positions.all().into_values().collect();
+    assert_eq!(all, [Offset(4), Offset(8)]);
+    let wanted = positions.wanted(Duration::ZERO, |_| false);
+    assert_eq!(
+        wanted,
+        [(partition(0), Offset(4))],
+        "a seek does not resume"
+    );
+    positions.remove(&partition(0));
+    assert_eq!(positions.get(&partition(0)), None);
+    let late = absorb(&mut positions, 4, &data(&[batch_of(4, &["4"])]));
+    assert!(
+        matches!(late, Absorbed::Nothing),
+        "an answer that comes too late"
+    );
 }
