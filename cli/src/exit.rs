@@ -118,7 +118,9 @@ fn exit_of_client(error: &ClientError) -> Option<Exit> {
             | TransportError::TimedOut { .. },
         )
         | ClientError::DeliveryTimedOut(_) => Some(Exit::CannotConnect),
-        ClientError::UnknownTopic(_) | ClientError::UnknownGroup(_) => Some(Exit::NotFound),
+        ClientError::UnknownTopic(_)
+        | ClientError::UnknownGroup(_)
+        | ClientError::UnknownTransactionalId(_) => Some(Exit::NotFound),
         ClientError::Broker { code, .. } => match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => Some(Exit::NotFound),
             ErrorCode::RequestTimedOut => Some(Exit::CannotConnect),
@@ -184,6 +186,9 @@ fn next_step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> 
         }
         ClientError::UnknownTopic(_) => Some("List the topics with: brooklet topic list"),
         ClientError::UnknownGroup(_) => Some("List the groups with: brooklet group list"),
+        ClientError::UnknownTransactionalId(_) => {
+            Some("List the transactional ids with: brooklet txn list")
+        }
         ClientError::Broker { code, .. } => match code {
             ErrorCode::NonEmptyGroup | ErrorCode::UnknownMemberId => {
                 Some("The group has members: stop them first")

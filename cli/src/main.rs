@@ -22,6 +22,7 @@ mod log;
 mod produce;
 mod serve;
 mod topic;
+mod txn;
 mod window;
 
 mod escape;
@@ -120,6 +121,8 @@ enum Command {
     Topic(topic::Args),
     /// List, describe, move and delete consumer groups
     Group(group::Args),
+    /// List, describe and abort transactions
+    Txn(txn::Args),
     /// Send records, one per line of a file or of stdin
     Produce(produce::Args),
     /// Read records and print them
@@ -143,6 +146,7 @@ impl Cli {
             Command::Serve(args) => serve::run(&globals, args).await,
             Command::Topic(args) => topic::run(&globals, args).await,
             Command::Group(args) => group::run(&globals, args).await,
+            Command::Txn(args) => txn::run(&globals, args).await,
             Command::Produce(args) => produce::run(&globals, args).await,
             Command::Consume(args) => consume::run(&globals, args).await,
             Command::Window(args) => window::run(&globals, args).await,

@@ -9,7 +9,6 @@
 //! slows the reading down instead of filling memory. The first Ctrl-C stops the reading, what was
 //! read is still delivered.
 
-use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -18,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use brooklet_broker::clock::Clock;
 use brooklet_engine::Client;
-use brooklet_engine::client::{Acks, ClientError, Delivery, NewRecord, Producer, ProducerConfig};
+use brooklet_engine::client::{Acks, NewRecord, ProducerConfig};
 use brooklet_protocol::records::Compression;
 use brooklet_protocol::{PartitionId, TopicName};
 use bytes::Bytes;
@@ -35,12 +34,14 @@ use crate::signals::{Signal, Stop};
 use crate::split::{Splitter, split_key};
 use crate::terminal::{Stream, is_terminal};
 
+mod sender;
+
+use sender::{Sender, Tally};
+
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Chunks that may wait between reader and producer.
 const CHUNKS_MAX: usize = 4;
-/// Records sent and not yet looked at again.
-const DELIVERIES_MAX: usize = 16 * 1024;
 
 /// Arguments of `produce`.
 #[derive(Debug, clap::Args)]
@@ -50,6 +51,7 @@ Examples:
   brooklet produce flights departures.csv -z zstd
   printf 'EWR:late\\nJFK:early\\n' | brooklet produce flights -K:
   printf 'EWR:' | brooklet produce flights -K: -Z        a tombstone: key, null value
+  brooklet produce flights departures.csv --transactional-id loader
 
 Empty lines are skipped. Without -K a record has no key, and neither has a line without the
 separator. Prints what was stored to stderr; exits 1 if any record was not.")]
@@ -83,6 +85,14 @@ pub(crate) struct Args {
     /// Who has to confirm a record: 0 nobody, 1 in memory, all durable
     #[arg(long, value_enum, default_value_t = AcksArg::All)]
     acks: AcksArg,
+    /// Send all as one transaction of this id: it counts once the input has ended, and not at all after
+    /// an error or Ctrl-C
+    #[arg(long, value_name = "ID", conflicts_with = "acks")]
+    transactional_id: Option<String>,
+    /// Commit whenever so many records were sent
+    #[arg(long, value_name = "N", requires = "transactional_id")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    commit_every: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -170,71 +180,6 @@ struct Chunk {
     bytes_read: u64,
 }
 
-/// What became of the records.
-#[derive(Debug, Default)]
-struct Tally {
-    stored: u64,
-    bytes_stored: u64,
-    failed: u64,
-    first_error: Option<ClientError>,
-}
-
-impl Tally {
-    fn count(&mut self, bytes: u64, result: Result<(), ClientError>) {
-        match result {
-            Ok(()) => {
-                self.stored += 1;
-                self.bytes_stored += bytes;
-            }
-            Err(error) => {
-                self.failed += 1;
-                self.first_error.get_or_insert(error);
-            }
-        }
-    }
-}
-
-/// Sends records and remembers what is under way.
-#[derive(Debug)]
-struct Sender {
-    producer: Producer,
-    topic: TopicName,
-    /// Deliveries with the size of their record, oldest first.
-    under_way: VecDeque<(u64, Delivery)>,
-    tally: Tally,
-}
-
-impl Sender {
-    /// Queues a record. When too many are under way, waits for the oldest.
-    async fn send(&mut self, record: NewRecord) -> Result<(), ClientError> {
-        let bytes = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len) as u64;
-        let size = bytes(&record.key) + bytes(&record.value);
-        let delivery = self.producer.send(&self.topic, record).await?;
-        self.under_way.push_back((size, delivery));
-        if self.under_way.len() >= DELIVERIES_MAX {
-            self.settle_oldest().await;
-        }
-        Ok(())
-    }
-
-    async fn settle_oldest(&mut self) {
-        if let Some((bytes, delivery)) = self.under_way.pop_front() {
-            self.tally.count(bytes, delivery.wait().await.map(drop));
-        }
-    }
-
-    /// Waits for all that is under way.
-    async fn finish(mut self) -> Tally {
-        if let Err(error) = self.producer.flush().await {
-            tracing::debug!(%error, "the flush failed; the deliveries say of which records");
-        }
-        while !self.under_way.is_empty() {
-            self.settle_oldest().await;
-        }
-        self.tally
-    }
-}
-
 /// Produces until the input ends or a signal comes.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let input = open_input(args.file.as_deref())?;
@@ -256,21 +201,19 @@ pub(crate) async fn produce(
         compression: args.compression,
         // A producer can only be idempotent if it learns what was stored.
         idempotence: acks == Acks::All,
+        transactional_id: args.transactional_id.clone(),
         ..ProducerConfig::default()
     };
     let splitter = Splitter::new(&args.delimiter.0, config.request_bytes_max);
-    let mut sender = Sender {
-        producer: Producer::new(client, config).await?,
-        topic: args.topic.clone(),
-        under_way: VecDeque::new(),
-        tally: Tally::default(),
-    };
+    let topic = args.topic.clone();
+    let mut sender = Sender::new(client, topic, config, args.commit_every).await?;
     let progress = progress_bar(globals, input.bytes_total);
     let started = globals.clock.monotonic().0;
     let chunks = start_reading(input, splitter)?;
     let maker = RecordMaker::new(args);
     let sent = send_all(chunks, &maker, &mut sender, stop, &progress).await;
-    let tally = sender.finish().await;
+    let whole = matches!(sent, Ok(None));
+    let tally = sender.finish(whole).await;
     progress.finish_and_clear();
     summarize(
         globals,
@@ -311,7 +254,10 @@ async fn send_all(
 fn conclude(sent: anyhow::Result<Option<Signal>>, tally: Tally) -> anyhow::Result<Exit> {
     if let Some(error) = tally.first_error {
         let all = tally.stored + tally.failed;
-        let what = format!("{} of {all} records were not stored", tally.failed);
+        let what = match tally.failed {
+            0 => "the transaction did not end".to_owned(),
+            failed => format!("{failed} of {all} records were not stored"),
+        };
         return Err(anyhow::Error::from(error).context(what));
     }
     Ok(sent?.map_or(Exit::Ok, Signal::exit))
@@ -398,10 +344,18 @@ fn summarize(globals: &Globals, topic: &TopicName, tally: &Tally, took: Duration
         HumanBytes(tally.bytes_stored),
         took.as_secs_f64()
     ));
+    if tally.aborted > 0 {
+        globals.note(format_args!(
+            "aborted the last transaction: its {} records do not count",
+            HumanCount(tally.aborted)
+        ));
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use brooklet_engine::client::ClientError;
+
     use super::*;
 
     fn maker(separator: Option<&'static str>, fixed: Option<&'static str>) -> RecordMaker {

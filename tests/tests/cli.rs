@@ -31,7 +31,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 35] = [
     &["demo"],
     &["serve"],
     &["topic"],
@@ -48,6 +48,10 @@ const COMMANDS: [&[&str]; 31] = [
     &["group", "lag"],
     &["group", "seek"],
     &["group", "delete"],
+    &["txn"],
+    &["txn", "list"],
+    &["txn", "describe"],
+    &["txn", "abort"],
     &["produce"],
     &["consume"],
     &["window"],
@@ -705,6 +709,65 @@ fn many_malformed_records_are_counted_and_a_few_are_shown() {
     assert!(errors.contains("50 records read, 50 malformed"), "{errors}");
     let quiet = server.run(&[&window[..], &["-q"]].concat());
     assert!(errors_of(&quiet).is_empty());
+}
+
+#[test]
+fn what_is_produced_in_a_transaction_counts_once_it_is_committed() {
+    let server = Server::ephemeral();
+    server.stdout_of(&["topic", "create", "t"], b"");
+    let produce = ["produce", "t", "--transactional-id", "loader"];
+    server.stdout_of(&produce, b"a\nb\n");
+    let every = [&produce[..], &["--commit-every", "2"]].concat();
+    server.stdout_of(&every, b"c\nd\ne\n");
+    // Of two transactions the first is stored; a record that is too large for the second undoes all of it.
+    let alter = ["topic", "alter", "t", "--set", "max.message.bytes=200"];
+    server.stdout_of(&alter, b"");
+    let large = format!("f\ng\nh\n{}\n", "x".repeat(500));
+    let failed = run_with_input(
+        &[&["-b", server.kafka()], &every[..]].concat(),
+        large.as_bytes(),
+    );
+    assert_fails(
+        &failed,
+        1,
+        &["2 of 4 records were not stored", "MessageTooLarge"],
+    );
+
+    let described = server.stdout_of(&["txn", "describe", "loader", "-o", "json"], b"");
+    let described = &json_lines(&described)[0]["transactions"][0];
+    assert_eq!(
+        (&described["id"], &described["state"]),
+        (&json!("loader"), &json!("CompleteAbort"))
+    );
+    let listed = server.stdout_of(&["txn", "list", "-o", "jsonl"], b"");
+    let line = json!({"schema": 1, "id": "loader", "producer_id": 0, "state": "CompleteAbort"});
+    assert_eq!(json_lines(&listed), [line]);
+    assert_eq!(
+        server.stdout_of(&["txn", "list", "--state", "Ongoing"], b""),
+        "ID  PRODUCER  STATE\n"
+    );
+
+    server.stdout_of(&["txn", "abort", "loader"], b"");
+    let unknown = server.run(&["txn", "describe", "nobody"]);
+    assert_fails(&unknown, 4, &["'nobody'", "txn list"]);
+    assert_fails(&server.run(&["txn", "abort", "nobody"]), 4, &["'nobody'"]);
+    let hanging = [
+        "txn",
+        "abort",
+        "--topic",
+        "t",
+        "--partition",
+        "0",
+        "--start-offset",
+        "1",
+    ];
+    assert_fails(
+        &server.run(&hanging),
+        4,
+        &["begins at 1", "none is open there"],
+    );
+    let state = server.run(&["txn", "list", "--state", "Sideways"]);
+    assert_fails(&state, 1, &["there is no state 'Sideways'"]);
 }
 
 #[test]

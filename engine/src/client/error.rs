@@ -35,6 +35,9 @@ pub enum ClientError {
     /// The group is not there.
     #[error("group '{0}' does not exist")]
     UnknownGroup(String),
+    /// Nobody has used the transactional id, or not for long.
+    #[error("transactional id '{0}' does not exist")]
+    UnknownTransactionalId(String),
     /// A message that makes no sense.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
@@ -103,6 +106,7 @@ impl ClientError {
             Self::Transaction(_)
             | Self::UnknownTopic(_)
             | Self::UnknownGroup(_)
+            | Self::UnknownTransactionalId(_)
             | Self::Unexpected(_)
             | Self::Corrupt { .. }
             | Self::OffsetOutOfRange { .. }
@@ -129,6 +133,7 @@ impl ClientError {
             Self::Transaction(words) => Self::Transaction(words),
             Self::UnknownTopic(name) => Self::UnknownTopic(name.clone()),
             Self::UnknownGroup(id) => Self::UnknownGroup(id.clone()),
+            Self::UnknownTransactionalId(id) => Self::UnknownTransactionalId(id.clone()),
             Self::Unexpected(words) => Self::Unexpected(words.clone()),
             Self::Corrupt {
                 partition,

@@ -7,7 +7,7 @@
 //!            ┌─ Producer: records ─▶ batches ─▶ Produce    (producer)
 //!  Client ◀──┼─ Consumer: positions ─▶ Fetch ─▶ batches    (consumer)
 //!    │       ├─ GroupConsumer: the same, shared with others (group)
-//!    │       └─ create, delete, look up offsets and groups (admin, offsets, groups)
+//!    │       └─ create, delete, look up offsets, groups and transactions (admin, offsets, groups, transactions)
 //!    ▼
 //!  cache of leaders (metadata) ─▶ Transport
 //! ```
@@ -22,6 +22,7 @@ mod admin;
 mod backoff;
 mod config;
 mod consumer;
+mod coordinators;
 mod error;
 mod group;
 mod groups;
@@ -29,6 +30,7 @@ mod metadata;
 mod offsets;
 mod producer;
 mod settings;
+mod transactions;
 mod wall;
 
 use std::sync::Arc;
@@ -50,6 +52,9 @@ pub use metadata::{ClusterMetadata, PartitionMetadata, TopicMetadata};
 pub use offsets::OffsetSpec;
 pub use producer::{Delivery, GroupMetadata, NewRecord, Producer, TransactionalProducer};
 pub use settings::ConfigChange;
+pub use transactions::{
+    ActiveProducer, TransactionDescription, TransactionFilter, TransactionListing,
+};
 
 use self::metadata::{Cache, CachedTopic};
 use crate::transport::{Node, Tcp, TcpConfig, Transport, TransportError};

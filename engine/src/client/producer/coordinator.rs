@@ -1,8 +1,6 @@
 //! What a transactional producer asks its coordinator, and its group's.
 //!
-//! Whoever runs them is looked up when it is first needed, and again when it says that it does not any
-//! more. What passes is tried again for up to a minute (`max.block.ms`); every request here may be sent
-//! twice without harm.
+//! Every request here may be sent twice without harm.
 //!
 //! Spoken is version 1 of transactions, which every broker since Kafka 2.5 knows: partitions are added
 //! before they are written to.
@@ -15,34 +13,24 @@ use brooklet_protocol::messages::kafka::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use brooklet_protocol::messages::kafka::{
-    self, AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest,
-    GroupId, InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
+    self, AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId,
+    InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
 };
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
-use brooklet_protocol::{BrokerId, Offset, ProducerEpoch, ProducerId, TopicName, TopicPartition};
+use brooklet_protocol::{Offset, ProducerEpoch, ProducerId, TopicName, TopicPartition};
 use parking_lot::Mutex;
 
 use super::batch::Identity;
 use super::transaction::GroupMetadata;
-use crate::client::{Client, ClientError, backoff, wall, wire_name};
+use crate::client::coordinators::{Kind, Place, check, text};
+use crate::client::{Client, ClientError, wire_name};
 use crate::transport::Node;
 
-const FIND_COORDINATOR_VERSION: i16 = 3;
 const INIT_PRODUCER_ID_VERSION: i16 = 4;
 const ADD_PARTITIONS_VERSION: i16 = 3;
 const ADD_OFFSETS_VERSION: i16 = 3;
 const TXN_OFFSET_COMMIT_VERSION: i16 = 3;
 const END_TXN_VERSION: i16 = 3;
-
-/// `max.block.ms`.
-const BLOCK_MAX: Duration = Duration::from_secs(60);
-
-/// Which kind of coordinator: the numbers are Kafka's.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Group = 0,
-    Transaction = 1,
-}
 
 /// The coordinator of one transactional id.
 #[derive(Debug)]
@@ -238,97 +226,6 @@ impl Coordinator {
         };
         at.ask(what, version, body, read).await
     }
-}
-
-/// Where a coordinator is, as far as known.
-struct Place<'a> {
-    client: &'a Client,
-    kind: Kind,
-    key: &'a str,
-    node: &'a Mutex<Option<Node>>,
-}
-
-impl Place<'_> {
-    /// Asks until there is an answer, or an error that stays.
-    async fn ask<T>(
-        &self,
-        what: &str,
-        version: i16,
-        body: RequestKind,
-        read: impl Fn(ResponseKind) -> Result<T, ClientError>,
-    ) -> Result<T, ClientError> {
-        let deadline = wall::monotonic() + BLOCK_MAX;
-        let mut failures = 0;
-        loop {
-            let error = match self.ask_once(version, body.clone()).await.and_then(&read) {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            failures += 1;
-            let pause = backoff::after(failures);
-            if !passes(&error) || wall::monotonic() + pause > deadline {
-                return Err(error);
-            }
-            tracing::debug!(%error, "{what}: once more");
-            *self.node.lock() = None;
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    async fn ask_once(&self, version: i16, body: RequestKind) -> Result<ResponseKind, ClientError> {
-        let known = *self.node.lock();
-        let node = match known {
-            Some(node) => node,
-            None => self.find().await?,
-        };
-        self.client.ask(node, version, body).await
-    }
-
-    async fn find(&self) -> Result<Node, ClientError> {
-        let body = FindCoordinatorRequest::default()
-            .with_key_type(self.kind as i8)
-            .with_key(text(self.key))
-            .into();
-        match self
-            .client
-            .ask_again(Node::Any, FIND_COORDINATOR_VERSION, body)
-            .await?
-        {
-            ResponseKind::FindCoordinator(answer) => {
-                check(
-                    &format!("find the coordinator of '{}'", self.key),
-                    answer.error_code,
-                )?;
-                let node = Node::Id(BrokerId(answer.node_id.0));
-                *self.node.lock() = Some(node);
-                Ok(node)
-            }
-            other => Err(ClientError::unexpected("FindCoordinator", &other)),
-        }
-    }
-}
-
-/// Whether it is worth another attempt: the transaction before is still ending, or nobody is there.
-fn passes(error: &ClientError) -> bool {
-    let is_ending = matches!(
-        error,
-        ClientError::Broker {
-            code: ErrorCode::ConcurrentTransactions,
-            ..
-        }
-    );
-    is_ending || error.is_retriable()
-}
-
-fn check(what: &str, code: i16) -> Result<(), ClientError> {
-    match ErrorCode::try_from_code(code) {
-        None => Ok(()),
-        Some(code) => Err(ClientError::broker(what, code, None)),
-    }
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
 }
 
 fn millis(duration: Duration) -> i32 {

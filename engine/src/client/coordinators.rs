@@ -1,0 +1,119 @@
+//! Asking coordinators: of groups, and of transactional ids.
+//!
+//! Whoever runs one is looked up when it is first needed, and again when it says that it does not any
+//! more. What passes is tried again for up to a minute (`max.block.ms`), so what is asked here must do no
+//! harm twice.
+
+use std::time::Duration;
+
+use brooklet_protocol::BrokerId;
+use brooklet_protocol::messages::kafka::FindCoordinatorRequest;
+use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
+use parking_lot::Mutex;
+
+use super::{Client, ClientError, backoff, wall};
+use crate::transport::Node;
+
+const FIND_COORDINATOR_VERSION: i16 = 3;
+
+/// `max.block.ms`.
+const BLOCK_MAX: Duration = Duration::from_secs(60);
+
+/// Which kind of coordinator: the numbers are Kafka's.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Group = 0,
+    Transaction = 1,
+}
+
+/// Where a coordinator is, as far as known.
+pub(super) struct Place<'a> {
+    pub(super) client: &'a Client,
+    pub(super) kind: Kind,
+    /// The group, or the transactional id.
+    pub(super) key: &'a str,
+    pub(super) node: &'a Mutex<Option<Node>>,
+}
+
+impl Place<'_> {
+    /// Asks until there is an answer, or an error that stays.
+    pub(super) async fn ask<T>(
+        &self,
+        what: &str,
+        version: i16,
+        body: RequestKind,
+        read: impl Fn(ResponseKind) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let deadline = wall::monotonic() + BLOCK_MAX;
+        let mut failures = 0;
+        loop {
+            let error = match self.ask_once(version, body.clone()).await.and_then(&read) {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            failures += 1;
+            let pause = backoff::after(failures);
+            if !passes(&error) || wall::monotonic() + pause > deadline {
+                return Err(error);
+            }
+            tracing::debug!(%error, "{what}: once more");
+            *self.node.lock() = None;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn ask_once(&self, version: i16, body: RequestKind) -> Result<ResponseKind, ClientError> {
+        let known = *self.node.lock();
+        let node = match known {
+            Some(node) => node,
+            None => self.find().await?,
+        };
+        self.client.ask(node, version, body).await
+    }
+
+    async fn find(&self) -> Result<Node, ClientError> {
+        let body = FindCoordinatorRequest::default()
+            .with_key_type(self.kind as i8)
+            .with_key(text(self.key))
+            .into();
+        match self
+            .client
+            .ask_again(Node::Any, FIND_COORDINATOR_VERSION, body)
+            .await?
+        {
+            ResponseKind::FindCoordinator(answer) => {
+                check(
+                    &format!("find the coordinator of '{}'", self.key),
+                    answer.error_code,
+                )?;
+                let node = Node::Id(BrokerId(answer.node_id.0));
+                *self.node.lock() = Some(node);
+                Ok(node)
+            }
+            other => Err(ClientError::unexpected("FindCoordinator", &other)),
+        }
+    }
+}
+
+/// Whether it is worth another attempt: the transaction before is still ending, or nobody is there.
+fn passes(error: &ClientError) -> bool {
+    let is_ending = matches!(
+        error,
+        ClientError::Broker {
+            code: ErrorCode::ConcurrentTransactions,
+            ..
+        }
+    );
+    is_ending || error.is_retriable()
+}
+
+pub(super) fn check(what: &str, code: i16) -> Result<(), ClientError> {
+    match ErrorCode::try_from_code(code) {
+        None => Ok(()),
+        Some(code) => Err(ClientError::broker(what, code, None)),
+    }
+}
+
+pub(super) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
