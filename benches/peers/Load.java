@@ -31,6 +31,7 @@ import org.apache.kafka.common.TopicPartition;
  * create  bootstrap topic partitions [flush.messages]             and a record in each partition
  * delete  bootstrap topic
  * produce bootstrap topic size acks codec warmup seconds          as fast as it goes, one producer
+ * fill    bootstrap topic size codec records                      in full batches
  * consume bootstrap topic partitions                              all there is, from the beginning
  * e2e     bootstrap topic partitions size acks warmup seconds rate   open loop, from the intended time
  */
@@ -70,6 +71,7 @@ class Load {
             case "create" -> create(with);
             case "delete" -> delete(with);
             case "produce" -> produce(with, answer);
+            case "fill" -> fill(with);
             case "consume" -> consume(with, answer);
             case "e2e" -> e2e(with, answer);
             default -> throw new IllegalArgumentException("unknown command " + verb);
@@ -110,6 +112,7 @@ class Load {
     static KafkaProducer<byte[], byte[]> producer(Map<String, String> with) {
         var settings = settings(with);
         settings.put("acks", with.get("acks"));
+        settings.put("linger.ms", with.getOrDefault("linger.ms", "0"));
         settings.put("compression.type", with.getOrDefault("codec", "none"));
         return new KafkaProducer<>(settings);
     }
@@ -187,6 +190,21 @@ class Load {
         }
         answer.put("records", acked.get());
         answer.put("failed", failed.get());
+    }
+
+    /** Batches are full whatever the broker's speed, so that the same bytes are read from each. */
+    static void fill(Map<String, String> with) {
+        int size = Integer.parseInt(with.get("size"));
+        var failed = new AtomicLong();
+        try (var producer = producer(with)) {
+            for (long number = 0; number < Long.parseLong(with.get("records")); number++) {
+                producer.send(new ProducerRecord<>(with.get("topic"), value(size, number)), (metadata, error) ->
+                    count(error, new AtomicLong(), failed));
+            }
+        }
+        if (failed.get() > 0) {
+            throw new IllegalStateException(failed.get() + " records were not stored");
+        }
     }
 
     static void count(Exception error, AtomicLong acked, AtomicLong failed) {

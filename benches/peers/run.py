@@ -19,10 +19,12 @@ import itertools
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import brokers
 
@@ -31,7 +33,8 @@ ROOT = HERE.parents[1]
 TEXT = next((ROOT / "cli/data").glob("*.csv.gz"))
 SYNCED = {"flush.messages": 1}
 # Ratio of Brooklet to Kafka: at least, or at most.
-GOALS = {"records/s": (1.2, "≥"), "read records/s": (1.2, "≥"), "CPU/record": (0.6, "≤"), "e2e p99": (0.3, "≤"),
+GOALS = {"records/s": (1.2, "≥"), "read records/s": (1.2, "≥"), "CPU/record": (0.6, "≤"),
+         "read CPU/record": (0.6, "≤"), "e2e p99": (0.3, "≤"),
          "memory": (0.1, "≤"), "start": (0.02, "≤")}
 PROCESSORS = os.cpu_count()
 
@@ -76,14 +79,12 @@ class Peers:
         """One run on a topic of its own; what the client, the broker and the machine say of it."""
         topic = {"bootstrap": broker.bootstrap, "topic": f"peers-{next(self.numbers)}"}
         self.client.ask("create", partitions=partitions, **topic, **topic_settings)
-        is_read = words.pop("read", False)
-        before, idle_before = broker.cpu_seconds(), idle_seconds()
+        start, before, idle_before = time.perf_counter(), broker.cpu_seconds(), idle_seconds()
         found = self.client.ask(verb, partitions=partitions, **topic, **words)
         cpu, idle_after = broker.cpu_seconds() - before, idle_seconds()
         found["broker_cpu_per_record"] = cpu / max(found["records"], 1)
+        found["own_processors"] = found["client_cpu"] + cpu / (time.perf_counter() - start)
         found["idle"] = (idle_after[0] - idle_before[0]) / (idle_after[1] - idle_before[1])
-        if is_read:
-            found["read"] = self.client.ask("consume", partitions=partitions, **topic)
         self.client.ask("delete", **topic)
         if found["failed"]:
             raise RuntimeError(f"{broker.name}: {found['failed']} records failed")
@@ -115,16 +116,38 @@ class Peers:
         size, codec, partitions, acks = case
         settings = SYNCED if mode == "synced" else {}
         words = {"size": size, "codec": codec, "acks": acks, "warmup": 1, "seconds": self.arguments.seconds}
-        found = self.in_turns(ours, "produce", settings, partitions, **words, read=mode == "unsynced")
+        found = self.in_turns(ours, "produce", settings, partitions, **words)
         name = f"{size} B, {codec}, {partitions} partitions, acks {acks}"
         limits = limits_of(found, mode, acks)
         self.row(mode, name, "records/s", found, lambda one: one["rate"], limits)
         self.row(mode, name, "CPU/record", found, lambda one: one["broker_cpu_per_record"] * 1e6, "")
-        if mode == "unsynced":
-            read = {who: [one["read"] for one in all] for who, all in found.items()}
-            limit = "ours: client" if all(one["thread"] > 0.8 for one in read["ours"]) else ""
-            self.row(mode, name, "read records/s", read, lambda one: one["rate"], limit)
         return statistics.median(one["rate"] for one in found["kafka"])
+
+    def read(self, mode, ours, case):
+        """The same records in the same batches, read from the beginning, from the page cache."""
+        size, codec, partitions, _ = case
+        found = {"ours": [], "kafka": []}
+        brokers = [("ours", ours), ("kafka", self.kafka)]
+        topic = {"topic": f"peers-{next(self.numbers)}"}
+        for _, broker in brokers:
+            words = {"bootstrap": broker.bootstrap, **topic}
+            self.client.ask("create", partitions=partitions, **words)
+            records = 300_000_000 // max(size, 100)
+            self.client.ask("fill", size=size, codec=codec, acks="all", records=records, **words, **{"linger.ms": 100})
+        for number in range(2 * self.arguments.rounds):
+            for who, broker in brokers if number % 2 == 0 else reversed(brokers):
+                start, before, idle = time.perf_counter(), broker.cpu_seconds(), idle_seconds()
+                one = self.client.ask("consume", bootstrap=broker.bootstrap, partitions=partitions, **topic)
+                cpu, idle_after = broker.cpu_seconds() - before, idle_seconds()
+                one["broker_cpu_per_record"] = cpu / one["records"]
+                one["idle"] = (idle_after[0] - idle[0]) / (idle_after[1] - idle[1])
+                one["own_processors"] = one["client_cpu"] + cpu / (time.perf_counter() - start)
+                found[who].append(one)
+        for _, broker in brokers:
+            self.client.ask("delete", bootstrap=broker.bootstrap, **topic)
+        name = f"{size} B, {codec}, {partitions} partitions"
+        self.row(mode, name, "read records/s", found, lambda one: one["rate"], limits_of(found, "unsynced", 1))
+        self.row(mode, name, "read CPU/record", found, lambda one: one["broker_cpu_per_record"] * 1e6, "")
 
     def e2e(self, mode, ours, rate, acks, note=""):
         settings = SYNCED if mode == "synced" else {}
@@ -142,6 +165,10 @@ class Peers:
     def mode(self, mode, cases):
         ours = self.makers[mode]()
         try:
+            if self.arguments.reads:
+                for case in reads_of(self.arguments):
+                    self.read(mode, ours, case)
+                return
             rates = {case: self.produce(mode, ours, case) for case in cases}
             # The first case is one of 100 B without a codec to one partition.
             size, _, _, acks = cases[0]
@@ -151,6 +178,8 @@ class Peers:
                 self.e2e(mode, ours, 10_000, acks)
             self.e2e(mode, ours, rates[cases[0]] / 2, acks, " (half of Kafka's most)")
             if mode == "unsynced":
+                for case in reads_of(self.arguments):
+                    self.read(mode, ours, case)
                 pair = {"ours": [ours.memory()], "kafka": [self.kafka.memory()]}
                 self.row(mode, "the most under load, MiB", "memory", pair, lambda one: one["most"], "")
         finally:
@@ -160,12 +189,13 @@ class Peers:
 def limits_of(found, mode, acks):
     """What limited each: ours / Kafka's."""
     def limit(all):
-        thread = statistics.median(max(one["thread"], one["network_thread"]) for one in all)
+        thread = statistics.median(max(one["thread"], one.get("network_thread", 0)) for one in all)
         idle = statistics.median(one["idle"] for one in all)
+        own = statistics.median(one["own_processors"] for one in all)
         if thread > 0.85:
             return "client"
         if idle < 0.1:
-            return "processors"
+            return "processors" if own > 0.75 * PROCESSORS else "other work"
         return "disk" if mode == "synced" or (mode == "defaults" and acks == "all") else "round trips"
     return f"{limit(found['ours'])} / {limit(found['kafka'])}"
 
@@ -198,6 +228,11 @@ def cases_of(arguments, mode):
     return cases
 
 
+def reads_of(arguments):
+    cases = [(100, "none", 1, 1), (1024, "none", 1, 1), (100, "none", 16, 1), (1024, "lz4", 16, 1)]
+    return cases[:1] if arguments.quick else cases
+
+
 def jars_of(arguments):
     jars = pathlib.Path(arguments.jars)
     if not list(jars.glob("kafka_2.13-*.jar")):
@@ -227,6 +262,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=2, help="of each case, for both brokers (2: A B B A)")
     parser.add_argument("--seconds", type=float, help="measured in each round (4; quick: 2)")
     parser.add_argument("--modes", default="unsynced,synced,defaults", help="which, with commas")
+    parser.add_argument("--reads", action="store_true", help="nothing but reading")
     parser.add_argument("--dir", help="where the brokers keep their data; a directory in it is removed again")
     parser.add_argument("--jars", default=str(ROOT / "target/peers/lib"), help="where Kafka's jars are, or go")
     parser.add_argument("--json", type=pathlib.Path, help="write all rows there")
@@ -237,6 +273,8 @@ def parse():
 
 def main():
     arguments = parse()
+    # A run that is told to end stops its brokers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     jars, binary = jars_of(arguments), arguments.binary.resolve()
     with tempfile.TemporaryDirectory(dir=arguments.dir, ignore_cleanup_errors=True) as name:
         directory = pathlib.Path(name)
@@ -247,7 +285,8 @@ def main():
         try:
             peers = Peers(arguments, client, kafka, makers)
             print(f"{PROCESSORS} processors, rounds of {arguments.seconds} s\n\n{HEADER}", flush=True)
-            starts(arguments, peers, jars, directory)
+            if not arguments.reads:
+                starts(arguments, peers, jars, directory)
             peers.kafka = kafka = brokers.kafka(jars, directory)
             warm_up(peers)
             for mode in arguments.modes.split(","):
@@ -268,7 +307,7 @@ def warm_up(peers):
     try:
         for broker in (peers.kafka, ours, peers.kafka):
             words = {"size": 100, "codec": "none", "acks": 1, "warmup": 0, "seconds": 5}
-            peers.measure(broker, "produce", {}, 1, **words, read=True)
+            peers.measure(broker, "produce", {}, 1, **words)
             words = {"size": 100, "acks": 1, "rate": 5000, "warmup": 0, "seconds": 2}
             peers.measure(broker, "e2e", {}, 1, **words)
     finally:
