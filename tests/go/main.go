@@ -3,7 +3,7 @@
 // Usage: franz idempotent|groups|transactions|admin|bad BOOTSTRAP
 //
 // The line "restart" on standard output asks the test to kill the broker (kill -9) and to start it
-// again; "restarted" on standard input says that it did.
+// again; "done" on standard input says that it did.
 package main
 
 import (
@@ -112,7 +112,7 @@ func once(values []string, from, to int) {
 
 func restart() {
 	fmt.Println("restart")
-	check(answers.Scan() && answers.Text() == "restarted", "the broker was not restarted")
+	check(answers.Scan() && answers.Text() == "done", "the broker was not restarted")
 }
 
 func idempotent() {

@@ -1,8 +1,8 @@
 //! A foreign program that talks with its test, and a broker that it may have killed.
 //!
-//! The program prints lines. For the line [`RESTART`] the broker is killed (`kill -9`) and started
-//! again on its directory and port; then the program reads [`RESTARTED`] on its standard input.
-//! So it chooses the moment, and neither side sleeps.
+//! The program prints lines. Some of them ask for something: for [`RESTART`] the broker is killed
+//! (`kill -9`) and started again on its directory and port. Once that is done, the program reads
+//! [`DONE`] on its standard input. So it chooses the moment, and neither side sleeps.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
@@ -16,8 +16,8 @@ use crate::{HANG, Server, text};
 
 /// What a program prints to have the broker killed and started again.
 pub const RESTART: &str = "restart";
-/// What it then reads.
-pub const RESTARTED: &str = "restarted";
+/// What it reads when that, or whatever else it asked for, is done.
+pub const DONE: &str = "done";
 
 /// A broker on a directory of its own, which keeps its port when it is killed.
 #[derive(Debug)]
@@ -131,44 +131,37 @@ impl Program {
         }
     }
 
-    /// Reads its lines up to one that has this text in it.
-    ///
-    /// # Panics
-    /// When the program ends without it.
-    pub fn await_line(&mut self, part: &str) -> String {
-        loop {
-            match self.line() {
-                Some(line) if line.contains(part) => return line,
-                Some(_) => {}
-                None => panic!("the program ended without '{part}': {self:?}"),
-            }
-        }
-    }
-
-    /// Writes a line to its standard input.
-    ///
-    /// # Panics
-    /// When it has ended.
-    pub fn say(&mut self, line: &str) {
-        writeln!(self.stdin, "{line}").expect("the program reads");
-        self.stdin.flush().expect("the program reads");
-    }
-
-    /// Awaits its end, which must be a success; returns all that it printed but [`RESTART`].
+    /// Awaits its end, which must be a success; returns what it printed but for [`RESTART`].
     ///
     /// # Panics
     /// When it fails.
-    pub fn finish(mut self, broker: &mut Mortal) -> Vec<String> {
-        while let Some(line) = self.line() {
-            if line == RESTART {
+    pub fn finish(self, broker: &mut Mortal) -> Vec<String> {
+        self.finish_with(|line| {
+            let asked = line == RESTART;
+            if asked {
                 broker.restart();
-                self.say(RESTARTED);
+            }
+            asked
+        })
+    }
+
+    /// Awaits its end, which must be a success, and says [`DONE`] to each line that `carry_out`
+    /// finds to ask for something; returns the others.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn finish_with(mut self, mut carry_out: impl FnMut(&str) -> bool) -> Vec<String> {
+        let mut printed = Vec::new();
+        while let Some(line) = self.line() {
+            if carry_out(&line) {
+                writeln!(self.stdin, "{DONE}").expect("the program reads");
+            } else {
+                printed.push(line);
             }
         }
         let status = self.child.wait().expect("the program ends");
         assert!(status.success(), "{status}: {self:?}");
-        self.said.retain(|line| line != RESTART);
-        std::mem::take(&mut self.said)
+        printed
     }
 
     /// `kill -9`.

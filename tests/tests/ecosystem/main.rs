@@ -7,6 +7,7 @@
 use brooklet_tests::program::{Mortal, Program};
 
 mod go;
+mod streams;
 
 /// What `.ci/ecosystem` has put under this name; `None`, and a word on it, where it did not.
 fn brought(name: &str) -> Option<String> {
