@@ -142,6 +142,33 @@ impl Client {
         read_offsets(id, answer)
     }
 
+    /// The same, once no transaction is open or ending that will say otherwise (`require_stable`, KIP-447).
+    /// Waits for that for a few seconds.
+    ///
+    /// # Errors
+    /// `Broker` with `UnstableOffsetCommit` if one is open for longer; no answer.
+    pub async fn stable_offsets(
+        &self,
+        id: &str,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
+        let mut failures = 0;
+        loop {
+            let body = fetch_request(id, None, true);
+            let answer = self.ask_coordinator(id, OFFSET_FETCH_VERSION, body).await?;
+            let is_unstable = |error: &ClientError| {
+                let code = ErrorCode::UnstableOffsetCommit;
+                matches!(error, ClientError::Broker { code: found, .. } if *found == code)
+            };
+            match read_offsets(id, answer) {
+                Err(error) if is_unstable(&error) && failures < backoff::ATTEMPTS_MAX => {
+                    failures += 1;
+                    tokio::time::sleep(backoff::after(failures)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Moves a group that has no members to these offsets.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::{assert_calm, lines};
 
 type Records = BTreeMap<i32, Vec<(i64, Bytes)>>;
 
-fn partitions_of(topic: &str, count: i32) -> Vec<TopicPartition> {
+pub(crate) fn partitions_of(topic: &str, count: i32) -> Vec<TopicPartition> {
     let topic = TopicName::new(topic).unwrap();
     let partition = |p| TopicPartition::new(topic.clone(), PartitionId(p));
     (0..count).map(partition).collect()
@@ -135,7 +135,7 @@ fn what_was_acknowledged_in_memory_survives_kill_9() {
 
 /// An address for a server that comes back to it: below the ports that the system hands out to
 /// whoever connects, or one of those could take it meanwhile.
-fn address_to_come_back_to() -> String {
+pub(crate) fn address_to_come_back_to() -> String {
     let first = 20_000 + std::process::id() as u16 % 10_000;
     let address = |port| format!("127.0.0.1:{port}");
     let is_free = |address: &String| TcpListener::bind(address).is_ok();

@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod files;
 mod start;
+mod transactions;
 mod wire;
 
 /// Nothing in it panicked.
