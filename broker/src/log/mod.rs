@@ -22,6 +22,7 @@
 //! - a failed append leaves the log as it was, and may be tried again;
 //! - [`recovery`] cuts only what no sync has covered, and keeps what it cuts.
 
+mod buffers;
 pub mod checkpoint;
 pub mod compaction;
 mod config;

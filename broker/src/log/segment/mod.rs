@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use super::error::OrIo;
 use super::indexes::{GrowingIndexes, Indexes};
 use super::verified::VerifiedRanges;
-use super::{Damage, LogError, files};
+use super::{Damage, LogError, buffers, files};
 use crate::vfs::{OpenMode, Vfs, VfsFile};
 
 mod files_of;
@@ -188,13 +188,13 @@ impl Segment {
         );
     }
 
-    /// The bytes of `range`: a slice of the map, or a fresh buffer.
+    /// The bytes of `range`: a slice of the map, or a buffer.
     pub(in crate::log) fn bytes(&self, range: Range<u64>) -> Result<Bytes, LogError> {
         if !self.is_sealed() {
-            let mut buffer = vec![0; (range.end - range.start) as usize];
             let file = self.open_to_read()?;
-            (file.read_exact_at(&mut buffer, range.start)).or_io("read", &self.path)?;
-            return Ok(buffer.into());
+            let length = (range.end - range.start) as usize;
+            let read = |buffer: &mut [u8]| file.read_exact_at(buffer, range.start);
+            return buffers::fill(length, read).or_io("read", &self.path);
         }
         let map = self.map()?;
         // Somebody may have cut the file since it was opened; then the answer is short.

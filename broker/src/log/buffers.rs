@@ -1,0 +1,186 @@
+//! Memory for what is read of active segments, used again.
+//!
+//! A sealed segment is mapped, an active one is read into a buffer for each answer. A new one of hundreds of
+//! kibibytes costs more than the read: the kernel clears its pages and maps them at the first touch, and
+//! they go back with the answer. So buffers that come back wait here for the next read, up to a bound.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+/// Smaller ones are cheap anyway.
+const SIZE_MIN: usize = 64 << 10;
+/// Larger ones are rare.
+const SIZE_MAX: usize = 1 << 20;
+/// Sizes are powers of two, so that one buffer does for many reads.
+const CLASSES: usize = 1 + (SIZE_MAX / SIZE_MIN).ilog2() as usize;
+/// Bytes that may wait.
+const IDLE_BYTES_MAX: usize = 8 << 20;
+
+/// The process has one: what matters is how much memory waits in all.
+static IDLE: Idle = Idle::new();
+
+#[derive(Debug)]
+struct Idle {
+    classes: [Mutex<Vec<Vec<u8>>>; CLASSES],
+    bytes: AtomicUsize,
+}
+
+impl Idle {
+    const fn new() -> Self {
+        Self {
+            classes: [const { Mutex::new(Vec::new()) }; CLASSES],
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// A buffer of at least `length`, whose content is whatever was read last.
+    fn take(&self, class: usize) -> Vec<u8> {
+        let size = SIZE_MIN << class;
+        match self.classes[class].lock().pop() {
+            Some(buffer) => {
+                self.bytes.fetch_sub(size, Ordering::Relaxed);
+                buffer
+            }
+            None => vec![0; size],
+        }
+    }
+
+    fn give_back(&self, class: usize, buffer: Vec<u8>) {
+        let size = buffer.len();
+        if self.bytes.fetch_add(size, Ordering::Relaxed) + size > IDLE_BYTES_MAX {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+            return;
+        }
+        self.classes[class].lock().push(buffer);
+    }
+}
+
+/// A buffer that goes back once nobody needs the answer.
+#[derive(Debug)]
+struct Lent {
+    idle: &'static Idle,
+    class: usize,
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.idle
+            .give_back(self.class, std::mem::take(&mut self.buffer));
+    }
+}
+
+/// The `length` bytes that `read` fills in.
+///
+/// # Errors
+/// That of `read`.
+pub(super) fn fill(
+    length: usize,
+    read: impl FnOnce(&mut [u8]) -> io::Result<()>,
+) -> io::Result<Bytes> {
+    fill_from(&IDLE, length, read)
+}
+
+fn fill_from(
+    idle: &'static Idle,
+    length: usize,
+    read: impl FnOnce(&mut [u8]) -> io::Result<()>,
+) -> io::Result<Bytes> {
+    let Some(class) = class_of(length) else {
+        let mut buffer = vec![0; length];
+        read(&mut buffer)?;
+        return Ok(buffer.into());
+    };
+    let mut lent = Lent {
+        idle,
+        class,
+        buffer: idle.take(class),
+        length,
+    };
+    read(&mut lent.buffer[..length])?;
+    Ok(Bytes::from_owner(lent))
+}
+
+/// Which size does for so many bytes; `None` if none is kept for them.
+fn class_of(length: usize) -> Option<usize> {
+    // Half of the smallest size would be wasted at most, as with all others.
+    let is_kept = (SIZE_MIN / 2 + 1..=SIZE_MAX).contains(&length);
+    is_kept.then(|| (length.max(SIZE_MIN).next_power_of_two() / SIZE_MIN).ilog2() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle() -> &'static Idle {
+        Box::leak(Box::new(Idle::new()))
+    }
+
+    fn filled(idle: &'static Idle, length: usize, with: u8) -> Bytes {
+        let read = |buffer: &mut [u8]| {
+            assert_eq!(buffer.len(), length);
+            buffer.fill(with);
+            Ok(())
+        };
+        fill_from(idle, length, read).unwrap()
+    }
+
+    #[test]
+    fn every_length_has_a_size_that_holds_it() {
+        for (length, class) in [
+            (0, None),
+            (SIZE_MIN / 2, None),
+            (SIZE_MIN / 2 + 1, Some(0)),
+            (SIZE_MIN, Some(0)),
+            (SIZE_MIN + 1, Some(1)),
+            (SIZE_MAX - 1, Some(CLASSES - 1)),
+            (SIZE_MAX, Some(CLASSES - 1)),
+            (SIZE_MAX + 1, None),
+        ] {
+            assert_eq!(class_of(length), class, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_buffer_comes_back_once_the_last_slice_of_it_is_gone() {
+        let idle = idle();
+        let first = filled(idle, 100_000, 1);
+        let at = first.as_ptr();
+        let slice = first.slice(5..10);
+        drop(first);
+        let second = filled(idle, 100_000, 2);
+        assert_ne!(second.as_ptr(), at, "it is still read");
+        assert_eq!(slice, [1; 5][..]);
+        drop(slice);
+        let third = filled(idle, 70_000, 3);
+        assert_eq!(third.as_ptr(), at, "used again");
+        assert!(third.iter().all(|byte| *byte == 3) && third.len() == 70_000);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let idle = idle();
+        let many: Vec<_> = (0..20).map(|_| filled(idle, SIZE_MAX, 0)).collect();
+        drop(many);
+        assert_eq!(idle.bytes.load(Ordering::Relaxed), IDLE_BYTES_MAX);
+        let taken = filled(idle, SIZE_MAX, 0);
+        assert_eq!(
+            idle.bytes.load(Ordering::Relaxed),
+            IDLE_BYTES_MAX - SIZE_MAX
+        );
+        drop(taken);
+        let failed = fill_from(idle, SIZE_MAX, |_| Err(io::ErrorKind::Other.into()));
+        assert!(failed.is_err());
+        assert_eq!(idle.bytes.load(Ordering::Relaxed), IDLE_BYTES_MAX);
+    }
+}
