@@ -14,6 +14,7 @@ mod exit;
 mod signals;
 
 mod bench;
+mod cluster;
 mod completions;
 mod consume;
 mod demo;
@@ -123,6 +124,8 @@ enum Command {
     Group(group::Args),
     /// List, describe and abort transactions
     Txn(txn::Args),
+    /// Show brokers: their APIs, directories and settings
+    Cluster(cluster::Args),
     /// Send records, one per line of a file or of stdin
     Produce(produce::Args),
     /// Read records and print them
@@ -147,6 +150,7 @@ impl Cli {
             Command::Topic(args) => topic::run(&globals, args).await,
             Command::Group(args) => group::run(&globals, args).await,
             Command::Txn(args) => txn::run(&globals, args).await,
+            Command::Cluster(args) => cluster::run(&globals, args).await,
             Command::Produce(args) => produce::run(&globals, args).await,
             Command::Consume(args) => consume::run(&globals, args).await,
             Command::Window(args) => window::run(&globals, args).await,

@@ -31,7 +31,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 40] = [
     &["demo"],
     &["serve"],
     &["topic"],
@@ -48,6 +48,11 @@ const COMMANDS: [&[&str]; 35] = [
     &["group", "lag"],
     &["group", "seek"],
     &["group", "delete"],
+    &["cluster"],
+    &["cluster", "info"],
+    &["cluster", "apis"],
+    &["cluster", "log-dirs"],
+    &["cluster", "config"],
     &["txn"],
     &["txn", "list"],
     &["txn", "describe"],
@@ -768,6 +773,44 @@ fn what_is_produced_in_a_transaction_counts_once_it_is_committed() {
     );
     let state = server.run(&["txn", "list", "--state", "Sideways"]);
     assert_fails(&state, 1, &["there is no state 'Sideways'"]);
+}
+
+#[test]
+fn a_cluster_is_looked_at() {
+    let server = Server::start(&["--ephemeral", "--set", "num.partitions=3"]);
+    server.stdout_of(&["produce", "t", "-p", "0"], b"a\n");
+    let info = &json_lines(&server.stdout_of(&["cluster", "info", "-o", "json"], b""))[0];
+    assert_eq!(
+        info["brokers"],
+        json!([{"id": 1, "address": server.kafka()}])
+    );
+    assert_eq!(info["cluster_id"].as_str().unwrap().len(), 22);
+    let table = server.stdout_of(&["cluster", "info"], b"");
+    assert!(
+        table.contains("controller") && table.contains(server.kafka()),
+        "{table}"
+    );
+
+    let apis = json_lines(&server.stdout_of(&["cluster", "apis", "-o", "jsonl"], b""));
+    let fetch =
+        json!({"schema": 1, "key": 1, "name": "Fetch", "version_min": 4, "version_max": 18});
+    assert_eq!(apis[1], fetch);
+    let dirs = json_lines(&server.stdout_of(&["cluster", "log-dirs", "-o", "jsonl"], b""));
+    let sizes: Vec<_> = dirs
+        .iter()
+        .map(|d| d["bytes"].as_i64().unwrap() > 0)
+        .collect();
+    assert_eq!(sizes, [true, false, false], "{dirs:?}");
+
+    let given = server.stdout_of(&["cluster", "config", "-o", "jsonl"], b"");
+    assert!(
+        given.contains("\"num.partitions\",\"value\":\"3\""),
+        "{given}"
+    );
+    let all = server.stdout_of(&["cluster", "config", "--all"], b"");
+    assert!(all.lines().count() > given.lines().count() + 20, "{all}");
+    let unknown = server.run(&["cluster", "apis", "--broker", "7"]);
+    assert_fails(&unknown, 4, &["no broker 7, there are: 1"]);
 }
 
 #[test]

@@ -20,6 +20,7 @@
 
 mod admin;
 mod backoff;
+mod cluster;
 mod config;
 mod consumer;
 mod coordinators;
@@ -43,6 +44,7 @@ use brooklet_protocol::messages::{
 use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use parking_lot::RwLock;
 
+pub use cluster::{BrokerSetting, LogDir, ServedApi};
 pub use config::{Acks, ConsumerConfig, GroupConfig, Isolation, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
 pub use error::ClientError;
