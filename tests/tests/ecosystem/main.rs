@@ -6,6 +6,7 @@
 
 use brooklet_tests::program::{Mortal, Program};
 
+mod faust;
 mod go;
 mod streams;
 
