@@ -1,4 +1,4 @@
-//! `topic`: create, list, describe, alter, grow, trim and delete topics.
+//! `topic`: create, list, describe, alter, grow, trim, copy and delete topics.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,6 +15,8 @@ use crate::exit::Exit;
 use crate::output::{Output, OutputFormat, print_all, table};
 use crate::setting::Setting;
 
+mod copy;
+
 /// The version of the JSON that `topic` prints; it changes when a key changes its meaning.
 const SCHEMA: u32 = 1;
 
@@ -29,6 +31,7 @@ Examples:
   brooklet topic alter flights --set retention.ms=3600000
   brooklet topic add-partitions flights 6
   brooklet topic trim flights --before end
+  brooklet topic copy flights flights-copy
   brooklet topic delete flights")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -49,6 +52,8 @@ enum Verb {
     AddPartitions(AddPartitionsArgs),
     /// Delete the oldest records of a topic
     Trim(TrimArgs),
+    /// Copy the records of a topic to another one, or to another cluster
+    Copy(copy::CopyArgs),
     /// Delete topics and all their records
     Delete(DeleteArgs),
 }
@@ -206,6 +211,7 @@ pub(crate) async fn topic<W: Write>(
             ));
         }
         Verb::Trim(args) => trim(globals, &client, args).await?,
+        Verb::Copy(args) => copy::copy(globals, &client, args).await?,
         Verb::Delete(args) => delete(globals, &client, args).await?,
     }
     output.flush()?;

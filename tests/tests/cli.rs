@@ -31,7 +31,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 40] = [
+const COMMANDS: [&[&str]; 41] = [
     &["demo"],
     &["serve"],
     &["topic"],
@@ -41,6 +41,7 @@ const COMMANDS: [&[&str]; 40] = [
     &["topic", "alter"],
     &["topic", "add-partitions"],
     &["topic", "trim"],
+    &["topic", "copy"],
     &["topic", "delete"],
     &["group"],
     &["group", "list"],
@@ -811,6 +812,73 @@ fn a_cluster_is_looked_at() {
     assert!(all.lines().count() > given.lines().count() + 20, "{all}");
     let unknown = server.run(&["cluster", "apis", "--broker", "7"]);
     assert_fails(&unknown, 4, &["no broker 7, there are: 1"]);
+}
+
+#[test]
+fn a_topic_is_copied_with_all_that_counts() {
+    let (server, other) = (Server::ephemeral(), Server::ephemeral());
+    server.stdout_of(
+        &[
+            "topic",
+            "create",
+            "t",
+            "-p",
+            "2",
+            "-c",
+            "retention.ms=5000000",
+        ],
+        b"",
+    );
+    server.stdout_of(
+        &["produce", "t", "-p", "1", "-K:", "-Z", "-H", "h=1"],
+        b"k:v\nk:\n",
+    );
+    server.stdout_of(
+        &["produce", "t", "--transactional-id", "x"],
+        b"in a transaction\n",
+    );
+    server.stdout_of(
+        &["topic", "alter", "t", "--set", "max.message.bytes=200"],
+        b"",
+    );
+    let aborted = format!("aborted\n{}\n", "x".repeat(500));
+    let args = [
+        "-b",
+        server.kafka(),
+        "produce",
+        "t",
+        "--transactional-id",
+        "x",
+    ];
+    assert!(!run_with_input(&args, aborted.as_bytes()).status.success());
+
+    server.stdout_of(&["topic", "copy", "t", "u"], b"");
+    server.stdout_of(&["topic", "copy", "t", "t", "--to", other.kafka()], b"");
+    let print = |server: &Server, topic: &str| {
+        let format = "%p %k %s %T %h\\n";
+        let found = server.stdout_of(&["consume", topic, "-e", "-f", format], b"");
+        let mut lines: Vec<_> = found.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let copied = print(&server, "u");
+    assert_eq!(copied.len(), 3, "{copied:?}");
+    assert_eq!(print(&other, "t"), copied);
+    assert!(
+        copied.iter().all(|line| print(&server, "t").contains(line)),
+        "{copied:?}"
+    );
+    let described = other.stdout_of(&["topic", "describe", "t"], b"");
+    assert!(described.contains("retention.ms=5000000"), "{described}");
+
+    assert_fails(&server.run(&["topic", "copy", "t", "t"]), 2, &["to itself"]);
+    server.stdout_of(&["topic", "create", "one", "-p", "1"], b"");
+    assert_fails(
+        &server.run(&["topic", "copy", "t", "one"]),
+        2,
+        &["add-partitions"],
+    );
+    assert_fails(&server.run(&["topic", "copy", "none", "u"]), 4, &["'none'"]);
 }
 
 #[test]
