@@ -2,13 +2,15 @@
 //!
 //! Partitions are read side by side; records keep their order within a partition, not between
 //! partitions. With `-e` the end is where each partition ended when the reading began, so that it
-//! comes even while others go on writing.
+//! comes even while others go on writing. With `--group` partitions are shared with others ([`group`]).
+
+mod group;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use brooklet_engine::Client;
-use brooklet_engine::client::{Consumer, ConsumerConfig, Fetched, OffsetSpec};
+use brooklet_engine::client::{Consumer, ConsumerConfig, Fetched, Isolation, OffsetSpec};
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
 use crate::Globals;
@@ -34,22 +36,32 @@ Examples:
   brooklet consume flights -o @2013-03-08T12:00:00Z -e
   brooklet consume flights -e -f '%t [%p] at offset %o: key %k: %s\\n'
   brooklet consume flights -e -J | jq .payload
+  brooklet consume flights clicks -G readers    start it twice, and both share the partitions
+  brooklet consume flights -G readers --assignor cooperative-sticky
+  brooklet consume payments --isolation read_committed
 
 Format: %s value  %S its length  %R its length as 4 bytes  %k key  %K its length
         %T timestamp in ms  %h headers  %t topic  %p partition  %o offset  %% percent
         \\n \\r \\t \\xNN; lengths of null are -1; nothing is added at the end")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Args {
-    /// The topic
-    #[arg(value_parser = TopicName::new)]
-    topic: TopicName,
+    /// The topic; in a group several
+    #[arg(required = true, value_name = "TOPIC", value_parser = TopicName::new)]
+    topics: Vec<TopicName>,
     /// Only this partition, may be repeated; without it all
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
-    /// Where to start in each partition: beginning, end, N, -N (before the end), @TIME
+    /// Where to start in each partition: beginning, end, N, -N (before the end), @TIME; in a group,
+    /// where nothing is committed: beginning, end
     #[arg(short, long, value_name = "START", default_value = "beginning")]
     #[arg(allow_hyphen_values = true)]
     offset: StartOffset,
+    #[command(flatten)]
+    group: group::GroupArgs,
+    /// Whether to print records of transactions that are open or aborted: read_uncommitted, or not:
+    /// read_committed
+    #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted", value_parser = isolation)]
+    isolation: Isolation,
     /// Exit after so many records
     #[arg(short = 'n', short_alias = 'c', long, value_name = "COUNT")]
     count: Option<u64>,
@@ -76,7 +88,32 @@ pub(crate) struct Args {
     unbuffered: bool,
 }
 
+fn isolation(text: &str) -> Result<Isolation, String> {
+    match text {
+        "read_uncommitted" => Ok(Isolation::ReadUncommitted),
+        "read_committed" => Ok(Isolation::ReadCommitted),
+        _ => Err("expected read_uncommitted or read_committed".into()),
+    }
+}
+
 impl Args {
+    fn consumer_config(&self) -> ConsumerConfig {
+        ConsumerConfig {
+            isolation: self.isolation,
+            ..ConsumerConfig::default()
+        }
+    }
+
+    /// The topic, outside of a group.
+    fn topic(&self) -> anyhow::Result<&TopicName> {
+        match &self.topics[..] {
+            [topic] => Ok(topic),
+            _ => Err(
+                CliError::Usage("several topics are read in a group: add --group".into()).into(),
+            ),
+        }
+    }
+
     fn format(&self) -> Format {
         if self.json {
             return Format::Json;
@@ -91,6 +128,11 @@ impl Args {
 /// Reads until the count, the end or a signal.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let mut stop = Stop::on_signal()?;
+    if let Some(group) = &args.group.group {
+        let client = globals.connect().await?;
+        let output = Output::stdout(!args.unbuffered);
+        return group::run(globals, client, (group, &args), output, stop).await;
+    }
     let reading = async {
         let client = globals.connect().await?;
         let output = Output::stdout(!args.unbuffered);
@@ -111,17 +153,13 @@ pub(crate) async fn consume<W: Write>(
     output: Output<W>,
 ) -> anyhow::Result<()> {
     let partitions = partitions(&client, args).await?;
-    let ranges = ranges(&client, &partitions).await?;
+    let ranges = ranges(&client, &partitions, args.isolation).await?;
     let starts = starts(&client, args.offset, &ranges).await?;
     report_moved_starts(globals, args.offset, &starts);
 
-    let mut consumer = Consumer::new(client, ConsumerConfig::default());
+    let mut consumer = Consumer::new(client, args.consumer_config());
     consumer.assign(starts.clone());
-    let mut printer = Printer {
-        output,
-        format: args.format(),
-        records_left: args.count.unwrap_or(u64::MAX),
-    };
+    let mut printer = Printer::new(args, output);
     let mut ends = Ends::new(args.exit_at_end, &ranges);
     loop {
         let reached = ends.take_reached(|p| consumer.position(p));
@@ -142,10 +180,11 @@ pub(crate) async fn consume<W: Write>(
 
 /// The partitions that are asked for, or all.
 async fn partitions(client: &Client, args: &Args) -> anyhow::Result<Vec<TopicPartition>> {
-    let metadata = client.metadata(Some(&[args.topic.as_str()])).await?;
+    let name = args.topic()?;
+    let metadata = client.metadata(Some(&[name.as_str()])).await?;
     let topic = metadata.topics.first();
     if let Some(code) = topic.and_then(|topic| topic.error) {
-        return Err(topic_error(args.topic.as_str(), code).into());
+        return Err(topic_error(name.as_str(), code).into());
     }
     let there = topic.map_or(&[][..], |topic| &topic.partitions);
     let there: Vec<_> = there.iter().map(|p| p.partition).collect();
@@ -155,21 +194,27 @@ async fn partitions(client: &Client, args: &Args) -> anyhow::Result<Vec<TopicPar
         args.partition.iter().copied().map(PartitionId).collect()
     };
     if let Some(missing) = wanted.iter().find(|p| !there.contains(p)) {
-        let (topic, count) = (&args.topic, there.len());
-        let text = format!("topic '{topic}' has no partition {missing}, it has {count}, from 0");
+        let count = there.len();
+        let text = format!("topic '{name}' has no partition {missing}, it has {count}, from 0");
         return Err(CliError::NotFound(text).into());
     }
-    let key = |p| TopicPartition::new(args.topic.clone(), p);
+    let key = |p| TopicPartition::new(name.clone(), p);
     Ok(wanted.into_iter().map(key).collect())
 }
 
 type Ranges = BTreeMap<TopicPartition, OffsetRange>;
 
-async fn ranges(client: &Client, partitions: &[TopicPartition]) -> anyhow::Result<Ranges> {
+async fn ranges(
+    client: &Client,
+    partitions: &[TopicPartition],
+    isolation: Isolation,
+) -> anyhow::Result<Ranges> {
     let starts = client
         .list_offsets(partitions, OffsetSpec::Earliest)
         .await?;
-    let ends = client.list_offsets(partitions, OffsetSpec::Latest).await?;
+    let ends = client
+        .list_offsets_in(partitions, OffsetSpec::Latest, isolation)
+        .await?;
     let both = starts.into_iter().filter_map(|(partition, start)| {
         let end = *ends.get(&partition)?;
         Some((partition, OffsetRange { start, end }))
@@ -272,8 +317,17 @@ struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
-    /// Prints what was fetched below `end`.
-    fn print(&mut self, fetched: &Fetched, end: Offset) -> anyhow::Result<()> {
+    fn new(args: &Args, output: Output<W>) -> Self {
+        Self {
+            output,
+            format: args.format(),
+            records_left: args.count.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Prints what was fetched below `end`; returns the offset of the first record that was left out
+    /// because the count was used up.
+    fn print(&mut self, fetched: &Fetched, end: Offset) -> anyhow::Result<Option<Offset>> {
         let range = fetched.position..end;
         // Markers of transactions are not data.
         for batch in fetched.batches.iter().filter(|b| !b.header().is_control()) {
@@ -281,6 +335,9 @@ impl<W: Write> Printer<W> {
             for record in &records {
                 let record = record?;
                 if range.contains(&record.offset) {
+                    if self.records_left == 0 {
+                        return Ok(Some(record.offset));
+                    }
                     let located = Located {
                         partition: &fetched.partition,
                         is_log_append_time: batch.header().is_log_append_time(),
@@ -290,13 +347,10 @@ impl<W: Write> Printer<W> {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn print_one(&mut self, located: &Located<'_>) -> Result<(), OutputError> {
-        if self.records_left == 0 {
-            return Ok(());
-        }
         self.records_left -= 1;
         self.format.append(self.output.buffer(), located);
         self.output.end_record()

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use brooklet_engine::Client;
+use brooklet_engine::client::{Assignor, GroupConfig, GroupConsumer, OffsetReset, Polled};
+use brooklet_protocol::TopicName;
 use brooklet_tests::{Server, foreign};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -74,6 +77,123 @@ fn read_all(bootstrap: &str, topic: &str, count: usize) -> Vec<String> {
         found.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
     }
     found
+}
+
+/// Whoever comes first is the leader, whose assignor shares out for both.
+#[tokio::test(flavor = "multi_thread")]
+async fn librdkafka_and_our_consumer_share_a_topic_whoever_leads() {
+    for assignor in [
+        Assignor::Range,
+        Assignor::RoundRobin,
+        Assignor::CooperativeSticky,
+    ] {
+        for we_lead in [true, false] {
+            let server = Server::ephemeral();
+            server.stdout_of(&["topic", "create", "clicks", "-p", "4"], b"");
+            let mut pair = Pair::new();
+            if we_lead {
+                pair.ours = Some(ours(&server, assignor).await);
+                pair.poll_until(|pair| pair.shares() == (4, 0)).await;
+                pair.theirs = Some(theirs(&server, assignor));
+            } else {
+                pair.theirs = Some(theirs(&server, assignor));
+                pair.poll_until(|pair| pair.shares() == (0, 4)).await;
+                pair.ours = Some(ours(&server, assignor).await);
+            }
+            pair.poll_until(|pair| pair.shares() == (2, 2)).await;
+            let lines: Vec<_> = (0..40).map(|n| format!("k{n}:{n}\n")).collect();
+            server.stdout_of(&["produce", "clicks", "-K:"], lines.concat().as_bytes());
+            pair.poll_until(|pair| pair.read.len() >= 40).await;
+            let mut read = pair.read.clone();
+            read.sort();
+            read.dedup();
+            assert_eq!(read.len(), 40, "{assignor}: each once");
+
+            // One goes, and the other takes over.
+            if we_lead {
+                pair.ours.take().unwrap().close().await.unwrap();
+                pair.poll_until(|pair| pair.shares() == (0, 4)).await;
+            } else {
+                pair.theirs = None;
+                pair.poll_until(|pair| pair.shares() == (4, 0)).await;
+            }
+        }
+    }
+}
+
+/// Two members of one group, and what they have read.
+struct Pair {
+    ours: Option<GroupConsumer>,
+    theirs: Option<BaseConsumer>,
+    read: Vec<String>,
+}
+
+async fn ours(server: &Server, assignor: Assignor) -> GroupConsumer {
+    let client = Client::connect(server.kafka(), "ours").await.unwrap();
+    let config = GroupConfig {
+        assignors: vec![assignor],
+        heartbeat_interval: Duration::from_millis(100),
+        offset_reset: OffsetReset::Earliest,
+        ..GroupConfig::new("mixed")
+    };
+    GroupConsumer::subscribe(client, config, [TopicName::new("clicks").unwrap()])
+}
+
+fn theirs(server: &Server, assignor: Assignor) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", server.kafka())
+        .set("group.id", "mixed")
+        .set("partition.assignment.strategy", assignor.name())
+        .set("auto.offset.reset", "earliest")
+        .set("heartbeat.interval.ms", "100")
+        .create()
+        .unwrap();
+    consumer.subscribe(&["clicks"]).unwrap();
+    consumer
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            ours: None,
+            theirs: None,
+            read: Vec::new(),
+        }
+    }
+
+    /// How many partitions we have and they have.
+    fn shares(&self) -> (usize, usize) {
+        let ours = self.ours.as_ref().map_or(0, |ours| ours.assignment().len());
+        let count = |theirs: &BaseConsumer| theirs.assignment().unwrap().count();
+        (ours, self.theirs.as_ref().map_or(0, count))
+    }
+
+    async fn poll_until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        while !is_so(self) {
+            if let Some(theirs) = &self.theirs
+                && let Some(message) = theirs.poll(Duration::from_millis(10))
+            {
+                let value = message.unwrap().payload().unwrap().to_vec();
+                self.read.push(String::from_utf8(value).unwrap());
+            }
+            let Some(ours) = &mut self.ours else {
+                continue;
+            };
+            let polled = tokio::time::timeout(Duration::from_millis(10), ours.poll()).await;
+            if let Ok(Polled::Records(fetched)) = polled.unwrap_or(Ok(Polled::Records(vec![]))) {
+                for fetched in fetched {
+                    for batch in &fetched.batches {
+                        let records = batch.records(1 << 20).unwrap();
+                        let records = records.iter().map(Result::unwrap);
+                        let new = records.filter(|record| record.offset >= fetched.position);
+                        let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+                        self.read
+                            .extend(new.map(|record| text(record.value.unwrap())));
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]

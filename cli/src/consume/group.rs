@@ -1,0 +1,173 @@
+//! `consume --group`: the topics' partitions are shared with the group's other members.
+//!
+//! What is committed is what was printed, and no more: every five seconds, before partitions go to
+//! another member, and at the end. So whoever goes on prints each record once, unless a member is killed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use brooklet_engine::Client;
+use brooklet_engine::client::{
+    Assignor, ClientError, GroupConfig, GroupConsumer, OffsetReset, Polled,
+};
+use brooklet_protocol::{Offset, TopicPartition};
+
+use super::{Args, Printer};
+use crate::Globals;
+use crate::exit::{CliError, Exit};
+use crate::output::Output;
+use crate::signals::Stop;
+use crate::start_offset::StartOffset;
+use crate::topic::topic_error;
+
+/// As Kafka's `auto.commit.interval.ms`.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Arguments of a member of a group.
+#[derive(Debug, clap::Args)]
+pub(super) struct GroupArgs {
+    /// Share the partitions with the other members of this group, and commit what was printed
+    #[arg(short = 'G', long, conflicts_with = "partition")]
+    pub(super) group: Option<String>,
+    /// How the group shares: range, roundrobin, sticky, cooperative-sticky; may be repeated, the
+    /// preferred first [default: range, cooperative-sticky]
+    #[arg(long, value_name = "NAME", requires = "group")]
+    assignor: Vec<Assignor>,
+    /// Be a static member of this name: a restart within the session is no rebalance
+    #[arg(long, value_name = "ID", requires = "group")]
+    instance_id: Option<String>,
+}
+
+fn config(group: &str, args: &Args) -> anyhow::Result<GroupConfig> {
+    let offset_reset = match args.offset {
+        StartOffset::Beginning => OffsetReset::Earliest,
+        StartOffset::End => OffsetReset::Latest,
+        _ => {
+            let text = "in a group, --offset is beginning or end, for partitions of which nothing \
+                        is committed; to move the group use: brooklet group seek";
+            return Err(CliError::Usage(text.into()).into());
+        }
+    };
+    let mut config = GroupConfig {
+        instance_id: args.group.instance_id.clone(),
+        offset_reset,
+        // Only what was printed is committed, which the consumer does not know.
+        auto_commit: false,
+        consumer: args.consumer_config(),
+        ..GroupConfig::new(group)
+    };
+    if !args.group.assignor.is_empty() {
+        config.assignors.clone_from(&args.group.assignor);
+    }
+    Ok(config)
+}
+
+/// Reads until the count, the end or a signal, and leaves the group in any case.
+pub(super) async fn run<W: Write>(
+    globals: &Globals,
+    client: Client,
+    (group, args): (&str, &Args),
+    output: Output<W>,
+    mut stop: Stop,
+) -> anyhow::Result<Exit> {
+    let config = config(group, args)?;
+    for topic in &args.topics {
+        let metadata = client.metadata(Some(&[topic.as_str()])).await?;
+        if let Some(code) = metadata.topics.first().and_then(|topic| topic.error) {
+            return Err(topic_error(topic.as_str(), code).into());
+        }
+    }
+    let mut member = Member {
+        globals,
+        consumer: GroupConsumer::subscribe(client, config, args.topics.clone()),
+        printer: Printer::new(args, output),
+        uncommitted: BTreeMap::new(),
+        committed_at: Instant::now(),
+    };
+    let result = tokio::select! {
+        result = member.read(args.exit_at_end) => result.map(|()| Exit::Ok),
+        // Nothing is lost: records are written before the next wait.
+        signal = stop.wait() => Ok(signal.exit()),
+    };
+    let committed = member.commit().await;
+    let closed = member.consumer.close().await;
+    let exit = result?;
+    committed?;
+    closed?;
+    Ok(exit)
+}
+
+/// A member and what it has printed.
+struct Member<'a, W> {
+    globals: &'a Globals,
+    consumer: GroupConsumer,
+    printer: Printer<W>,
+    /// The next record to be printed, of partitions where that has changed since the last commit.
+    uncommitted: BTreeMap<TopicPartition, Offset>,
+    committed_at: Instant,
+}
+
+impl<W: Write> Member<'_, W> {
+    async fn read(&mut self, exit_at_end: bool) -> anyhow::Result<()> {
+        loop {
+            let share = self.consumer.assignment();
+            let is_over = exit_at_end && !share.is_empty();
+            if is_over && share.iter().all(|p| self.consumer.is_caught_up(p)) {
+                return Ok(());
+            }
+            if self.printer.records_left == 0 {
+                return Ok(());
+            }
+            match self.consumer.poll().await? {
+                Polled::Records(fetched) => {
+                    for fetched in fetched {
+                        let next = self.printer.print(&fetched, Offset(i64::MAX))?;
+                        // What lies behind the last record is passed over, too.
+                        let position = self.consumer.position(&fetched.partition);
+                        let next = next.or(position).unwrap_or(fetched.position);
+                        self.uncommitted.insert(fetched.partition, next);
+                    }
+                    self.printer.output.flush()?;
+                }
+                Polled::Assigned(partitions) => self.say("assigned", &partitions),
+                Polled::Revoked(partitions) => {
+                    self.commit().await?;
+                    self.say("revoked", &partitions);
+                }
+                Polled::Lost(partitions) => {
+                    self.uncommitted.retain(|p, _| !partitions.contains(p));
+                    self.say("lost", &partitions);
+                }
+            }
+            if self.committed_at.elapsed() >= COMMIT_INTERVAL {
+                self.commit().await?;
+            }
+        }
+    }
+
+    /// Commits what was printed. If the group has gone on without this member, others print it again.
+    async fn commit(&mut self) -> Result<(), ClientError> {
+        self.committed_at = Instant::now();
+        if self.uncommitted.is_empty() {
+            return Ok(());
+        }
+        match self.consumer.commit_sync(&self.uncommitted).await {
+            Ok(()) => self.uncommitted.clear(),
+            Err(error @ ClientError::Broker { .. }) => {
+                self.globals
+                    .note(format_args!("% {error}: not committed, will be read again"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn say(&self, what: &str, partitions: &BTreeSet<TopicPartition>) {
+        let names: Vec<_> = partitions.iter().map(ToString::to_string).collect();
+        self.globals.note(format_args!(
+            "% Group rebalanced: {what} {}",
+            names.join(" ")
+        ));
+    }
+}
