@@ -182,6 +182,24 @@ fn kafkas_consumers_share_a_topic_and_kafka_reads_our_offsets() {
     );
 }
 
+/// One session from beginning to end, and never refused: the consumer and we agree on each epoch.
+#[test]
+fn kafkas_consumer_keeps_its_fetch_session() {
+    let Some(class_path) = class_path() else {
+        return;
+    };
+    let server = Server::start(&["--ephemeral"]);
+    server.stdout_of(&["topic", "create", "clicks", "-p", "60"], b"");
+    let program = brooklet_tests::repository().join("tests/kafka/Sessions.java");
+    let head = ["-cp", &class_path, text(&program), server.kafka()];
+    let args = [&head[..], &["clicks", "60", "40"]].concat();
+    let said = String::from_utf8(foreign("java", &args, b"")).expect("Java prints text");
+    assert_eq!(
+        said,
+        "opened 1, refused 0, an incremental fetch a round: true\n"
+    );
+}
+
 #[test]
 fn kafka_4s_consumers_share_a_topic() {
     let Some(class_path) = class_path_4() else {

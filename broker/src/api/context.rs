@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::fetch::FetchSessions;
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
@@ -56,6 +57,8 @@ pub struct ApiContext {
     pub groups: Arc<GroupCoordinator>,
     /// Transactions.
     pub transactions: Arc<TransactionCoordinator>,
+    /// Incremental fetch sessions.
+    pub fetch_sessions: Arc<FetchSessions>,
     /// Where the client connects from; `None` for one in our own process.
     pub peer: Option<IpAddr>,
     /// Time.

@@ -19,10 +19,10 @@
 //! - What may have to come from the disk is read on a thread that may wait for it; what was just
 //!   written is read right here, without a hop.
 //! - `records` is never null, also beside an error: clients trip on it (KAFKA-18646).
+//! - In an incremental session all of its partitions are read, and those that have changed are answered
+//!   ([`sessions`]); it waits as any fetch does, and a change of offsets alone does not end the wait.
 //!
-//! Left out: incremental sessions (KIP-227). A request to open one gets a full answer with session
-//! 0, which tells the client that there is none; a session that we do not know, FETCH_SESSION_ID_NOT_FOUND.
-//! Followers: a fetch with a replica's id is answered as a consumer's. Diverging epochs: with one
+//! Left out: followers: a fetch with a replica's id is answered as a consumer's. Diverging epochs: with one
 //! leader for ever there are none.
 
 use std::sync::Arc;
@@ -30,13 +30,13 @@ use std::time::Duration;
 
 use brooklet_protocol::Offset;
 use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::messages::kafka::fetch_request::{FetchPartition, FetchTopic};
 use brooklet_protocol::messages::kafka::fetch_response::{
     AbortedTransaction, FetchableTopicResponse, PartitionData,
 };
 use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse};
 use brooklet_protocol::records::Batches;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
@@ -44,28 +44,100 @@ use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::clock::Monotonic;
-use crate::controller::joined;
+use crate::controller::{MetadataImage, joined};
 use crate::log::{self, LogError};
 use crate::partition::{ChangeGuard, Isolation, Partition};
 
-/// The session epochs of a full fetch: "open a session", and "none".
-const FULL_FETCH_EPOCHS: [i32; 2] = [0, -1];
+mod sessions;
+
+use sessions::{Asked, Fetch, Naming, SessionCache, SessionRequest, Told, TopicKey};
 
 pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest) -> FetchResponse {
-    if !FULL_FETCH_EPOCHS.contains(&request.session_epoch) {
-        let code = ErrorCode::FetchSessionIdNotFound.code();
-        return FetchResponse::default().with_error_code(code);
-    }
-    let fetching = Arc::new(Fetching::new(ctx, version, &request));
+    let sessions = &ctx.fetch_sessions.cache;
+    let session = SessionRequest {
+        naming: Naming::of_version(version),
+        id: request.session_id,
+        epoch: request.session_epoch,
+        topics: &request.topics,
+        forgotten: &request.forgotten_topics_data,
+    };
+    let begun = sessions.lock().begin(ctx.clock.monotonic(), &session);
+    let fetch = match begun {
+        Ok(fetch) => fetch,
+        Err(code) => return FetchResponse::default().with_error_code(code.code()),
+    };
+    let fetching = Arc::new(Fetching::new(ctx, &request, fetch));
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = Monotonic(ctx.clock.monotonic().0.saturating_add(wait));
-    let responses = fetching.read_until(ctx, deadline).await;
-    FetchResponse::default().with_responses(responses)
+    let answers = fetching.read_until(ctx, deadline).await;
+    let now = ctx.clock.monotonic();
+    let ended = sessions.lock().end(now, &fetching.fetch, &answers);
+    match ended {
+        Ok(told) => response(&fetching.fetch.asked, told, answers),
+        Err(code) => FetchResponse::default().with_error_code(code.code()),
+    }
+}
+
+/// The sessions of a broker, for all its connections.
+#[derive(Debug)]
+pub struct FetchSessions {
+    cache: Mutex<SessionCache>,
+}
+
+impl FetchSessions {
+    /// None yet, and so many at most; their ids follow from the seed.
+    pub fn new(slots: usize, seed: u64) -> Self {
+        Self {
+            cache: Mutex::new(SessionCache::new(slots, seed)),
+        }
+    }
+
+    /// How many there are.
+    pub fn session_count(&self) -> usize {
+        self.cache.lock().session_count()
+    }
+
+    /// How many partitions they remember together.
+    pub fn partition_count(&self) -> usize {
+        self.cache.lock().partition_count()
+    }
+
+    /// How many had to make room for others since the start.
+    pub fn eviction_count(&self) -> u64 {
+        self.cache.lock().eviction_count()
+    }
+}
+
+/// The answers that are sent. Neighbours of one topic share an entry.
+fn response(asked: &[Asked], told: Told, answers: Vec<PartitionData>) -> FetchResponse {
+    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
+    let mut topic_before: Option<&TopicKey> = None;
+    let read = asked.iter().zip(answers).zip(told.is_sent);
+    for ((asked, answer), _) in read.filter(|(_, is_sent)| *is_sent) {
+        match topics.last_mut() {
+            Some(topic) if topic_before == Some(&asked.topic) => topic.partitions.push(answer),
+            _ => topics.push(topic_response(&asked.topic).with_partitions(vec![answer])),
+        }
+        topic_before = Some(&asked.topic);
+    }
+    FetchResponse::default()
+        .with_session_id(told.session_id)
+        .with_responses(topics)
+}
+
+fn topic_response(topic: &TopicKey) -> FetchableTopicResponse {
+    let response = FetchableTopicResponse::default();
+    match topic {
+        TopicKey::Name(name) => response.with_topic(name.clone()),
+        TopicKey::Id(id) => response.with_topic_id(*id),
+    }
 }
 
 /// One request, its partitions found.
 struct Fetching {
-    topics: Vec<(FetchTopic, Vec<Outcome<Arc<Partition>>>)>,
+    fetch: Fetch,
+    /// One for each partition asked.
+    partitions: Vec<Outcome<Arc<Partition>>>,
     bytes_max: usize,
     bytes_min: usize,
     isolation: Isolation,
@@ -76,32 +148,35 @@ type Outcome<T> = Result<T, ApiError>;
 /// What one pass over the partitions has found.
 #[derive(Default)]
 struct Pass {
-    responses: Vec<FetchableTopicResponse>,
+    /// One for each partition asked.
+    answers: Vec<PartitionData>,
     bytes: usize,
     /// Waiting longer would not give a better answer.
     complete: bool,
 }
 
+fn find(image: &MetadataImage, asked: &Asked) -> Outcome<Arc<Partition>> {
+    let topic_ref = match &asked.topic {
+        TopicKey::Name(name) => TopicRef::Name(name),
+        TopicKey::Id(id) => TopicRef::Id(*id),
+    };
+    let topic = find_topic(image, topic_ref)?;
+    let partition = find_partition(topic, asked.partition)?;
+    check_leader_epoch(partition, asked.leader_epoch)?;
+    Ok(Arc::clone(partition))
+}
+
 impl Fetching {
-    fn new(ctx: &ApiContext, version: i16, request: &FetchRequest) -> Self {
+    fn new(ctx: &ApiContext, request: &FetchRequest, fetch: Fetch) -> Self {
         let image = ctx.controller.image();
-        let topics = request.topics.iter().map(|topic| {
-            let topic_ref = match version {
-                ..13 => TopicRef::Name(&topic.topic),
-                13.. => TopicRef::Id(topic.topic_id),
-            };
-            let found = find_topic(&image, topic_ref);
-            let partitions = topic.partitions.iter().map(|asked| {
-                let topic = found.as_ref().map_err(ApiError::clone)?;
-                let partition = find_partition(topic, asked.partition)?;
-                check_leader_epoch(partition, asked.current_leader_epoch)?;
-                Ok(Arc::clone(partition))
-            });
-            (topic.clone(), partitions.collect())
-        });
         let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
         Self {
-            topics: topics.collect(),
+            partitions: fetch
+                .asked
+                .iter()
+                .map(|asked| find(&image, asked))
+                .collect(),
+            fetch,
             bytes_max: bytes_max.min(ctx.settings.fetch_max_bytes),
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
             isolation: Isolation::of_level(request.isolation_level),
@@ -113,10 +188,10 @@ impl Fetching {
         self: &Arc<Self>,
         ctx: &ApiContext,
         deadline: Monotonic,
-    ) -> Vec<FetchableTopicResponse> {
+    ) -> Vec<PartitionData> {
         let pass = self.pass().await;
         if pass.complete || ctx.clock.monotonic() >= deadline {
-            return pass.responses;
+            return pass.answers;
         }
         let changed = Arc::new(Notify::new());
         let _registered = self.register(&changed);
@@ -125,21 +200,21 @@ impl Fetching {
             // Read after registering: what came before is seen, what comes later wakes.
             let pass = self.pass().await;
             if pass.complete {
-                return pass.responses;
+                return pass.answers;
             }
             // Read again when it is answered: meanwhile nobody needs to hold the bytes.
             drop(pass);
             tokio::select! {
                 () = changed.notified() => {}
-                () = &mut time_is_up => return self.pass().await.responses,
-                () = ctx.shut_down() => return self.pass().await.responses,
+                () = &mut time_is_up => return self.pass().await.answers,
+                () = ctx.shut_down() => return self.pass().await.answers,
             }
         }
     }
 
     fn register(&self, changed: &Arc<Notify>) -> Vec<ChangeGuard> {
-        let partitions = self.topics.iter().flat_map(|(_, found)| found).flatten();
-        partitions.map(|p| p.notify_on_change(changed)).collect()
+        let found = self.partitions.iter().flatten();
+        found.map(|p| p.notify_on_change(changed)).collect()
     }
 
     /// Reads every partition once, on a thread that may wait for the disk if one has to.
@@ -152,14 +227,9 @@ impl Fetching {
     }
 
     fn may_block(&self) -> bool {
-        let mut asked = self.topics.iter().flat_map(|(topic, partitions)| {
-            let offsets = topic
-                .partitions
-                .iter()
-                .map(|asked| Offset(asked.fetch_offset));
-            offsets.zip(partitions)
-        });
-        asked.any(|(from, partition)| {
+        let mut asked = self.fetch.asked.iter().zip(&self.partitions);
+        asked.any(|(asked, partition)| {
+            let from = Offset(asked.offset);
             let may_block = |p: &Arc<Partition>| p.read_may_block(from, self.isolation);
             partition.as_ref().is_ok_and(may_block)
         })
@@ -167,33 +237,24 @@ impl Fetching {
 
     fn read_all(&self) -> Pass {
         let mut pass = Pass::default();
-        let mut is_empty = true;
-        for (topic, partitions) in &self.topics {
-            let mut answers = Vec::with_capacity(partitions.len());
-            for (asked, partition) in topic.partitions.iter().zip(partitions) {
-                is_empty = false;
-                answers.push(self.read(asked, partition, &mut pass));
-            }
-            let response = FetchableTopicResponse::default()
-                .with_topic(topic.topic.clone())
-                .with_topic_id(topic.topic_id)
-                .with_partitions(answers);
-            pass.responses.push(response);
+        for (asked, partition) in self.fetch.asked.iter().zip(&self.partitions) {
+            let answer = self.read(asked, partition, &mut pass);
+            pass.answers.push(answer);
         }
-        pass.complete |= is_empty || pass.bytes >= self.bytes_min;
+        pass.complete |= pass.answers.is_empty() || pass.bytes >= self.bytes_min;
         pass
     }
 
     fn read(
         &self,
-        asked: &FetchPartition,
+        asked: &Asked,
         partition: &Outcome<Arc<Partition>>,
         pass: &mut Pass,
     ) -> PartitionData {
         let read = partition.clone().and_then(|partition| {
             let room = self.bytes_max.saturating_sub(pass.bytes);
-            let bytes_max = room.min(usize::try_from(asked.partition_max_bytes).unwrap_or(0));
-            let from = Offset(asked.fetch_offset);
+            let bytes_max = room.min(usize::try_from(asked.bytes_max).unwrap_or(0));
+            let from = Offset(asked.offset);
             let read = self.read_records(&partition, from, (bytes_max, pass.bytes == 0));
             let read = read.inspect_err(|error| report(&partition, error))?;
             Ok((partition, read))

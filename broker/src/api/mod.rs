@@ -64,6 +64,7 @@ mod tests;
 
 pub use api_versions::unsupported_version;
 pub use context::{ApiContext, ApiSettings, ToldSetting};
+pub use fetch::FetchSessions;
 pub use produce::{expects_no_response, has_error};
 
 /// The request's API is not in the table, or not in this version. A socket is closed upon it.

@@ -32,12 +32,7 @@ pub const TABLE: &[Api] = &[
         version_min_advertised: 0,
         ..api(ApiKey::Produce, (3, 13), "produce", "")
     },
-    api(
-        ApiKey::Fetch,
-        (4, 18),
-        "fetch",
-        "No incremental sessions: each fetch is a full one. No followers.",
-    ),
+    api(ApiKey::Fetch, (4, 18), "fetch", "No followers."),
     api(
         ApiKey::ListOffsets,
         (1, 10),

@@ -53,6 +53,8 @@ pub struct BrokerConfig {
     pub socket_request_max_bytes: usize,
     /// `fetch.max.bytes` (57671680): the largest answer to a fetch, but for its first batch.
     pub fetch_max_bytes: usize,
+    /// `max.incremental.fetch.session.cache.slots` (1000): the most fetch sessions.
+    pub fetch_session_slots: usize,
     /// `max.connections` (4096; Kafka: no limit).
     pub max_connections: usize,
     /// `connections.max.idle.ms` (10 minutes).
@@ -100,6 +102,7 @@ impl Default for BrokerConfig {
             auto_create_topics: true,
             socket_request_max_bytes: 100 << 20,
             fetch_max_bytes: 55 << 20,
+            fetch_session_slots: 1000,
             max_connections: 4096,
             connections_max_idle: Duration::from_secs(600),
             cleaner: CleanerConfig::default(),

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::api::{self, ApiContext, ApiSettings, ToldSetting};
+use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ToldSetting};
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
@@ -160,6 +160,10 @@ impl Broker {
             controller: opened.controller,
             groups,
             transactions,
+            fetch_sessions: Arc::new(FetchSessions::new(
+                config.fetch_session_slots,
+                environment.seed.rotate_left(96) as u64,
+            )),
             peer: None,
             clock: environment.clock,
             settings: Arc::new(api_settings(&config, &data, kafka, told)),
@@ -224,6 +228,11 @@ impl Broker {
     /// The controller, for whoever looks inside.
     pub fn controller(&self) -> &Arc<Controller> {
         &self.inner.ctx.controller
+    }
+
+    /// The incremental fetch sessions, for whoever counts them.
+    pub fn fetch_sessions(&self) -> &FetchSessions {
+        &self.inner.ctx.fetch_sessions
     }
 
     /// The directory of the data; gone after the shutdown of an ephemeral broker.

@@ -101,11 +101,8 @@ impl Shared {
 
     fn publish(&self, topics: BTreeMap<TopicName, Arc<Topic>>) {
         let mut image = self.image.write();
-        let unchanged = (**image).clone();
-        *image = Arc::new(MetadataImage {
-            topics,
-            ..unchanged
-        });
+        let changed = image.with_topics(topics);
+        *image = Arc::new(changed);
     }
 }
 

@@ -3,7 +3,7 @@
 //! A request takes the image once and works on it to its end; a change makes a new image. So no
 //! handler sees half of a change, and none takes a lock while it works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use brooklet_protocol::{BrokerId, PartitionId, TopicName};
@@ -22,6 +22,8 @@ pub struct MetadataImage {
     pub controller_epoch: i32,
     /// All topics.
     pub topics: BTreeMap<TopicName, Arc<Topic>>,
+    /// The same by their ids.
+    topics_by_id: HashMap<Uuid, Arc<Topic>>,
 }
 
 /// One topic.
@@ -40,6 +42,28 @@ pub struct Topic {
 }
 
 impl MetadataImage {
+    /// A cluster without topics.
+    pub(super) fn new(cluster_id: String, broker_id: BrokerId, controller_epoch: i32) -> Self {
+        Self {
+            cluster_id,
+            broker_id,
+            controller_epoch,
+            topics: BTreeMap::new(),
+            topics_by_id: HashMap::new(),
+        }
+    }
+
+    /// The same cluster with these topics.
+    pub(super) fn with_topics(&self, topics: BTreeMap<TopicName, Arc<Topic>>) -> Self {
+        let by_id = topics.values().map(|topic| (topic.id, Arc::clone(topic)));
+        Self {
+            cluster_id: self.cluster_id.clone(),
+            topics_by_id: by_id.collect(),
+            topics,
+            ..*self
+        }
+    }
+
     /// A topic by name.
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(name)
@@ -47,7 +71,7 @@ impl MetadataImage {
 
     /// A topic by id.
     pub fn topic_by_id(&self, id: Uuid) -> Option<&Arc<Topic>> {
-        self.topics.values().find(|t| t.id == id)
+        self.topics_by_id.get(&id)
     }
 
     /// A partition by topic name and number.

@@ -156,12 +156,7 @@ impl Controller {
     /// See [`ControllerError`].
     pub async fn start(setup: ControllerSetup) -> Result<Arc<Self>, ControllerError> {
         let controller_epoch = first_nodes::write(&setup).await?;
-        let image = MetadataImage {
-            cluster_id: setup.cluster_id,
-            broker_id: setup.broker_id,
-            controller_epoch,
-            topics: BTreeMap::new(),
-        };
+        let image = MetadataImage::new(setup.cluster_id, setup.broker_id, controller_epoch);
         let directories = Arc::new(Directories {
             vfs: setup.vfs,
             clock: setup.clock,

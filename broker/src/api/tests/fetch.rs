@@ -172,20 +172,6 @@ async fn errors_are_told_apart_and_never_wait() {
 }
 
 #[tokio::test]
-async fn sessions_are_declined_and_unknown_ones_refused() {
-    let (fixture, _) = filled(&["a"]).await;
-    let open = request("clicks", vec![partition(0, 0)]).with_session_epoch(0);
-    let response = fetch(&fixture, 11, open).await;
-    assert_eq!((response.error_code, response.session_id), (0, 0));
-    assert_eq!(batch_count(&response.responses[0].partitions[0]), 1);
-    let unknown = request("clicks", vec![])
-        .with_session_id(5)
-        .with_session_epoch(1);
-    let response = fetch(&fixture, 11, unknown).await;
-    assert_eq!(response.error_code, code(ErrorCode::FetchSessionIdNotFound));
-}
-
-#[tokio::test]
 async fn a_waiting_fetch_is_woken_by_a_produce() {
     let (fixture, _) = filled(&[]).await;
     let asked = request("clicks", vec![partition(1, 0), partition(0, 0)]).with_max_wait_ms(1000);
@@ -234,7 +220,7 @@ async fn an_answer_that_stops_short_does_not_wait_for_min_bytes() {
 async fn a_fetch_of_nothing_is_answered_at_once() {
     let (fixture, _) = filled(&[]).await;
     let asked = request("clicks", vec![]).with_max_wait_ms(1000);
-    assert!(fetch_partitions(&fixture, asked).await.is_empty());
+    assert!(fetch(&fixture, 11, asked).await.responses.is_empty());
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use crate::{Broker, BrokerConfig, Environment, Storage};
 mod cluster;
 mod configs;
 mod fetch;
+mod fetch_sessions;
 mod groups;
 mod offline;
 mod offsets_and_ids;

@@ -91,6 +91,8 @@ const OWN: &[BrokerSetting] = &[
     in_units(("log.roll.jitter.hours", &["log.roll.jitter.ms"]), ("segment.jitter.ms", HOUR_MS), int(0), "log.roll.jitter.ms in hours"),
     own("max.connections", "4096", int(1), "the most connections at a time; Kafka has no limit",
         (|c| c.max_connections.to_string(), |c, v| size(&mut c.max_connections, v))),
+    own("max.incremental.fetch.session.cache.slots", "1000", int(0), "the most incremental fetch sessions; whoever finds none free fetches without",
+        (|c| c.fetch_session_slots.to_string(), |c, v| size(&mut c.fetch_session_slots, v))),
     own("node.id", "1", NODE_ID, "the broker's number, kept in the data directory", (node_id, set_node_id)),
     own("num.partitions", "1", PARTITIONS, "the partitions of a topic that does not say how many",
         (|c| c.num_partitions.to_string(), |c, v| log_settings::number(&mut c.num_partitions, v))),

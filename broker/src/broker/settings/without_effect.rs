@@ -240,8 +240,7 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
             log.message.downconversion.enable log.message.format.version
             log.message.timestamp.difference.max.ms max.connection.creation.rate
             max.connections.per.ip max.connections.per.ip.overrides
-            max.incremental.fetch.session.cache.slots unstable.api.versions.enable
-            unstable.feature.versions.enable
+            unstable.api.versions.enable unstable.feature.versions.enable
         ",
     },
 ];
