@@ -31,7 +31,9 @@ class Sessions {
             @Override
             protected void append(LoggingEvent event) {
                 String message = event.getRenderedMessage();
-                if (message.contains("created a new incremental fetch session")) {
+                // An answer that comes when the consumer is closing already is taken for a new session's.
+                boolean empty = message.contains("with 0 response partition(s)");
+                if (message.contains("created a new incremental fetch session") && !empty) {
                     opened.incrementAndGet();
                 } else if (message.contains("sent an incremental fetch response")) {
                     incremental.incrementAndGet();

@@ -309,8 +309,9 @@ fn sessions_by_id_are_told_apart_by_id() {
     };
     // As they are decoded: without names.
     let mut all = topics(&[("clicks", 0, 0), ("views", 0, 0)]);
-    all.iter_mut()
-        .for_each(|topic| topic.topic = TopicName::default());
+    for topic in &mut all {
+        topic.topic = TopicName::default();
+    }
     let fetch = cache.begin(&by_id((0, 0), &all, &[])).unwrap();
     let told = cache.end(&fetch, &vec![answer(0, 0, 0); 2]).unwrap();
     let gone = forgotten(&[("clicks", 0)]);
@@ -384,8 +385,9 @@ fn a_session_does_not_keep_the_frame_of_its_request() {
     let frame = Bytes::from_static(b"the frame with clicks in it");
     let text = StrBytes::from_utf8(frame.slice(15..21)).unwrap();
     let mut all = topics(&[("", 0, 0), ("", 1, 0)]);
-    all.iter_mut()
-        .for_each(|topic| topic.topic = TopicName(text.clone()));
+    for topic in &mut all {
+        topic.topic = TopicName(text.clone());
+    }
     let mut cache = Cache::new(1);
     let full = cache.begin(&request((0, 0), &all, &[])).unwrap();
     let id = cache
