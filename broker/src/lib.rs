@@ -10,7 +10,8 @@
 //! ```
 //!
 //! [`Broker::call`] is the one door: sockets and the embedded engine bring it the same typed Kafka
-//! requests. Time comes from a [`clock::Clock`], files from a [`vfs::Vfs`].
+//! requests. Time comes from a [`clock::Clock`], files from a [`vfs::Vfs`]; what
+//! happens is counted in [`counters`], which any module may use.
 
 pub mod api;
 pub mod broker;
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod controller;
 pub mod coordination;
 pub mod coordinator;
+pub mod counters;
 pub mod driver;
 pub mod group;
 pub mod log;
@@ -27,3 +29,7 @@ pub mod transaction;
 pub mod vfs;
 
 pub use broker::{Applied, Broker, BrokerConfig, Environment, SettingError, StartError, Storage};
+pub use broker::{
+    GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, SocketsSnapshot,
+    TopicSnapshot,
+};

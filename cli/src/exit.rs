@@ -15,6 +15,7 @@ use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::records::BatchError;
 use thiserror::Error;
 
+use crate::http::HttpError;
 use crate::output::OutputError;
 use crate::terminal::{self, Stream};
 
@@ -154,7 +155,10 @@ fn describe(error: &Error) -> String {
 
 /// Whether an error's own words already hold those of its sources.
 fn is_complete(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<ClientError>() || cause.is::<StartError>() || cause.is::<LogError>()
+    cause.is::<ClientError>()
+        || cause.is::<StartError>()
+        || cause.is::<LogError>()
+        || cause.is::<HttpError>()
 }
 
 fn words_of(cause: &(dyn std::error::Error + 'static)) -> String {

@@ -6,6 +6,8 @@
 //!
 //! A setting comes from the first that has it: a flag, `--set`, the file of `--config`, the default.
 //!
+//! HTTP listens first: while a large log is recovered, `/readyz` says so.
+//!
 //! The ready line is for people, the ready file for programs: it appears, whole, once the broker
 //! answers, and names the ports that were picked.
 
@@ -19,6 +21,7 @@ use brooklet_broker::{Broker, BrokerConfig, Storage};
 use crate::Globals;
 use crate::exit::{CliError, Exit};
 use crate::files;
+use crate::http::{self, Http};
 use crate::output::Output;
 use crate::properties;
 use crate::setting::Setting;
@@ -35,7 +38,7 @@ Examples:
   brooklet serve --data-dir /var/lib/brooklet --kafka 127.0.0.1:19092
   brooklet serve --set log.retention.hours=1 --set num.partitions=3
   brooklet serve --config server.properties      Kafka's own file; what does nothing here is named
-  brooklet serve --ephemeral --kafka 127.0.0.1:0 --ready-file ready    a free port, for tests
+  brooklet serve --ephemeral --kafka 127.0.0.1:0 --ready-file ready    free ports, for tests
 
 Ctrl-C or SIGTERM shuts down cleanly; a second one exits at once.")]
 pub(crate) struct Args {
@@ -52,13 +55,17 @@ pub(crate) struct Args {
     /// 127.0.0.1:9092
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
+    /// Where /metrics, /healthz and /readyz are, or off; without it 127.0.0.1:7092 if that is free, or a
+    /// free port if --kafka picks one
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
     /// Give one of Kafka's broker settings a value, may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Setting>,
     /// Take settings from a properties file, as Kafka does
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write the addresses to FILE, as `kafka=HOST:PORT`, once clients can connect
+    /// Write the addresses to FILE, as `kafka=HOST:PORT` and `http=HOST:PORT`, once clients can connect
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
@@ -91,6 +98,17 @@ impl Args {
         }
         Ok(config)
     }
+
+    /// Where to listen for HTTP, if anywhere.
+    fn http_address<'a>(&'a self, config: &BrokerConfig) -> Option<&'a str> {
+        let picks_free = config.kafka.as_deref().is_some_and(|k| k.ends_with(":0"));
+        match self.http.as_deref() {
+            Some(http::OFF) => None,
+            Some(address) => Some(address),
+            None if picks_free => Some(http::ADDRESS_FREE),
+            None => Some(http::ADDRESS_DEFAULT),
+        }
+    }
 }
 
 fn apply(
@@ -113,12 +131,28 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     if let Some(file) = &args.ready_file {
         files::remove_stale(file)?;
     }
+    let http = match args.http_address(&config) {
+        Some(address) => match Http::start(address, globals.clock.monotonic().0).await {
+            Ok(http) => Some(http),
+            // Nobody has asked for this port: another broker that has it does not keep this one from
+            // serving.
+            Err(error) if args.http.is_none() => {
+                globals.note(format_args!("no metrics, and no health: {error:#}"));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
+    };
     let broker = tokio::select! {
         broker = Broker::start(config) => broker?,
         // Recovery of a large log may take a while; what is unfinished is done again next time.
         signal = stop.wait() => return Ok(signal.exit()),
     };
-    announce(globals, &args, &broker)?;
+    if let Some(http) = &http {
+        http.serves(&broker);
+    }
+    announce(globals, &args, &broker, http.as_ref())?;
     stop.wait().await;
     broker
         .shutdown()
@@ -141,8 +175,16 @@ fn raise_open_files() {
     }
 }
 
-fn announce(globals: &Globals, args: &Args, broker: &Broker) -> anyhow::Result<()> {
-    let addresses = [("kafka", broker.kafka_address())];
+fn announce(
+    globals: &Globals,
+    args: &Args,
+    broker: &Broker,
+    http: Option<&Http>,
+) -> anyhow::Result<()> {
+    let addresses = [
+        ("kafka", broker.kafka_address()),
+        ("http", http.map(Http::address)),
+    ];
     let mut line = format!("ready in {} ms", globals.clock.monotonic().0.as_millis());
     let mut file = String::new();
     for (name, address) in addresses {

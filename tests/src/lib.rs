@@ -1,6 +1,7 @@
 //! What the tests share: the real binary, started, awaited and stopped as a user would.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -129,6 +130,7 @@ pub fn stdout_of(args: &[&str], input: &[u8]) -> String {
 pub struct Server {
     child: Child,
     kafka: String,
+    http: Option<String>,
     errors: NamedTempFile,
 }
 
@@ -199,16 +201,19 @@ impl Server {
         let mut server = Self {
             child,
             kafka: String::new(),
+            http: None,
             errors,
         };
         let mut ready = String::new();
         BufReader::new(stdout)
             .read_line(&mut ready)
             .expect("a line on stdout");
-        let kafka = ready
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("kafka="));
-        match kafka {
+        let address = |name| {
+            let mut words = ready.split_whitespace();
+            words.find_map(|word| word.strip_prefix(name))
+        };
+        server.http = address("http=").map(str::to_owned);
+        match address("kafka=") {
             Some(kafka) => server.kafka.push_str(kafka),
             None => panic!("serve printed {ready:?}, expected its ready line"),
         }
@@ -218,6 +223,29 @@ impl Server {
     /// Where Kafka clients connect.
     pub fn kafka(&self) -> &str {
         &self.kafka
+    }
+
+    /// Where it answers HTTP, if it does.
+    pub fn http(&self) -> Option<&str> {
+        self.http.as_deref()
+    }
+
+    /// What it answers to GET: the status and the body.
+    ///
+    /// # Panics
+    /// When it does not answer, or has no HTTP.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let address = self.http().expect("a server with HTTP");
+        let mut stream = TcpStream::connect(address).expect("the server listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .expect("the server reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+        (status.expect("a status"), body.to_owned())
     }
 
     /// The process id.

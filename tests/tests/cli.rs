@@ -255,7 +255,16 @@ fn settings_come_from_a_file_and_from_the_command_line_and_topics_inherit_them()
     assert!(server.terminate().success());
 
     // The directory knows its broker.
-    let again = run(&["serve", "--data-dir", text(&data), "--set", "node.id=8"]);
+    let again = [
+        "serve",
+        "--http",
+        "off",
+        "--data-dir",
+        text(&data),
+        "--set",
+        "node.id=8",
+    ];
+    let again = run(&again);
     let words = ["meta.properties", "node.id 7, not 8", "node.id=7"];
     assert_fails(&again, 1, &words);
 }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use brooklet_broker::api::table;
 use brooklet_broker::broker::settings::{BROKER_SETTINGS, WITHOUT_EFFECT};
 use brooklet_broker::controller::topic_config::TOPIC_CONFIGS;
+use brooklet_broker::counters::LIMITS;
 use brooklet_tests::repository;
 
 fn assert_current(page: &str, expected: &str) {
@@ -34,6 +35,24 @@ fn the_page_of_supported_apis_is_current() {
         table::markdown()
     );
     assert_current("support.md", &page);
+}
+
+#[test]
+fn the_page_of_limits_is_current() {
+    let mut page = String::from(
+        "# Limits\n\n\
+         What a client may take of the broker, so that none takes all \
+         (`broker/src/counters/limits.rs`). A name that is in \
+         [broker-settings.md](broker-settings.md) can be set. The metrics \
+         `brooklet_limit_rejections_total`, `brooklet_limit_maximum` and, where it is one number, \
+         `brooklet_limit_used` have the name as their label `limit`.\n\n\
+         | limit | default | of what | who runs into it |\n|---|---|---|---|\n",
+    );
+    for limit in LIMITS {
+        let (name, default, what, answer) = (limit.name, limit.default, limit.what, limit.answer);
+        writeln!(page, "| `{name}` | {default} | {what} | {answer} |").expect("a String");
+    }
+    assert_current("limits.md", &page);
 }
 
 #[test]

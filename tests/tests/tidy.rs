@@ -25,7 +25,7 @@ const BROKER_LAYERS: [&str; 9] = [
 const BROKER_PURE: [&str; 3] = ["coordination", "group", "transaction"];
 
 /// Modules that any other may use.
-const EVERYWHERE: [&str; 1] = ["clock"];
+const EVERYWHERE: [&str; 2] = ["clock", "counters"];
 
 /// What a crate may depend on among ours.
 const CRATE_LAYERS: [(&str, &[&str]); 4] = [

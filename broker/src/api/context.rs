@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
 use crate::coordinator::{GroupCoordinator, TransactionCoordinator};
+use crate::counters::Counters;
 
 /// The broker's settings that handlers obey; see [`crate::BrokerConfig`].
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub struct ApiContext {
     pub clock: Arc<dyn Clock>,
     /// Settings.
     pub settings: Arc<ApiSettings>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
     /// Turns true when the broker shuts down: waiting fetches are answered at once.
     pub shutdown: watch::Receiver<bool>,
 }

@@ -55,6 +55,7 @@ mod offset_fetch;
 mod produce;
 mod sync_group;
 mod topics;
+mod traffic;
 mod transactions;
 mod txn_offset_commit;
 mod write_txn_markers;
@@ -95,11 +96,29 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
             _ => Err(not_served),
         };
     }
-    Ok(match request.body {
+    let requests = &ctx.counters.requests;
+    requests.came(api_key, version);
+    let began = ctx.clock.monotonic();
+    let response = handle(ctx, request).await.ok_or(not_served)?;
+    requests.answered(api_key, ctx.clock.monotonic().0.saturating_sub(began.0));
+    Ok(response)
+}
+
+/// `None` for an API without a handler, which is in no row of the table.
+async fn handle(ctx: &ApiContext, request: Request) -> Option<Response> {
+    let version = request.version;
+    Some(match request.body {
         RequestKind::Produce(body) => {
-            ResponseKind::Produce(produce::handle(ctx, version, body).await)
+            let sent = traffic::Sent::of(&body);
+            let response = produce::handle(ctx, version, body).await;
+            sent.count(ctx, version, &response);
+            ResponseKind::Produce(response)
         }
-        RequestKind::Fetch(body) => ResponseKind::Fetch(fetch::handle(ctx, version, body).await),
+        RequestKind::Fetch(body) => {
+            let response = fetch::handle(ctx, version, body).await;
+            traffic::count_fetched(ctx, version, &response);
+            ResponseKind::Fetch(response)
+        }
         RequestKind::ListOffsets(body) => {
             ResponseKind::ListOffsets(list_offsets::handle(ctx, version, body).await)
         }
@@ -177,10 +196,6 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
         RequestKind::IncrementalAlterConfigs(body) => ResponseKind::IncrementalAlterConfigs(
             incremental_alter_configs::handle(ctx, body).await,
         ),
-        body => {
-            return transactions::dispatch(ctx, version, body)
-                .await
-                .ok_or(not_served);
-        }
+        body => return transactions::dispatch(ctx, version, body).await,
     })
 }

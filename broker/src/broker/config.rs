@@ -57,6 +57,9 @@ pub struct BrokerConfig {
     pub fetch_session_slots: usize,
     /// `max.connections` (4096; Kafka: no limit).
     pub max_connections: usize,
+    /// `max.connections.per.ip` (256, but none for loopback addresses; Kafka: no limit). A value that
+    /// is given holds for those, too.
+    pub max_connections_per_ip: Option<usize>,
     /// `connections.max.idle.ms` (10 minutes).
     pub connections_max_idle: Duration,
     /// `log.retention.check.interval.ms`, `log.cleaner.*`.
@@ -104,6 +107,7 @@ impl Default for BrokerConfig {
             fetch_max_bytes: 55 << 20,
             fetch_session_slots: 1000,
             max_connections: 4096,
+            max_connections_per_ip: None,
             connections_max_idle: Duration::from_secs(600),
             cleaner: CleanerConfig::default(),
             producer_id_expiration: Duration::from_secs(24 * 3600),

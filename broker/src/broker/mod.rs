@@ -25,6 +25,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ToldSetting};
+use crate::clock::Monotonic;
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
@@ -38,6 +39,7 @@ mod cleaner;
 mod config;
 mod data_dir;
 pub mod settings;
+mod snapshot;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,10 @@ pub use cleaner::CleanerConfig;
 pub use config::{BrokerConfig, Environment, StartError, Storage};
 use data_dir::{COORDINATION_DIR, DataDir, Found, remove_leftovers};
 pub use settings::{Applied, SettingError};
+pub use snapshot::{
+    GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, SocketsSnapshot,
+    TopicSnapshot,
+};
 
 /// A running broker. Cheap to clone; in-process callers use [`Broker::call`].
 #[derive(Clone, Debug)]
@@ -58,6 +64,8 @@ pub struct Broker {
 #[derive(Debug)]
 struct Inner {
     ctx: ApiContext,
+    started: Monotonic,
+    limits: Limits,
     kafka: Option<SocketAddr>,
     data: Arc<DataDir>,
     coordination: Arc<Partition>,
@@ -167,6 +175,7 @@ impl Broker {
             peer: None,
             clock: environment.clock,
             settings: Arc::new(api_settings(&config, &data, kafka, told)),
+            counters: Arc::default(),
             shutdown,
         };
         tokio::spawn(resume(Arc::clone(&ctx.transactions)));
@@ -200,6 +209,8 @@ impl Broker {
         };
         Ok(Self {
             inner: Arc::new(Inner {
+                started: ctx.clock.monotonic(),
+                limits: limits(&config),
                 ctx,
                 kafka,
                 data,
@@ -473,6 +484,7 @@ fn limits(config: &BrokerConfig) -> Limits {
     Limits {
         request_bytes_max: config.socket_request_max_bytes,
         connections_max: config.max_connections,
+        connections_per_address_max: config.max_connections_per_ip,
         idle_max: config.connections_max_idle,
         ..Limits::default()
     }

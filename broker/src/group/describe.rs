@@ -13,6 +13,8 @@ pub struct ListedGroup {
     pub protocol_type: String,
     /// Where it is.
     pub state: GroupState,
+    /// How many members it has.
+    pub member_count: usize,
 }
 
 /// A group in detail.
@@ -53,6 +55,7 @@ impl ListedGroup {
             id: id.to_owned(),
             protocol_type: group.protocol_type.clone().unwrap_or_default(),
             state: group.state,
+            member_count: group.members.len(),
         }
     }
 }

@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::counters::Traffic;
 use crate::log::{
     Appended, Log, LogConfig, LogError, LogReader, Maintenance, RecoveryReport, RecoveryStart,
 };
@@ -92,6 +93,7 @@ pub struct Partition {
     maintenance: Maintenance,
     progress: Arc<Progress>,
     commits: Arc<GroupCommit>,
+    traffic: Traffic,
 }
 
 /// How far consumers may read, and who waits for more.
@@ -156,6 +158,7 @@ impl Partition {
             reader,
             maintenance,
             progress,
+            traffic: Traffic::default(),
         };
         Ok((Arc::new(partition), report))
     }
@@ -163,6 +166,11 @@ impl Partition {
     /// Which one.
     pub fn id(&self) -> &TopicPartition {
         &self.id
+    }
+
+    /// What clients have produced to it and fetched from it since the start.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// The current leader epoch.

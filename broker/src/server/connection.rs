@@ -111,7 +111,10 @@ impl Connection {
             biased;
             read = self.stream.read_buf(&mut self.input) => match read? {
                 0 => Err(Close::from("the client hung up")),
-                _ => Ok(()),
+                count => {
+                    self.ctx.counters.received_bytes.add(count as u64);
+                    Ok(())
+                }
             },
             () = self.ctx.shut_down() => Err(Close::from("the broker shuts down")),
             () = self.ctx.clock.sleep_until(deadline) => Err(Close::from("no request in time")),
@@ -121,6 +124,7 @@ impl Connection {
     /// A client that does not read its answers is cut off like one that does not ask.
     async fn write_output(&mut self) -> Result<(), Close> {
         let deadline = self.in_time(self.limits.idle_max);
+        let bytes: usize = self.output.iter().map(Bytes::len).sum();
         tokio::select! {
             biased;
             written = write_pieces(&mut self.stream, &mut self.output) => written?,
@@ -128,6 +132,7 @@ impl Connection {
                 return Err(Close::from("an answer was not read in time"));
             }
         }
+        self.ctx.counters.sent_bytes.add(bytes as u64);
         // The pieces are gone, and the memory that they were cut from is free again.
         if self.encoding.try_reclaim(OUTPUT_BYTES_KEPT + 1) {
             self.encoding = BytesMut::new();
@@ -151,7 +156,10 @@ impl Connection {
             }) => {
                 return self.put(correlation_id, 0, api::unsupported_version());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                self.ctx.counters.malformed_requests.add(1);
+                return Err(error.into());
+            }
         };
         let version = request.version;
         let is_silent = api::expects_no_response(&request);
@@ -188,9 +196,11 @@ impl Connection {
                 read = self.stream.read_buf(&mut self.input),
                     if self.input.len() < READ_AHEAD_BYTES_MAX =>
                 {
-                    if read? == 0 {
+                    let count = read?;
+                    if count == 0 {
                         return Err(Close::from("the client hung up while its fetch waited"));
                     }
+                    self.ctx.counters.received_bytes.add(count as u64);
                 }
             }
         }

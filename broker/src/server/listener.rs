@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Limits;
+use super::admission::Admission;
 use super::connection::Connection;
 use crate::api::ApiContext;
 use crate::clock::{Clock, Monotonic};
@@ -43,6 +44,7 @@ impl Server {
     pub fn start(listener: TcpListener, ctx: ApiContext, limits: Limits) -> Self {
         let acceptor = Acceptor {
             listener,
+            admission: Admission::new(limits, Arc::clone(&ctx.counters)),
             ctx: Arc::new(ctx),
             limits,
             connections: JoinSet::new(),
@@ -73,6 +75,7 @@ struct Acceptor {
     listener: TcpListener,
     ctx: Arc<ApiContext>,
     limits: Limits,
+    admission: Admission,
     connections: JoinSet<()>,
 }
 
@@ -94,18 +97,24 @@ impl Acceptor {
     }
 
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
-        if self.connections.len() >= self.limits.connections_max {
-            let limit = self.limits.connections_max;
-            tracing::warn!("{peer}: connection refused, max.connections={limit} are open");
-            return;
-        }
+        let place = match self.admission.admit(peer.ip()) {
+            Ok(place) => place,
+            Err((limit, max)) => {
+                let name = limit.info().name;
+                tracing::warn!("{peer}: connection refused, {name}={max} are open");
+                return;
+            }
+        };
         // An answer is written at once and in whole: waiting for more to send would only delay it.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("{peer}: {error}");
             return;
         }
         let connection = Connection::new(stream, peer, &self.ctx, self.limits);
-        self.connections.spawn(connection.run());
+        self.connections.spawn(async move {
+            connection.run().await;
+            drop(place);
+        });
     }
 
     /// Established connections go on meanwhile; without the pause this would be a busy loop.

@@ -17,10 +17,14 @@
 //! - a connection that makes no progress is closed: 10 minutes without a request, or 30 seconds
 //!   within one.
 //!
-//! Left out: TLS and SASL, a limit per address, quotas.
+//! Left out: TLS and SASL, quotas.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::counters::Limit;
+
+mod admission;
 mod connection;
 mod listener;
 
@@ -36,10 +40,36 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// `max.connections`.
     pub connections_max: usize,
+    /// `max.connections.per.ip`; `None` is the default, which loopback is free of.
+    pub connections_per_address_max: Option<usize>,
     /// `connections.max.idle.ms`: without a request for so long, a connection is closed.
     pub idle_max: Duration,
     /// A request must be there in whole so long after its first byte.
     pub request_read_max: Duration,
+}
+
+impl Limits {
+    /// `max.connections.per.ip` of other machines, if nobody says otherwise.
+    pub const CONNECTIONS_PER_ADDRESS_MAX_DEFAULT: usize = 256;
+
+    /// How much there may be of what `limit` limits.
+    pub fn maximum(&self, limit: Limit) -> u64 {
+        let per_address = self.connections_per_address_max;
+        let maximum = match limit {
+            Limit::Connections => self.connections_max,
+            Limit::ConnectionsPerAddress => {
+                per_address.unwrap_or(Self::CONNECTIONS_PER_ADDRESS_MAX_DEFAULT)
+            }
+        };
+        maximum as u64
+    }
+
+    /// How many connections `address` may have, if that is limited.
+    fn connections_of(&self, address: IpAddr) -> Option<usize> {
+        let default = Self::CONNECTIONS_PER_ADDRESS_MAX_DEFAULT;
+        let default = (!address.is_loopback()).then_some(default);
+        self.connections_per_address_max.or(default)
+    }
 }
 
 impl Default for Limits {
@@ -47,6 +77,7 @@ impl Default for Limits {
         Self {
             request_bytes_max: 100 << 20,
             connections_max: 4096,
+            connections_per_address_max: None,
             idle_max: Duration::from_secs(600),
             request_read_max: Duration::from_secs(30),
         }

@@ -32,7 +32,7 @@ fn log_of(data_dir: &Path, partition: &str) -> PathBuf {
 fn a_taken_port_is_named_with_the_next_step() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
-    let output = run(&["serve", "--ephemeral", "--kafka", &address]);
+    let output = run(&["serve", "--ephemeral", "--http", "off", "--kafka", &address]);
     let words = [&*format!("cannot bind {address}"), "in use", "127.0.0.1:0"];
     assert_refused(&output, 1, &words);
     assert!(output.stdout.is_empty(), "no ready line");
@@ -41,7 +41,7 @@ fn a_taken_port_is_named_with_the_next_step() {
 #[test]
 fn an_address_that_is_none_is_named() {
     for address in ["nowhere", "127.0.0.1:99999", "192.0.2.1:9092"] {
-        let output = run(&["serve", "--ephemeral", "--kafka", address]);
+        let output = run(&["serve", "--ephemeral", "--http", "off", "--kafka", address]);
         assert_refused(&output, 1, &["cannot bind", address]);
     }
 }

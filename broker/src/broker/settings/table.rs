@@ -12,6 +12,7 @@ use crate::controller::PARTITION_COUNT_MAX;
 use crate::controller::config_kind::{ConfigKind, int, long, number};
 use crate::controller::log_settings::{self, millis_text};
 use crate::controller::topic_config::{TOPIC_CONFIGS, TopicConfig};
+use crate::server::Limits;
 
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const MINUTE_MS: i64 = 60_000;
@@ -91,6 +92,8 @@ const OWN: &[BrokerSetting] = &[
     in_units(("log.roll.jitter.hours", &["log.roll.jitter.ms"]), ("segment.jitter.ms", HOUR_MS), int(0), "log.roll.jitter.ms in hours"),
     own("max.connections", "4096", int(1), "the most connections at a time; Kafka has no limit",
         (|c| c.max_connections.to_string(), |c, v| size(&mut c.max_connections, v))),
+    own("max.connections.per.ip", "256", int(1), "the most connections of one address; the default leaves loopback out, a value that is given does not; Kafka has no limit",
+        (per_ip, |c, v| c.max_connections_per_ip = v.parse().ok())),
     own("max.incremental.fetch.session.cache.slots", "1000", int(0), "the most incremental fetch sessions; whoever finds none free fetches without",
         (|c| c.fetch_session_slots.to_string(), |c, v| size(&mut c.fetch_session_slots, v))),
     own("node.id", "1", NODE_ID, "the broker's number, kept in the data directory", (node_id, set_node_id)),
@@ -184,6 +187,13 @@ fn size(field: &mut usize, value: &str) {
 
 fn millis(field: &mut Duration, value: &str) {
     log_settings::millis(field, value);
+}
+
+fn per_ip(config: &BrokerConfig) -> String {
+    let given = config.max_connections_per_ip;
+    given
+        .unwrap_or(Limits::CONNECTIONS_PER_ADDRESS_MAX_DEFAULT)
+        .to_string()
 }
 
 fn retention_minutes(config: &BrokerConfig) -> String {

@@ -239,8 +239,8 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
             log.flush.scheduler.interval.ms log.flush.start.offset.checkpoint.interval.ms
             log.message.downconversion.enable log.message.format.version
             log.message.timestamp.difference.max.ms max.connection.creation.rate
-            max.connections.per.ip max.connections.per.ip.overrides
-            unstable.api.versions.enable unstable.feature.versions.enable
+            max.connections.per.ip.overrides unstable.api.versions.enable
+            unstable.feature.versions.enable
         ",
     },
 ];

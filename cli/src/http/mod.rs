@@ -1,0 +1,284 @@
+//! HTTP: what a broker tells of itself to whoever watches over it.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | numbers, in Prometheus' text format 0.0.4 ([`metrics`]) |
+//! | `/healthz` | 200 as long as the process answers at all |
+//! | `/readyz` | 200 while everything is served; else 503 with the reasons, a line each |
+//!
+//! It listens before the broker starts, so that a long recovery is told as "starting", and until the
+//! process ends.
+//!
+//! Invariants:
+//! - a request changes nothing: only GET and HEAD are answered;
+//! - a browser on this machine cannot be made to ask for somebody else: the Host has to be a name of
+//!   ours ([`host`]), which a page that points its own name here (DNS rebinding) does not know to say;
+//! - little is given to each client: one request per connection, 30 seconds for it, 64 connections.
+//!
+//! Left out: TLS, passwords. Whoever binds it to more than loopback lets the network read it.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use brooklet_broker::Broker;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::process::{self, ProcessSnapshot};
+use host::Names;
+
+mod exposition;
+mod host;
+mod metrics;
+
+/// Where it listens if nobody says otherwise.
+pub(crate) const ADDRESS_DEFAULT: &str = "127.0.0.1:7092";
+/// The same beside a broker that picks a free port: whoever starts several of them wants no
+/// collision here either.
+pub(crate) const ADDRESS_FREE: &str = "127.0.0.1:0";
+/// Instead of an address.
+pub(crate) const OFF: &str = "off";
+
+const CONNECTIONS_MAX: usize = 64;
+/// For all of a connection.
+const CONNECTION_MAX: Duration = Duration::from_secs(30);
+/// For the numbers; those of groups may have to wait for the disk.
+const SNAPSHOT_MAX: Duration = Duration::from_secs(10);
+/// How long to wait after an accept that failed, for example because there are no more files.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const PATHS: &str = "/metrics\n/healthz\n/readyz\n";
+
+/// Why HTTP is not served.
+#[derive(Debug, Error)]
+pub(crate) enum HttpError {
+    /// The address is taken, or not ours.
+    #[error(
+        "cannot bind {address} for HTTP (metrics, health): {}. Try --http 127.0.0.1:0 for a free \
+         port, or --http off; a second broker also needs its own --kafka and --data-dir",
+        bind_reason(.source)
+    )]
+    Bind {
+        /// Asked for.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+fn bind_reason(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "address in use, perhaps by another brooklet serve".to_owned(),
+        _ => source.to_string(),
+    }
+}
+
+/// The listener, which ends with the process.
+#[derive(Debug)]
+pub(crate) struct Http {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    names: Names,
+    process_started: Option<Duration>,
+    /// Empty until it serves.
+    broker: OnceLock<Broker>,
+}
+
+impl Http {
+    /// Listens at `address`, as `HOST:PORT`, and answers from now on. `up` is how long
+    /// the process has been running. Needs a runtime.
+    ///
+    /// # Errors
+    /// The address is taken, is not ours, or is no address.
+    pub(crate) async fn start(address: &str, up: Duration) -> Result<Self, HttpError> {
+        let failed = |source| HttpError::Bind {
+            address: address.to_owned(),
+            source,
+        };
+        // As the broker's own listener: one address, not whatever `localhost` means first.
+        let bound = match address.strip_prefix("localhost:") {
+            Some(port) => TcpListener::bind(format!("{}:{port}", Ipv4Addr::LOCALHOST)).await,
+            None => TcpListener::bind(address).await,
+        };
+        let listener = bound.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let shared = Arc::new(Shared {
+            names: Names::of(address, bound.ip()),
+            process_started: process::started(up),
+            broker: OnceLock::new(),
+        });
+        tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self {
+            address: bound,
+            shared,
+        })
+    }
+
+    /// With the port that was picked.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The broker is there.
+    pub(crate) fn serves(&self, broker: &Broker) {
+        if self.shared.broker.set(broker.clone()).is_err() {
+            unreachable!("a process starts one broker");
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let permit = Arc::clone(&room).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(serve(stream, Arc::clone(&shared), permit));
+            }
+            Err(error) => {
+                tracing::warn!("cannot accept an HTTP connection: {error}");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>, _permit: OwnedSemaphorePermit) {
+    let service = service_fn(|request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, std::convert::Infallible>(answer(&shared, &request).await) }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    let connection = http
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(CONNECTION_MAX, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("an HTTP connection broke: {error}"),
+        Err(_) => tracing::debug!("an HTTP connection took too long"),
+    }
+}
+
+/// What is asked for, by a request that is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    Paths,
+    Metrics,
+    Health,
+    Readiness,
+}
+
+/// A request that is not answered: the status, and what to say.
+type Refusal = (StatusCode, String);
+
+/// Judges a request by its method, its path and whom it takes us for.
+fn page(names: &Names, method: &Method, path: &str, host: Option<&str>) -> Result<Page, Refusal> {
+    let Some(host) = host else {
+        return Err((StatusCode::BAD_REQUEST, "no Host\n".to_owned()));
+    };
+    if !names.has(host) {
+        let text = "this Host is no name of the broker; ask for its address\n";
+        return Err((StatusCode::FORBIDDEN, text.to_owned()));
+    }
+    if method != Method::GET && method != Method::HEAD {
+        let text = "only GET and HEAD are answered\n".to_owned();
+        return Err((StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    match path {
+        "/" => Ok(Page::Paths),
+        "/metrics" => Ok(Page::Metrics),
+        "/healthz" => Ok(Page::Health),
+        "/readyz" => Ok(Page::Readiness),
+        _ => Err((
+            StatusCode::NOT_FOUND,
+            format!("not here; there are\n{PATHS}"),
+        )),
+    }
+}
+
+async fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = match (request.uri().authority(), hosts.next(), hosts.next()) {
+        (Some(authority), _, None) => Some(authority.as_str()),
+        (None, Some(host), None) => host.to_str().ok(),
+        _ => None,
+    };
+    let page = page(&shared.names, request.method(), request.uri().path(), host);
+    let (status, kind, body) = match page {
+        Ok(Page::Paths) => (StatusCode::OK, TEXT, PATHS.to_owned()),
+        Ok(Page::Health) => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+        Ok(Page::Readiness) => {
+            let (status, body) = readiness(shared.broker.get().map(Broker::unready));
+            (status, TEXT, body)
+        }
+        Ok(Page::Metrics) => {
+            let (status, body) = shared.numbers().await;
+            (status, exposition::CONTENT_TYPE, body)
+        }
+        Err((status, text)) => (status, TEXT, text),
+    };
+    to_response(status, kind, body)
+}
+
+/// `reasons` are the broker's; `None` while it starts.
+fn readiness(reasons: Option<Vec<String>>) -> (StatusCode, String) {
+    let reasons = reasons.unwrap_or_else(|| vec!["the broker is starting".to_owned()]);
+    if reasons.is_empty() {
+        return (StatusCode::OK, "ready\n".to_owned());
+    }
+    let lines = reasons.iter().map(|reason| format!("{reason}\n"));
+    (StatusCode::SERVICE_UNAVAILABLE, lines.collect())
+}
+
+impl Shared {
+    async fn numbers(&self) -> (StatusCode, String) {
+        let unavailable = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
+        let Some(broker) = self.broker.get() else {
+            return unavailable("the broker is starting\n");
+        };
+        let Ok(snapshot) = tokio::time::timeout(SNAPSHOT_MAX, broker.snapshot()).await else {
+            return unavailable("the log of the groups does not answer\n");
+        };
+        let is_ready = broker.unready().is_empty();
+        let process = ProcessSnapshot::take(self.process_started);
+        let text = metrics::render(&snapshot, is_ready, &process);
+        (StatusCode::OK, text)
+    }
+}
+
+fn to_response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let policy = HeaderValue::from_static("default-src 'self'");
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;
