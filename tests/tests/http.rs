@@ -65,11 +65,13 @@ fn what_clients_do_shows_in_the_metrics() {
     for (sample, expected) in rows {
         assert_eq!(value(&page, sample), Some(expected), "{sample} in\n{page}");
     }
-    let total = |sample| value(&page, sample).unwrap_or_else(|| panic!("{sample} in\n{page}"));
+    let total = |sample: &str| -> f64 {
+        value(&page, sample).unwrap_or_else(|| panic!("{sample} in\n{page}"))
+    };
     let ends: f64 = [0, 1]
         .map(|partition| {
             let labels = format!("{{partition=\"{partition}\",topic=\"clicks\"}}");
-            total(&*format!("kafka_topic_partition_current_offset{labels}"))
+            total(&format!("kafka_topic_partition_current_offset{labels}"))
         })
         .iter()
         .sum();

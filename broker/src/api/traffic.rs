@@ -76,7 +76,7 @@ pub(super) fn count_fetched(ctx: &ApiContext, version: i16, response: &FetchResp
             let Some(partition) = partition_of(found, answer.partition_index) else {
                 continue;
             };
-            let bytes = answer.records.as_ref().map_or(0, |records| records.len());
+            let bytes = answer.records.as_ref().map_or(0, Bytes::len);
             for traffic in [&ctx.counters.traffic, partition.traffic()] {
                 if answer.error_code == 0 {
                     traffic.fetched(bytes as u64);

@@ -139,11 +139,10 @@ type Ends<'a> = BTreeMap<(&'a str, PartitionId), Offset>;
 
 fn ends(topics: &[TopicSnapshot]) -> Ends<'_> {
     let ends = topics.iter().flat_map(|topic| {
-        let served = topic.partitions.iter().filter_map(|partition| {
+        topic.partitions.iter().filter_map(|partition| {
             let LogSnapshot { high_watermark, .. } = partition.log?;
             Some(((topic.name.as_str(), partition.id), high_watermark))
-        });
-        served
+        })
     });
     ends.collect()
 }
