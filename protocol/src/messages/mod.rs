@@ -23,6 +23,7 @@
 //!
 //! Left out: the APIs that Brooklet does not serve have no shape and are refused by name.
 
+mod cluster;
 mod pieces;
 mod requests;
 mod responses;
@@ -138,6 +139,14 @@ impl Request {
             RequestKind::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
             RequestKind::DescribeTransactions(_) => ApiKey::DescribeTransactions,
             RequestKind::ListTransactions(_) => ApiKey::ListTransactions,
+            RequestKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+            RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+            RequestKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+            RequestKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
+            RequestKind::UpdateFeatures(_) => ApiKey::UpdateFeatures,
+            RequestKind::GetTelemetrySubscriptions(_) => ApiKey::GetTelemetrySubscriptions,
+            RequestKind::PushTelemetry(_) => ApiKey::PushTelemetry,
+            RequestKind::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
             _ => return None,
         })
     }
@@ -180,6 +189,14 @@ fn response_api(response: &Response) -> Option<ApiKey> {
         ResponseKind::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
         ResponseKind::DescribeTransactions(_) => ApiKey::DescribeTransactions,
         ResponseKind::ListTransactions(_) => ApiKey::ListTransactions,
+        ResponseKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        ResponseKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+        ResponseKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+        ResponseKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
+        ResponseKind::UpdateFeatures(_) => ApiKey::UpdateFeatures,
+        ResponseKind::GetTelemetrySubscriptions(_) => ApiKey::GetTelemetrySubscriptions,
+        ResponseKind::PushTelemetry(_) => ApiKey::PushTelemetry,
+        ResponseKind::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
         _ => return None,
     })
 }

@@ -4,6 +4,11 @@
 //! against the decoder and the encoder of `kafka-protocol`, version by version.
 
 use super::ApiKey;
+use super::cluster::requests::{
+    ALTER_PARTITION_REASSIGNMENTS, DESCRIBE_TOPIC_PARTITIONS, ELECT_LEADERS,
+    GET_TELEMETRY_SUBSCRIPTIONS, LIST_PARTITION_REASSIGNMENTS, OFFSET_FOR_LEADER_EPOCH,
+    PUSH_TELEMETRY, UPDATE_FEATURES,
+};
 use super::shape::Kind::{
     Bool, Bytes, HeaderString, Int8, Int16, Int32, Int32s, Int64, String, Strings, Struct, Structs,
     Uuid,
@@ -73,6 +78,39 @@ pub(super) static REQUESTS: &[Shape] = &[
         DESCRIBE_TRANSACTIONS,
     ),
     Shape::new(ApiKey::ListTransactions, 0..=2, 0, LIST_TRANSACTIONS),
+    Shape::new(
+        ApiKey::OffsetForLeaderEpoch,
+        2..=4,
+        4,
+        OFFSET_FOR_LEADER_EPOCH,
+    ),
+    Shape::new(ApiKey::ElectLeaders, 0..=2, 2, ELECT_LEADERS),
+    Shape::new(
+        ApiKey::AlterPartitionReassignments,
+        0..=1,
+        0,
+        ALTER_PARTITION_REASSIGNMENTS,
+    ),
+    Shape::new(
+        ApiKey::ListPartitionReassignments,
+        0..=0,
+        0,
+        LIST_PARTITION_REASSIGNMENTS,
+    ),
+    Shape::new(ApiKey::UpdateFeatures, 0..=2, 0, UPDATE_FEATURES),
+    Shape::new(
+        ApiKey::GetTelemetrySubscriptions,
+        0..=0,
+        0,
+        GET_TELEMETRY_SUBSCRIPTIONS,
+    ),
+    Shape::new(ApiKey::PushTelemetry, 0..=0, 0, PUSH_TELEMETRY),
+    Shape::new(
+        ApiKey::DescribeTopicPartitions,
+        0..=0,
+        0,
+        DESCRIBE_TOPIC_PARTITIONS,
+    ),
 ];
 
 const PRODUCE: &[Field] = &[

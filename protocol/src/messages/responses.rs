@@ -4,6 +4,11 @@
 //! may be wrong, and then anything answers.
 
 use super::ApiKey;
+use super::cluster::responses::{
+    ALTER_PARTITION_REASSIGNMENTS, DESCRIBE_TOPIC_PARTITIONS, ELECT_LEADERS,
+    GET_TELEMETRY_SUBSCRIPTIONS, LIST_PARTITION_REASSIGNMENTS, OFFSET_FOR_LEADER_EPOCH,
+    PUSH_TELEMETRY, UPDATE_FEATURES,
+};
 use super::shape::Kind::{
     Bool, Bytes, Int8, Int16, Int32, Int32s, Int64, String, Struct, Structs, Uuid,
 };
@@ -62,6 +67,39 @@ pub(super) static RESPONSES: &[Shape] = &[
         DESCRIBE_TRANSACTIONS,
     ),
     Shape::new(ApiKey::ListTransactions, 0..=2, 0, LIST_TRANSACTIONS),
+    Shape::new(
+        ApiKey::OffsetForLeaderEpoch,
+        2..=4,
+        4,
+        OFFSET_FOR_LEADER_EPOCH,
+    ),
+    Shape::new(ApiKey::ElectLeaders, 0..=2, 2, ELECT_LEADERS),
+    Shape::new(
+        ApiKey::AlterPartitionReassignments,
+        0..=1,
+        0,
+        ALTER_PARTITION_REASSIGNMENTS,
+    ),
+    Shape::new(
+        ApiKey::ListPartitionReassignments,
+        0..=0,
+        0,
+        LIST_PARTITION_REASSIGNMENTS,
+    ),
+    Shape::new(ApiKey::UpdateFeatures, 0..=2, 0, UPDATE_FEATURES),
+    Shape::new(
+        ApiKey::GetTelemetrySubscriptions,
+        0..=0,
+        0,
+        GET_TELEMETRY_SUBSCRIPTIONS,
+    ),
+    Shape::new(ApiKey::PushTelemetry, 0..=0, 0, PUSH_TELEMETRY),
+    Shape::new(
+        ApiKey::DescribeTopicPartitions,
+        0..=0,
+        0,
+        DESCRIBE_TOPIC_PARTITIONS,
+    ),
 ];
 
 const LEADER_ID_AND_EPOCH: &[Field] = &[field("leader_id", Int32), field("leader_epoch", Int32)];

@@ -11,6 +11,7 @@
 //! bytes        length i32,  -1 null            length + 1 uvarint, 0 null
 //! array        count i32,   -1 null            count + 1 uvarint,  0 null
 //! struct       fields                          fields, tag count uvarint, (tag, size, value) …
+//!              a byte before one that can be null: 1, or -1 for null
 //! ```
 
 use std::ops::RangeInclusive;
@@ -66,12 +67,14 @@ pub enum Kind {
     HeaderString,
     /// A length, then bytes.
     Bytes,
-    /// Fields without anything before them.
+    /// Fields without anything before them; if it can be null, behind a byte: 1, or -1 for null.
     Struct(&'static [Field]),
     /// A count, then that many structs.
     Structs(&'static [Field]),
     /// A count, then that many strings.
     Strings,
+    /// A count, then that many bytes.
+    Int8s,
     /// A count, then that many numbers of 4 bytes.
     Int32s,
     /// A count, then that many numbers of 8 bytes.
@@ -167,7 +170,12 @@ impl Kind {
             Self::Struct(fields) => struct_bytes_min(fields, version, flexible),
             _ if flexible => 1,
             Self::String => 2,
-            Self::Bytes | Self::Structs(_) | Self::Strings | Self::Int32s | Self::Int64s => 4,
+            Self::Bytes
+            | Self::Structs(_)
+            | Self::Strings
+            | Self::Int8s
+            | Self::Int32s
+            | Self::Int64s => 4,
         }
     }
 }
@@ -177,6 +185,9 @@ pub(super) fn struct_bytes_min(fields: &[Field], version: i16, flexible: bool) -
     let fields = fields
         .iter()
         .filter(|field| field.tag.is_none() && field.is_in(version))
-        .map(|field| field.kind.bytes_min(version, flexible));
+        .map(|field| match field.kind {
+            Kind::Struct(_) if field.nullable => 1,
+            kind => kind.bytes_min(version, flexible),
+        });
     usize::from(flexible) + fields.sum::<usize>()
 }

@@ -75,10 +75,15 @@ impl Sample {
     fn value(&mut self, field: &Field) {
         match field.kind {
             Kind::Bool => self.out.push(1),
-            Kind::Struct(fields) => self.fields(fields),
+            Kind::Struct(_) if field.nullable && self.null => self.out.push(0xff),
+            Kind::Struct(fields) => {
+                self.out.extend(field.nullable.then_some(1));
+                self.fields(fields);
+            }
             Kind::Structs(fields) => self.array(field, |sample| sample.fields(fields)),
             Kind::Strings => self.array(field, |sample| sample.text(2, b"jfk")),
             Kind::Int32s => self.array(field, |sample| sample.out.extend([0, 0, 1, 2])),
+            Kind::Int8s => self.array(field, |sample| sample.out.push(3)),
             Kind::Int64s => self.array(field, |sample| sample.out.extend([0, 0, 0, 0, 0, 0, 1, 2])),
             Kind::String | Kind::Bytes if field.nullable && self.null => {
                 self.length(
@@ -177,7 +182,7 @@ fn array_positions(shape: &Shape, version: i16, body: &[u8]) -> Vec<usize> {
     let mut see = |field: &Field, left: usize| {
         if matches!(
             field.kind,
-            Kind::Structs(_) | Kind::Strings | Kind::Int32s | Kind::Int64s
+            Kind::Structs(_) | Kind::Strings | Kind::Int8s | Kind::Int32s | Kind::Int64s
         ) {
             positions.push(body.len() - left);
         }
@@ -303,7 +308,7 @@ fn versions_are_those_of_kafka_protocol() {
             assert_eq!(header == 1, flexible);
         }
     }
-    assert_eq!(api_versions(ApiKey::ElectLeaders), (0, 2));
+    assert_eq!(api_versions(ApiKey::Vote), (0, 2));
 }
 
 #[test]
@@ -500,6 +505,34 @@ fn null_is_refused_where_the_schema_has_none() {
 }
 
 #[test]
+fn a_struct_is_there_or_null_and_nothing_else() {
+    let cursor = |presence: u8| {
+        // DescribeTopicPartitions without topics, at most 0 partitions, a cursor.
+        let head: &[u8] = &[0, 75, 0, 0, 0, 0, 0, 7, 0xff, 0xff, 0, 1, 0, 0, 0, 0];
+        let rest: &[u8] = if presence == 1 {
+            &[1, 0, 0, 0, 9, 0, 0]
+        } else {
+            &[0]
+        };
+        decode_request([head, &[presence], rest].concat().into())
+    };
+    let page = |presence| match cursor(presence).unwrap().1.body {
+        RequestKind::DescribeTopicPartitions(body) => body.cursor.map(|at| at.partition_index),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((page(1), page(0xff)), (Some(9), None));
+    for presence in [0, 2, 0xfe] {
+        assert_eq!(
+            cursor(presence).unwrap_err().to_string(),
+            format!(
+                "malformed message: DescribeTopicPartitions version 0: cursor: {} is neither 1 nor -1, for null",
+                presence as i8
+            )
+        );
+    }
+}
+
+#[test]
 fn an_array_of_nothing_cannot_be() {
     fn check(fields: &[Field], version: i16, flexible: bool) {
         for field in fields.iter().filter(|field| field.is_in(version)) {
@@ -528,10 +561,8 @@ fn what_is_not_served_is_refused_by_name() {
         decode_request(frame.freeze()).unwrap_err()
     };
     assert_eq!(prefix(999, 0), MessageError::UnknownApi(999));
-    let unsupported = MessageError::Unsupported {
-        api: ApiKey::ElectLeaders,
-    };
-    assert_eq!(prefix(43, 0), unsupported);
+    let unsupported = MessageError::Unsupported { api: ApiKey::Vote };
+    assert_eq!(prefix(52, 0), unsupported);
     for (key, version, api) in [
         (18, 5, ApiKey::ApiVersions),
         (18, -1, ApiKey::ApiVersions),
@@ -545,11 +576,11 @@ fn what_is_not_served_is_refused_by_name() {
         };
         assert_eq!(prefix(key, version), unknown);
     }
-    let elect = kafka::ElectLeadersRequest::default();
+    let vote = kafka::VoteRequest::default();
     let request = Request {
         version: 2,
         client_id: None,
-        body: elect.into(),
+        body: vote.into(),
     };
     let error = encode_request(&mut BytesMut::new(), 7, &request).unwrap_err();
     assert_eq!(

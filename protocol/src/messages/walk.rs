@@ -115,9 +115,14 @@ impl<'a> Walk<'a> {
     fn value(&mut self, field: &Field, see: &mut impl FnMut(&Field, usize)) -> Result<(), Fault> {
         see(field, self.bytes_left());
         match field.kind {
+            Kind::Struct(_) if field.nullable && !self.is_present()? => {}
             Kind::Struct(fields) => return self.fields(fields, see),
             Kind::Structs(fields) => return self.structs(field, fields, see),
             Kind::Strings => return self.strings(field),
+            Kind::Int8s => {
+                let count = self.count(field, 1)?;
+                self.reader.take(count)?;
+            }
             Kind::Int32s => {
                 let count = self.count(field, 4)?;
                 self.reader.take(count * 4)?;
@@ -133,6 +138,15 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The byte before a struct that can be null.
+    fn is_present(&mut self) -> Result<bool, Fault> {
+        match i8::from_be_bytes(self.reader.array()?) {
+            1 => Ok(true),
+            -1 => Ok(false),
+            other => Err(Fault::new(format!("{other} is neither 1 nor -1, for null"))),
+        }
     }
 
     fn structs(
