@@ -29,7 +29,7 @@ use super::error::{ApiError, coordinator_error_code};
 use super::topics::{TopicRef, find_topic};
 use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic};
 use crate::coordinator::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
-use crate::partition::{LEADER_EPOCH, PartitionState};
+use crate::partition::PartitionState;
 
 /// In place of a leader's id, where there is none.
 const NO_LEADER: kafka::BrokerId = kafka::BrokerId(-1);
@@ -186,7 +186,7 @@ fn leader_of(image: &MetadataImage, partition: &PartitionState) -> MetadataRespo
     let answer = MetadataResponsePartition::default()
         .with_partition_index(partition.id().partition.0)
         .with_leader_id(this_broker)
-        .with_leader_epoch(LEADER_EPOCH.0)
+        .with_leader_epoch(partition.leader_epoch().0)
         .with_replica_nodes(vec![this_broker])
         .with_isr_nodes(vec![this_broker]);
     if !partition.is_offline() {

@@ -52,6 +52,7 @@ mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 mod topics;
@@ -159,6 +160,9 @@ async fn handle(ctx: &ApiContext, request: Request) -> Option<Response> {
         }
         RequestKind::DeleteGroups(body) => {
             ResponseKind::DeleteGroups(delete_groups::handle(ctx, body).await)
+        }
+        RequestKind::OffsetForLeaderEpoch(body) => {
+            ResponseKind::OffsetForLeaderEpoch(offset_for_leader_epoch::handle(ctx, body))
         }
         RequestKind::ApiVersions(body) => {
             ResponseKind::ApiVersions(api_versions::handle(version, &body))

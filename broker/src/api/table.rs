@@ -95,6 +95,12 @@ pub const TABLE: &[Api] = &[
         "No two-phase commit.",
     ),
     api(
+        ApiKey::OffsetForLeaderEpoch,
+        (2, 4),
+        "offset_for_leader_epoch",
+        "No followers.",
+    ),
+    api(
         ApiKey::AddPartitionsToTxn,
         (0, 5),
         "add_partitions_to_txn",

@@ -26,11 +26,11 @@ use super::znodes::TopicSpec;
 use super::{ControllerError, kafka_uuid, log_settings};
 use crate::clock::Clock;
 use crate::log::checkpoint::{Checkpoints, Positions};
+use crate::log::epochs::{EPOCH_FILE, LeaderEpochs};
 use crate::log::{LogConfig, RecoveryStart};
-use crate::partition::{DirtyBudget, LEADER_EPOCH, OfflinePartition, Partition, PartitionState};
+use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionState};
 use crate::vfs::{OpenMode, Vfs};
 
-const EPOCH_FILE: &str = "leader-epoch-checkpoint";
 const METADATA_FILE: &str = "partition.metadata";
 const DELETED: &str = "delete";
 const STRAY: &str = "stray";
@@ -193,14 +193,14 @@ impl Directories {
         Ok(prepared)
     }
 
-    /// Leaves the file that says which leader epoch began where, for Kafka's tools: here one epoch has
-    /// it all. Without it only they miss something.
+    /// Leaves the file that says which leader epoch began where, for Kafka's tools: in a log that was begun
+    /// here one epoch has it all. Without it only they miss something.
     fn write_epochs(&self, dir: &Path) {
         let path = dir.join(EPOCH_FILE);
         if self.vfs.exists(&path) {
             return;
         }
-        let content = format!("0\n1\n{} 0\n", LEADER_EPOCH.0);
+        let content = LeaderEpochs::default().to_text();
         let written = (self.vfs.open(&path, OpenMode::CreateNew))
             .and_then(|file| file.append(&[IoSlice::new(content.as_bytes())]));
         if let Err(error) = written {

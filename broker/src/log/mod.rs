@@ -7,6 +7,7 @@
 //!    00000000000000000000.timeindex  time → offset, a hint
 //!    00000000000000000000.txnindex   aborted transactions, if there are any
 //!    00000000000000004096.snapshot   the producers' state before offset 4096
+//!    leader-epoch-checkpoint          which leader epoch began where
 //!    00000000000000004096.log   [ batch 4096..4100 | ... ]            active: the only one that grows
 //! ```
 //!
@@ -27,6 +28,7 @@ pub mod checkpoint;
 pub mod compaction;
 mod config;
 mod cursor;
+pub mod epochs;
 mod error;
 mod files;
 mod indexes;

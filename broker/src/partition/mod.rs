@@ -34,6 +34,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::counters::Traffic;
+use crate::log::epochs::LeaderEpochs;
 use crate::log::{
     Appended, Log, LogConfig, LogError, LogReader, Maintenance, RecoveryReport, RecoveryStart,
 };
@@ -61,9 +62,6 @@ pub use transactions::Unverified;
 pub use waiters::ChangeGuard;
 use waiters::Waiters;
 
-/// The leader epoch of every partition: a single broker never hands its leadership on.
-pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
-
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -89,6 +87,8 @@ pub struct Partition {
     markers: AtomicU64,
     /// The log's end when somebody last asked whether the partition is idle.
     end_seen: AtomicI64,
+    /// They do not change while the partition is open: a single broker never hands its leadership on.
+    epochs: LeaderEpochs,
     reader: LogReader,
     maintenance: Maintenance,
     progress: Arc<Progress>,
@@ -135,8 +135,9 @@ impl Partition {
         start: RecoveryStart,
         dirty: Option<&Arc<DirtyBudget>>,
     ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
-        let (log, report) = Log::open(vfs, dir, config, start)?;
+        let (log, report) = Log::open(Arc::clone(&vfs), dir, config, start)?;
         let (reader, maintenance) = (log.reader(), log.maintenance());
+        let epochs = LeaderEpochs::read(&*vfs, dir, reader.log_end_offset());
         let progress = Arc::new(Progress {
             high_watermark: AtomicI64::new(reader.log_end_offset().0),
             waiters: Arc::default(),
@@ -155,6 +156,7 @@ impl Partition {
                 Arc::clone(&progress),
                 dirty.map(|budget| DirtyBytes::new(Arc::clone(budget))),
             )),
+            epochs,
             reader,
             maintenance,
             progress,
@@ -175,7 +177,13 @@ impl Partition {
 
     /// The current leader epoch.
     pub fn leader_epoch(&self) -> LeaderEpoch {
-        LEADER_EPOCH
+        self.epochs.current()
+    }
+
+    /// Where a leader epoch ends; see [`LeaderEpochs::end_of`].
+    pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let log = (self.log_start_offset(), self.log_end_offset());
+        self.epochs.end_of(epoch, log)
     }
 
     /// Changes the log's settings from now on; does nothing once it is closed.

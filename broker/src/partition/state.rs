@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use brooklet_protocol::TopicPartition;
+use brooklet_protocol::{LeaderEpoch, TopicPartition};
 
 use super::Partition;
 
@@ -52,6 +52,12 @@ impl PartitionState {
             Self::Open(partition) => Some(partition),
             Self::Offline(_) => None,
         }
+    }
+
+    /// The current leader epoch; the first one of a log that could not be opened.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.open()
+            .map_or(LeaderEpoch(0), |partition| partition.leader_epoch())
     }
 
     /// Whether nothing can be asked of it until the broker restarts.

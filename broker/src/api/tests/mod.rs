@@ -26,6 +26,7 @@ mod configs;
 mod fetch;
 mod fetch_sessions;
 mod groups;
+mod leader_epochs;
 mod offline;
 mod offsets_and_ids;
 mod produce;

@@ -5,7 +5,7 @@ use brooklet_protocol::messages::kafka::list_offsets_request::{
 };
 use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsPartitionResponse;
 use brooklet_protocol::messages::kafka::{
-    ApiVersionsRequest, ElectLeadersRequest, InitProducerIdRequest, ListOffsetsRequest,
+    ApiVersionsRequest, InitProducerIdRequest, ListOffsetsRequest, VoteRequest,
 };
 use brooklet_protocol::messages::{
     ApiKey, ErrorCode, Request, RequestKind, ResponseKind, StrBytes,
@@ -192,7 +192,7 @@ async fn a_client_has_a_proper_name() {
 async fn what_is_not_served_says_so() {
     let fixture = Fixture::start().await;
     let unknown_version = software("a", "1");
-    let unknown_api = RequestKind::ElectLeaders(ElectLeadersRequest::default());
+    let unknown_api = RequestKind::Vote(VoteRequest::default());
     for (version, body) in [(99, unknown_version), (2, unknown_api)] {
         let request = Request {
             version,
