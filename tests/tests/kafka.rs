@@ -182,6 +182,32 @@ fn kafkas_consumers_share_a_topic_and_kafka_reads_our_offsets() {
     );
 }
 
+/// More partitions than a page has that describes them.
+#[test]
+fn kafkas_admin_client_learns_who_leads_and_that_nobody_moves() {
+    let Some(class_path) = class_path() else {
+        return;
+    };
+    let server = Server::start(&["--ephemeral"]);
+    server.stdout_of(&["topic", "create", "clicks", "-p", "2300"], b"");
+    let program = brooklet_tests::repository().join("tests/kafka/Cluster.java");
+    let args = ["-cp", &class_path, text(&program), server.kafka(), "clicks"];
+    let said = String::from_utf8(foreign("java", &args, b"")).expect("Java prints text");
+    let expected = [
+        "described 2300, led true",
+        "elected: ElectionNotNeededException",
+        "elected of all: 0",
+        "moved to [1]: done",
+        "moved to [2]: InvalidReplicaAssignmentException",
+        "cancelled: NoReassignmentInProgressException",
+        "moving: 0",
+        "feature to 2: done",
+        "feature to 3: InvalidUpdateVersionException",
+        "instance id: true",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+}
+
 /// One session from beginning to end, and never refused: the consumer and we agree on each epoch.
 #[test]
 fn kafkas_consumer_keeps_its_fetch_session() {

@@ -13,11 +13,8 @@ use brooklet_protocol::messages::kafka::api_versions_response::{
 use brooklet_protocol::messages::kafka::{ApiVersionsRequest, ApiVersionsResponse};
 use brooklet_protocol::messages::{ApiKey, ErrorCode, Response, ResponseKind, StrBytes};
 
+use super::features::FEATURES;
 use super::table::{self, Api};
-
-/// The feature that says which version of transactions clients are to speak.
-const TRANSACTION_VERSION: &str = "transaction.version";
-const TRANSACTION_VERSION_MAX: i16 = 2;
 
 pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
     let named = is_software_name(&request.client_software_name)
@@ -37,24 +34,25 @@ pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsR
 /// Supported features, and those that hold. One that may be off is told to clients from version 4 on
 /// only: those before take a minimum of 0 for an error (KIP-1022).
 fn with_features(version: i16, response: ApiVersionsResponse) -> ApiVersionsResponse {
-    let name = StrBytes::from_static_str(TRANSACTION_VERSION);
-    let supported = SupportedFeatureKey::default()
-        .with_name(name.clone())
-        .with_min_version(0)
-        .with_max_version(TRANSACTION_VERSION_MAX);
-    let finalized = FinalizedFeatureKey::default()
-        .with_name(name)
-        .with_min_version_level(TRANSACTION_VERSION_MAX)
-        .with_max_version_level(TRANSACTION_VERSION_MAX);
-    let supported = if version >= 4 {
-        vec![supported]
-    } else {
-        Vec::new()
-    };
+    let told = FEATURES
+        .iter()
+        .filter(|feature| version >= 4 || feature.version_min > 0);
+    let supported = told.map(|feature| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_version(feature.version_min)
+            .with_max_version(feature.version_max)
+    });
+    let finalized = FEATURES.iter().map(|feature| {
+        FinalizedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_version_level(feature.version_max)
+            .with_max_version_level(feature.version_max)
+    });
     response
-        .with_supported_features(supported)
+        .with_supported_features(supported.collect())
         .with_finalized_features_epoch(0)
-        .with_finalized_features(vec![finalized])
+        .with_finalized_features(finalized.collect())
 }
 
 /// The answer to an ApiVersions request of an unknown version; to be encoded as version 0.

@@ -26,13 +26,10 @@ use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
 use super::context::ApiContext;
 use super::error::{ApiError, coordinator_error_code};
-use super::topics::{TopicRef, find_topic};
+use super::topics::{NO_LEADER, TopicRef, find_topic};
 use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic};
 use crate::coordinator::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use crate::partition::PartitionState;
-
-/// In place of a leader's id, where there is none.
-const NO_LEADER: kafka::BrokerId = kafka::BrokerId(-1);
 
 pub(super) async fn handle(
     ctx: &ApiContext,

@@ -23,6 +23,7 @@ pub mod table;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 mod configs;
 mod create_partitions;
@@ -35,10 +36,14 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_topic_partitions;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
+mod features;
 mod fetch;
 mod find_coordinator;
+mod get_telemetry_subscriptions;
 mod groups;
 mod heartbeat;
 mod incremental_alter_configs;
@@ -47,6 +52,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod offset_commit;
@@ -54,11 +60,13 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod push_telemetry;
 mod sync_group;
 mod topics;
 mod traffic;
 mod transactions;
 mod txn_offset_commit;
+mod update_features;
 mod write_txn_markers;
 
 #[cfg(test)]
@@ -161,9 +169,6 @@ async fn handle(ctx: &ApiContext, request: Request) -> Option<Response> {
         RequestKind::DeleteGroups(body) => {
             ResponseKind::DeleteGroups(delete_groups::handle(ctx, body).await)
         }
-        RequestKind::OffsetForLeaderEpoch(body) => {
-            ResponseKind::OffsetForLeaderEpoch(offset_for_leader_epoch::handle(ctx, body))
-        }
         RequestKind::ApiVersions(body) => {
             ResponseKind::ApiVersions(api_versions::handle(version, &body))
         }
@@ -201,5 +206,38 @@ async fn handle(ctx: &ApiContext, request: Request) -> Option<Response> {
             incremental_alter_configs::handle(ctx, body).await,
         ),
         body => return transactions::dispatch(ctx, version, body).await,
+    })
+}
+
+/// Answers what needs no waiting: one look at the image. `None` as in [`handle`].
+fn look(ctx: &ApiContext, version: i16, request: RequestKind) -> Option<Response> {
+    Some(match request {
+        RequestKind::OffsetForLeaderEpoch(body) => {
+            ResponseKind::OffsetForLeaderEpoch(offset_for_leader_epoch::handle(ctx, body))
+        }
+        RequestKind::DescribeTopicPartitions(body) => {
+            ResponseKind::DescribeTopicPartitions(describe_topic_partitions::handle(ctx, &body))
+        }
+        RequestKind::ElectLeaders(body) => {
+            ResponseKind::ElectLeaders(elect_leaders::handle(ctx, version, body))
+        }
+        RequestKind::AlterPartitionReassignments(body) => {
+            let answer = alter_partition_reassignments::handle(ctx, body);
+            ResponseKind::AlterPartitionReassignments(answer)
+        }
+        RequestKind::ListPartitionReassignments(_) => {
+            ResponseKind::ListPartitionReassignments(list_partition_reassignments::handle())
+        }
+        RequestKind::UpdateFeatures(body) => {
+            ResponseKind::UpdateFeatures(update_features::handle(version, body))
+        }
+        RequestKind::GetTelemetrySubscriptions(body) => {
+            let answer = get_telemetry_subscriptions::handle(ctx, &body);
+            ResponseKind::GetTelemetrySubscriptions(answer)
+        }
+        RequestKind::PushTelemetry(body) => {
+            ResponseKind::PushTelemetry(push_telemetry::handle(&body))
+        }
+        _ => return None,
     })
 }

@@ -74,12 +74,7 @@ pub const TABLE: &[Api] = &[
         "list_groups",
         "Groups of the classic protocol only.",
     ),
-    api(
-        ApiKey::ApiVersions,
-        (0, 4),
-        "api_versions",
-        "No finalized features.",
-    ),
+    api(ApiKey::ApiVersions, (0, 4), "api_versions", ""),
     api(
         ApiKey::CreateTopics,
         (2, 7),
@@ -131,12 +126,36 @@ pub const TABLE: &[Api] = &[
     api(ApiKey::CreatePartitions, (0, 3), "create_partitions", ""),
     api(ApiKey::DeleteGroups, (0, 2), "delete_groups", ""),
     api(
+        ApiKey::ElectLeaders,
+        (0, 2),
+        "elect_leaders",
+        "One replica: it leads, or nobody does.",
+    ),
+    api(
         ApiKey::IncrementalAlterConfigs,
         (0, 1),
         "incremental_alter_configs",
         "Topics only: a broker's settings are given at its start.",
     ),
+    api(
+        ApiKey::AlterPartitionReassignments,
+        (0, 1),
+        "alter_partition_reassignments",
+        "One broker: any other is refused.",
+    ),
+    api(
+        ApiKey::ListPartitionReassignments,
+        (0, 0),
+        "list_partition_reassignments",
+        "There never are any.",
+    ),
     api(ApiKey::OffsetDelete, (0, 0), "offset_delete", ""),
+    api(
+        ApiKey::UpdateFeatures,
+        (0, 2),
+        "update_features",
+        "Each feature stays in its highest version.",
+    ),
     api(
         ApiKey::DescribeCluster,
         (0, 2),
@@ -155,6 +174,24 @@ pub const TABLE: &[Api] = &[
         (0, 1),
         "list_transactions",
         "No pattern of ids.",
+    ),
+    api(
+        ApiKey::GetTelemetrySubscriptions,
+        (0, 0),
+        "get_telemetry_subscriptions",
+        "Always served, and no metrics are asked for.",
+    ),
+    api(
+        ApiKey::PushTelemetry,
+        (0, 0),
+        "push_telemetry",
+        "What is pushed is let go.",
+    ),
+    api(
+        ApiKey::DescribeTopicPartitions,
+        (0, 0),
+        "describe_topic_partitions",
+        "No authorization: authorized operations are never listed.",
     ),
 ];
 

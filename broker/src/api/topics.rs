@@ -10,6 +10,9 @@ use super::error::ApiError;
 use crate::controller::{MetadataImage, Topic};
 use crate::partition::{Partition, PartitionState};
 
+/// In place of a leader's id, where there is none.
+pub(super) const NO_LEADER: kafka::BrokerId = kafka::BrokerId(-1);
+
 /// How a request names a topic: by name in older versions, by id in newer ones (KIP-516).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TopicRef<'a> {
@@ -59,24 +62,28 @@ pub(super) fn find_topic<'a>(
 /// The partition, or why there is none; one that is offline cannot be had (`KAFKA_STORAGE_ERROR`,
 /// which clients try again: it may come back with the next start).
 pub(super) fn find_partition(topic: &Topic, index: i32) -> Result<&Arc<Partition>, ApiError> {
-    let found = usize::try_from(index)
-        .ok()
-        .and_then(|index| topic.partitions.get(index));
-    match found {
-        Some(PartitionState::Open(partition)) => {
+    match find_state(topic, index)? {
+        PartitionState::Open(partition) => {
             partition.check_serving()?;
             Ok(partition)
         }
-        Some(PartitionState::Offline(offline)) => {
+        PartitionState::Offline(offline) => {
             let message = format!("{} is offline: {}", offline.id, offline.reason);
             Err(ApiError::new(ErrorCode::KafkaStorageError, message))
         }
-        None => {
-            let count = topic.partitions.len();
-            let message = format!("topic '{}' has {count} partitions, no {index}", topic.name);
-            Err(ApiError::new(ErrorCode::UnknownTopicOrPartition, message))
-        }
     }
+}
+
+/// The partition, whether it is served or not, or why there is none.
+pub(super) fn find_state(topic: &Topic, index: i32) -> Result<&PartitionState, ApiError> {
+    let found = usize::try_from(index)
+        .ok()
+        .and_then(|index| topic.partitions.get(index));
+    found.ok_or_else(|| {
+        let count = topic.partitions.len();
+        let message = format!("topic '{}' has {count} partitions, no {index}", topic.name);
+        ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
+    })
 }
 
 /// Whether the client and we agree on who leads (KIP-320); -1 does not ask.

@@ -17,7 +17,7 @@ use crate::transaction::TransactionError;
 /// What a coordinator of transactions says.
 pub(super) type Said<T> = Result<Result<T, TransactionError>, CoordinatorError>;
 
-/// Answers their requests; `None` to one that is none of theirs.
+/// Answers their requests, and hands on what is none of theirs.
 pub(super) async fn dispatch(
     ctx: &ApiContext,
     version: i16,
@@ -45,7 +45,7 @@ pub(super) async fn dispatch(
         RequestKind::ListTransactions(body) => {
             ResponseKind::ListTransactions(list_transactions::handle(ctx, body).await)
         }
-        _ => return None,
+        body => return super::look(ctx, version, body),
     })
 }
 

@@ -191,6 +191,11 @@ impl Controller {
         }))
     }
 
+    /// An id that nothing else has.
+    pub fn new_id(&self) -> uuid::Uuid {
+        self.shared.new_id()
+    }
+
     /// The image of this moment.
     pub fn image(&self) -> Arc<MetadataImage> {
         self.shared.image()

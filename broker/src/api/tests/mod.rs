@@ -23,6 +23,7 @@ use crate::{Broker, BrokerConfig, Environment, Storage};
 
 mod cluster;
 mod configs;
+mod features;
 mod fetch;
 mod fetch_sessions;
 mod groups;
@@ -30,6 +31,7 @@ mod leader_epochs;
 mod offline;
 mod offsets_and_ids;
 mod produce;
+mod replicas;
 mod topics;
 mod transactions;
 

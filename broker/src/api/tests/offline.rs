@@ -30,7 +30,7 @@ async fn produce(fixture: &Fixture, partition: i32, acks: i16) -> i16 {
 
 /// Two partitions with records that are known to be synced; then the power goes, and a bit of the
 /// first one's first batch.
-async fn damaged() -> GatedVfs {
+pub(super) async fn damaged() -> GatedVfs {
     let fixture = Fixture::start().await;
     fixture.create("clicks", 2).await;
     for partition in [0, 0, 1] {
