@@ -205,7 +205,7 @@ mod tests {
         TopicPartition::new(TopicName::new(topic).unwrap(), PartitionId(partition))
     }
 
-    /// As the Java client 3.9 writes it.
+    /// As Kafka documents the layout; put down by hand.
     const SUBSCRIPTION: &[u8] = b"\0\x03\0\0\0\x01\0\x01t\0\0\0\x04\0\0\0\x07\
         \0\0\0\x01\0\x01t\0\0\0\x02\0\0\0\x03\0\0\0\x05\0\0\0\x07\xff\xff";
 
