@@ -31,7 +31,8 @@ fn the_page_of_supported_apis_is_current() {
          (`broker/src/api/table.rs`).\n\n{}\n\
          An API that is not listed is not served: it is absent from ApiVersions, and a client that \
          asks for it all the same has its connection closed, as with Apache Kafka. That holds for \
-         transactions, quotas and the newer protocols of groups, which are not built yet.\n",
+         quotas, SASL, ACLs, moving between log directories, and the newer protocols of groups \
+         (KIP-848, share and streams groups).\n",
         table::markdown()
     );
     assert_current("support.md", &page);
@@ -45,7 +46,9 @@ fn the_page_of_limits_is_current() {
          (`broker/src/counters/limits.rs`). A name that is in \
          [broker-settings.md](broker-settings.md) can be set. The metrics \
          `brooklet_limit_rejections_total`, `brooklet_limit_maximum` and, where it is one number, \
-         `brooklet_limit_used` have the name as their label `limit`.\n\n\
+         `brooklet_limit_used` have the name as their label `limit`; times are in milliseconds.\n\n\
+         A request whose counts or lengths are more than its bytes closes the connection, takes no \
+         memory, and counts in `brooklet_malformed_requests_total`.\n\n\
          | limit | default | of what | who runs into it |\n|---|---|---|---|\n",
     );
     for limit in LIMITS {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::fetch::FetchSessions;
+use super::fetch::{FetchSessions, Lending};
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
@@ -60,6 +60,8 @@ pub struct ApiContext {
     pub transactions: Arc<TransactionCoordinator>,
     /// Incremental fetch sessions.
     pub fetch_sessions: Arc<FetchSessions>,
+    /// The memory of answers to fetches.
+    pub lending: Arc<Lending>,
     /// Where the client connects from; `None` for one in our own process.
     pub peer: Option<IpAddr>,
     /// Time.

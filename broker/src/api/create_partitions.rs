@@ -15,7 +15,7 @@ use brooklet_protocol::messages::kafka::create_partitions_response::CreatePartit
 use brooklet_protocol::messages::kafka::{self, CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::context::ApiContext;
-use super::error::ApiError;
+use super::error::{ApiError, refused_by_controller};
 use super::topics::{TopicRef, each_once, find_topic};
 
 pub(super) async fn handle(
@@ -50,8 +50,8 @@ async fn grow(
         let message = format!("topic '{}' is internal", topic.name);
         return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
     }
-    ctx.controller
-        .validate_partitions(&topic.name, asked.count)?;
+    let refused = |error| refused_by_controller(&ctx.counters, error);
+    (ctx.controller.validate_partitions(&topic.name, asked.count)).map_err(refused)?;
     if let Some(assignments) = &asked.assignments {
         let here = [kafka::BrokerId(image.broker_id.0)];
         let new = usize::try_from(asked.count).unwrap_or(0) - topic.partitions.len();
@@ -66,7 +66,8 @@ async fn grow(
     }
     if !validate_only {
         let name: &TopicName = &topic.name;
-        ctx.controller.add_partitions(name, asked.count).await?;
+        let added = ctx.controller.add_partitions(name, asked.count).await;
+        added.map_err(refused)?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use super::configs::{DYNAMIC_TOPIC_CONFIG, broker_default};
 use super::context::ApiContext;
-use super::error::ApiError;
+use super::error::{ApiError, refused_by_controller};
 use super::topics::each_once;
 use crate::controller::topic_config::TOPIC_CONFIGS;
 use crate::controller::{NewTopic, is_internal};
@@ -61,16 +61,17 @@ async fn create(
     validate_only: bool,
 ) -> Result<Created, ApiError> {
     let topic = new_topic(ctx.controller.image().broker_id, asked)?;
+    let refused = |error| refused_by_controller(&ctx.counters, error);
     let partition_count = topic.partition_count.unwrap_or(ctx.settings.num_partitions);
     if validate_only {
-        ctx.controller.validate_topic(&topic)?;
+        ctx.controller.validate_topic(&topic).map_err(refused)?;
         return Ok(Created {
             id: Uuid::nil(),
             partition_count,
             configs: topic.configs,
         });
     }
-    let created = ctx.controller.create_topic(topic).await?;
+    let created = ctx.controller.create_topic(topic).await.map_err(refused)?;
     Ok(Created {
         id: created.id,
         partition_count: i32::try_from(created.partitions.len()).unwrap_or(i32::MAX),

@@ -16,7 +16,7 @@ pub(super) async fn handle(ctx: &ApiContext, request: DeleteGroupsRequest) -> De
             .ask(group, Command::DeleteGroup(group.to_owned()))
             .await
         {
-            Ok(Answer::Done(outcome)) => code_of(outcome),
+            Ok(Answer::Done(outcome)) => code_of(ctx, outcome),
             Ok(other) => unreachable!("a deletion was answered with {other:?}"),
             Err(error) => failed(group, &error),
         };

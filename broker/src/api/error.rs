@@ -9,6 +9,7 @@ use brooklet_protocol::records::BatchError;
 
 use crate::controller::ControllerError;
 use crate::coordinator::CoordinatorError;
+use crate::counters::{Counters, Limit};
 use crate::driver::DriverError;
 use crate::group::GroupError;
 use crate::log::LogError;
@@ -51,6 +52,14 @@ impl From<ControllerError> for ApiError {
     }
 }
 
+/// What the controller refuses, counted where it is about a limit.
+pub fn refused_by_controller(counters: &Counters, error: ControllerError) -> ApiError {
+    if matches!(error, ControllerError::TooManyPartitions { .. }) {
+        counters.rejected(Limit::Partitions);
+    }
+    error.into()
+}
+
 impl From<BatchError> for ApiError {
     fn from(error: BatchError) -> Self {
         Self::new(batch_error_code(&error), error.to_string())
@@ -86,6 +95,7 @@ pub fn controller_error_code(error: &ControllerError) -> ErrorCode {
         ControllerError::PartitionCount(_) | ControllerError::NotMore { .. } => {
             ErrorCode::InvalidPartitions
         }
+        ControllerError::TooManyPartitions { .. } => ErrorCode::PolicyViolation,
         ControllerError::InvalidConfig(_) => ErrorCode::InvalidConfig,
         ControllerError::Log(error) => log_error_code(error),
         ControllerError::Io { .. } | ControllerError::Checkpoint(_) => ErrorCode::KafkaStorageError,
@@ -143,11 +153,30 @@ pub fn group_error_code(error: &GroupError) -> ErrorCode {
         GroupError::FencedInstance => ErrorCode::FencedInstanceId,
         GroupError::Generation { .. } => ErrorCode::IllegalGeneration,
         GroupError::Rebalancing => ErrorCode::RebalanceInProgress,
-        GroupError::Full(_) | GroupError::TooManyGroups(_) => ErrorCode::GroupMaxSizeReached,
+        GroupError::Full(_) | GroupError::TooManyGroups(_) | GroupError::GroupTooLarge(_) => {
+            ErrorCode::GroupMaxSizeReached
+        }
+        GroupError::MemberTooLarge { .. } | GroupError::AssignmentsTooLarge { .. } => {
+            ErrorCode::InvalidRequest
+        }
         GroupError::NoSuchGroup => ErrorCode::GroupIdNotFound,
         GroupError::NotEmpty => ErrorCode::NonEmptyGroup,
         GroupError::Subscribed => ErrorCode::GroupSubscribedToTopic,
         GroupError::MetadataTooLong(_) => ErrorCode::OffsetMetadataTooLarge,
+    }
+}
+
+/// The limit that a group's refusal is about, if it is about one.
+pub fn group_limit(error: &GroupError) -> Option<Limit> {
+    match error {
+        GroupError::Full(_) => Some(Limit::GroupMembers),
+        GroupError::TooManyGroups(_) => Some(Limit::Groups),
+        GroupError::MemberTooLarge { .. } => Some(Limit::MemberMetadata),
+        GroupError::GroupTooLarge(_) | GroupError::AssignmentsTooLarge { .. } => {
+            Some(Limit::GroupMetadata)
+        }
+        GroupError::MetadataTooLong(_) => Some(Limit::OffsetMetadata),
+        _ => None,
     }
 }
 
@@ -160,6 +189,7 @@ pub fn batch_error_code(error: &BatchError) -> ErrorCode {
         | BatchError::Length(_)
         | BatchError::Crc { .. } => ErrorCode::CorruptMessage,
         BatchError::Codec(_) => ErrorCode::UnsupportedCompressionType,
+        BatchError::DecompressedTooLarge { .. } => ErrorCode::MessageTooLarge,
         BatchError::Magic(0 | 1)
         | BatchError::Offsets { .. }
         | BatchError::RecordCount { .. }

@@ -45,11 +45,15 @@ use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::clock::Monotonic;
 use crate::controller::{MetadataImage, joined};
+use crate::counters::Limit;
 use crate::log::{self, LogError};
 use crate::partition::{ChangeGuard, Isolation, Partition};
 
+mod lending;
 mod sessions;
 
+pub use lending::Lending;
+use lending::Loan;
 use sessions::{Asked, Fetch, Naming, SessionCache, SessionRequest, Told, TopicKey};
 
 pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest) -> FetchResponse {
@@ -73,7 +77,13 @@ pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest
     let now = ctx.clock.monotonic();
     let ended = sessions.lock().end(now, &fetching.fetch, &answers);
     match ended {
-        Ok(told) => response(&fetching.fetch.asked, told, answers),
+        Ok(told) => {
+            let wanted = fetching.fetch.opens_session() && !answers.is_empty();
+            if wanted && told.session_id == sessions::NO_SESSION {
+                ctx.counters.rejected(Limit::FetchSessions);
+            }
+            response(&fetching.fetch.asked, told, answers)
+        }
         Err(code) => FetchResponse::default().with_error_code(code.code()),
     }
 }
@@ -141,6 +151,8 @@ struct Fetching {
     bytes_max: usize,
     bytes_min: usize,
     isolation: Isolation,
+    /// Where the answer's memory is lent; `None` for a client in our own process.
+    lending: Option<Arc<Lending>>,
 }
 
 type Outcome<T> = Result<T, ApiError>;
@@ -151,6 +163,8 @@ struct Pass {
     /// One for each partition asked.
     answers: Vec<PartitionData>,
     bytes: usize,
+    /// No more bytes than these, but for the first batch.
+    bytes_max: usize,
     /// Waiting longer would not give a better answer.
     complete: bool,
 }
@@ -180,6 +194,7 @@ impl Fetching {
             bytes_max: bytes_max.min(ctx.settings.fetch_max_bytes),
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
             isolation: Isolation::of_level(request.isolation_level),
+            lending: ctx.peer.map(|_| Arc::clone(&ctx.lending)),
         }
     }
 
@@ -236,13 +251,35 @@ impl Fetching {
     }
 
     fn read_all(&self) -> Pass {
-        let mut pass = Pass::default();
+        let loan = self.loan();
+        let mut pass = Pass {
+            bytes_max: loan.as_ref().map_or(self.bytes_max, Loan::bytes),
+            ..Pass::default()
+        };
         for (asked, partition) in self.fetch.asked.iter().zip(&self.partitions) {
             let answer = self.read(asked, partition, &mut pass);
             pass.answers.push(answer);
         }
         pass.complete |= pass.answers.is_empty() || pass.bytes >= self.bytes_min;
+        if let Some(loan) = loan {
+            let records = pass.answers.iter_mut();
+            loan.bind(
+                records
+                    .filter_map(|answer| answer.records.as_mut())
+                    .collect(),
+            );
+        }
         pass
+    }
+
+    /// Memory for as much as the client asks for, or for what is to be had.
+    fn loan(&self) -> Option<Loan> {
+        let lending = self.lending.as_ref()?;
+        let asked = self.fetch.asked.iter();
+        let wanted = asked.fold(0_usize, |sum, asked| {
+            sum.saturating_add(usize::try_from(asked.bytes_max).unwrap_or(0))
+        });
+        Some(lending.lend(wanted.min(self.bytes_max)))
     }
 
     fn read(
@@ -252,7 +289,7 @@ impl Fetching {
         pass: &mut Pass,
     ) -> PartitionData {
         let read = partition.clone().and_then(|partition| {
-            let room = self.bytes_max.saturating_sub(pass.bytes);
+            let room = pass.bytes_max.saturating_sub(pass.bytes);
             let bytes_max = room.min(usize::try_from(asked.bytes_max).unwrap_or(0));
             let from = Offset(asked.offset);
             let read = self.read_records(&partition, from, (bytes_max, pass.bytes == 0));

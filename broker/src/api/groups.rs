@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
 use super::context::ApiContext;
-use super::error::{coordinator_error_code, group_error_code};
+use super::error::{coordinator_error_code, group_error_code, group_limit};
 use crate::coordinator::CoordinatorError;
 use crate::group::{GroupError, Identity};
 
@@ -13,12 +13,15 @@ use crate::group::{GroupError, Identity};
 pub(super) const NONE: i16 = 0;
 
 /// The code of an outcome.
-pub(super) fn code_of(outcome: Result<(), GroupError>) -> i16 {
-    outcome.map_or_else(|error| refused(&error), |()| NONE)
+pub(super) fn code_of(ctx: &ApiContext, outcome: Result<(), GroupError>) -> i16 {
+    outcome.map_or_else(|error| refused(ctx, &error), |()| NONE)
 }
 
 /// The code of a group's refusal.
-pub(super) fn refused(error: &GroupError) -> i16 {
+pub(super) fn refused(ctx: &ApiContext, error: &GroupError) -> i16 {
+    if let Some(limit) = group_limit(error) {
+        ctx.counters.rejected(limit);
+    }
     group_error_code(error).code()
 }
 

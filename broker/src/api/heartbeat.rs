@@ -18,7 +18,7 @@ pub(super) async fn handle(ctx: &ApiContext, request: &HeartbeatRequest) -> Hear
         .ask(group, Command::Heartbeat(group.to_owned(), who))
         .await
     {
-        Ok(Answer::Done(outcome)) => code_of(outcome),
+        Ok(Answer::Done(outcome)) => code_of(ctx, outcome),
         Ok(other) => unreachable!("a heartbeat was answered with {other:?}"),
         Err(error) => failed(group, &error),
     };

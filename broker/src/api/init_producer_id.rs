@@ -19,7 +19,8 @@ use brooklet_protocol::messages::kafka::{
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::transactions::{producer, said};
-use crate::transaction::Init;
+use crate::counters::Limit;
+use crate::transaction::{Init, TransactionError};
 
 /// From here on clients know PRODUCER_FENCED.
 const KNOWS_FENCED: i16 = 4;
@@ -62,6 +63,9 @@ async fn init(
         expected,
     };
     let begun = ctx.transactions.init(id, init).await;
+    if let Ok(Err(TransactionError::TooManyIds(_))) = &begun {
+        ctx.counters.rejected(Limit::TransactionalIds);
+    }
     let producer = said(id, begun, version >= KNOWS_FENCED)?;
     Ok((producer.id.0, producer.epoch.0))
 }

@@ -45,7 +45,7 @@ pub(super) async fn handle(
                 GroupError::MemberIdRequired(id) => text(id),
                 _ => given,
             };
-            refuse(refused(&error), member_id)
+            refuse(refused(ctx, &error), member_id)
         }
         Ok(GroupAnswer::Synced(_)) => unreachable!("a join is told of a join"),
         Err(error) => refuse(failed(&group, &error), given),

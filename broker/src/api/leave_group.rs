@@ -38,7 +38,7 @@ pub(super) async fn handle(
             return LeaveGroupResponse::default().with_error_code(failed(group, &error));
         }
     };
-    let mut codes = left.into_iter().map(code_of);
+    let mut codes = left.into_iter().map(|outcome| code_of(ctx, outcome));
     if version < SEVERAL {
         let code = codes.next().unwrap_or(NONE);
         return LeaveGroupResponse::default().with_error_code(code);

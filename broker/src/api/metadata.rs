@@ -25,7 +25,7 @@ use brooklet_protocol::messages::kafka::{self, MetadataRequest, MetadataResponse
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
 use super::context::ApiContext;
-use super::error::{ApiError, coordinator_error_code};
+use super::error::{ApiError, coordinator_error_code, refused_by_controller};
 use super::topics::{NO_LEADER, TopicRef, find_topic};
 use crate::controller::{ControllerError, MetadataImage, NewTopic, Topic};
 use crate::coordinator::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
@@ -105,7 +105,7 @@ async fn create(ctx: &ApiContext, name: TopicName) -> Result<(), ApiError> {
     match ctx.controller.create_topic(topic).await {
         // Another client was faster: there it is.
         Ok(_) | Err(ControllerError::TopicExists(_)) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(refused_by_controller(&ctx.counters, error)),
     }
 }
 

@@ -32,10 +32,13 @@ pub(super) async fn handle(ctx: &ApiContext, request: OffsetCommitRequest) -> Of
     // Also without any offset: the group may have something to say.
     let command = Command::Commit(group.to_owned(), who, offsets);
     let mut codes = match ctx.groups.ask(group, command).await {
-        Ok(Answer::Offsets(Ok(outcomes))) => {
-            Outcomes::Each(outcomes.into_iter().map(code_of).collect())
-        }
-        Ok(Answer::Offsets(Err(error))) => Outcomes::All(refused(&error)),
+        Ok(Answer::Offsets(Ok(outcomes))) => Outcomes::Each(
+            outcomes
+                .into_iter()
+                .map(|outcome| code_of(ctx, outcome))
+                .collect(),
+        ),
+        Ok(Answer::Offsets(Err(error))) => Outcomes::All(refused(ctx, &error)),
         Ok(other) => unreachable!("a commit was answered with {other:?}"),
         Err(error) => Outcomes::All(failed(group, &error)),
     };

@@ -25,11 +25,11 @@ pub(super) async fn handle(ctx: &ApiContext, request: OffsetDeleteRequest) -> Of
     let refuse = |code| OffsetDeleteResponse::default().with_error_code(code);
     let outcomes = match ctx.groups.ask(group, command).await {
         Ok(Answer::Offsets(Ok(outcomes))) => outcomes,
-        Ok(Answer::Offsets(Err(error))) => return refuse(refused(&error)),
+        Ok(Answer::Offsets(Err(error))) => return refuse(refused(ctx, &error)),
         Ok(other) => unreachable!("a deletion of offsets was answered with {other:?}"),
         Err(error) => return refuse(failed(group, &error)),
     };
-    let mut codes = outcomes.into_iter().map(code_of);
+    let mut codes = outcomes.into_iter().map(|outcome| code_of(ctx, outcome));
     for partition in answers.iter_mut().flat_map(|topic| &mut topic.partitions) {
         if partition.error_code == NONE {
             partition.error_code = codes.next().expect("there is one for each offset");

@@ -30,7 +30,7 @@ pub(super) async fn handle(ctx: &ApiContext, request: SyncGroupRequest) -> SyncG
             .with_protocol_type(synced.protocol_type.as_deref().map(text))
             .with_protocol_name(synced.protocol.as_deref().map(text))
             .with_assignment(synced.assignment),
-        Ok(GroupAnswer::Synced(Err(error))) => refuse(refused(&error)),
+        Ok(GroupAnswer::Synced(Err(error))) => refuse(refused(ctx, &error)),
         Ok(GroupAnswer::Joined(_)) => unreachable!("a sync is told of a sync"),
         Err(error) => refuse(failed(&group, &error)),
     }

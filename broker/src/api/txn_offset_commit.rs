@@ -80,9 +80,14 @@ async fn commit(
                 commit.verified_at = Some(markers);
             }
             Ok(Answer::Offsets(Ok(outcomes))) => {
-                return Outcomes::Each(outcomes.into_iter().map(code_of).collect());
+                return Outcomes::Each(
+                    outcomes
+                        .into_iter()
+                        .map(|outcome| code_of(ctx, outcome))
+                        .collect(),
+                );
             }
-            Ok(Answer::Offsets(Err(error))) => return Outcomes::All(refused(&error)),
+            Ok(Answer::Offsets(Err(error))) => return Outcomes::All(refused(ctx, &error)),
             Ok(other) => unreachable!("a commit was answered with {other:?}"),
             // A newer incarnation has written there.
             Err(CoordinatorError::Driver(DriverError::Log(LogError::Producer(_)))) => {

@@ -55,13 +55,25 @@ pub struct BrokerConfig {
     pub fetch_max_bytes: usize,
     /// `max.incremental.fetch.session.cache.slots` (1000): the most fetch sessions.
     pub fetch_session_slots: usize,
-    /// `max.connections` (4096; Kafka: no limit).
+    /// `max.connections` (8192; Kafka: no limit).
     pub max_connections: usize,
     /// `max.connections.per.ip` (256, but none for loopback addresses; Kafka: no limit). A value that
     /// is given holds for those, too.
     pub max_connections_per_ip: Option<usize>,
     /// `connections.max.idle.ms` (10 minutes).
     pub connections_max_idle: Duration,
+    /// `request.read.max.ms` (30 seconds; not in Kafka): from a request's first byte to its last.
+    pub request_read_max: Duration,
+    /// `response.stall.max.ms` (30 seconds; not in Kafka): a client that reads nothing of its answer for
+    /// so long is cut off.
+    pub response_stall_max: Duration,
+    /// `queued.max.request.bytes` (256 MiB; Kafka: no limit): of all requests that are being read or
+    /// answered.
+    pub queued_request_bytes_max: usize,
+    /// `queued.max.response.bytes` (256 MiB; not in Kafka): of records in all answers that are being sent.
+    pub queued_response_bytes_max: usize,
+    /// `max.broker.partitions` (10,000; not in Kafka): of all topics but the broker's own.
+    pub partitions_max: usize,
     /// `log.retention.check.interval.ms`, `log.cleaner.*`.
     pub cleaner: CleanerConfig,
     /// `producer.id.expiration.ms` (1 day): an idempotent producer that is silent for so long is
@@ -106,9 +118,14 @@ impl Default for BrokerConfig {
             socket_request_max_bytes: 100 << 20,
             fetch_max_bytes: 55 << 20,
             fetch_session_slots: 1000,
-            max_connections: 4096,
+            max_connections: 8192,
             max_connections_per_ip: None,
             connections_max_idle: Duration::from_secs(600),
+            request_read_max: Duration::from_secs(30),
+            response_stall_max: Duration::from_secs(30),
+            queued_request_bytes_max: 256 << 20,
+            queued_response_bytes_max: 256 << 20,
+            partitions_max: 10_000,
             cleaner: CleanerConfig::default(),
             producer_id_expiration: Duration::from_secs(24 * 3600),
             groups: GroupConfig::default(),

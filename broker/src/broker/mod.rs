@@ -24,10 +24,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ToldSetting};
+use crate::api::{self, ApiContext, ApiSettings, FetchSessions, Lending, ToldSetting};
 use crate::clock::Monotonic;
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
+use crate::counters::{Counters, LIMITS};
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 use crate::partition::{DirtyBudget, Durability, Partition};
@@ -38,6 +39,7 @@ mod background;
 mod cleaner;
 mod config;
 mod data_dir;
+mod limits;
 pub mod settings;
 mod snapshot;
 
@@ -65,7 +67,8 @@ pub struct Broker {
 struct Inner {
     ctx: ApiContext,
     started: Monotonic,
-    limits: Limits,
+    /// How high the limits are, in their order.
+    maxima: [u64; LIMITS.len()],
     kafka: Option<SocketAddr>,
     data: Arc<DataDir>,
     coordination: Arc<Partition>,
@@ -164,6 +167,8 @@ impl Broker {
             config.transactions,
             Arc::clone(&groups),
         );
+        let counters: Arc<Counters> = Arc::default();
+        let lending = Lending::new(config.queued_response_bytes_max, Arc::clone(&counters));
         let ctx = ApiContext {
             controller: opened.controller,
             groups,
@@ -172,10 +177,11 @@ impl Broker {
                 config.fetch_session_slots,
                 environment.seed.rotate_left(96) as u64,
             )),
+            lending: Arc::new(lending),
             peer: None,
             clock: environment.clock,
             settings: Arc::new(api_settings(&config, &data, kafka, told)),
-            counters: Arc::default(),
+            counters,
             shutdown,
         };
         tokio::spawn(resume(Arc::clone(&ctx.transactions)));
@@ -199,7 +205,7 @@ impl Broker {
         });
         let running = Running {
             cleaner: tokio::spawn(Arc::clone(&cleaner).run()),
-            server: listener.map(|l| Server::start(l, ctx.clone(), limits(&config))),
+            server: listener.map(|l| Server::start(l, ctx.clone(), server_limits(&config))),
             // An ephemeral broker syncs nothing and has nothing to write down.
             background: if data.is_ephemeral {
                 tokio::spawn(async {})
@@ -210,7 +216,7 @@ impl Broker {
         Ok(Self {
             inner: Arc::new(Inner {
                 started: ctx.clock.monotonic(),
-                limits: limits(&config),
+                maxima: limits::maxima(&config),
                 ctx,
                 kafka,
                 data,
@@ -395,6 +401,7 @@ async fn open(
         broker_id: found.broker_id,
         advertised: advertised.map(|(ip, port)| (ip.to_string(), port)),
         partition_count_default: config.num_partitions,
+        partitions_max: config.partitions_max,
         log: config.log.clone(),
         sync: !data.is_ephemeral,
         dirty: Arc::clone(&dirty),
@@ -480,13 +487,15 @@ fn api_settings(
     }
 }
 
-fn limits(config: &BrokerConfig) -> Limits {
+fn server_limits(config: &BrokerConfig) -> Limits {
     Limits {
         request_bytes_max: config.socket_request_max_bytes,
         connections_max: config.max_connections,
         connections_per_address_max: config.max_connections_per_ip,
         idle_max: config.connections_max_idle,
-        ..Limits::default()
+        request_read_max: config.request_read_max,
+        response_stall_max: config.response_stall_max,
+        queued_request_bytes_max: config.queued_request_bytes_max,
     }
 }
 

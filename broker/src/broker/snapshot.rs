@@ -119,6 +119,8 @@ impl Broker {
         });
         let image = ctx.controller.image();
         let now = ctx.clock.monotonic().0;
+        let groups = groups.ok().map(|groups| groups.concat());
+        let group_count = groups.as_ref().map(Vec::len);
         Snapshot {
             broker_id: image.broker_id,
             cluster_id: image.cluster_id.clone(),
@@ -126,22 +128,29 @@ impl Broker {
             sockets: sockets_of(&ctx.counters),
             traffic: ctx.counters.traffic.count(),
             requests: ctx.counters.requests.count(),
-            limits: self.limits(),
+            limits: self.limits(image.partition_count(), group_count),
             topics: image.topics.values().map(|topic| topic_of(topic)).collect(),
-            groups: groups.ok().map(|groups| groups.concat()),
+            groups,
         }
     }
 
-    fn limits(&self) -> Vec<LimitSnapshot> {
-        let inner = &self.inner;
-        let counters = &inner.ctx.counters;
-        let limits = LIMITS.iter().map(|info| LimitSnapshot {
+    fn limits(&self, partitions: usize, groups: Option<usize>) -> Vec<LimitSnapshot> {
+        let ctx = &self.inner.ctx;
+        let counters = &ctx.counters;
+        let used = |limit| match limit {
+            Limit::Connections => Some(counters.connections.get()),
+            Limit::QueuedRequestBytes => Some(counters.queued_request_bytes.get()),
+            Limit::QueuedResponseBytes => Some(counters.queued_response_bytes.get()),
+            Limit::Partitions => Some(partitions as u64),
+            Limit::FetchSessions => Some(ctx.fetch_sessions.session_count() as u64),
+            Limit::Groups => groups.map(|count| count as u64),
+            _ => None,
+        };
+        let limits = LIMITS.iter().zip(&self.inner.maxima);
+        let limits = limits.map(|(info, maximum)| LimitSnapshot {
             limit: info.limit,
-            used: match info.limit {
-                Limit::Connections => Some(counters.connections.get()),
-                Limit::ConnectionsPerAddress => None,
-            },
-            maximum: inner.limits.maximum(info.limit),
+            used: used(info.limit),
+            maximum: *maximum,
             rejections: counters.rejections(info.limit),
         });
         limits.collect()

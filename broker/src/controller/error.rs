@@ -28,6 +28,18 @@ pub enum ControllerError {
     /// Not a number of partitions.
     #[error("number of partitions {0} is not between 1 and 10000")]
     PartitionCount(i32),
+    /// `max.broker.partitions`.
+    #[error(
+        "there are {there} partitions, {more} more would be more than max.broker.partitions={max}"
+    )]
+    TooManyPartitions {
+        /// Of all topics but the broker's own.
+        there: usize,
+        /// How many were asked for.
+        more: usize,
+        /// How many there may be.
+        max: usize,
+    },
     /// A topic only grows.
     #[error("topic '{topic}' has {count} partitions, {asked} are not more")]
     NotMore {

@@ -64,6 +64,12 @@ impl MetadataImage {
         }
     }
 
+    /// The partitions of all topics but the broker's own.
+    pub fn partition_count(&self) -> usize {
+        let topics = self.topics.values().filter(|topic| !topic.is_internal);
+        topics.map(|topic| topic.partitions.len()).sum()
+    }
+
     /// A topic by name.
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(name)

@@ -101,6 +101,8 @@ pub struct ControllerSetup {
     pub advertised: Option<(String, u16)>,
     /// `num.partitions`.
     pub partition_count_default: i32,
+    /// `max.broker.partitions`.
+    pub partitions_max: usize,
     /// The broker's defaults for logs.
     pub log: LogConfig,
     /// Whether anything is synced; false for an ephemeral broker.
@@ -137,6 +139,7 @@ pub struct Controller {
     shared: Arc<Shared>,
     directories: Arc<Directories>,
     partition_count_default: i32,
+    partitions_max: usize,
     /// Held while a topic is created or deleted, so that names are judged against what will be.
     changing: tokio::sync::Mutex<()>,
     /// Claimed producer ids that were not given yet.
@@ -183,6 +186,7 @@ impl Controller {
             shared,
             directories,
             partition_count_default: setup.partition_count_default,
+            partitions_max: setup.partitions_max,
             changing: tokio::sync::Mutex::default(),
             producer_ids: tokio::sync::Mutex::new(0..0),
             shown,
@@ -227,6 +231,9 @@ impl Controller {
         let partition_count = self.partition_count(topic);
         if !(1..=PARTITION_COUNT_MAX).contains(&partition_count) {
             return Err(ControllerError::PartitionCount(partition_count));
+        }
+        if !is_internal(name) {
+            self.check_room(&image, partition_count)?;
         }
         topic_config::validate(&topic.configs).map_err(ControllerError::InvalidConfig)
     }
@@ -300,6 +307,19 @@ impl Controller {
                 count,
                 asked,
             });
+        }
+        if topic.is_internal {
+            return Ok(());
+        }
+        self.check_room(&image, asked - count)
+    }
+
+    /// Whether there may be so many partitions more.
+    fn check_room(&self, image: &MetadataImage, more: i32) -> Result<(), ControllerError> {
+        let (there, max) = (image.partition_count(), self.partitions_max);
+        let more = usize::try_from(more).unwrap_or(0);
+        if there + more > max {
+            return Err(ControllerError::TooManyPartitions { there, more, max });
         }
         Ok(())
     }

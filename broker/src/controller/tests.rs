@@ -47,6 +47,7 @@ fn setup(vfs: &SimVfs) -> Result<ControllerSetup, String> {
         broker_id: BrokerId(1),
         advertised: Some(("localhost".into(), 9092)),
         partition_count_default: 2,
+        partitions_max: 10_000,
         log: LogConfig::default(),
         sync: true,
         dirty: DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT),

@@ -9,6 +9,38 @@ pub enum Limit {
     Connections,
     /// Open connections of one address.
     ConnectionsPerAddress,
+    /// The time without a request.
+    IdleTime,
+    /// The time from the first byte of a request to its last.
+    RequestReadTime,
+    /// The time in which nothing of an answer is read.
+    ResponseStallTime,
+    /// Bytes of one request.
+    RequestBytes,
+    /// Bytes of all requests.
+    QueuedRequestBytes,
+    /// Bytes of all answers.
+    QueuedResponseBytes,
+    /// Bytes of one batch.
+    MessageBytes,
+    /// Bytes of one batch, decompressed.
+    DecompressedBytes,
+    /// Partitions of all topics.
+    Partitions,
+    /// Incremental fetch sessions.
+    FetchSessions,
+    /// Groups.
+    Groups,
+    /// Members of one group.
+    GroupMembers,
+    /// Bytes of what a member says of itself.
+    MemberMetadata,
+    /// Bytes of what all members of a group say.
+    GroupMetadata,
+    /// Bytes of the text beside an offset.
+    OffsetMetadata,
+    /// Transactional ids.
+    TransactionalIds,
 }
 
 /// A row of [`LIMITS`].
@@ -27,22 +59,42 @@ pub struct LimitInfo {
 }
 
 /// All of them, in the order of [`Limit`].
+#[rustfmt::skip]
 pub const LIMITS: &[LimitInfo] = &[
-    LimitInfo {
-        limit: Limit::Connections,
-        name: "max.connections",
-        default: "4096",
-        what: "open connections",
-        answer: "the connection is closed at once; those that are open stay",
-    },
-    LimitInfo {
-        limit: Limit::ConnectionsPerAddress,
-        name: "max.connections.per.ip",
-        default: "256, and none for loopback",
-        what: "open connections from one address",
-        answer: "as above",
-    },
+    row(Limit::Connections, ("max.connections", "8192"), "open connections", "the connection is closed at once; those that are open stay"),
+    row(Limit::ConnectionsPerAddress, ("max.connections.per.ip", "256, and none for loopback"), "open connections from one address", "as above"),
+    row(Limit::IdleTime, ("connections.max.idle.ms", "600000 (10 minutes)"), "the time without a request, and the time that a client may take to read one answer", "the connection is closed"),
+    row(Limit::RequestReadTime, ("request.read.max.ms", "30000 (30 seconds)"), "the time from the first byte of a request to its last", "the connection is closed"),
+    row(Limit::ResponseStallTime, ("response.stall.max.ms", "30000 (30 seconds)"), "the time in which a client reads nothing of an answer that waits for it", "the connection is closed"),
+    row(Limit::RequestBytes, ("socket.request.max.bytes", "104857600 (100 MiB)"), "bytes of one request", "the connection is closed when the length has come; memory is taken as the bytes come"),
+    row(Limit::QueuedRequestBytes, ("queued.max.request.bytes", "268435456 (256 MiB)"), "bytes of all requests that are being read or answered, beyond 64 KiB for each connection; a connection has one", "the rest of the request is read when others are answered; one at a time may go beyond"),
+    row(Limit::QueuedResponseBytes, ("queued.max.response.bytes", "268435456 (256 MiB)"), "bytes of records in all answers that are being sent; a connection has one", "a fetch is answered with less, at the least with one batch"),
+    row(Limit::MessageBytes, ("message.max.bytes", "1048588, and each topic may say otherwise"), "bytes of one batch, as the producer compressed it", "MESSAGE_TOO_LARGE"),
+    row(Limit::DecompressedBytes, ("decompressed batch", "16 times `message.max.bytes`, and not less than 67108864 (64 MiB)"), "bytes of one batch, decompressed, where the topic makes the broker look inside; a zstd window has at most 8 MiB", "MESSAGE_TOO_LARGE"),
+    row(Limit::Partitions, ("max.broker.partitions", "10000"), "partitions of all topics together, but for those of the broker itself", "POLICY_VIOLATION"),
+    row(Limit::FetchSessions, ("max.incremental.fetch.session.cache.slots", "1000"), "incremental fetch sessions", "a session that was not used for long makes room; if there is none, the fetch is answered without one"),
+    row(Limit::Groups, ("groups", "10000 for each partition of `__consumer_offsets`"), "groups", "GROUP_MAX_SIZE_REACHED"),
+    row(Limit::GroupMembers, ("group.max.size", "1000"), "members of one group", "GROUP_MAX_SIZE_REACHED"),
+    row(Limit::MemberMetadata, ("group.member.metadata.max.bytes", "65536 (64 KiB)"), "bytes of what one member says of itself, over all of its assignors", "INVALID_REQUEST"),
+    row(Limit::GroupMetadata, ("group.metadata.max.bytes", "4194304 (4 MiB)"), "bytes of what all members of a group say of themselves, and of what its leader assigns", "GROUP_MAX_SIZE_REACHED to who joins, INVALID_REQUEST to the leader"),
+    row(Limit::OffsetMetadata, ("offset.metadata.max.bytes", "4096"), "bytes of the text beside one committed offset", "OFFSET_METADATA_TOO_LARGE for this offset"),
+    row(Limit::TransactionalIds, ("transactional ids", "10000 for each partition of `__transaction_state`"), "transactional ids that are not forgotten yet", "POLICY_VIOLATION"),
 ];
+
+const fn row(
+    limit: Limit,
+    (name, default): (&'static str, &'static str),
+    what: &'static str,
+    answer: &'static str,
+) -> LimitInfo {
+    LimitInfo {
+        limit,
+        name,
+        default,
+        what,
+        answer,
+    }
+}
 
 impl Limit {
     /// Its row.

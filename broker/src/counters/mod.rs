@@ -69,6 +69,10 @@ pub struct Counters {
     pub received_bytes: Counter,
     /// Bytes that were sent through sockets.
     pub sent_bytes: Counter,
+    /// Bytes of requests that are being read or answered, beyond what each connection has of its own.
+    pub queued_request_bytes: Gauge,
+    /// Bytes of records in answers that are being sent.
+    pub queued_response_bytes: Gauge,
     /// Frames that are no request: their connections were closed.
     pub malformed_requests: Counter,
     /// What clients have produced and fetched.

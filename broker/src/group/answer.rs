@@ -110,6 +110,25 @@ pub enum GroupError {
     /// `group.max.size`.
     #[error("the group has {0} members, which is as many as it may have")]
     Full(usize),
+    /// `group.member.metadata.max.bytes`.
+    #[error("{found} bytes about one member, the most is {max}")]
+    MemberTooLarge {
+        /// What it says of itself.
+        found: usize,
+        /// What it may.
+        max: usize,
+    },
+    /// `group.metadata.max.bytes`.
+    #[error("{0} bytes about the group's members are the most")]
+    GroupTooLarge(usize),
+    /// `group.metadata.max.bytes`, of what the leader assigns.
+    #[error("{found} bytes of assignments, the most is {max}")]
+    AssignmentsTooLarge {
+        /// What it assigns.
+        found: usize,
+        /// What it may.
+        max: usize,
+    },
     /// Too many groups.
     #[error("there are {0} groups, which is as many as there may be")]
     TooManyGroups(usize),

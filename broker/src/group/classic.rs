@@ -65,6 +65,8 @@ impl GroupState {
 pub(super) struct GroupLimits {
     /// `group.max.size`: members.
     pub(super) members_max: usize,
+    pub(super) member_bytes_max: usize,
+    pub(super) group_bytes_max: usize,
     /// `group.initial.rebalance.delay.ms`: how long the first member of an empty group waits for
     /// others.
     pub(super) initial_delay: Duration,

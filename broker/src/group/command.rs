@@ -22,6 +22,11 @@ pub struct GroupConfig {
     pub members_max: usize,
     /// Groups that one partition of the offsets' topic keeps (10,000; Kafka: no limit).
     pub groups_max: usize,
+    /// `group.member.metadata.max.bytes` (64 KiB; Kafka: no limit): what a member says of itself.
+    pub member_bytes_max: usize,
+    /// `group.metadata.max.bytes` (4 MiB; Kafka: no limit): what all members of a group say, and what
+    /// their leader assigns.
+    pub group_bytes_max: usize,
     /// `offset.metadata.max.bytes` (4096).
     pub metadata_bytes_max: usize,
     /// `offsets.retention.minutes` (7 days): how long the offsets stay of a group without members.
@@ -36,6 +41,8 @@ impl Default for GroupConfig {
             initial_rebalance_delay: Duration::ZERO,
             members_max: 1000,
             groups_max: 10_000,
+            member_bytes_max: 64 << 10,
+            group_bytes_max: 4 << 20,
             metadata_bytes_max: 4096,
             offsets_retention: Duration::from_secs(7 * 24 * 3600),
         }
@@ -76,6 +83,15 @@ pub struct SyncGroup {
     pub protocol: Option<String>,
     /// Of the leader: what each member gets.
     pub assignments: HashMap<String, Bytes>,
+}
+
+impl SyncGroup {
+    pub(super) fn assigned_bytes(&self) -> usize {
+        let assignments = self.assignments.iter();
+        assignments
+            .map(|(member, part)| member.len() + part.len())
+            .sum()
+    }
 }
 
 /// An offset that is to be committed.

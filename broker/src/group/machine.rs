@@ -86,6 +86,8 @@ impl Groups {
     pub(super) fn limits(&self) -> GroupLimits {
         GroupLimits {
             members_max: self.config.members_max,
+            member_bytes_max: self.config.member_bytes_max,
+            group_bytes_max: self.config.group_bytes_max,
             initial_delay: self.config.initial_rebalance_delay,
         }
     }
@@ -150,6 +152,12 @@ impl Groups {
         let waiter = sync.waiter;
         if !self.by_id.contains_key(id) {
             let answer = GroupAnswer::Synced(Err(no_such(id)));
+            return told(vec![Told { waiter, answer }]);
+        }
+        let (found, max) = (sync.assigned_bytes(), self.config.group_bytes_max);
+        if found > max {
+            let error = GroupError::AssignmentsTooLarge { found, max };
+            let answer = GroupAnswer::Synced(Err(error));
             return told(vec![Told { waiter, answer }]);
         }
         let protocols = (sync.protocol_type.as_deref(), sync.protocol.as_deref());

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use brooklet_protocol::frame::split_frame;
+use brooklet_protocol::frame::{FrameError, split_frame};
 use brooklet_protocol::messages::{
     ApiKey, MessageError, Request, RequestKind, Response, decode_request, encode_response_in_pieces,
 };
@@ -15,8 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Limits;
+use super::memory::{RequestMemory, Room};
 use crate::api::{self, ApiContext};
 use crate::clock::Monotonic;
+use crate::counters::Limit;
 
 /// An answer's buffer is kept for the next one unless it has grown beyond this.
 const OUTPUT_BYTES_KEPT: usize = 64 << 10;
@@ -33,7 +35,10 @@ pub(super) struct Connection {
     peer: SocketAddr,
     ctx: ApiContext,
     limits: Limits,
+    memory: RequestMemory,
     input: BytesMut,
+    /// The memory of the input.
+    room: Room,
     /// Where answers are encoded.
     encoding: BytesMut,
     /// The answer that is being sent, in pieces: records are lent from the log.
@@ -54,7 +59,7 @@ impl Connection {
         stream: TcpStream,
         peer: SocketAddr,
         ctx: &ApiContext,
-        limits: Limits,
+        (limits, memory): (Limits, RequestMemory),
     ) -> Self {
         Self {
             stream,
@@ -64,7 +69,9 @@ impl Connection {
                 ..ctx.clone()
             },
             limits,
+            memory,
             input: BytesMut::new(),
+            room: Room::default(),
             encoding: BytesMut::new(),
             output: VecDeque::new(),
         }
@@ -81,32 +88,59 @@ impl Connection {
         loop {
             let frame = self.read_frame().await?;
             self.answer(frame).await?;
+            self.settle();
             self.write_output().await?;
         }
     }
 
     /// The next request, as bytes.
     async fn read_frame(&mut self) -> Result<Bytes, Close> {
+        let mut limit = Limit::IdleTime;
         let mut deadline = self.in_time(self.limits.idle_max);
-        let mut begun = false;
         loop {
             if *self.ctx.shutdown.borrow() {
                 return Err(Close::from("the broker shuts down"));
             }
-            if let Some(frame) = split_frame(&mut self.input, self.limits.request_bytes_max)? {
-                return Ok(frame);
+            match split_frame(&mut self.input, self.limits.request_bytes_max) {
+                Ok(Some(frame)) => return Ok(frame),
+                Ok(None) => {}
+                Err(error @ FrameError::TooLarge { .. }) => {
+                    return Err(self.over(Limit::RequestBytes, &error.to_string()));
+                }
+                Err(error) => {
+                    self.ctx.counters.malformed_requests.add(1);
+                    return Err(error.into());
+                }
             }
-            if !begun && !self.input.is_empty() {
-                begun = true;
+            if limit == Limit::IdleTime && !self.input.is_empty() {
+                limit = Limit::RequestReadTime;
                 deadline = self.in_time(self.limits.request_read_max);
             }
-            self.read_more(deadline).await?;
+            // It is not the client's fault that it waits.
+            deadline = Monotonic(deadline.0.saturating_add(self.make_room().await?));
+            self.read_more(limit, deadline).await?;
         }
     }
 
-    async fn read_more(&mut self, deadline: Monotonic) -> Result<(), Close> {
-        // Room grows with the bytes that came, not with the length that was claimed.
-        self.input.reserve(READ_BYTES.max(self.input.len()));
+    /// Makes room for more input; gives the time that this took.
+    ///
+    /// Room grows with the bytes that came, not with the length that was claimed.
+    async fn make_room(&mut self) -> Result<Duration, Close> {
+        let claimed = self.input.first_chunk().map(|l| u32::from_be_bytes(*l));
+        let wanted = claimed.map_or(0, |length| 4 + length as usize - self.input.len());
+        let more = wanted.min(self.input.len()).max(READ_BYTES);
+        let bytes = self.input.len() + more;
+        let began = self.ctx.clock.monotonic();
+        tokio::select! {
+            biased;
+            () = self.memory.grow(&mut self.room, bytes) => {}
+            () = self.ctx.shut_down() => return Err(Close::from("the broker shuts down")),
+        }
+        self.input.reserve(more);
+        Ok(self.ctx.clock.monotonic().0.saturating_sub(began.0))
+    }
+
+    async fn read_more(&mut self, limit: Limit, deadline: Monotonic) -> Result<(), Close> {
         tokio::select! {
             biased;
             read = self.stream.read_buf(&mut self.input) => match read? {
@@ -117,27 +151,44 @@ impl Connection {
                 }
             },
             () = self.ctx.shut_down() => Err(Close::from("the broker shuts down")),
-            () = self.ctx.clock.sleep_until(deadline) => Err(Close::from("no request in time")),
+            () = self.ctx.clock.sleep_until(deadline) => Err(self.over(limit, "no request in time")),
         }
     }
 
-    /// A client that does not read its answers is cut off like one that does not ask.
-    async fn write_output(&mut self) -> Result<(), Close> {
-        let deadline = self.in_time(self.limits.idle_max);
-        let bytes: usize = self.output.iter().map(Bytes::len).sum();
-        tokio::select! {
-            biased;
-            written = write_pieces(&mut self.stream, &mut self.output) => written?,
-            () = self.ctx.clock.sleep_until(deadline) => {
-                return Err(Close::from("an answer was not read in time"));
-            }
+    /// Gives memory back, now that the request that took it is gone.
+    fn settle(&mut self) {
+        if self.memory.wants_back(&self.room) {
+            self.input = BytesMut::from(&self.input[..]);
+            self.room = Room::default();
         }
-        self.ctx.counters.sent_bytes.add(bytes as u64);
+    }
+
+    /// A client that does not read its answers is cut off: when it has read nothing for a while, and
+    /// when it takes longer for one answer than it might be silent.
+    async fn write_output(&mut self) -> Result<(), Close> {
+        let in_all = self.in_time(self.limits.idle_max);
+        while !self.output.is_empty() {
+            let deadline = self.in_time(self.limits.response_stall_max).min(in_all);
+            let written = tokio::select! {
+                biased;
+                written = write_pieces(&mut self.stream, &mut self.output) => written?,
+                () = self.ctx.clock.sleep_until(deadline) => {
+                    return Err(self.over(Limit::ResponseStallTime, "an answer is not read"));
+                }
+            };
+            self.ctx.counters.sent_bytes.add(written as u64);
+        }
         // The pieces are gone, and the memory that they were cut from is free again.
         if self.encoding.try_reclaim(OUTPUT_BYTES_KEPT + 1) {
             self.encoding = BytesMut::new();
         }
         Ok(())
+    }
+
+    /// The client ran into a limit that costs it the connection.
+    fn over(&self, limit: Limit, reason: &str) -> Close {
+        self.ctx.counters.rejected(limit);
+        Close(format!("{}: {reason}", limit.info().name))
     }
 
     fn in_time(&self, patience: Duration) -> Monotonic {
@@ -207,24 +258,23 @@ impl Connection {
     }
 }
 
-/// Sends the pieces, many with one system call.
-async fn write_pieces(stream: &mut TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<()> {
-    while !pieces.is_empty() {
-        let slices: Vec<_> = (pieces.iter().take(PIECES_AT_ONCE))
-            .map(|piece| IoSlice::new(piece))
-            .collect();
-        let mut written = stream.write_vectored(&slices).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        while let Some(piece) = pieces.front_mut() {
-            if written < piece.len() {
-                piece.advance(written);
-                break;
-            }
-            written -= piece.len();
-            pieces.pop_front();
-        }
+/// Sends of the pieces what the socket takes, many with one system call; gives the number of bytes.
+async fn write_pieces(stream: &mut TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<usize> {
+    let slices: Vec<_> = (pieces.iter().take(PIECES_AT_ONCE))
+        .map(|piece| IoSlice::new(piece))
+        .collect();
+    let written = stream.write_vectored(&slices).await?;
+    if written == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
     }
-    Ok(())
+    let mut rest = written;
+    while let Some(piece) = pieces.front_mut() {
+        if rest < piece.len() {
+            piece.advance(rest);
+            break;
+        }
+        rest -= piece.len();
+        pieces.pop_front();
+    }
+    Ok(written)
 }

@@ -5,12 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Limits;
 use super::admission::Admission;
 use super::connection::Connection;
+use super::memory::RequestMemory;
 use crate::api::ApiContext;
 use crate::clock::{Clock, Monotonic};
 
@@ -18,6 +20,11 @@ use crate::clock::{Clock, Monotonic};
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 /// How long to wait after an accept that failed, for example because there are no more files.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// TCP asks a silent client whether it is there after so long, and then so often. Linux gives up after 9
+/// probes, macOS after 8.
+const PROBES_AFTER: Duration = Duration::from_secs(60);
+const PROBES_EVERY: Duration = Duration::from_secs(10);
 
 /// Binds `address`, as `HOST:PORT`; port 0 picks a free one.
 ///
@@ -42,9 +49,11 @@ pub struct Server {
 impl Server {
     /// Serves `listener` until `ctx.shutdown` turns true. Needs a runtime.
     pub fn start(listener: TcpListener, ctx: ApiContext, limits: Limits) -> Self {
+        let counters = || Arc::clone(&ctx.counters);
         let acceptor = Acceptor {
             listener,
-            admission: Admission::new(limits, Arc::clone(&ctx.counters)),
+            admission: Admission::new(limits, counters()),
+            memory: RequestMemory::new(limits.queued_request_bytes_max, counters()),
             ctx: Arc::new(ctx),
             limits,
             connections: JoinSet::new(),
@@ -76,6 +85,7 @@ struct Acceptor {
     ctx: Arc<ApiContext>,
     limits: Limits,
     admission: Admission,
+    memory: RequestMemory,
     connections: JoinSet<()>,
 }
 
@@ -105,12 +115,12 @@ impl Acceptor {
                 return;
             }
         };
-        // An answer is written at once and in whole: waiting for more to send would only delay it.
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = prepare(&stream) {
             tracing::debug!("{peer}: {error}");
             return;
         }
-        let connection = Connection::new(stream, peer, &self.ctx, self.limits);
+        let resources = (self.limits, self.memory.clone());
+        let connection = Connection::new(stream, peer, &self.ctx, resources);
         self.connections.spawn(async move {
             connection.run().await;
             drop(place);
@@ -144,6 +154,17 @@ impl Acceptor {
         tracing::warn!("{count} connections still busy at shutdown are closed");
         self.connections.shutdown().await;
     }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // An answer is written at once and in whole: waiting for more to send would only delay it.
+    stream.set_nodelay(true)?;
+    // A client whose machine is gone says nothing; without probes it keeps its place for 10 minutes,
+    // and longer while a fetch of it waits.
+    let probes = TcpKeepalive::new()
+        .with_time(PROBES_AFTER)
+        .with_interval(PROBES_EVERY);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
 fn sleep(clock: &dyn Clock, time: Duration) -> crate::clock::Sleep {

@@ -12,21 +12,22 @@
 //! Invariants:
 //! - memory per connection is bounded: a frame grows as its bytes arrive, never by the length it
 //!   claims, up to `socket.request.max.bytes`; an answer is written before the next one is made;
+//! - so is the memory of all requests together ([`memory`]);
 //! - what a client sends can close its own connection and nothing else, not even by a bug: a panic
 //!   ends one task;
-//! - a connection that makes no progress is closed: 10 minutes without a request, or 30 seconds
-//!   within one.
+//! - a connection that makes no progress is closed: 10 minutes without a request, 30 seconds within
+//!   one, 30 seconds in which nothing of an answer is read; and one whose other end is gone without a
+//!   word is found out by TCP's own probes.
 //!
 //! Left out: TLS and SASL, quotas.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::counters::Limit;
-
 mod admission;
 mod connection;
 mod listener;
+mod memory;
 
 #[cfg(test)]
 mod tests;
@@ -44,25 +45,17 @@ pub struct Limits {
     pub connections_per_address_max: Option<usize>,
     /// `connections.max.idle.ms`: without a request for so long, a connection is closed.
     pub idle_max: Duration,
-    /// A request must be there in whole so long after its first byte.
+    /// `request.read.max.ms`: a request must be there in whole so long after its first byte.
     pub request_read_max: Duration,
+    /// `response.stall.max.ms`: a client that reads nothing of its answer for so long is cut off.
+    pub response_stall_max: Duration,
+    /// `queued.max.request.bytes`: of all requests that are being read or answered.
+    pub queued_request_bytes_max: usize,
 }
 
 impl Limits {
     /// `max.connections.per.ip` of other machines, if nobody says otherwise.
     pub const CONNECTIONS_PER_ADDRESS_MAX_DEFAULT: usize = 256;
-
-    /// How much there may be of what `limit` limits.
-    pub fn maximum(&self, limit: Limit) -> u64 {
-        let per_address = self.connections_per_address_max;
-        let maximum = match limit {
-            Limit::Connections => self.connections_max,
-            Limit::ConnectionsPerAddress => {
-                per_address.unwrap_or(Self::CONNECTIONS_PER_ADDRESS_MAX_DEFAULT)
-            }
-        };
-        maximum as u64
-    }
 
     /// How many connections `address` may have, if that is limited.
     fn connections_of(&self, address: IpAddr) -> Option<usize> {
@@ -76,10 +69,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_bytes_max: 100 << 20,
-            connections_max: 4096,
+            connections_max: 8192,
             connections_per_address_max: None,
             idle_max: Duration::from_secs(600),
             request_read_max: Duration::from_secs(30),
+            response_stall_max: Duration::from_secs(30),
+            queued_request_bytes_max: 256 << 20,
         }
     }
 }

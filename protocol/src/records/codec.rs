@@ -180,30 +180,45 @@ pub(super) fn decompress(
         Compression::Lz4 => drain(FrameDecoder::new(body), limit),
         Compression::Zstd => zstd_decompress(body, limit),
     };
-    result.map_err(|reason| BatchError::Decompress { codec, reason })
+    result.map_err(|error| match error {
+        Failed::TooLarge => BatchError::DecompressedTooLarge { codec, limit },
+        Failed::Broken(reason) => BatchError::Decompress { codec, reason },
+    })
+}
+
+/// Why a codec stops.
+enum Failed {
+    TooLarge,
+    Broken(String),
+}
+
+impl From<&str> for Failed {
+    fn from(reason: &str) -> Self {
+        Self::Broken(reason.to_owned())
+    }
+}
+
+fn broken(reason: impl fmt::Display) -> Failed {
+    Failed::Broken(reason.to_string())
 }
 
 /// Reads to the end; one byte more than `limit` is too much.
-fn drain(reader: impl Read, limit: usize) -> Result<Vec<u8>, String> {
+fn drain(reader: impl Read, limit: usize) -> Result<Vec<u8>, Failed> {
     let mut out = Vec::new();
     let mut reader = reader.take((limit as u64).saturating_add(1));
-    reader.read_to_end(&mut out).map_err(|e| e.to_string())?;
+    reader.read_to_end(&mut out).map_err(broken)?;
     if out.len() > limit {
-        Err(too_large(limit))
+        Err(Failed::TooLarge)
     } else {
         Ok(out)
     }
 }
 
-fn too_large(limit: usize) -> String {
-    format!("the records have more than the limit of {limit} bytes")
-}
-
-fn zstd_decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, String> {
-    let mut decoder = zstd::Decoder::with_buffer(body).map_err(|e| e.to_string())?;
+fn zstd_decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, Failed> {
+    let mut decoder = zstd::Decoder::with_buffer(body).map_err(broken)?;
     decoder
         .window_log_max(ZSTD_WINDOW_LOG_MAX)
-        .map_err(|e| e.to_string())?;
+        .map_err(broken)?;
     drain(decoder, limit)
 }
 
@@ -220,7 +235,7 @@ fn snappy_compress(body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn snappy_decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, String> {
+fn snappy_decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, Failed> {
     let mut out = Vec::new();
     if !body.starts_with(SNAPPY_JAVA_MAGIC) {
         snappy_block(&mut out, body, limit)?;
@@ -245,22 +260,22 @@ fn snappy_decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, String> {
 const SNAPPY_CUT: &str = "a snappy block is cut off";
 
 /// Appends one decompressed block to `out`.
-fn snappy_block(out: &mut Vec<u8>, block: &[u8], limit: usize) -> Result<(), String> {
-    let claimed = snap::raw::decompress_len(block).map_err(|e| e.to_string())?;
+fn snappy_block(out: &mut Vec<u8>, block: &[u8], limit: usize) -> Result<(), Failed> {
+    let claimed = snap::raw::decompress_len(block).map_err(broken)?;
     if claimed > block.len().saturating_mul(SNAPPY_GROWTH_MAX) {
-        return Err(format!(
-            "a snappy block of {} bytes claims to hold {claimed}",
-            block.len()
-        ));
+        let bytes = block.len();
+        return Err(broken(format_args!(
+            "a snappy block of {bytes} bytes claims to hold {claimed}"
+        )));
     }
     let start = out.len();
     if claimed > limit - start {
-        return Err(too_large(limit));
+        return Err(Failed::TooLarge);
     }
     out.resize(start + claimed, 0);
     snap::raw::Decoder::new()
         .decompress(block, &mut out[start..])
-        .map_err(|e| e.to_string())?;
+        .map_err(broken)?;
     Ok(())
 }
 

@@ -57,7 +57,15 @@ pub enum BatchError {
     /// The attributes name no codec.
     #[error("compression type {0} is unknown")]
     Codec(u8),
-    /// Decompression failed or would exceed the limit.
+    /// The records are more than the caller's limit, decompressed.
+    #[error("cannot decompress {codec}: the records have more than the limit of {limit} bytes")]
+    DecompressedTooLarge {
+        /// The codec.
+        codec: Compression,
+        /// In bytes.
+        limit: usize,
+    },
+    /// Decompression failed.
     #[error("cannot decompress {codec}: {reason}")]
     Decompress {
         /// The codec.

@@ -158,6 +158,13 @@ pub(super) struct Fetch {
     kind: FetchKind,
 }
 
+impl Fetch {
+    /// Whether its answer opens a session, if there is room for one.
+    pub(super) fn opens_session(&self) -> bool {
+        matches!(self.kind, FetchKind::Opening(_))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FetchKind {
     /// All is answered.

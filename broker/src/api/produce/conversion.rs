@@ -136,7 +136,8 @@ fn recompressed(batch: RecordBatch, config: &LogConfig) -> Result<RecordBatch, A
 /// `compression.lz4.level` where nobody sets it.
 const LZ4_LEVEL_DEFAULT: i32 = 9;
 
-fn decompressed_bytes_max(config: &LogConfig) -> usize {
+/// The most bytes of one batch, decompressed.
+pub fn decompressed_bytes_max(config: &LogConfig) -> usize {
     let bytes = config
         .message_bytes_max
         .saturating_mul(DECOMPRESSED_RATIO_MAX);

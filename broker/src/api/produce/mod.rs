@@ -35,6 +35,7 @@ use brooklet_protocol::{Offset, Timestamp};
 mod conversion;
 mod in_transaction;
 
+pub use conversion::decompressed_bytes_max;
 use conversion::{Converted, Refused, convert};
 use in_transaction::{Held, Step};
 
@@ -43,6 +44,7 @@ use super::error::ApiError;
 use super::topics::{TopicRef, find_partition, find_topic};
 use crate::clock::Monotonic;
 use crate::controller::{MetadataImage, Topic};
+use crate::counters::Limit;
 use crate::log::{Appended, LogConfig};
 use crate::partition::{Durability, Partition, Unverified};
 
@@ -172,7 +174,11 @@ impl Producing<'_> {
         let Converted {
             batch,
             log_append_time,
-        } = convert(batch, &config, now)?;
+        } = convert(batch, &config, now).inspect_err(|refused| {
+            if refused.error.code == ErrorCode::MessageTooLarge {
+                self.ctx.counters.rejected(Limit::DecompressedBytes);
+            }
+        })?;
         let partition = Arc::clone(partition);
         if batch.header().is_transactional() {
             let held = Held {
@@ -233,6 +239,7 @@ impl Producing<'_> {
         }
         let bytes_max = config.message_bytes_max;
         let too_large = |size: usize| {
+            self.ctx.counters.rejected(Limit::MessageBytes);
             let message = format!("record batch of {size} bytes, the most is {bytes_max}");
             Err(ApiError::new(ErrorCode::MessageTooLarge, message))
         };

@@ -31,7 +31,7 @@ fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-fn join_request(group: &str, member: &str) -> JoinGroupRequest {
+pub(super) fn join_request(group: &str, member: &str) -> JoinGroupRequest {
     let range = JoinGroupRequestProtocol::default()
         .with_name(text("range"))
         .with_metadata(Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t"));
@@ -45,12 +45,12 @@ fn join_request(group: &str, member: &str) -> JoinGroupRequest {
 }
 
 impl Fixture {
-    async fn join(&self, version: i16, request: JoinGroupRequest) -> JoinGroupResponse {
+    pub(super) async fn join(&self, version: i16, request: JoinGroupRequest) -> JoinGroupResponse {
         body!(JoinGroup, self.call(version, request.into()).await)
     }
 
     /// Joins as clients do: again, with the id that is given.
-    async fn join_in(&self, version: i16, group: &str) -> JoinGroupResponse {
+    pub(super) async fn join_in(&self, version: i16, group: &str) -> JoinGroupResponse {
         let joined = self.join(version, join_request(group, "")).await;
         if joined.error_code != code(ErrorCode::MemberIdRequired) {
             return joined;
@@ -59,7 +59,7 @@ impl Fixture {
             .await
     }
 
-    async fn sync(
+    pub(super) async fn sync(
         &self,
         version: i16,
         group: &str,
@@ -88,7 +88,13 @@ impl Fixture {
     }
 
     /// Commits an offset of `t-0` and gives the code.
-    async fn commit(&self, version: i16, group: &str, offset: i64, metadata: &str) -> i16 {
+    pub(super) async fn commit(
+        &self,
+        version: i16,
+        group: &str,
+        offset: i64,
+        metadata: &str,
+    ) -> i16 {
         let partition = OffsetCommitRequestPartition::default()
             .with_committed_offset(offset)
             .with_committed_metadata(Some(text(metadata)));

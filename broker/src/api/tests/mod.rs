@@ -28,6 +28,7 @@ mod fetch;
 mod fetch_sessions;
 mod groups;
 mod leader_epochs;
+mod limits;
 mod offline;
 mod offsets_and_ids;
 mod produce;

@@ -70,6 +70,10 @@ const OWN: &[BrokerSetting] = &[
         (|c| millis_text(c.groups.session_timeout_max), |c, v| millis(&mut c.groups.session_timeout_max, v))),
     own("group.max.size", "1000", int(1), "the most members of a group; Kafka has no limit",
         (|c| c.groups.members_max.to_string(), |c, v| size(&mut c.groups.members_max, v))),
+    own("group.member.metadata.max.bytes", "65536", int(1), "the most bytes that a member of a group may say of itself; not in Kafka",
+        (|c| c.groups.member_bytes_max.to_string(), |c, v| size(&mut c.groups.member_bytes_max, v))),
+    own("group.metadata.max.bytes", "4194304", int(1), "the most bytes that the members of a group may say of themselves together, and that their leader may assign; not in Kafka",
+        (|c| c.groups.group_bytes_max.to_string(), |c, v| size(&mut c.groups.group_bytes_max, v))),
     own("group.min.session.timeout.ms", "6000", int(1), "the shortest session timeout that a member may ask for",
         (|c| millis_text(c.groups.session_timeout_min), |c, v| millis(&mut c.groups.session_timeout_min, v))),
     own("listeners", "PLAINTEXT://127.0.0.1:9092", LISTENER, "where clients connect; no HOST is every interface, PORT 0 a free one; a CONTROLLER beside it is passed over; Kafka's default is every interface",
@@ -90,7 +94,9 @@ const OWN: &[BrokerSetting] = &[
     in_units(("log.retention.minutes", &["log.retention.ms"]), ("retention.ms", MINUTE_MS), UNITS, "log.retention.ms in minutes"),
     in_units(("log.roll.hours", &["log.roll.ms"]), ("segment.ms", HOUR_MS), int(1), "log.roll.ms in hours"),
     in_units(("log.roll.jitter.hours", &["log.roll.jitter.ms"]), ("segment.jitter.ms", HOUR_MS), int(0), "log.roll.jitter.ms in hours"),
-    own("max.connections", "4096", int(1), "the most connections at a time; Kafka has no limit",
+    own("max.broker.partitions", "10000", int(1), "the most partitions of all topics together, but for those of the broker itself; not in Kafka",
+        (|c| c.partitions_max.to_string(), |c, v| size(&mut c.partitions_max, v))),
+    own("max.connections", "8192", int(1), "the most connections at a time; Kafka has no limit",
         (|c| c.max_connections.to_string(), |c, v| size(&mut c.max_connections, v))),
     own("max.connections.per.ip", "256", int(1), "the most connections of one address; the default leaves loopback out, a value that is given does not; Kafka has no limit",
         (per_ip, |c, v| c.max_connections_per_ip = v.parse().ok())),
@@ -107,6 +113,14 @@ const OWN: &[BrokerSetting] = &[
         (|c| c.offsets_partition_count.to_string(), |c, v| log_settings::number(&mut c.offsets_partition_count, v))),
     own("producer.id.expiration.ms", "86400000", int(1), "an idempotent producer that is silent for so long is forgotten",
         (|c| millis_text(c.producer_id_expiration), |c, v| millis(&mut c.producer_id_expiration, v))),
+    own("queued.max.request.bytes", "268435456", long(-1), "the most bytes of all requests that are being read or answered, beyond 64 KiB for each connection; -1 for no limit, which is Kafka's default",
+        (queued_request_bytes, set_queued_request_bytes)),
+    own("queued.max.response.bytes", "268435456", long(1), "the most bytes of records in all answers that are being sent; beyond it a fetch is answered with one batch; not in Kafka",
+        (|c| c.queued_response_bytes_max.to_string(), |c, v| size(&mut c.queued_response_bytes_max, v))),
+    own("request.read.max.ms", "30000", long(1), "how long a request may take from its first byte to its last; not in Kafka",
+        (|c| millis_text(c.request_read_max), |c, v| millis(&mut c.request_read_max, v))),
+    own("response.stall.max.ms", "30000", long(1), "a client that reads nothing of its answer for so long is cut off; not in Kafka",
+        (|c| millis_text(c.response_stall_max), |c, v| millis(&mut c.response_stall_max, v))),
     own("socket.request.max.bytes", "104857600", int(1), "the largest request",
         (|c| c.socket_request_max_bytes.to_string(), |c, v| size(&mut c.socket_request_max_bytes, v))),
     own("transaction.max.timeout.ms", "900000", int(1), "the longest timeout that a transactional producer may ask for",
@@ -187,6 +201,18 @@ fn size(field: &mut usize, value: &str) {
 
 fn millis(field: &mut Duration, value: &str) {
     log_settings::millis(field, value);
+}
+
+fn queued_request_bytes(config: &BrokerConfig) -> String {
+    match config.queued_request_bytes_max {
+        usize::MAX => "-1".to_owned(),
+        bytes => bytes.to_string(),
+    }
+}
+
+fn set_queued_request_bytes(config: &mut BrokerConfig, value: &str) {
+    let bytes = value.parse().ok().filter(|bytes| *bytes > 0);
+    config.queued_request_bytes_max = bytes.unwrap_or(usize::MAX);
 }
 
 fn per_ip(config: &BrokerConfig) -> String {

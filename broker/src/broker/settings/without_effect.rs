@@ -227,7 +227,7 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
             log.initial.task.delay.ms max.request.partition.size.limit num.io.threads
             num.network.threads num.recovery.threads.per.data.dir
             producer.id.expiration.check.interval.ms producer.purgatory.purge.interval.requests
-            queued.max.request.bytes queued.max.requests socket.connection.setup.timeout.max.ms
+            queued.max.requests socket.connection.setup.timeout.max.ms
             socket.connection.setup.timeout.ms socket.listen.backlog.size
             socket.receive.buffer.bytes socket.send.buffer.bytes
         ",

@@ -64,6 +64,7 @@ impl Group {
 
     fn try_join(&mut self, at: (Monotonic, Timestamp), join: JoinGroup) -> Result<(), GroupError> {
         self.check_room(&join.member_id)?;
+        self.check_size(&join)?;
         if !self.supports(&join.protocol_type, &join.protocols) {
             return Err(GroupError::InconsistentProtocol);
         }
@@ -73,6 +74,10 @@ impl Group {
             match known_instance {
                 Some(old) => self.replace_static(at, &old, join),
                 None if join.must_know_id && join.instance_id.is_none() => {
+                    // Ids that nobody comes back with are kept for a session's time.
+                    if self.pending.len() >= self.limits.members_max {
+                        return Err(GroupError::Full(self.limits.members_max));
+                    }
                     let until = at.0.0.saturating_add(join.session_timeout);
                     let id = join.new_member_id;
                     self.pending.insert(id.clone(), Monotonic(until));
@@ -113,6 +118,23 @@ impl Group {
         } else {
             Err(GroupError::Full(max))
         }
+    }
+
+    /// All of it is kept in memory, given to the leader, and written down.
+    fn check_size(&self, join: &JoinGroup) -> Result<(), GroupError> {
+        let (found, max) = (size_of(&join.protocols), self.limits.member_bytes_max);
+        if found > max {
+            return Err(GroupError::MemberTooLarge { found, max });
+        }
+        let instance = join.instance_id.as_ref();
+        let known = instance.and_then(|instance| self.instances.get(instance));
+        let replaced = known.unwrap_or(&join.member_id);
+        let others = self.members.values().filter(|other| other.id != *replaced);
+        let of_others: usize = others.map(|other| size_of(&other.protocols)).sum();
+        if of_others + found > self.limits.group_bytes_max {
+            return Err(GroupError::GroupTooLarge(self.limits.group_bytes_max));
+        }
+        Ok(())
     }
 
     /// A new member.
@@ -228,4 +250,10 @@ impl Group {
             self.prepare_rebalance(at);
         }
     }
+}
+
+/// What a member says of itself: of each assignor, its name and what it is told.
+fn size_of(protocols: &Protocols) -> usize {
+    let sizes = protocols.iter().map(|(name, said)| name.len() + said.len());
+    sizes.sum()
 }
