@@ -105,28 +105,11 @@ impl Client {
     /// # Errors
     /// `UnknownGroup`, no answer.
     pub async fn describe_group(&self, id: &str) -> Result<GroupDescription, ClientError> {
-        let what = format!("describe group '{id}'");
         let body = DescribeGroupsRequest::default().with_groups(vec![group_id(id)]);
-        let answer = self
-            .ask_coordinator(id, DESCRIBE_GROUPS_VERSION, body.into())
-            .await?;
-        let ResponseKind::DescribeGroups(answer) = answer else {
-            return Err(ClientError::unexpected("DescribeGroups", &answer));
-        };
-        let group = answer.groups.into_iter().next();
-        let group =
-            group.ok_or_else(|| ClientError::Unexpected("no group in the answer".into()))?;
-        if group.error_code == ErrorCode::GroupIdNotFound.code() || &*group.group_state == "Dead" {
-            return Err(ClientError::UnknownGroup(id.to_owned()));
-        }
-        check(&what, group.error_code)?;
-        Ok(GroupDescription {
-            id: id.to_owned(),
-            state: group.group_state.to_string(),
-            protocol_type: group.protocol_type.to_string(),
-            protocol: group.protocol_data.to_string(),
-            members: group.members.iter().map(member).collect(),
+        self.ask_coordinator(id, DESCRIBE_GROUPS_VERSION, body.into(), |answer| {
+            read_description(id, answer)
         })
+        .await
     }
 
     /// How far a group has read; nothing of one that there is not.
@@ -137,9 +120,7 @@ impl Client {
         &self,
         id: &str,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let body = fetch_request(id, None, false);
-        let answer = self.ask_coordinator(id, OFFSET_FETCH_VERSION, body).await?;
-        read_offsets(id, answer)
+        self.fetch_offsets(id, false).await
     }
 
     /// The same, once no transaction is open or ending that will say otherwise (`require_stable`, KIP-447).
@@ -151,22 +132,19 @@ impl Client {
         &self,
         id: &str,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let mut failures = 0;
-        loop {
-            let body = fetch_request(id, None, true);
-            let answer = self.ask_coordinator(id, OFFSET_FETCH_VERSION, body).await?;
-            let is_unstable = |error: &ClientError| {
-                let code = ErrorCode::UnstableOffsetCommit;
-                matches!(error, ClientError::Broker { code: found, .. } if *found == code)
-            };
-            match read_offsets(id, answer) {
-                Err(error) if is_unstable(&error) && failures < backoff::ATTEMPTS_MAX => {
-                    failures += 1;
-                    tokio::time::sleep(backoff::after(failures)).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        self.fetch_offsets(id, true).await
+    }
+
+    async fn fetch_offsets(
+        &self,
+        id: &str,
+        is_stable: bool,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
+        let body = fetch_request(id, None, is_stable);
+        self.ask_coordinator(id, OFFSET_FETCH_VERSION, body, |answer| {
+            read_offsets(id, answer)
+        })
+        .await
     }
 
     /// Moves a group that has no members to these offsets.
@@ -179,10 +157,10 @@ impl Client {
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), ClientError> {
         let body = commit_request(id, None, offsets);
-        let answer = self
-            .ask_coordinator(id, OFFSET_COMMIT_VERSION, body)
-            .await?;
-        read_commit(id, answer)
+        self.ask_coordinator(id, OFFSET_COMMIT_VERSION, body, |answer| {
+            read_commit(id, answer)
+        })
+        .await
     }
 
     /// Deletes a group that has no members, with its offsets.
@@ -191,29 +169,35 @@ impl Client {
     /// `UnknownGroup`; `Broker` with `NonEmptyGroup`; no answer.
     pub async fn delete_group(&self, id: &str) -> Result<(), ClientError> {
         let body = DeleteGroupsRequest::default().with_groups_names(vec![group_id(id)]);
-        let answer = self
-            .ask_coordinator(id, DELETE_GROUPS_VERSION, body.into())
-            .await?;
-        let ResponseKind::DeleteGroups(answer) = answer else {
-            return Err(ClientError::unexpected("DeleteGroups", &answer));
-        };
-        match answer.results.first().map(|result| result.error_code) {
-            Some(code) if code == ErrorCode::GroupIdNotFound.code() => {
-                Err(ClientError::UnknownGroup(id.to_owned()))
-            }
-            Some(code) => check(&format!("delete group '{id}'"), code),
-            None => Err(ClientError::Unexpected("no group in the answer".into())),
-        }
+        self.ask_coordinator(id, DELETE_GROUPS_VERSION, body.into(), |answer| {
+            read_deletion(id, &answer)
+        })
+        .await
     }
 
-    async fn ask_coordinator(
+    /// Asks a group's coordinator; once more, of whoever is it then, after an answer that passes: the
+    /// group has moved, or its coordinator still loads it.
+    async fn ask_coordinator<T>(
         &self,
         group: &str,
         version: i16,
         body: RequestKind,
-    ) -> Result<ResponseKind, ClientError> {
-        let node = self.coordinator(group).await?;
-        self.ask_again(node, version, body).await
+        read: impl Fn(ResponseKind) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let mut failures = 0;
+        loop {
+            let node = self.coordinator(group).await?;
+            let answer = self.ask_again(node, version, body.clone()).await?;
+            let error = match read(answer) {
+                Err(error) if error.is_retriable() => error,
+                outcome => return outcome,
+            };
+            failures += 1;
+            if failures >= backoff::ATTEMPTS_MAX {
+                return Err(error);
+            }
+            tokio::time::sleep(backoff::after(failures)).await;
+        }
     }
 
     /// The broker that runs a group; asked until there is one.
@@ -343,6 +327,40 @@ pub(super) fn read_offsets(
     Ok(found)
 }
 
+fn read_description(id: &str, answer: ResponseKind) -> Result<GroupDescription, ClientError> {
+    let ResponseKind::DescribeGroups(answer) = answer else {
+        return Err(ClientError::unexpected("DescribeGroups", &answer));
+    };
+    let group = answer.groups.into_iter().next().ok_or_else(no_group)?;
+    if group.error_code == ErrorCode::GroupIdNotFound.code() || &*group.group_state == "Dead" {
+        return Err(ClientError::UnknownGroup(id.to_owned()));
+    }
+    check(&format!("describe group '{id}'"), group.error_code)?;
+    Ok(GroupDescription {
+        id: id.to_owned(),
+        state: group.group_state.to_string(),
+        protocol_type: group.protocol_type.to_string(),
+        protocol: group.protocol_data.to_string(),
+        members: group.members.iter().map(member).collect(),
+    })
+}
+
+fn read_deletion(id: &str, answer: &ResponseKind) -> Result<(), ClientError> {
+    let ResponseKind::DeleteGroups(answer) = answer else {
+        return Err(ClientError::unexpected("DeleteGroups", answer));
+    };
+    match answer.results.first().ok_or_else(no_group)?.error_code {
+        code if code == ErrorCode::GroupIdNotFound.code() => {
+            Err(ClientError::UnknownGroup(id.to_owned()))
+        }
+        code => check(&format!("delete group '{id}'"), code),
+    }
+}
+
+fn no_group() -> ClientError {
+    ClientError::Unexpected("no group in the answer".into())
+}
+
 fn group_id(id: &str) -> GroupId {
     GroupId(StrBytes::from_string(id.to_owned()))
 }
@@ -362,5 +380,71 @@ fn member(member: &DescribedGroupMember) -> GroupMember {
         client_id: member.client_id.to_string(),
         host: member.client_host.to_string(),
         partitions: assigned.unwrap_or_default().into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use brooklet_protocol::messages::kafka::describe_groups_response::DescribedGroup;
+    use brooklet_protocol::messages::kafka::{DescribeGroupsResponse, FindCoordinatorResponse};
+    use brooklet_protocol::messages::{Request, Response};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::transport::{BoxFuture, Transport, TransportError};
+
+    /// A broker that answers as many times with each error, and then that the group is empty.
+    #[derive(Debug)]
+    struct Starting(Mutex<Vec<ErrorCode>>);
+
+    impl Transport for Starting {
+        fn call(
+            &self,
+            _: Node,
+            request: Request,
+        ) -> BoxFuture<'_, Result<Response, TransportError>> {
+            let answer = match request.body {
+                RequestKind::FindCoordinator(_) => FindCoordinatorResponse::default().into(),
+                RequestKind::DescribeGroups(_) => {
+                    let error = self.0.lock().pop();
+                    let group = DescribedGroup::default()
+                        .with_error_code(error.map_or(0, |error| error.code()))
+                        .with_group_state(StrBytes::from_static_str("Empty"));
+                    DescribeGroupsResponse::default()
+                        .with_groups(vec![group])
+                        .into()
+                }
+                other => panic!("not played: {other:?}"),
+            };
+            Box::pin(std::future::ready(Ok(answer)))
+        }
+
+        fn learn(&self, _: &[(BrokerId, String)]) {}
+    }
+
+    /// What a client learns after these errors, the last first, and how many are left.
+    async fn described_after(errors: Vec<ErrorCode>) -> (Result<String, ErrorCode>, usize) {
+        let broker = Arc::new(Starting(Mutex::new(errors)));
+        let found = Client::new(broker.clone()).describe_group("g").await;
+        let found = found.map(|group| group.state).map_err(|error| match error {
+            ClientError::Broker { code, .. } => code,
+            other => panic!("{other}"),
+        });
+        let left = broker.0.lock().len();
+        (found, left)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_coordinator_that_is_not_ready_is_asked_again() {
+        use ErrorCode::{CoordinatorLoadInProgress, InvalidGroupId, NotCoordinator};
+        let starting = vec![NotCoordinator, CoordinatorLoadInProgress, NotCoordinator];
+        assert_eq!(described_after(starting).await, (Ok("Empty".into()), 0));
+        let attempts = backoff::ATTEMPTS_MAX as usize;
+        let never = vec![NotCoordinator; attempts + 1];
+        assert_eq!(described_after(never).await, (Err(NotCoordinator), 1));
+        let wrong = vec![NotCoordinator, InvalidGroupId];
+        assert_eq!(described_after(wrong).await, (Err(InvalidGroupId), 1));
     }
 }
