@@ -31,7 +31,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 41] = [
+const COMMANDS: [&[&str]; 43] = [
     &["demo"],
     &["serve"],
     &["topic"],
@@ -48,6 +48,8 @@ const COMMANDS: [&[&str]; 41] = [
     &["group", "describe"],
     &["group", "lag"],
     &["group", "seek"],
+    &["group", "export"],
+    &["group", "import"],
     &["group", "delete"],
     &["cluster"],
     &["cluster", "info"],

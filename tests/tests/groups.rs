@@ -1,10 +1,11 @@
-//! `consume --group`: members that share, take over, and go without a trace; with the real binary.
+//! `consume --group`: members that share, take over, and go without a trace; and what groups have committed,
+//! written to files and set from them; with the real binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
-use brooklet_tests::{Server, brooklet};
+use brooklet_tests::{Server, brooklet, run_with_input, text};
 use serde_json::Value;
 
 /// A running `brooklet consume`, killed when dropped.
@@ -164,4 +165,152 @@ fn what_makes_no_sense_in_a_group_is_refused() {
     }
     let missing = server.run(&["consume", "nowhere", "-G", "g"]);
     assert_eq!(missing.status.code(), Some(4));
+}
+
+// Export and import.
+
+/// A server where the group readers is at 3 of 10 in one partition and at 4 of 4 in another.
+fn read_server() -> Server {
+    let server = server("2");
+    for (partition, count, offset) in [("0", 10, "3"), ("1", 4, "4")] {
+        let lines: Vec<_> = (0..count).map(|n| format!("{n}\n")).collect();
+        let produce = ["produce", "clicks", "-p", partition];
+        server.stdout_of(&produce, lines.concat().as_bytes());
+        let line = format!("clicks,{partition},{offset}");
+        server.stdout_of(&IMPORT_READERS, line.as_bytes());
+    }
+    server
+}
+
+const IMPORT_READERS: [&str; 5] = ["group", "import", "readers", "-", "--execute"];
+
+fn export(server: &Server, groups: &[&str]) -> String {
+    server.stdout_of(&[&["group", "export"], groups].concat(), b"")
+}
+
+/// Imports what is on standard input; returns how it ended and what it said on stderr.
+fn import(server: &Server, args: &[&str], input: &str) -> (Option<i32>, String) {
+    let line = [&["-b", server.kafka(), "group", "import"], args].concat();
+    let Output { status, stderr, .. } = run_with_input(&line, input.as_bytes());
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn offsets_go_to_a_file_and_into_another_group() {
+    let server = read_server();
+    let offsets = "clicks,0,3\nclicks,1,4\n";
+    assert_eq!(export(&server, &["readers"]), offsets);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("readers.csv");
+    let file = text(&file);
+    let written = server.stdout_of(&["group", "export", "readers", "-o", file], b"");
+    assert_eq!(written, "");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), offsets);
+
+    let import = ["group", "import", "a new reader", file];
+    let moves = "TOPIC   PARTITION  FROM  TO\n\
+                 clicks  0          -     3\n\
+                 clicks  1          -     4\n";
+    assert_eq!(server.stdout_of(&import, b""), moves);
+    let nothing = server.run(&["group", "export", "a new reader"]);
+    assert_eq!(nothing.status.code(), Some(4), "it was only shown");
+    let done = server.stdout_of(&[&import[..], &["--execute"]].concat(), b"");
+    assert_eq!(done, moves);
+    assert_eq!(export(&server, &["a new reader"]), offsets);
+}
+
+#[test]
+fn a_file_of_many_groups_moves_those_that_are_named() {
+    let server = read_server();
+    server.stdout_of(&["topic", "create", "views"], b"");
+    let many = "\"a writer\",views,0,0\nreaders,clicks,1,2\nothers,clicks,0,9\n";
+    let args = ["group", "import", "a writer", "readers", "-", "--execute"];
+    let moves = "GROUP     TOPIC   PARTITION  FROM  TO\n\
+                 a writer  views   0          -     0\n\
+                 readers   clicks  1          4     2\n";
+    assert_eq!(server.stdout_of(&args, many.as_bytes()), moves);
+    let exported = "readers,clicks,0,3\nreaders,clicks,1,2\n\"a writer\",views,0,0\n";
+    assert_eq!(export(&server, &["readers", "a writer"]), exported);
+    let of_views = export(&server, &["a writer", "--topic", "views"]);
+    assert_eq!(of_views, "views,0,0\n");
+    for (args, words) in [
+        (&["others"][..], "group 'others' does not exist"),
+        (
+            &["readers", "--topic", "views"],
+            "no offsets of topic 'views'",
+        ),
+    ] {
+        let output = server.run(&[&["group", "export"], args].concat());
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{errors}");
+        assert!(errors.contains(words), "{errors}");
+    }
+}
+
+#[test]
+fn a_bad_line_is_named_and_nothing_is_committed() {
+    let server = read_server();
+    for (line, code, words) in [
+        ("clicks,0", 2, "stdin:2: expected TOPIC,PARTITION,OFFSET"),
+        ("clicks,0,-5", 2, "stdin:2: '-5' is no offset"),
+        ("readers,clicks,0,5", 2, "stdin:2: GROUP,TOPIC"),
+        ("nowhere,0,5", 4, "stdin:2: topic 'nowhere' does not exist"),
+        ("clicks,2,5", 4, "stdin:2: topic 'clicks' has 2 partitions"),
+    ] {
+        let input = format!("clicks,0,0\n{line}\n");
+        let (found, errors) = import(&server, &["readers", "-", "--execute"], &input);
+        assert_eq!(found, Some(code), "{line}: {errors}");
+        assert!(errors.contains(words), "{line}: {errors}");
+    }
+    let (code, errors) = import(&server, &["a", "b", "-", "--execute"], "clicks,0,0");
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("name one group"), "{errors}");
+    let (code, errors) = import(&server, &["readers", "no.csv"], "");
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("cannot read no.csv"), "{errors}");
+    assert_eq!(export(&server, &["readers"]), "clicks,0,3\nclicks,1,4\n");
+}
+
+#[test]
+fn an_offset_outside_the_log_is_put_to_its_end_with_a_warning() {
+    let server = read_server();
+    server.stdout_of(
+        &["topic", "trim", "clicks", "-p", "0", "--before", "5"],
+        b"",
+    );
+    let input = "clicks,0,4\nclicks,1,700\n";
+    let (code, errors) = import(&server, &["readers", "-", "--execute"], input);
+    assert_eq!(code, Some(0), "{errors}");
+    for words in [
+        "stdin:1: warning: clicks-0 has 5 to 10, not 4; it is put to 5",
+        "stdin:2: warning: clicks-1 has 0 to 4, not 700; it is put to 4",
+    ] {
+        assert!(errors.contains(words), "{errors}");
+    }
+    assert_eq!(export(&server, &["readers"]), "clicks,0,5\nclicks,1,4\n");
+}
+
+#[test]
+fn a_group_with_members_is_not_moved() {
+    let server = read_server();
+    let member = Member::start(&server, &[]);
+    wait_for_shares(&server, &[2]);
+    let groups = ["another", "readers", "-"];
+    let input = "another,clicks,0,0\nreaders,clicks,0,0\n";
+    let seek = ["group", "seek", "readers", "--to", "beginning"];
+    for execute in [&[][..], &["--execute"]] {
+        let (code, errors) = import(&server, &[&groups[..], execute].concat(), input);
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains("The group has members: stop them first"));
+        let sought = server.run(&[&seek[..], execute].concat());
+        assert_eq!(sought.status.code(), Some(1));
+        assert_eq!(String::from_utf8(sought.stderr).unwrap(), errors);
+    }
+    let other = server.run(&["group", "export", "another"]);
+    assert_eq!(
+        other.status.code(),
+        Some(4),
+        "none is moved if one cannot be"
+    );
+    drop(member);
 }

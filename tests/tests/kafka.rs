@@ -182,6 +182,91 @@ fn kafkas_consumers_share_a_topic_and_kafka_reads_our_offsets() {
     );
 }
 
+/// Offsets go from us to Kafka's tool and back, against our broker and against Kafka.
+#[test]
+fn kafkas_tool_and_we_read_each_others_offsets() {
+    let Some(class_path) = class_path() else {
+        return;
+    };
+    let parent = tempfile::tempdir().expect("a directory");
+    let server = Server::ephemeral();
+    exchange_offsets(&class_path, server.kafka(), parent.path());
+    let kafka = Kafka::start(&class_path, parent.path());
+    exchange_offsets(&class_path, kafka.address(), parent.path());
+    kafka.terminate();
+}
+
+/// Groups and a topic whose names need quotes, and such as do not.
+fn exchange_offsets(class_path: &str, broker: &str, dir: &Path) {
+    let ours = |args: &[&str], input: &str| {
+        let args = [&["-b", broker], args].concat();
+        brooklet_tests::stdout_of(&args, input.as_bytes())
+    };
+    let kafkas = |args: &[&str]| {
+        let head = ["-cp", class_path, GROUP_TOOL, "--bootstrap-server", broker];
+        let args = [&head[..], &["--reset-offsets"], args].concat();
+        String::from_utf8(foreign("java", &args, b"")).expect("Kafka prints text")
+    };
+    let sorted = |text: &str| {
+        let lines = text.lines().filter(|line| !line.is_empty());
+        let mut lines: Vec<_> = lines.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let groups = [
+        "readers",
+        "a \"reader\"",
+        "readers-1,2",
+        "the-readers-of-the-east",
+    ];
+    let long = "a-topic-with-a-name-that-is-long";
+    let mut rows = String::new();
+    for (topic, offset) in [
+        ("clicks", "3"),
+        ("a-topic-of-24-characters", "4"),
+        (long, "5"),
+    ] {
+        ours(&["topic", "create", topic, "-p", "2"], "");
+        ours(&["produce", topic, "-p", "1"], &"record\n".repeat(9));
+        rows.extend([topic, ",1,", offset, "\n"]);
+    }
+    for group in groups {
+        ours(&["group", "import", group, "-", "--execute"], &rows);
+    }
+    let current = ["--to-current", "--all-topics", "--export"];
+    let named: Vec<_> = groups.iter().flat_map(|group| ["--group", group]).collect();
+    let one = ours(&["group", "export", groups[1]], "");
+    let kafkas_one = kafkas(&[&named[2..4], &current].concat());
+    assert_eq!(sorted(&one), sorted(&kafkas_one));
+    let many = ours(&[&["group", "export"], &groups[..]].concat(), "");
+    let kafkas_many = kafkas(&[&named[..], &current].concat());
+    assert_eq!(sorted(&many), sorted(&kafkas_many));
+
+    // Each moves the groups back with what the other wrote.
+    let begin = ["--to-earliest", "--all-topics", "--execute"];
+    kafkas(&[&named[..], &begin].concat());
+    let begun = ours(&[&["group", "export"], &groups[..]].concat(), "");
+    assert!(begun.lines().all(|line| line.ends_with(",1,0")), "{begun}");
+    ours(
+        &["group", "import", groups[1], "-", "--execute"],
+        &kafkas_one,
+    );
+    assert_eq!(ours(&["group", "export", groups[1]], ""), one);
+    let file = dir.join("offsets.csv");
+    fs::write(&file, &many).expect("the file can be written");
+    let from_file = ["--from-file", text(&file), "--execute"];
+    kafkas(&[&named[..], &from_file].concat());
+    assert_eq!(
+        ours(&[&["group", "export"], &groups[..]].concat(), ""),
+        many
+    );
+    fs::write(&file, &one).expect("the file can be written");
+    kafkas(&[&["--group", "new"], &from_file[..]].concat());
+    assert_eq!(ours(&["group", "export", "new"], ""), one);
+}
+
+const GROUP_TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+
 /// More partitions than a page has that describes them.
 #[test]
 fn kafkas_admin_client_learns_who_leads_and_that_nobody_moves() {
