@@ -5,6 +5,7 @@
 use std::process::Output;
 
 mod crash;
+mod crowd;
 mod disk;
 mod files;
 mod start;
