@@ -132,8 +132,17 @@ fn exit_of_client(error: &ClientError) -> Option<Exit> {
     }
 }
 
-/// What went wrong, from the outermost words inwards, and the next step where one is known.
+/// What went wrong, and the next step where one is known.
 fn describe(error: &Error) -> String {
+    let mut text = words(error);
+    if let Some(step) = error.chain().find_map(next_step) {
+        write!(text, ". {step}").expect("a String takes all");
+    }
+    text
+}
+
+/// What went wrong, from the outermost words inwards.
+pub(crate) fn words(error: &Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let words = words_of(cause);
@@ -146,9 +155,6 @@ fn describe(error: &Error) -> String {
         if is_complete(cause) {
             break;
         }
-    }
-    if let Some(step) = error.chain().find_map(next_step) {
-        write!(text, ". {step}").expect("a String takes all");
     }
     text
 }

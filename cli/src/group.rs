@@ -27,7 +27,7 @@ const SCHEMA: u32 = 1;
 Examples:
   brooklet group list
   brooklet group describe readers
-  brooklet group lag readers -o json
+  brooklet group lag readers --watch
   brooklet group seek readers --to beginning --execute
   brooklet group export readers --output readers.csv
   brooklet group import readers readers.csv --execute
@@ -97,7 +97,7 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     match args.verb {
         Verb::List(args) => list(&client, &args, &mut output).await?,
         Verb::Describe(args) => describe(&client, &args, &mut output).await?,
-        Verb::Lag(args) => lag::lag(&client, &args, &mut output).await?,
+        Verb::Lag(args) => lag::lag(globals, &client, &args, &mut output).await?,
         Verb::Seek(args) => seek::seek(globals, &client, &args, &mut output).await?,
         Verb::Export(args) => export::export(globals, &client, &args, &mut output).await?,
         Verb::Import(args) => import::import(globals, &client, &args, &mut output).await?,

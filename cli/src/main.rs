@@ -32,6 +32,7 @@ mod format;
 mod http;
 mod logging;
 mod output;
+mod picture;
 mod process;
 mod properties;
 mod rfc3339;

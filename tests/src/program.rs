@@ -12,7 +12,7 @@ use std::thread;
 
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::{HANG, Server, text};
+use crate::{HANG, Server, send_signal, text};
 
 /// What a program prints to have the broker killed and started again.
 pub const RESTART: &str = "restart";
@@ -129,6 +129,14 @@ impl Program {
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
             Err(mpsc::RecvTimeoutError::Timeout) => panic!("the program is silent: {self:?}"),
         }
+    }
+
+    /// Sends it a signal, named as `kill` names it.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn signal(&self, signal: &str) {
+        send_signal(self.child.id(), signal);
     }
 
     /// Awaits its end, which must be a success; returns what it printed but for [`RESTART`].

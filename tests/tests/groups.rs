@@ -1,10 +1,11 @@
-//! `consume --group`: members that share, take over, and go without a trace; and what groups have committed,
-//! written to files and set from them; with the real binary.
+//! `consume --group`: members that share, take over, and go without a trace; what groups have committed,
+//! written to files and set from them; and `group lag --watch`; with the real binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
+use brooklet_tests::program::Program;
 use brooklet_tests::{Server, brooklet, run_with_input, text};
 use serde_json::Value;
 
@@ -172,6 +173,11 @@ fn what_makes_no_sense_in_a_group_is_refused() {
 /// A server where the group readers is at 3 of 10 in one partition and at 4 of 4 in another.
 fn read_server() -> Server {
     let server = server("2");
+    read_some(&server);
+    server
+}
+
+fn read_some(server: &Server) {
     for (partition, count, offset) in [("0", 10, "3"), ("1", 4, "4")] {
         let lines: Vec<_> = (0..count).map(|n| format!("{n}\n")).collect();
         let produce = ["produce", "clicks", "-p", partition];
@@ -179,7 +185,6 @@ fn read_server() -> Server {
         let line = format!("clicks,{partition},{offset}");
         server.stdout_of(&IMPORT_READERS, line.as_bytes());
     }
-    server
 }
 
 const IMPORT_READERS: [&str; 5] = ["group", "import", "readers", "-", "--execute"];
@@ -313,4 +318,90 @@ fn a_group_with_members_is_not_moved() {
         "none is moved if one cannot be"
     );
     drop(member);
+}
+
+// Lag, watched.
+
+/// `group lag readers --watch`; what it says on stderr stands between the lines of stdout.
+fn watch(server: &Server, args: &[&str]) -> Program {
+    let script = "exec \"$0\" \"$@\" 2>&1";
+    let head = ["-c", script, text(brooklet()), "-b", server.kafka()];
+    let verb = ["group", "lag", "readers", "--watch", "--interval", "20"];
+    Program::start("sh", &[&head[..], &verb, args].concat())
+}
+
+/// The lag in a line of JSON, which says when it was seen.
+fn lag_in(line: &str) -> i64 {
+    let group: Value = serde_json::from_str(line).unwrap();
+    let time = group["time"].as_str().unwrap();
+    assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+    group["lag"].as_i64().unwrap()
+}
+
+#[test]
+fn a_watch_goes_on_when_its_broker_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::on(dir.path());
+    server.stdout_of(&["topic", "create", "clicks", "-p", "2"], b"");
+    read_some(&server);
+    let address = server.kafka().to_owned();
+    let mut watch = watch(&server, &["-o", "jsonl"]);
+    assert_eq!(lag_in(&watch.line().unwrap()), 7);
+    assert_eq!(lag_in(&watch.line().unwrap()), 7);
+
+    server.kill();
+    let words = loop {
+        let line = watch.line().unwrap();
+        if !line.starts_with('{') {
+            break line;
+        }
+        assert_eq!(lag_in(&line), 7);
+    };
+    assert!(words.starts_with("waiting for the broker: "), "{words}");
+    assert!(words.contains(&address), "{words}");
+    let server = Server::on_at(dir.path(), &address);
+    assert_eq!(watch.line().unwrap(), "the broker is back");
+    assert_eq!(lag_in(&watch.line().unwrap()), 7);
+    server.stdout_of(&["produce", "clicks", "-p", "1"], b"one more\n");
+    while lag_in(&watch.line().unwrap()) == 7 {}
+
+    watch.signal("INT");
+    let rest = watch.finish_with(|_| false);
+    assert!(rest.iter().all(|line| lag_in(line) == 8), "{rest:?}");
+}
+
+#[test]
+fn tables_follow_each_other_with_their_times_off_a_terminal() {
+    let server = read_server();
+    let mut watch = watch(&server, &[]);
+    for _ in 0..2 {
+        let time = watch.line().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+        let table = [(); 4].map(|()| watch.line().unwrap());
+        assert_eq!(
+            table,
+            [
+                "group readers  lag 7",
+                "TOPIC   PARTITION  OFFSET  END  LAG  CLIENT",
+                "clicks  0          3       10   7    -",
+                "clicks  1          4       4    0    -",
+            ]
+        );
+    }
+    watch.signal("TERM");
+    let rest = watch.finish_with(|_| false);
+    assert_eq!(rest.len() % 5, 0, "whole tables: {rest:?}");
+}
+
+#[test]
+fn a_watch_of_nothing_ends_at_once() {
+    let server = server("1");
+    let missing = server.run(&["group", "lag", "readers", "--watch"]);
+    assert_eq!(missing.status.code(), Some(4));
+    let nobody = ["-b", "127.0.0.1:1", "group", "lag", "readers", "--watch"];
+    assert_eq!(run_with_input(&nobody, b"").status.code(), Some(3));
+    for args in [&["--interval", "5"][..], &["--watch", "--interval", "0"]] {
+        let refused = server.run(&[&["group", "lag", "readers"], args].concat());
+        assert_eq!(refused.status.code(), Some(2), "{args:?}");
+    }
 }

@@ -38,6 +38,7 @@ use tokio::sync::watch;
 
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::picture::Picture;
 use crate::signals::Stop;
 use crate::terminal::{self, Stream};
 use crate::{Globals, files};
@@ -244,7 +245,7 @@ struct Show<'a> {
     kafka: String,
     output: Output,
     live: bool,
-    lines_drawn: usize,
+    picture: Picture,
     rate: Rate,
     date: Option<String>,
 }
@@ -266,7 +267,7 @@ impl<'a> Show<'a> {
             kafka,
             output,
             live,
-            lines_drawn: 0,
+            picture: Picture::default(),
             rate,
             date: None,
         }
@@ -312,21 +313,7 @@ impl<'a> Show<'a> {
             rate: self.rate.per_second,
             colour,
         };
-        let mut lines = frame.lines();
-        // What has scrolled away cannot be drawn over.
-        lines.truncate(terminal::height_rows().saturating_sub(1));
-        if self.lines_drawn > 0 {
-            // The terminal may have echoed ^C: back to the line's beginning first.
-            self.output
-                .buffer()
-                .extend(format!("\r\x1b[{}A\x1b[J", self.lines_drawn).bytes());
-        }
-        let width = terminal::width_columns();
-        for line in &lines {
-            self.output.line(screen::clip(line, width))?;
-        }
-        self.lines_drawn = lines.len();
-        Ok(self.output.flush()?)
+        Ok(self.picture.draw(&frame.lines(), &mut self.output)?)
     }
 
     fn note_the_day(&mut self, board: &Board) {

@@ -154,27 +154,6 @@ impl Frame<'_> {
     }
 }
 
-/// The line as far as it fits into `width` columns; ANSI sequences take no room and stay whole.
-pub(super) fn clip(line: &str, width: usize) -> String {
-    let mut clipped = String::new();
-    let (mut columns, mut in_sequence) = (0, false);
-    for character in line.chars() {
-        let visible = !in_sequence && character != '\x1b';
-        in_sequence = if in_sequence {
-            character != 'm'
-        } else {
-            character == '\x1b'
-        };
-        if visible {
-            columns += 1;
-        }
-        if !visible || columns <= width {
-            clipped.push(character);
-        }
-    }
-    clipped
-}
-
 /// `45 min`, `6 h`.
 pub(super) fn waits(query: &QueryBoard) -> String {
     match query.grace.as_secs() / 60 {
@@ -261,12 +240,6 @@ mod tests {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
         }
         assert_eq!(frame.lines().len(), 4 + 15 + 3);
-    }
-
-    #[test]
-    fn a_line_is_clipped_without_breaking_its_colours() {
-        assert_eq!(clip("ab\x1b[2mcd\x1b[0mef", 3), "ab\x1b[2mc\x1b[0m");
-        assert_eq!(clip("short", 80), "short");
     }
 
     #[test]

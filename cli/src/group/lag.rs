@@ -1,29 +1,56 @@
-//! `group lag`: how far groups are behind, and who reads what.
+//! `group lag`: how far groups are behind, and who reads what; once, or again and again (`--watch`).
+//!
+//! A watch that has begun outlives its broker: what passes is said once, and once more when it is over.
+//! Left out: a group that is not there, now or later, ends it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::Write;
+use std::time::Duration;
 
+use brooklet_broker::clock::{Clock, Monotonic};
 use brooklet_engine::Client;
-use brooklet_engine::client::OffsetSpec;
+use brooklet_engine::client::{ClientError, OffsetSpec};
 use brooklet_protocol::TopicPartition;
 use serde::Serialize;
 
 use super::{SCHEMA, or_dash};
+use crate::Globals;
+use crate::exit::words;
 use crate::output::{Output, OutputFormat, print_all, table};
+use crate::picture::Picture;
+use crate::rfc3339::to_rfc3339;
+use crate::signals::Stop;
+use crate::terminal::{Stream, is_terminal};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   brooklet group lag readers
-  brooklet group lag readers -o json | jq '[.partitions[].lag] | add'")]
+  brooklet group lag readers -o json | jq '[.groups[].lag] | add'
+  brooklet group lag readers writers --watch
+  brooklet group lag readers --watch --interval 5000 -o jsonl >> lag.jsonl
+
+--watch goes on until Ctrl-C. On a terminal each table takes the place of the one before; elsewhere
+they follow each other, each with its time, as do lines of JSON.")]
 pub(super) struct LagArgs {
     /// The groups
     #[arg(required = true, value_name = "GROUP")]
     groups: Vec<String>,
+    /// Look again and again, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// Milliseconds between two looks
+    #[arg(long, value_name = "MS", requires = "watch", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=INTERVAL_MS_MAX))]
+    interval: u64,
     /// How to print
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     output: OutputFormat,
 }
+
+/// A day.
+const INTERVAL_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// How far a group is in one partition.
 #[derive(Debug, Serialize)]
@@ -43,24 +70,155 @@ struct Progress {
 /// A group as `group lag` prints it.
 #[derive(Debug, Serialize)]
 struct Lagging {
+    /// When it was looked at, of a watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
     group: String,
     lag: i64,
     partitions: Vec<Progress>,
 }
 
 pub(super) async fn lag<W: Write>(
+    globals: &Globals,
     client: &Client,
     args: &LagArgs,
     output: &mut Output<W>,
 ) -> anyhow::Result<()> {
+    if !args.watch {
+        return print(&look(client, args).await?, args, output);
+    }
+    let mut stop = Stop::on_signal()?;
+    tokio::select! {
+        failed = Watch::new(globals, args).run(client, output) => failed.map(|never| match never {}),
+        _ = stop.wait() => Ok(()),
+    }
+}
+
+/// Looking again and again.
+struct Watch<'a> {
+    globals: &'a Globals,
+    args: &'a LagArgs,
+    seen: Seen,
+    picture: Picture,
+}
+
+/// What the last look of a watch has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// There was none.
+    Nothing,
+    /// The groups.
+    Groups,
+    /// No answer.
+    Silence,
+}
+
+impl Seen {
+    /// A look found the groups; returns what is to be said of it.
+    fn hit(&mut self) -> Option<String> {
+        let before = std::mem::replace(self, Self::Groups);
+        (before == Self::Silence).then(|| "the broker is back".to_owned())
+    }
+
+    /// A look failed; returns what is to be said of it, or the error if no more looks are worth it:
+    /// none found anything, or the broker is not only away for a while.
+    fn miss(&mut self, error: anyhow::Error) -> anyhow::Result<Option<String>> {
+        if *self == Self::Nothing || !passes(&error) {
+            return Err(error);
+        }
+        let before = std::mem::replace(self, Self::Silence);
+        Ok((before == Self::Groups).then(|| format!("waiting for the broker: {}", words(&error))))
+    }
+}
+
+impl<'a> Watch<'a> {
+    fn new(globals: &'a Globals, args: &'a LagArgs) -> Self {
+        Self {
+            globals,
+            args,
+            seen: Seen::Nothing,
+            picture: Picture::default(),
+        }
+    }
+
+    /// Goes on until it fails for good.
+    async fn run<W: Write>(
+        mut self,
+        client: &Client,
+        output: &mut Output<W>,
+    ) -> anyhow::Result<Infallible> {
+        let clock = &self.globals.clock;
+        let interval = Duration::from_millis(self.args.interval);
+        let mut next = clock.monotonic().0;
+        loop {
+            match look(client, self.args).await {
+                Ok(groups) => {
+                    let said = self.seen.hit();
+                    self.note(said);
+                    self.show(groups, output)?;
+                }
+                Err(error) => {
+                    let said = self.seen.miss(error)?;
+                    self.note(said);
+                }
+            }
+            next = (next + interval).max(clock.monotonic().0);
+            clock.sleep_until(Monotonic(next)).await;
+        }
+    }
+
+    fn show<W: Write>(
+        &mut self,
+        mut groups: Vec<Lagging>,
+        output: &mut Output<W>,
+    ) -> anyhow::Result<()> {
+        let time = to_rfc3339(self.globals.clock.wall());
+        match self.args.output {
+            OutputFormat::Table if is_terminal(Stream::Stdout) => {
+                let text = format!("{time}\n{}", lag_tables(&groups));
+                let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+                return Ok(self.picture.draw(&lines, output)?);
+            }
+            OutputFormat::Table => output.line(&time)?,
+            OutputFormat::Json | OutputFormat::Jsonl => {
+                for group in &mut groups {
+                    group.time = Some(time.clone());
+                }
+            }
+        }
+        print(&groups, self.args, output)?;
+        Ok(output.flush()?)
+    }
+
+    fn note(&mut self, text: Option<String>) {
+        if let Some(text) = text {
+            self.globals.note(text);
+            self.picture.leave();
+        }
+    }
+}
+
+/// Whether the broker may only be away for a while.
+fn passes(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<ClientError>()
+        .is_some_and(ClientError::is_retriable)
+}
+
+async fn look(client: &Client, args: &LagArgs) -> anyhow::Result<Vec<Lagging>> {
     let mut groups = Vec::new();
     for group in &args.groups {
         groups.push(lags_of(client, group).await?);
     }
-    print_all(output, (args.output, SCHEMA, "groups"), &groups, |groups| {
-        let texts: Vec<_> = groups.iter().map(lag_table).collect();
-        texts.join("\n\n")
-    })
+    Ok(groups)
+}
+
+fn print<W: Write>(
+    groups: &[Lagging],
+    args: &LagArgs,
+    output: &mut Output<W>,
+) -> anyhow::Result<()> {
+    print_all(output, (args.output, SCHEMA, "groups"), groups, lag_tables)
 }
 
 async fn lags_of(client: &Client, group: &str) -> anyhow::Result<Lagging> {
@@ -89,6 +247,7 @@ async fn lags_of(client: &Client, group: &str) -> anyhow::Result<Lagging> {
     });
     let partitions: Vec<_> = partitions.collect();
     Ok(Lagging {
+        time: None,
         group: group.to_owned(),
         lag: partitions
             .iter()
@@ -96,6 +255,11 @@ async fn lags_of(client: &Client, group: &str) -> anyhow::Result<Lagging> {
             .sum(),
         partitions,
     })
+}
+
+fn lag_tables(groups: &[Lagging]) -> String {
+    let texts: Vec<_> = groups.iter().map(lag_table).collect();
+    texts.join("\n\n")
 }
 
 fn lag_table(lags: &Lagging) -> String {
@@ -118,4 +282,32 @@ fn lag_table(lags: &Lagging) -> String {
         lags.lag,
         table(&header, &rows)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use brooklet_engine::transport::TransportError;
+
+    use super::*;
+
+    fn away() -> anyhow::Error {
+        let (address, reason) = ("b:1".to_owned(), "gone".to_owned());
+        ClientError::from(TransportError::Broken { address, reason }).into()
+    }
+
+    #[test]
+    fn a_broker_that_is_away_is_named_once_each_time() {
+        let mut seen = Seen::Nothing;
+        assert!(seen.miss(away()).is_err(), "it has never been there");
+        for _ in 0..2 {
+            assert_eq!(seen.hit(), None);
+            assert_eq!(seen.hit(), None);
+            let said = seen.miss(away()).unwrap().unwrap();
+            assert!(said.starts_with("waiting for the broker: "), "{said}");
+            assert_eq!(seen.miss(away()).unwrap(), None);
+            assert_eq!(seen.hit(), Some("the broker is back".into()));
+        }
+        let missing = ClientError::UnknownGroup("g".into());
+        assert!(seen.miss(missing.into()).is_err(), "it stays missing");
+    }
 }
