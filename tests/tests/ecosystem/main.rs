@@ -9,6 +9,7 @@ use brooklet_tests::program::{Mortal, Program};
 mod faust;
 mod go;
 mod node;
+mod refused;
 mod streams;
 
 /// What `.ci/ecosystem` has put under this name; `None`, and a word on it, where it did not.
