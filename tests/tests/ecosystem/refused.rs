@@ -1,5 +1,5 @@
-//! What clients make of refusals: `tests/clients/refused`. Each line is the client's answer, and the
-//! same with Apache Kafka 3.9.1.
+//! What clients make of refusals: `tests/clients/refused` and `tests/streams/Refused.java`. Each line
+//! is the client's answer, and the same with Apache Kafka 3.9.1.
 
 use brooklet_tests::{repository, text};
 
@@ -107,4 +107,52 @@ fn transactions_of_kafka_python_end_in_spite_of_killed_brokers() {
     ];
     let expected = [&TRANSACTIONS[..], &errors].concat();
     python("by_kafka_python.py", "transactions", &expected);
+}
+
+/// Apache Kafka's own clients of 3.9, whose transactions are of version 1, and of 4.1, of version 2.
+fn java(scenario: &str, expected: &[&str]) {
+    for name in ["BROOKLET_STREAMS_3", "BROOKLET_STREAMS_4"] {
+        let Some(lib) = brought(name) else {
+            return;
+        };
+        let class_path = format!("{lib}:{lib}/*");
+        let head = ["-XX:TieredStopAtLevel=1", "-cp", &class_path, "Refused"];
+        let args = [&head[..], &[scenario, "BOOTSTRAP"]].concat();
+        assert_eq!(run("java", &args, &SETTINGS), expected, "{name}");
+    }
+}
+
+#[test]
+fn kafkas_clients_are_refused_records_and_offsets() {
+    let expected = [
+        "too large: RecordTooLargeException",
+        "batch too large: split",
+        "unknown topic: TimeoutException, UnknownTopicOrPartitionException",
+        "out of range: earliest, latest, OffsetOutOfRangeException",
+    ];
+    java("records", &expected);
+}
+
+#[test]
+fn kafkas_clients_are_put_out_of_their_group() {
+    let expected = [
+        "rebalanced away: CommitFailedException",
+        "deleted with members: GroupNotEmptyException",
+        "same instance: FencedInstanceIdException",
+        "removed by an admin: CommitFailedException",
+    ];
+    java("groups", &expected);
+}
+
+#[test]
+fn transactions_of_kafkas_clients_end_in_spite_of_killed_brokers() {
+    let expected = [
+        "aborted: not read",
+        "too large: RecordTooLargeException, aborted",
+        "broker killed: goes on",
+        "both gone: aborted",
+        "fenced: ProducerFencedException",
+        "timed out: ProducerFencedException",
+    ];
+    java("transactions", &expected);
 }
