@@ -70,6 +70,8 @@ impl From<BatchError> for ApiError {
 pub fn log_error_code(error: &LogError) -> ErrorCode {
     match error {
         LogError::Io { .. } | LogError::Offline { .. } => ErrorCode::KafkaStorageError,
+        // The client asks for metadata, and learns that the topic is gone or finds nobody there.
+        LogError::Closed { .. } => ErrorCode::NotLeaderOrFollower,
         LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
         LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         LogError::Producer(error) => producer_error_code(error),

@@ -383,7 +383,10 @@ fn report(partition: &Partition, error: &LogError) {
         LogError::Corrupt { .. } | LogError::Io { .. } => {
             tracing::error!("{partition}: cannot be read: {error}");
         }
-        // Was reported when it happened; and a client's mistake.
-        LogError::Offline { .. } | LogError::OffsetOutOfRange { .. } | LogError::Producer(_) => {}
+        // Was reported when it happened; wanted; and a client's mistake.
+        LogError::Offline { .. }
+        | LogError::Closed { .. }
+        | LogError::OffsetOutOfRange { .. }
+        | LogError::Producer(_) => {}
     }
 }

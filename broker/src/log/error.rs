@@ -51,6 +51,12 @@ pub enum LogError {
         /// The log's directory.
         path: PathBuf,
     },
+    /// The topic is being deleted, or the broker is stopping.
+    #[error("{path}: the partition is closed")]
+    Closed {
+        /// The log's directory.
+        path: PathBuf,
+    },
 }
 
 /// What is wrong with a place in a segment.

@@ -20,7 +20,6 @@
 //!   knows what is on the disk, and the partition is offline until the broker restarts and recovers
 //!   it (`state`).
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -492,10 +491,8 @@ impl Partition {
     }
 
     fn closed(&self) -> LogError {
-        LogError::Io {
-            action: "use the partition",
+        LogError::Closed {
             path: self.dir.clone(),
-            source: io::Error::other("it is closed"),
         }
     }
 }

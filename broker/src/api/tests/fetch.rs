@@ -8,7 +8,9 @@ use brooklet_protocol::messages::kafka::fetch_response::PartitionData;
 use brooklet_protocol::messages::kafka::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsTopic,
 };
-use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse, ListOffsetsRequest};
+use brooklet_protocol::messages::kafka::{
+    DeleteTopicsRequest, FetchRequest, FetchResponse, ListOffsetsRequest,
+};
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::records::{BatchBuilder, Batches, Compression, EndTxnMarker, RecordBatch};
 use brooklet_protocol::{ProducerEpoch, ProducerId, Timestamp};
@@ -233,6 +235,23 @@ async fn shutdown_answers_a_waiting_fetch() {
     });
     stopped.unwrap();
     assert_eq!(batch_count(&data[0]), 0);
+}
+
+#[tokio::test]
+async fn a_waiting_fetch_of_a_topic_that_is_deleted_sends_its_client_to_the_metadata() {
+    let (fixture, _) = filled(&[]).await;
+    let asked = request("clicks", vec![partition(0, 0)]).with_max_wait_ms(1000);
+    let mut waiting = pin!(fetch_partitions(&fixture, asked));
+    tokio::select! {
+        biased;
+        data = &mut waiting => panic!("answered at once: {data:?}"),
+        () = std::future::ready(()) => {}
+    }
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![topic("clicks")]);
+    let deleted = fixture.call(1, RequestKind::DeleteTopics(request)).await;
+    assert_eq!(body!(DeleteTopics, deleted).responses[0].error_code, 0);
+    let data = waiting.await;
+    assert_eq!(data[0].error_code, code(ErrorCode::NotLeaderOrFollower));
 }
 
 #[tokio::test]
