@@ -22,7 +22,8 @@ pub(super) async fn handle(ctx: &ApiContext, request: AlterConfigsRequest) -> Al
         let altered = alter(ctx, &resource, &repeated, request.validate_only).await;
         let response = AlterConfigsResourceResponse::default()
             .with_resource_type(resource.resource_type)
-            .with_resource_name(resource.resource_name);
+            .with_resource_name(resource.resource_name)
+            .with_error_message(None);
         responses.push(match altered {
             Ok(()) => response,
             Err(error) => response

@@ -151,7 +151,9 @@ fn answer(
     asked: CreatableTopic,
     created: Result<Created, ApiError>,
 ) -> CreatableTopicResult {
-    let result = CreatableTopicResult::default().with_name(asked.name);
+    let result = CreatableTopicResult::default()
+        .with_name(asked.name)
+        .with_error_message(None);
     match created {
         Ok(created) if version >= 5 => result
             .with_topic_id(created.id)

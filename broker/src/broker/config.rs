@@ -45,6 +45,10 @@ pub struct BrokerConfig {
     /// `listeners`: where Kafka clients connect, as `HOST:PORT` (127.0.0.1:9092). Port 0 picks a
     /// free one; `localhost` is 127.0.0.1. `None` listens nowhere.
     pub kafka: Option<String>,
+    /// `advertised.listeners`: host and port that clients are told to connect to, where that is another
+    /// address than the one the broker listens at; port 0 is the port that it listens at. `None` is that
+    /// address, with 127.0.0.1 for "every interface".
+    pub advertised: Option<(String, u16)>,
     /// `num.partitions` (1): of topics that are created without a number.
     pub num_partitions: i32,
     /// `auto.create.topics.enable` (true): asking for a topic's metadata creates it.
@@ -113,6 +117,7 @@ impl Default for BrokerConfig {
             adopt: false,
             node_id: None,
             kafka: Some("127.0.0.1:9092".to_owned()),
+            advertised: None,
             num_partitions: 1,
             auto_create_topics: true,
             socket_request_max_bytes: 100 << 20,

@@ -390,7 +390,6 @@ async fn open(
         })
     };
     let (found, coordination, tree) = opening.await??;
-    let advertised = kafka.map(Server::advertised);
     let dirty = DirtyBudget::new(config.log_dirty_bytes_max);
     let setup = ControllerSetup {
         vfs: Arc::clone(&data.vfs),
@@ -399,7 +398,7 @@ async fn open(
         coordination: tree,
         cluster_id: found.cluster_id,
         broker_id: found.broker_id,
-        advertised: advertised.map(|(ip, port)| (ip.to_string(), port)),
+        advertised: kafka.map(|bound| advertised(config, bound)),
         partition_count_default: config.num_partitions,
         partitions_max: config.partitions_max,
         log: config.log.clone(),
@@ -471,8 +470,8 @@ fn api_settings(
     kafka: Option<SocketAddr>,
     told: BTreeMap<&'static str, ToldSetting>,
 ) -> ApiSettings {
-    let (host, port) = match kafka.map(Server::advertised) {
-        Some((ip, port)) => (ip.to_string(), i32::from(port)),
+    let (host, port) = match kafka {
+        Some(bound) => advertised(config, bound),
         None => ("127.0.0.1".to_owned(), 0),
     };
     ApiSettings {
@@ -483,7 +482,17 @@ fn api_settings(
         told,
         log_dir: data.path.display().to_string(),
         advertised_host: host,
-        advertised_port: port,
+        advertised_port: i32::from(port),
+    }
+}
+
+/// Host and port that clients are told to connect to.
+fn advertised(config: &BrokerConfig, bound: SocketAddr) -> (String, u16) {
+    let (ip, bound_port) = Server::advertised(bound);
+    match &config.advertised {
+        Some((host, 0)) => (host.clone(), bound_port),
+        Some((host, port)) => (host.clone(), *port),
+        None => (ip.to_string(), bound_port),
     }
 }
 

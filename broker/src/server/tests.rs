@@ -233,6 +233,25 @@ async fn what_is_no_request_closes_its_connection_and_no_other() {
 }
 
 #[tokio::test]
+async fn clients_are_told_the_advertised_address() {
+    let (broker, _) = start(|config| {
+        config
+            .apply("advertised.listeners", "PLAINTEXT://broker.example:0")
+            .unwrap();
+    })
+    .await;
+    let mut client = Client::connect(&broker).await;
+    client.send(&create_topic(1)).await;
+    let (_, answer) = client.receive_as(ApiKey::Metadata, 9).await;
+    let ResponseKind::Metadata(answer) = answer else {
+        panic!("{answer:?}");
+    };
+    let told = &answer.brokers[0];
+    let port = i32::from(broker.kafka_address().unwrap().port());
+    assert_eq!((told.host.as_str(), told.port), ("broker.example", port));
+}
+
+#[tokio::test]
 async fn acks_0_has_no_answer_and_its_failure_closes_the_connection() {
     let (broker, _) = start(|_| {}).await;
     let mut client = Client::connect(&broker).await;

@@ -41,7 +41,9 @@ async fn alter(fixture: &Fixture, name: &str, changes: &[Change], validate_only:
     let response = fixture
         .call(1, RequestKind::IncrementalAlterConfigs(request))
         .await;
-    body!(IncrementalAlterConfigs, response).responses[0].error_code
+    let answer = &body!(IncrementalAlterConfigs, response).responses[0];
+    assert_eq!(answer.error_code == 0, answer.error_message.is_none());
+    answer.error_code
 }
 
 /// Value and source of each setting.

@@ -99,7 +99,7 @@ impl Fixture {
         ]);
         let response = self.call(7, RequestKind::CreateTopics(request)).await;
         let result = body!(CreateTopics, response).topics.remove(0);
-        assert_eq!(result.error_code, 0, "{result:?}");
+        assert_eq!((result.error_code, &result.error_message), (0, &None));
         result.topic_id
     }
 

@@ -74,7 +74,10 @@ impl BrokerSetting {
     /// What holds; `None` for a number in another unit that was not given.
     pub fn value(&self, config: &BrokerConfig) -> Option<String> {
         match self.place {
-            Place::Own { get, .. } => Some(get(config)),
+            // Nothing, where there is no default, is that it is not set.
+            Place::Own { get, .. } => {
+                Some(get(config)).filter(|value| !value.is_empty() || self.default.is_some())
+            }
             Place::OfTopics(topic) => log_settings::get(&config.log, topic),
             Place::InUnits { .. } => config.given.get(self.name).cloned(),
         }

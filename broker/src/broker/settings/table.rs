@@ -1,5 +1,6 @@
 //! The table of the broker's settings that act.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -24,6 +25,10 @@ const DIRECTORY: ConfigKind = ConfigKind::Text {
 const LISTENER: ConfigKind = ConfigKind::Text {
     form: "one listener without TLS or SASL, as PLAINTEXT://HOST:PORT",
     has_form: |text| address_of(text).is_some(),
+};
+const ADVERTISED: ConfigKind = ConfigKind::Text {
+    form: "one listener with a HOST that clients can reach, as PLAINTEXT://HOST:PORT",
+    has_form: |text| advertised_of(text).is_some(),
 };
 const NODE_ID: ConfigKind = number(0, u16::MAX as i64);
 const PARTITIONS: ConfigKind = number(1, PARTITION_COUNT_MAX as i64);
@@ -57,6 +62,8 @@ fn default_of(config: &TopicConfig) -> BrokerSetting {
 const OWN: &[BrokerSetting] = &[
     own("acks.all.sync", "true", BOOLEAN, "whether acks=all waits for the disk; not in Kafka",
         (|c| c.acks_all_sync.to_string(), |c, v| flag(&mut c.acks_all_sync, v))),
+    given("advertised.listeners", ADVERTISED, "the address that clients are told to connect to, where it is not the one of listeners, as behind a NAT or in a container; PORT 0 is the port of listeners",
+        (advertised, |c, v| c.advertised = advertised_of(v))),
     own("auto.create.topics.enable", "true", BOOLEAN, "whether asking for a topic's metadata creates it",
         (|c| c.auto_create_topics.to_string(), |c, v| flag(&mut c.auto_create_topics, v))),
     synonym(("broker.id", &["node.id"]), NODE_ID, "node.id under its older name", (node_id, set_node_id)),
@@ -246,6 +253,24 @@ fn set_node_id(config: &mut BrokerConfig, value: &str) {
 fn listeners(config: &BrokerConfig) -> String {
     let address = config.kafka.as_deref();
     address.map_or_else(String::new, |address| format!("{PLAINTEXT}://{address}"))
+}
+
+fn advertised(config: &BrokerConfig) -> String {
+    match &config.advertised {
+        Some((host, port)) if host.contains(':') => format!("{PLAINTEXT}://[{host}]:{port}"),
+        Some((host, port)) => format!("{PLAINTEXT}://{host}:{port}"),
+        None => String::new(),
+    }
+}
+
+/// As `listeners`, with a host that means one machine to whoever is told it.
+fn advertised_of(listeners: &str) -> Option<(String, u16)> {
+    let address = address_of(listeners)?;
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_any = host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+    let port = port.parse().ok()?;
+    (!is_any).then(|| (host.to_owned(), port))
 }
 
 const PLAINTEXT: &str = "PLAINTEXT";

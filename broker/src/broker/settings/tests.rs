@@ -34,7 +34,7 @@ fn the_table_is_sorted_and_its_defaults_are_those_of_a_broker() {
 #[test]
 fn every_setting_sets_what_it_tells() {
     let other = |setting: &BrokerSetting| match (setting.name, setting.kind) {
-        ("listeners", _) => "PLAINTEXT://127.0.0.1:0",
+        ("advertised.listeners" | "listeners", _) => "PLAINTEXT://127.0.0.1:0",
         ("log.dirs" | "log.dir", _) => "/data",
         ("compression.gzip.level", _) => "5",
         ("compression.lz4.level" | "compression.zstd.level", _) => "17",
@@ -153,6 +153,31 @@ fn one_plaintext_listener_is_taken_and_nothing_else() {
              found '{listeners}'"
         );
         assert_eq!(error.unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn clients_are_told_an_address_that_means_one_machine() {
+    let rows = [
+        (
+            "PLAINTEXT://broker.example:19092",
+            ("broker.example", 19092),
+        ),
+        ("PLAINTEXT://[::1]:0,CONTROLLER://:9093", ("::1", 0)),
+    ];
+    for (given, (host, port)) in rows {
+        let config = with(&[("advertised.listeners", given)]);
+        assert_eq!(config.advertised, Some((host.to_owned(), port)));
+    }
+    for given in [
+        "PLAINTEXT://:9092",
+        "PLAINTEXT://0.0.0.0:9092",
+        "PLAINTEXT://[::]:9092",
+        "a:1",
+    ] {
+        let error = BrokerConfig::default().apply("advertised.listeners", given);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("a HOST that clients can reach"), "{error}");
     }
 }
 

@@ -180,9 +180,9 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
         ",
     },
     WithoutEffect {
-        why: "there is one listener, and clients are told its address",
+        why: "there is one listener",
         names: "
-            advertised.listeners listener.name. listener.security.protocol.map
+            listener.name. listener.security.protocol.map
         ",
     },
     WithoutEffect {
