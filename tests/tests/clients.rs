@@ -288,6 +288,61 @@ fn kcat_reads_in_a_group_from_where_the_group_is() {
 }
 
 #[test]
+fn kcat_says_what_it_was_refused() {
+    let server = Server::start(&["--ephemeral", "--set", "auto.create.topics.enable=false"]);
+    server.stdout_of(&["topic", "create", "t"], b"");
+    let numbers: String = (0..100).map(|n| format!("{n}\n")).collect();
+    let large = [numbers.as_bytes(), &[b'x'; 2 << 20], b"\n100\n"].concat();
+    let produce = ["-P", "-t", "t", "-X", "message.max.bytes=4000000", "-X"];
+    let alone = [&produce[..], &["linger.ms=0"]].concat();
+    let delivery = "Delivery failed for message: Broker: Message size too large";
+    assert_eq!(refused(&server, &alone, &large), delivery);
+
+    let unknown = ["-X", "topic.metadata.propagation.max.ms=0", "-t", "unknown"];
+    let missing = "Broker: Unknown topic or partition";
+    let produced = refused(&server, &[&["-P"], &unknown[..]].concat(), b"one\n");
+    assert_eq!(produced, format!("Delivery failed for message: {missing}"));
+    let consumed = refused(&server, &["-C", "-t", "unknown"], b"");
+    assert_eq!(consumed, format!("ERROR: Topic unknown error: {missing}"));
+    let listing = server.stdout_of(&["topic", "list"], b"");
+    assert!(!listing.contains("unknown"), "{listing}");
+
+    server.stdout_of(&["topic", "trim", "t", "--before", "50"], b"");
+    for offset in ["10", "1000"] {
+        let read = ["-C", "-t", "t", "-p0", "-o", offset, "-e", "-q", "-X"];
+        let from = |reset| [&read[..], &[reset]].concat();
+        let kcat = |reset| {
+            let args = [&["-b", server.kafka()], &from(reset)[..]].concat();
+            String::from_utf8(foreign("kcat", &args, b"")).unwrap()
+        };
+        let rest: String = (50..=100).map(|n| format!("{n}\n")).collect();
+        assert_eq!(kcat("auto.offset.reset=earliest"), rest);
+        assert_eq!(kcat("auto.offset.reset=latest"), "");
+        let error = refused(&server, &from("auto.offset.reset=error"), b"");
+        assert!(
+            error.ends_with("Broker: Offset out of range (broker 1)"),
+            "{error}"
+        );
+    }
+}
+
+/// What kcat says when it fails, which it must.
+fn refused(server: &Server, args: &[&str], input: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), input).unwrap();
+    let output = std::process::Command::new("kcat")
+        .args(["-b", server.kafka()])
+        .args(args)
+        .stdin(file.reopen().unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    last.trim_start_matches("% ").to_owned()
+}
+
+#[test]
 fn confluent_kafka_for_python_reads_what_it_wrote_with_each_codec() {
     roundtrip("confluent", 5);
 }
