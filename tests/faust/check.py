@@ -1,6 +1,6 @@
 """Workers of Faust on a broker.
 
-Usage: check.py hello|windows BOOTSTRAP DIRECTORY
+Usage: check.py hello|missing|windows BOOTSTRAP DIRECTORY
 """
 
 import asyncio
@@ -51,11 +51,44 @@ class Worker:
         await self.process.wait()
 
 
-async def hello(bootstrap, directory):
+def tutorial(bootstrap, directory):
+    """The tutorial's app, with another port."""
     host, port = bootstrap.split(":")
     text = (HERE / "hello_world.py").read_text()
     assert "localhost:9092" in text
     pathlib.Path(directory, "hello_world.py").write_text(text.replace("9092", port))
+
+
+def restart():
+    """Asks the test to kill the broker (kill -9) and to start it again; returns when that is done."""
+    print("restart", flush=True)
+    assert sys.stdin.readline() == "done\n"
+
+
+async def missing(bootstrap, directory):
+    """The broker creates no topics by itself, which the test sees to."""
+    tutorial(bootstrap, directory)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    worker = await Worker.start("hello_world", directory)
+    await worker.says("Ignoring missing topic: 'wishes'")
+    await worker.says(READY)
+    # It asks for its own topics by CreateTopics.
+    topics = await admin.list_topics()
+    assert "hello_world-__assignor-__leader" in topics and "wishes" not in topics, topics
+    await worker.end(signal.SIGTERM)
+    await admin.create_topics([NewTopic("wishes", 1, 1)])
+    await admin.close()
+    worker = await Worker.start("hello_world", directory)
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        await producer.send_and_wait("wishes", b"a pony")
+    await worker.says("b'a pony'")
+    await worker.end(signal.SIGTERM)
+    print("missing")
+
+
+async def hello(bootstrap, directory):
+    tutorial(bootstrap, directory)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
     await producer.start()
     worker = await Worker.start("hello_world", directory)
@@ -131,7 +164,16 @@ async def windows(bootstrap, directory):
     await second.says(READY)
     await phase()
     assert workers["first"] == before, workers
-    await second.end(signal.SIGTERM)
+    await until("all is committed", committed)
+    # Nobody is left, nor is the broker; a new worker restores all of it.
+    await second.end(signal.SIGKILL)
+    restart()
+    third = await start("third")
+    await third.says(READY)
+    before = workers.copy()
+    await phase()
+    assert workers - before == Counter(third=210), workers
+    await third.end(signal.SIGTERM)
     for stopped in (counts, producer):
         await stopped.stop()
     await admin.close()
@@ -140,4 +182,4 @@ async def windows(bootstrap, directory):
 
 if __name__ == "__main__":
     scenario, address, place = sys.argv[1:]
-    asyncio.run({"hello": hello, "windows": windows}[scenario](address, place))
+    asyncio.run({"hello": hello, "missing": missing, "windows": windows}[scenario](address, place))
