@@ -2,6 +2,7 @@
 //! written to files and set from them; and `group lag --watch`; with the real binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
@@ -146,6 +147,81 @@ fn two_members_share_and_one_that_is_stopped_leaves_at_once() {
             "{assignor}: each once"
         );
     }
+}
+
+/// What the group has committed of each partition, and where that ends.
+fn progress(server: &Server) -> BTreeMap<u64, (u64, u64)> {
+    let lag = server.stdout_of(&["group", "lag", "readers", "-o", "jsonl"], b"");
+    let group: Value = serde_json::from_str(&lag).unwrap();
+    let partitions = group["partitions"].as_array().unwrap().iter();
+    partitions
+        .map(|partition| {
+            let number = |name: &str| partition[name].as_u64().unwrap();
+            (number("partition"), (number("offset"), number("end")))
+        })
+        .collect()
+}
+
+/// How long the values are of which more is printed than a pipe holds.
+const LENGTH: usize = 1000;
+
+/// Partition and offset at the head of a line; `None` if the line is not whole.
+fn place(line: &str) -> Option<(u64, u64)> {
+    let (head, value) = line.split_once(' ')?;
+    let (partition, offset) = head.split_once(':')?;
+    let is_whole = value.len() == LENGTH;
+    is_whole.then(|| (partition.parse().unwrap(), offset.parse().unwrap()))
+}
+
+#[test]
+fn what_a_killed_member_has_not_committed_another_reads() {
+    let server = Server::start(&["--ephemeral", "--set", "group.min.session.timeout.ms=100"]);
+    server.stdout_of(&["topic", "create", "clicks", "-p", "4"], b"");
+    let args = ["--session-timeout", "3000", "-f", "%p:%o %s\\n"];
+    let mut victim = Member::start(&server, &args);
+    produce(&server, 0..40);
+    victim.read(40);
+    let head = ["-b", server.kafka(), "-q", "consume", "clicks", "-G"];
+    let other = [&head[..], &["readers"], &args].concat();
+    let mut other = Program::start(text(brooklet()), &other);
+    wait_for_shares(&server, &[2, 2]);
+    let shared_at = progress(&server);
+    assert_eq!(shared_at.values().map(|(at, _)| at).sum::<u64>(), 40);
+
+    // More than the pipe holds, so that the victim is killed while it prints what it has fetched.
+    let line = |n: usize| format!("{n}:{n:0LENGTH$}\n");
+    let lines: Vec<_> = (0..800).map(line).collect();
+    server.stdout_of(&["produce", "clicks", "-K:"], lines.concat().as_bytes());
+    let mut printed = victim.read(1);
+    victim.end_by("KILL");
+    printed.extend(victim.read(usize::MAX));
+    let printed = printed.iter().filter_map(|line| place(line));
+    let printed: BTreeSet<_> = printed.collect();
+    let died_at = progress(&server);
+    let is_lost = |(partition, offset): &(u64, u64)| *offset >= died_at[partition].0;
+    assert!(printed.iter().any(is_lost), "{died_at:?}");
+
+    let mut expected = BTreeSet::new();
+    for (partition, (committed, end)) in died_at {
+        let is_its = printed.iter().any(|(its, _)| *its == partition);
+        let from = if is_its {
+            committed
+        } else {
+            shared_at[&partition].0
+        };
+        expected.extend((from..end).map(|offset| (partition, offset)));
+    }
+    let mut read = BTreeSet::new();
+    while read.len() < expected.len() {
+        let line = other.line().expect("it goes on reading");
+        read.extend(place(&line));
+    }
+    assert_eq!(read, expected);
+    wait_for_shares(&server, &[4]);
+    other.signal("INT");
+    while other.line().is_some() {}
+    let progress = progress(&server);
+    assert!(progress.values().all(|(at, end)| at == end), "{progress:?}");
 }
 
 #[test]

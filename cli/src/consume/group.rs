@@ -37,7 +37,14 @@ pub(super) struct GroupArgs {
     /// Be a static member of this name: a restart within the session is no rebalance
     #[arg(long, value_name = "ID", requires = "group")]
     instance_id: Option<String>,
+    /// After so long without a sign of life the member is out, and others get its partitions
+    #[arg(long, value_name = "MS", requires = "group", default_value_t = 45_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=SESSION_MS_MAX))]
+    session_timeout: u64,
 }
+
+/// What the protocol can say.
+const SESSION_MS_MAX: u64 = i32::MAX as u64;
 
 fn config(group: &str, args: &Args) -> anyhow::Result<GroupConfig> {
     let offset_reset = match args.offset {
@@ -49,13 +56,18 @@ fn config(group: &str, args: &Args) -> anyhow::Result<GroupConfig> {
             return Err(CliError::Usage(text.into()).into());
         }
     };
+    let defaults = GroupConfig::new(group);
+    let session_timeout = Duration::from_millis(args.group.session_timeout);
     let mut config = GroupConfig {
+        session_timeout,
+        // A third, as Kafka advises: two may get lost.
+        heartbeat_interval: defaults.heartbeat_interval.min(session_timeout / 3),
         instance_id: args.group.instance_id.clone(),
         offset_reset,
         // Only what was printed is committed, which the consumer does not know.
         auto_commit: false,
         consumer: args.consumer_config(),
-        ..GroupConfig::new(group)
+        ..defaults
     };
     if !args.group.assignor.is_empty() {
         config.assignors.clone_from(&args.group.assignor);
