@@ -65,7 +65,8 @@ pub(crate) struct Args {
     /// Exit after so many records
     #[arg(short = 'n', short_alias = 'c', long, value_name = "COUNT")]
     count: Option<u64>,
-    /// Exit once all that was there at the start is printed
+    /// Exit once all that was there at the start is printed; in a group, at the end of the own
+    /// partitions, and if the other members have all of them
     #[arg(short = 'e', long)]
     exit_at_end: bool,
     /// How to print a record, see below

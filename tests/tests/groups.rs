@@ -149,6 +149,32 @@ fn two_members_share_and_one_that_is_stopped_leaves_at_once() {
     }
 }
 
+#[test]
+fn at_the_end_ends_who_has_no_partition_and_nobody_who_is_to_get_one() {
+    let args = [
+        "--assignor",
+        "cooperative-sticky",
+        "--session-timeout",
+        "6000",
+    ];
+    let consume = [&["consume", "clicks", "-G", "readers", "-e"], &args[..]].concat();
+    for (partitions, share, words) in [
+        ("1", 1, "All partitions are read by other members: exiting"),
+        // They come in a second round, as they are the first member's in the first.
+        ("2", 2, "Group rebalanced: assigned clicks-"),
+    ] {
+        let server = server(partitions);
+        let member = Member::start(&server, &args);
+        wait_for_shares(&server, &[share]);
+        let ended = server.run(&consume);
+        let notes = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{notes}");
+        assert!(notes.contains(words), "{notes}");
+        wait_for_shares(&server, &[share]);
+        drop(member);
+    }
+}
+
 /// What the group has committed of each partition, and where that ends.
 fn progress(server: &Server) -> BTreeMap<u64, (u64, u64)> {
     let lag = server.stdout_of(&["group", "lag", "readers", "-o", "jsonl"], b"");

@@ -11,7 +11,7 @@ use brooklet_engine::Client;
 use brooklet_engine::client::{
     Assignor, ClientError, GroupConfig, GroupConsumer, OffsetReset, Polled,
 };
-use brooklet_protocol::{Offset, TopicPartition};
+use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
 use super::{Args, Printer};
 use crate::Globals;
@@ -92,6 +92,9 @@ pub(super) async fn run<W: Write>(
     }
     let mut member = Member {
         globals,
+        client: client.clone(),
+        group,
+        topics: &args.topics,
         consumer: GroupConsumer::subscribe(client, config, args.topics.clone()),
         printer: Printer::new(args, output),
         uncommitted: BTreeMap::new(),
@@ -113,6 +116,9 @@ pub(super) async fn run<W: Write>(
 /// A member and what it has printed.
 struct Member<'a, W> {
     globals: &'a Globals,
+    client: Client,
+    group: &'a str,
+    topics: &'a [TopicName],
     consumer: GroupConsumer,
     printer: Printer<W>,
     /// The next record to be printed, of partitions where that has changed since the last commit.
@@ -126,6 +132,11 @@ impl<W: Write> Member<'_, W> {
             let share = self.consumer.assignment();
             let is_over = exit_at_end && !share.is_empty();
             if is_over && share.iter().all(|p| self.consumer.is_caught_up(p)) {
+                return Ok(());
+            }
+            if exit_at_end && share.is_empty() && self.is_left_out().await? {
+                self.globals
+                    .note("% All partitions are read by other members: exiting");
                 return Ok(());
             }
             if self.printer.records_left == 0 {
@@ -156,6 +167,34 @@ impl<W: Write> Member<'_, W> {
                 self.commit().await?;
             }
         }
+    }
+
+    /// Whether there is nothing for this member as long as the group stays as it is: the others have all
+    /// partitions. That it has none itself does not say so, as a cooperative group takes partitions away
+    /// first and gives them to others in another round.
+    async fn is_left_out(&self) -> Result<bool, ClientError> {
+        let Some((id, _)) = self.consumer.member() else {
+            return Ok(false);
+        };
+        let group = match self.client.describe_group(self.group).await {
+            // It has been given up, and will join again.
+            Err(ClientError::UnknownGroup(_)) => return Ok(false),
+            group => group?,
+        };
+        let (own, others): (Vec<_>, Vec<_>) = (group.members.iter()).partition(|m| m.id == id);
+        let has_none = own.iter().all(|member| member.partitions.is_empty());
+        if group.state != "Stable" || own.is_empty() || !has_none {
+            return Ok(false);
+        }
+        let taken: BTreeSet<_> = others.iter().flat_map(|m| &m.partitions).collect();
+        for topic in self.topics {
+            let count = self.client.partition_count(topic).await?;
+            let mut all = (0..count).map(|n| TopicPartition::new(topic.clone(), PartitionId(n)));
+            if !all.all(|place| taken.contains(&place)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Commits what was printed. If the group has gone on without this member, others print it again.
