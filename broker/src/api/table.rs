@@ -173,7 +173,7 @@ pub const TABLE: &[Api] = &[
         ApiKey::ListTransactions,
         (0, 1),
         "list_transactions",
-        "No pattern of ids.",
+        "No pattern of ids (version 2, KIP-1152): the broker has no regular expressions.",
     ),
     api(
         ApiKey::GetTelemetrySubscriptions,
