@@ -40,12 +40,16 @@ async fn a_poll_brings_what_is_there_and_waits_for_what_is_not() {
 async fn a_waiting_poll_is_woken_by_the_broker() {
     let broker = FakeBroker::new(1);
     let mut consumer = consumer(&broker, &[(0, 0)]);
+    // Of virtual time, which passes once the poll waits: it comes within the wait, not at its end.
+    let after = consumer.config.fetch_wait_max / 5;
     let late = Arc::clone(&broker);
     tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(after).await;
         late.put(0, batch_of(0, &["a"]));
     });
+    let before = wall::monotonic();
     assert_eq!(values(&consumer.poll().await.unwrap()), ["a"]);
+    assert_eq!(wall::monotonic() - before, after);
 }
 
 #[tokio::test(start_paused = true)]
