@@ -26,6 +26,15 @@ pub(super) enum Kind {
     Transaction = 1,
 }
 
+impl Kind {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Transaction => "transactional id",
+        }
+    }
+}
+
 /// Where a coordinator is, as far as known.
 pub(super) struct Place<'a> {
     pub(super) client: &'a Client,
@@ -66,29 +75,32 @@ impl Place<'_> {
         let known = *self.node.lock();
         let node = match known {
             Some(node) => node,
-            None => self.find().await?,
+            None => self.client.find_coordinator(self.kind, self.key).await?,
         };
+        *self.node.lock() = Some(node);
         self.client.ask(node, version, body).await
     }
+}
 
-    async fn find(&self) -> Result<Node, ClientError> {
+impl Client {
+    /// The coordinator of a group or of a transactional id, as some broker names it.
+    pub(super) async fn find_coordinator(
+        &self,
+        kind: Kind,
+        key: &str,
+    ) -> Result<Node, ClientError> {
         let body = FindCoordinatorRequest::default()
-            .with_key_type(self.kind as i8)
-            .with_key(text(self.key))
+            .with_key_type(kind as i8)
+            .with_key(text(key))
             .into();
         match self
-            .client
             .ask_again(Node::Any, FIND_COORDINATOR_VERSION, body)
             .await?
         {
             ResponseKind::FindCoordinator(answer) => {
-                check(
-                    &format!("find the coordinator of '{}'", self.key),
-                    answer.error_code,
-                )?;
-                let node = Node::Id(BrokerId(answer.node_id.0));
-                *self.node.lock() = Some(node);
-                Ok(node)
+                let what = format!("find the coordinator of {} '{key}'", kind.noun());
+                check(&what, answer.error_code)?;
+                Ok(Node::Id(BrokerId(answer.node_id.0)))
             }
             other => Err(ClientError::unexpected("FindCoordinator", &other)),
         }

@@ -12,18 +12,18 @@ use brooklet_protocol::messages::kafka::offset_commit_request::{
 };
 use brooklet_protocol::messages::kafka::offset_fetch_request::OffsetFetchRequestTopic;
 use brooklet_protocol::messages::kafka::{
-    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest,
-    OffsetCommitRequest, OffsetFetchRequest,
+    DeleteGroupsRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest, OffsetCommitRequest,
+    OffsetFetchRequest,
 };
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
 
+use super::coordinators::{Kind, check, text};
 use super::group::membership::Identity;
 use super::group::protocol::{Places, decode_assignment};
 use super::{Client, ClientError, backoff, wire_name};
 use crate::transport::Node;
 
-const FIND_COORDINATOR_VERSION: i16 = 3;
 const LIST_GROUPS_VERSION: i16 = 4;
 /// The last version that answers a missing group as dead, and not with an error.
 const DESCRIBE_GROUPS_VERSION: i16 = 5;
@@ -204,7 +204,7 @@ impl Client {
     pub(super) async fn coordinator(&self, group: &str) -> Result<Node, ClientError> {
         let mut failures = 0;
         loop {
-            let error = match self.find_coordinator(group).await {
+            let error = match self.find_coordinator(Kind::Group, group).await {
                 Ok(node) => return Ok(node),
                 Err(error) => error,
             };
@@ -213,23 +213,6 @@ impl Client {
                 return Err(error);
             }
             tokio::time::sleep(backoff::after(failures)).await;
-        }
-    }
-
-    async fn find_coordinator(&self, group: &str) -> Result<Node, ClientError> {
-        let body = FindCoordinatorRequest::default()
-            .with_key(StrBytes::from_string(group.to_owned()))
-            .into();
-        match self
-            .ask_again(Node::Any, FIND_COORDINATOR_VERSION, body)
-            .await?
-        {
-            ResponseKind::FindCoordinator(answer) => {
-                let what = format!("find the coordinator of group '{group}'");
-                check(&what, answer.error_code)?;
-                Ok(Node::Id(BrokerId(answer.node_id.0)))
-            }
-            other => Err(ClientError::unexpected("FindCoordinator", &other)),
         }
     }
 }
@@ -254,7 +237,6 @@ pub(super) fn commit_request(
             .with_name(wire_name(name))
             .with_partitions(partitions)
     });
-    let text = |text: &String| StrBytes::from_string(text.clone());
     let body = OffsetCommitRequest::default()
         .with_group_id(group_id(id))
         .with_generation_id_or_member_epoch(member.map_or(-1, |member| member.generation))
@@ -262,7 +244,7 @@ pub(super) fn commit_request(
     let body = match member {
         Some(member) => body
             .with_member_id(text(&member.member_id))
-            .with_group_instance_id(member.instance_id.as_ref().map(text)),
+            .with_group_instance_id(member.instance_id.as_deref().map(text)),
         None => body,
     };
     body.into()
@@ -362,14 +344,7 @@ fn no_group() -> ClientError {
 }
 
 fn group_id(id: &str) -> GroupId {
-    GroupId(StrBytes::from_string(id.to_owned()))
-}
-
-fn check(what: &str, code: i16) -> Result<(), ClientError> {
-    match ErrorCode::try_from_code(code) {
-        None => Ok(()),
-        Some(code) => Err(ClientError::broker(what, code, None)),
-    }
+    GroupId(text(id))
 }
 
 fn member(member: &DescribedGroupMember) -> GroupMember {
