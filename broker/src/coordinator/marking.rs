@@ -1,13 +1,24 @@
 //! Markers: a decided end is told to every partition that the transaction was in.
 //!
 //! ```text
-//!  PrepareCommit ─▶ markers appended ─▶ all synced ─▶ CompleteCommit
+//!  PrepareCommit ─▶ markers appended ─▶ all synced ─▶ CompleteCommit, in the page cache
 //!                     ▲        │ one cannot be written
 //!                     └────────┘ again, a little later; a restart begins with all of them
 //! ```
 //!
 //! A marker that is written twice does no harm: the second ends nothing. A partition that is no more needs
 //! none.
+//!
+//! The decision is synced before anything follows from it. Its completion is not, as it only spares the
+//! next start the writing of the markers, which are synced before it is written. Kafka, too, answers
+//! EndTxn at the decision; here the next transaction goes on without a wait, and the sync of its first
+//! record is that of the completion.
+//! - If it is lost, the log ends with the decision: all that comes behind is lost with it, and the next
+//!   transaction was not begun for anybody. The start writes the markers once more and completes.
+//! - So the markers never come again once the next transaction has a record, which they would end if
+//!   its epoch were the same (before KIP-890).
+//! - Whoever is told of the completion (DescribeTransactions, ListTransactions, a repeated EndTxn) waits
+//!   until it is synced, as with any answer of the driver.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -71,8 +82,7 @@ impl TransactionCoordinator {
 
     async fn complete(&self, marking: &Marking) -> Result<(), CoordinatorError> {
         let driver = self.shards.of(&marking.id).await?;
-        let command = Command::Marked(marking.id.clone(), marking.producer);
-        driver.submit(command).await?;
+        driver.write(Command::Marked(marking.id.clone(), marking.producer))?;
         Ok(())
     }
 

@@ -17,7 +17,7 @@
 //! - an append that fails changes no hard state; the effects of the decision itself, which its
 //!   records do not bring, are delivered all the same;
 //! - an answer, also that of a read, leaves only once every record it rests on is committed, and
-//!   after the effects of those records;
+//!   after the effects of those records (but for [`Driver::write`], whose caller can do without);
 //! - effects are delivered once, in the order of their records;
 //! - a command whose caller has gone away is still brought to its end.
 //!
@@ -203,6 +203,16 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
                 Err(error)
             }
         }
+    }
+
+    /// Logs one command, and does not wait until it is committed: for what another start would decide
+    /// again if it were lost. Whoever gets an answer that rests on it waits for that; its effects, and
+    /// those of the decision, are delivered then.
+    ///
+    /// # Errors
+    /// The log does not take it; nothing has changed.
+    pub fn write(&self, command: M::Command) -> Result<M::Answer, DriverError> {
+        self.decide(command).map(|(answer, _)| answer)
     }
 
     /// Commits what an answer rests on, on a task of its own, so that a caller who goes away does

@@ -173,6 +173,20 @@ async fn a_read_waits_for_what_it_rests_on() {
 }
 
 #[tokio::test]
+async fn what_was_only_written_is_committed_with_what_is_asked_next() {
+    let f = open(&MemoryLog::default());
+    assert_eq!(f.driver.write(Ask::Add(5)).unwrap(), 5);
+    assert_eq!(f.log.committed(), []);
+    assert_eq!(*f.delivered.lock(), []);
+    assert_eq!(f.driver.submit(Ask::Read).await.unwrap(), 5);
+    assert_eq!(f.log.committed(), [(Offset(1), Durability::Synced)]);
+    assert_eq!(*f.delivered.lock(), [(0, 5)]);
+    f.log.fail_appends(true);
+    assert!(f.driver.write(Ask::Add(1)).is_err());
+    assert_eq!(f.driver.submit(Ask::Read).await.unwrap(), 5);
+}
+
+#[tokio::test]
 async fn a_command_goes_on_when_its_caller_has_gone() {
     let f = open(&MemoryLog::default());
     f.log.hold_commits(true);

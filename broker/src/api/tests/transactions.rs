@@ -25,6 +25,8 @@ use brooklet_protocol::{ProducerEpoch, ProducerId};
 use super::fetch::{fetch_partitions, partition, request};
 use super::*;
 
+mod completion;
+
 /// Versions of InitProducerId, Produce, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit, EndTxn.
 #[derive(Clone, Copy)]
 struct Speaks {
