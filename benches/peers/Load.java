@@ -192,14 +192,20 @@ class Load {
         answer.put("failed", failed.get());
     }
 
-    /** Batches are full whatever the broker's speed, so that the same bytes are read from each. */
+    /**
+     * Batches are full and partitions are equally long whatever the broker's speed, so that the same bytes are read
+     * from each. (The producer's own choice favours partitions with short queues, and where one is much shorter than the
+     * others, a consumer that is at its end waits there for fetch.max.wait.ms while the others have records.)
+     */
     static void fill(Map<String, String> with) {
         int size = Integer.parseInt(with.get("size"));
+        int partitions = Integer.parseInt(with.get("partitions"));
         var failed = new AtomicLong();
         try (var producer = producer(with)) {
             for (long number = 0; number < Long.parseLong(with.get("records")); number++) {
-                producer.send(new ProducerRecord<>(with.get("topic"), value(size, number)), (metadata, error) ->
-                    count(error, new AtomicLong(), failed));
+                int partition = (int) (number % partitions);
+                var record = new ProducerRecord<byte[], byte[]>(with.get("topic"), partition, null, value(size, number));
+                producer.send(record, (metadata, error) -> count(error, new AtomicLong(), failed));
             }
         }
         if (failed.get() > 0) {

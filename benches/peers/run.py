@@ -133,7 +133,8 @@ class Peers:
             words = {"bootstrap": broker.bootstrap, **topic}
             self.client.ask("create", partitions=partitions, **words)
             records = 300_000_000 // max(size, 100)
-            self.client.ask("fill", size=size, codec=codec, acks="all", records=records, **words, **{"linger.ms": 100})
+            words |= {"partitions": partitions, "linger.ms": 100}
+            self.client.ask("fill", size=size, codec=codec, acks="all", records=records, **words)
         for number in range(2 * self.arguments.rounds):
             for who, broker in brokers if number % 2 == 0 else reversed(brokers):
                 start, before, idle = time.perf_counter(), broker.cpu_seconds(), idle_seconds()
