@@ -16,8 +16,8 @@ const SIZE_MIN: usize = 64 << 10;
 const SIZE_MAX: usize = 1 << 20;
 /// Sizes are powers of two, so that one buffer does for many reads.
 const CLASSES: usize = 1 + (SIZE_MAX / SIZE_MIN).ilog2() as usize;
-/// Bytes that may wait.
-const IDLE_BYTES_MAX: usize = 8 << 20;
+/// Bytes that may wait: those of an answer of 16 partitions at the usual 1 MiB for each.
+const IDLE_BYTES_MAX: usize = 16 << 20;
 
 /// The process has one: what matters is how much memory waits in all.
 static IDLE: Idle = Idle::new();

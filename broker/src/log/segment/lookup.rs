@@ -32,11 +32,13 @@ impl Segment {
         window_bytes: usize,
     ) -> Result<BatchCursor<'_>, LogError> {
         self.load_indexes()?;
-        let window_bytes = SEARCH_WINDOW_BYTES + window_bytes.min(WALK_WINDOW_BYTES);
+        // Little is read on the way; more than that is read at once from where it begins, not twice.
+        let on_the_way = Some(window_bytes).filter(|bytes| *bytes <= WALK_WINDOW_BYTES);
+        let window_bytes = SEARCH_WINDOW_BYTES + on_the_way.unwrap_or(0);
         let nearest = self.nearest(offset, window_bytes)?;
         let found = match nearest {
             Some(cursor) => walk_to(cursor, offset),
-            None => walk_to(self.walk(window_bytes), offset)
+            None => walk_to(self.walk(WALK_WINDOW_BYTES), offset)
                 .and_then(|cursor| self.rebuild_indexes().map(|()| cursor)),
         };
         match found {
