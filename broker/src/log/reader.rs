@@ -9,11 +9,9 @@ use std::sync::Arc;
 use brooklet_protocol::{Offset, Timestamp};
 use bytes::Bytes;
 
-use super::error::OrIo;
 use super::segment::{Segment, Wanted};
 use super::shared::Shared;
-use super::txn_index::{self, AbortedTransaction};
-use super::{LogConfig, LogError, files};
+use super::{AbortedTransaction, LogConfig, LogError};
 
 /// The readers' side of a log: never blocks the writer, never sees half a batch.
 #[derive(Clone, Debug)]
@@ -138,40 +136,44 @@ impl LogReader {
         self.shared.unstable().forget_below(watermark);
     }
 
-    /// Whether there may be aborted transactions; most logs never have any.
-    pub fn has_aborted(&self) -> bool {
-        self.shared.has_aborted()
+    /// Whether an index has to be read to know of aborted transactions with records from `from` on.
+    /// Most logs never have any.
+    pub fn may_have_aborted(&self, from: Offset) -> bool {
+        let segments = self.shared.segments();
+        self.shared.has_aborted() && (from_on(&segments, from)).any(|s| s.may_have_aborted(from))
     }
 
     /// The aborted transactions with records in `from..up_to`, by their last offset.
     ///
     /// # Errors
-    /// The disk.
+    /// The disk; `OffsetOutOfRange` if the segment of `from` is deleted, and with it what it said.
     pub fn aborted_transactions(
         &self,
         from: Offset,
         up_to: Offset,
     ) -> Result<Vec<AbortedTransaction>, LogError> {
-        if !self.has_aborted() {
+        if !self.shared.has_aborted() {
             return Ok(Vec::new());
         }
-        let segments = self.shared.segments();
-        let above = segments.partition_point(|segment| segment.base_offset() <= from);
-        let mut aborted = Vec::new();
-        for segment in &segments[above.saturating_sub(1)..] {
-            let path = segment.path().with_extension(files::TXN_INDEX);
-            let entries = txn_index::read(&**self.shared.vfs(), &path).or_io("read", &path)?;
-            for entry in entries {
-                if entry.last_offset >= from && entry.first_offset < up_to {
-                    aborted.push(entry);
-                }
-                if entry.last_stable_offset >= up_to {
-                    // What was aborted later began behind.
-                    return Ok(aborted);
+        self.look_through(|segments, start| {
+            if from < segments[0].base_offset() {
+                return Err(LogError::OffsetOutOfRange {
+                    requested: from,
+                    start,
+                    end: self.shared.end_offset(),
+                });
+            }
+            let mut aborted = Vec::new();
+            for segment in from_on(segments, from) {
+                if segment
+                    .find_aborted(&(from..up_to), &mut aborted)?
+                    .is_break()
+                {
+                    break;
                 }
             }
-        }
-        Ok(aborted)
+            Ok(aborted)
+        })
     }
 
     /// The first record with a timestamp of at least `timestamp`, as (offset, its timestamp).
@@ -280,7 +282,11 @@ fn read_on(segments: &[Arc<Segment>], mut wanted: Wanted) -> Result<Bytes, LogEr
 
 /// Whether one of the segments that have to be looked at for `from` was retired.
 fn is_retired(segments: &[Arc<Segment>], from: Offset) -> bool {
+    from_on(segments, from).any(|segment| segment.is_retired())
+}
+
+/// The segments that have to be looked at for what is at `from` and behind.
+fn from_on(segments: &[Arc<Segment>], from: Offset) -> impl Iterator<Item = &Arc<Segment>> {
     let above = segments.partition_point(|segment| segment.base_offset() <= from);
-    let mut from_there = segments[above.saturating_sub(1)..].iter();
-    from_there.any(|segment| segment.is_retired())
+    segments[above.saturating_sub(1)..].iter()
 }

@@ -88,9 +88,9 @@ struct Recovery<'a> {
     unsynced_names: BTreeSet<PathBuf>,
     /// Offsets of the producers' snapshots, ascending.
     snapshots: Vec<Offset>,
+    /// Base offsets of the segments that have a transaction index.
+    txn_indexes: BTreeSet<Offset>,
     /// To be removed once the log is found to be good.
-    /// Whether a segment has a transaction index.
-    has_txn_index: bool,
     leftovers: Vec<PathBuf>,
     report: RecoveryReport,
 }
@@ -130,7 +130,7 @@ pub(super) fn open(
         segments: Vec::new(),
         unsynced_names: BTreeSet::new(),
         snapshots: Vec::new(),
-        has_txn_index: false,
+        txn_indexes: BTreeSet::new(),
         leftovers: Vec::new(),
         report: RecoveryReport::default(),
     };
@@ -186,8 +186,11 @@ impl Recovery<'_> {
                 FileKind::Leftover => self.leftovers.push(path),
                 FileKind::Index(base) if !bases.contains(&base) => self.leftovers.push(path),
                 FileKind::Snapshot(offset) => self.snapshots.push(offset),
-                FileKind::Index(_) => self.has_txn_index |= name.ends_with(files::TXN_INDEX),
-                FileKind::Segment(_) | FileKind::Swap(_) | FileKind::Other => {}
+                FileKind::Index(base) if name.ends_with(files::TXN_INDEX) => {
+                    self.txn_indexes.insert(base);
+                }
+                FileKind::Index(_) | FileKind::Segment(_) | FileKind::Swap(_) | FileKind::Other => {
+                }
             }
         }
         Ok(bases.into_iter().collect())
@@ -239,8 +242,12 @@ impl Recovery<'_> {
         let config = self.config.clone();
         let shared = Shared::new(self.vfs, dir, config, segments, ends, self.unsynced_names);
         shared.allow_gaps(self.start.cleaned_below);
-        if self.has_txn_index {
-            shared.note_has_aborted();
+        for segment in &*shared.segments() {
+            if self.txn_indexes.contains(&segment.base_offset()) {
+                shared.note_has_aborted();
+            } else {
+                segment.know_aborted(&[]);
+            }
         }
         // What is written down is what was begun; only an orderly end says that it was finished.
         if self.start.clean_shutdown {

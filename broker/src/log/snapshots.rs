@@ -26,8 +26,7 @@ use super::error::OrIo;
 use super::producer_state::{EndedTransaction, ProducerStates, snapshot};
 use super::segment::WALK_WINDOW_BYTES;
 use super::shared::Shared;
-use super::txn_index::{self, AbortedTransaction};
-use super::{LogError, files};
+use super::{AbortedTransaction, LogError, files};
 use crate::vfs::{OpenMode, Vfs};
 
 /// So many bytes of log behind a snapshot make a new one.
@@ -154,15 +153,14 @@ fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<
     let segments = shared.segments();
     let above = segments.partition_point(|segment| segment.base_offset() <= from);
     for segment in &segments[above.saturating_sub(1)..] {
-        let index = segment.path().with_extension(files::TXN_INDEX);
-        let mut aborted = txn_index::read(&**shared.vfs(), &index).or_io("read", &index)?;
+        let mut aborted = segment.read_aborted()?;
         aborted.truncate(aborted.partition_point(|known| known.last_offset < from));
         let cursor = if segment.base_offset() >= from {
             Ok(segment.walk(WALK_WINDOW_BYTES))
         } else if from < shared.end_offset() {
             segment.seek(from, WALK_WINDOW_BYTES)
         } else {
-            txn_index::mend(&**shared.vfs(), &index, &aborted).or_io("replace", &index)?;
+            segment.mend_aborted(&aborted)?;
             return Ok(());
         };
         let walked = cursor.and_then(|mut cursor| {
@@ -176,7 +174,7 @@ fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<
         });
         pass_damage(walked)?;
         // A snapshot that is taken later vouches for them.
-        txn_index::mend(&**shared.vfs(), &index, &aborted).or_io("replace", &index)?;
+        segment.mend_aborted(&aborted)?;
     }
     Ok(())
 }

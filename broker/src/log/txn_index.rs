@@ -8,7 +8,8 @@
 //! An entry is written when a transaction's abort marker is appended, into the index of the segment
 //! that holds the marker; last offset is the marker's, last stable offset the log's at that moment.
 //! A consumer of committed records gets the entries for what it fetches and leaves their records
-//! out. Most segments have no such file. Unlike the other indexes it says what no single batch says,
+//! out. Most segments have no such file; of those that have one, the segment remembers where the
+//! entries lie, so that it is not opened in vain. Unlike the other indexes it says what no single batch says,
 //! so it is made anew by replaying the log, together with the producers' state.
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -65,16 +66,9 @@ impl AbortedTransaction {
     }
 }
 
-/// All entries of a file, as far as they are whole and make sense; none if there is no file.
+/// All entries of a file, as far as they are whole and make sense.
 pub(super) fn read(vfs: &dyn Vfs, path: &Path) -> io::Result<Vec<AbortedTransaction>> {
-    Ok(decode(&read_bytes(vfs, path)?))
-}
-
-fn read_bytes(vfs: &dyn Vfs, path: &Path) -> io::Result<Vec<u8>> {
-    match vfs.read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        bytes => bytes,
-    }
+    Ok(decode(&vfs.read(path)?))
 }
 
 /// The entries in `bytes`, up to the first that makes no sense.
@@ -104,7 +98,11 @@ pub(super) fn replace(
 
 /// Makes `entries` the file's, durably, if they are not. Where there are none a file is not made.
 pub(super) fn mend(vfs: &dyn Vfs, path: &Path, entries: &[AbortedTransaction]) -> io::Result<()> {
-    if read_bytes(vfs, path)? == encode(entries) {
+    let found = match vfs.read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        found => found?,
+    };
+    if found == encode(entries) {
         return Ok(());
     }
     replace(vfs, path, entries)
@@ -140,7 +138,6 @@ mod tests {
     #[test]
     fn entries_are_added_replaced_and_read() {
         let (vfs, path) = (SimVfs::new(0), Path::new("x.txnindex"));
-        assert_eq!(read(&vfs, path).unwrap(), []);
         mend(&vfs, path, &[]).unwrap();
         assert!(!vfs.exists(path));
         for (first, last) in [(1, 4), (2, 8), (9, 12)] {

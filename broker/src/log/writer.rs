@@ -91,6 +91,7 @@ impl Active {
             GrowingIndexes::default(),
             (config.index_interval_bytes, Offset::ZERO),
         );
+        segment.know_aborted(&[]);
         Ok(Self {
             segment: Arc::new(segment),
             file: Some(file),

@@ -374,7 +374,8 @@ impl Partition {
 
     /// Whether a read from `from` on may have to wait for the disk; see [`LogReader::may_block`].
     pub fn read_may_block(&self, from: Offset, isolation: Isolation) -> bool {
-        let looks_into_index = isolation == Isolation::ReadCommitted && self.reader.has_aborted();
+        let looks_into_index =
+            isolation == Isolation::ReadCommitted && self.reader.may_have_aborted(from);
         looks_into_index || self.reader.may_block(from)
     }
 

@@ -231,6 +231,7 @@ impl Maintenance {
                 draft.bytes,
                 habits,
             );
+            segment.know_aborted(&draft.aborted);
             let segment = Arc::new(segment.with_map(map, &draft.indexes));
             // Before the old ones go, so that nobody who looks again finds neither.
             shared.replace_segments(draft.base, group.len(), Arc::clone(&segment));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::error::OrIo;
-use super::super::{AbortedTransaction, LogError, files, txn_index};
+use super::super::{LogError, files};
 use super::Segment;
 use crate::vfs::{OpenMode, VfsFile};
 
@@ -62,14 +62,6 @@ impl Segment {
         let opened = opened.or_io("open", &self.path)?;
         *file = Some(Arc::clone(&opened));
         Ok(opened)
-    }
-
-    /// Adds to the transaction index.
-    pub(in crate::log) fn note_aborted(&self, aborted: AbortedTransaction) -> Result<(), LogError> {
-        let path = self.path.with_extension(files::TXN_INDEX);
-        txn_index::add(&*self.vfs, &path, aborted).or_io("append to", &path)?;
-        self.unsettled.store(true, Ordering::Release);
-        Ok(())
     }
 
     /// Whether the next sync has to come by, whatever its recovery point says.

@@ -35,8 +35,11 @@ use super::verified::VerifiedRanges;
 use super::{Damage, LogError, buffers, files};
 use crate::vfs::{OpenMode, Vfs, VfsFile};
 
+mod aborted;
 mod files_of;
 mod lookup;
+
+use aborted::AbortedSpan;
 
 /// What a walk reads ahead when it only looks at headers.
 pub(in crate::log) const WALK_WINDOW_BYTES: usize = 64 << 10;
@@ -63,6 +66,7 @@ pub(in crate::log) struct Segment {
     verified_from: u64,
     verified: Mutex<VerifiedRanges>,
     indexes: Indexes,
+    aborted: Mutex<AbortedSpan>,
     /// Whether something is in the indexes that may not be on the disk.
     unsettled: AtomicBool,
     /// Held while a sealed segment's indexes are loaded or rebuilt, and while it is retired.
@@ -102,6 +106,7 @@ impl Segment {
             verified_from,
             verified: Mutex::default(),
             indexes: Indexes::growing(indexes),
+            aborted: Mutex::default(),
             unsettled: AtomicBool::new(false),
             loading: Mutex::new(()),
         }
@@ -129,6 +134,7 @@ impl Segment {
             verified_from: size,
             verified: Mutex::default(),
             indexes: Indexes::unloaded(),
+            aborted: Mutex::default(),
             unsettled: AtomicBool::new(false),
             loading: Mutex::new(()),
         }

@@ -242,6 +242,81 @@ fn aborted_transactions_are_found_and_found_again() {
     check(&log.reader());
 }
 
+#[test]
+fn no_index_is_opened_where_nothing_was_aborted() {
+    let vfs = SimVfs::new(0);
+    let config = config(300);
+    let mut log = open(&vfs, config.clone());
+    let mut transact = |number: i32, is_committed| {
+        append(&mut log, &transactional(1, number, 1)).unwrap();
+        append(&mut log, &marker(1, is_committed)).unwrap();
+    };
+    transact(0, false);
+    for number in 1..100 {
+        transact(number, true);
+    }
+    transact(100, false);
+    transact(101, true);
+    let check = |reader: &LogReader, opens_at_first: u64| {
+        assert!(reader.segments().len() > 50);
+        let find = |from, up_to| {
+            let before = vfs.opens();
+            let found = reader
+                .aborted_transactions(Offset(from), Offset(up_to))
+                .unwrap();
+            let last = found.iter().map(|aborted| aborted.last_offset.0);
+            (last.collect::<Vec<_>>(), vfs.opens() - before)
+        };
+        // Those that are there, at the first look after a start.
+        let (found, opens) = find(0, 200);
+        assert_eq!(found, [1]);
+        assert!(opens <= opens_at_first, "{opens}");
+        for from in 2..200 {
+            assert_eq!(find(from, 200), (vec![], 0), "from {from}");
+            assert!(reader.may_have_aborted(Offset(from)));
+        }
+        assert_eq!(find(202, 204), (vec![], 0));
+        assert!(!reader.may_have_aborted(Offset(202)));
+        assert_eq!(find(0, 200), (vec![1], 1));
+        assert_eq!(find(1, 201), (vec![1, 201], 2));
+    };
+    check(&log.reader(), 1);
+    let end = log.close().unwrap();
+    let (log, _) = open_with(&vfs, config.clone(), start(true, end.0)).unwrap();
+    check(&log.reader(), 3);
+    drop(log);
+    let (log, _) = open_with(&vfs, config, start(false, 0)).unwrap();
+    check(&log.reader(), 3);
+}
+
+/// Its records would be taken for committed.
+#[test]
+fn an_aborted_transaction_in_a_deleted_segment_is_not_passed_over() {
+    let vfs = SimVfs::new(0);
+    let mut log = open(&vfs, config(200));
+    for number in 0..4 {
+        append(&mut log, &transactional(1, number, 1)).unwrap();
+        append(&mut log, &marker(1, false)).unwrap();
+        log.roll_if_filled().unwrap();
+    }
+    let reader = log.reader();
+    let find = |from| {
+        let found = reader.aborted_transactions(Offset(from), Offset(8))?;
+        Ok::<_, LogError>(found.iter().map(|a| a.last_offset.0).collect::<Vec<_>>())
+    };
+    assert_eq!(find(2).unwrap(), [3, 5, 7]);
+    let base = reader.segments()[2].base_offset;
+    log.maintenance()
+        .retire_segments_below(base, crate::clock::Monotonic::default())
+        .unwrap();
+    let refused = find(2);
+    assert!(
+        matches!(refused, Err(LogError::OffsetOutOfRange { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(find(base.0).unwrap().last(), Some(&7));
+}
+
 /// The transaction was open where the snapshot is, and ended in a segment that is deleted.
 #[test]
 fn a_snapshot_from_before_the_log_begins_is_not_believed() {

@@ -51,6 +51,7 @@ struct State {
     fail_next_sync: bool,
     power: Power,
     operations: u64,
+    opens: u64,
     locked: BTreeSet<PathBuf>,
 }
 
@@ -83,6 +84,7 @@ impl SimVfs {
             fail_next_sync: false,
             power: Power::On,
             operations: 0,
+            opens: 0,
             locked: BTreeSet::new(),
         };
         Self {
@@ -125,6 +127,11 @@ impl SimVfs {
     /// were so far.
     pub fn operations(&self) -> u64 {
         self.state.lock().operations
+    }
+
+    /// How often somebody has opened a file, or found that there is none, so far.
+    pub fn opens(&self) -> u64 {
+        self.state.lock().opens
     }
 
     /// Bit rot: inverts bit `position` (bit 0 is the lowest of the first byte) of a file, in the
@@ -212,6 +219,7 @@ impl State {
 impl Vfs for SimVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn VfsFile>> {
         let mut state = self.state.lock();
+        state.opens += 1;
         let found = match state.tree.find(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             found => Some(found?),
