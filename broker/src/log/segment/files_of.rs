@@ -52,16 +52,20 @@ impl Segment {
         *self.file.lock() = None;
     }
 
-    /// The file of the active segment.
-    pub(super) fn open_to_read(&self) -> Result<Arc<dyn VfsFile>, LogError> {
+    /// The file of the active segment; `None` once it is sealed and not open any more, because then
+    /// another's may have its name: that of what compaction has put in its place.
+    pub(super) fn open_to_read(&self) -> Result<Option<Arc<dyn VfsFile>>, LogError> {
         let mut file = self.file.lock();
-        if let Some(open) = &*file {
-            return Ok(Arc::clone(open));
+        if file.is_none() {
+            let opened = self.vfs.open(&self.path, OpenMode::Read);
+            let opened = opened.or_io("open", &self.path)?;
+            // Asked last: only what is sealed is replaced.
+            if self.is_sealed() {
+                return Ok(None);
+            }
+            *file = Some(opened);
         }
-        let opened = self.vfs.open(&self.path, OpenMode::Read);
-        let opened = opened.or_io("open", &self.path)?;
-        *file = Some(Arc::clone(&opened));
-        Ok(opened)
+        Ok(file.clone())
     }
 
     /// Whether the next sync has to come by, whatever its recovery point says.

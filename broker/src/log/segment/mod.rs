@@ -196,12 +196,14 @@ impl Segment {
 
     /// The bytes of `range`: a slice of the map, or a buffer.
     pub(in crate::log) fn bytes(&self, range: Range<u64>) -> Result<Bytes, LogError> {
-        if !self.is_sealed() {
-            let file = self.open_to_read()?;
+        if !self.is_sealed()
+            && let Some(file) = self.open_to_read()?
+        {
             let length = (range.end - range.start) as usize;
             let read = |buffer: &mut [u8]| file.read_exact_at(buffer, range.start);
             return buffers::fill(length, read).or_io("read", &self.path);
         }
+        // Compaction maps a segment before it replaces it: a map is never of another's bytes.
         let map = self.map()?;
         // Somebody may have cut the file since it was opened; then the answer is short.
         let end = range.end.min(map.len() as u64);
