@@ -171,9 +171,9 @@ pub const TABLE: &[Api] = &[
     ),
     api(
         ApiKey::ListTransactions,
-        (0, 1),
+        (0, 2),
         "list_transactions",
-        "No pattern of ids (version 2, KIP-1152): the broker has no regular expressions.",
+        "Patterns of ids know ASCII's classes only.",
     ),
     api(
         ApiKey::GetTelemetrySubscriptions,

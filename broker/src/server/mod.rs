@@ -12,7 +12,7 @@
 //! Invariants:
 //! - memory per connection is bounded: a frame grows as its bytes arrive, never by the length it
 //!   claims, up to `socket.request.max.bytes`; an answer is written before the next one is made;
-//! - so is the memory of all requests together ([`memory`]);
+//! - so is the memory of all requests together (`queued.max.request.bytes`);
 //! - what a client sends can close its own connection and nothing else, not even by a bug: a panic
 //!   ends one task;
 //! - a connection that makes no progress is closed: 10 minutes without a request, 30 seconds within

@@ -487,6 +487,42 @@ async fn transactions_are_described_and_listed() {
 }
 
 #[tokio::test]
+async fn transactional_ids_are_listed_by_a_pattern_that_the_whole_id_matches() {
+    let fixture = Fixture::start().await;
+    for id in ["orders-1", "orders-12", "payments"] {
+        fixture.init(5, id, (-1, -1)).await;
+    }
+    let invalid = code(ErrorCode::InvalidRegularExpression);
+    let all = ["orders-1", "orders-12", "payments"];
+    let cases = [
+        (None, Ok(&all[..])),
+        (Some(""), Ok(&all[..])),
+        (Some("orders-\\d"), Ok(&all[..1])),
+        (Some("orders-.*|pay"), Ok(&all[..2])),
+        (Some("rders.*"), Ok(&[][..])),
+        (Some("orders-(1"), Err(invalid)),
+        (Some("a)|(.*"), Err(invalid)),
+    ];
+    for (pattern, expected) in cases {
+        let request = ListTransactionsRequest::default()
+            .with_duration_filter(-1)
+            .with_transactional_id_pattern(pattern.map(StrBytes::from_static_str));
+        let answer = body!(ListTransactions, fixture.call(2, request.into()).await);
+        let ids: Vec<_> = (answer.transaction_states.iter())
+            .map(|state| state.transactional_id.to_string())
+            .collect();
+        match expected {
+            Ok(expected) => assert_eq!((ids, answer.error_code), (own(expected), 0)),
+            Err(code) => assert_eq!((ids, answer.error_code), (vec![], code)),
+        }
+    }
+}
+
+fn own(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[tokio::test]
 async fn an_operator_ends_what_nobody_else_ends() {
     let fixture = Fixture::start().await;
     fixture.create("t", 1).await;
