@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -162,5 +163,10 @@ impl VfsFile for GatedFile {
     fn map(&self) -> io::Result<Bytes> {
         self.note_reader();
         self.file.map()
+    }
+
+    fn map_range(&self, range: Range<u64>) -> io::Result<Bytes> {
+        self.note_reader();
+        self.file.map_range(range)
     }
 }

@@ -66,6 +66,11 @@ fn appends_and_reads(vfs: &dyn Vfs, dir: &Path) {
     file.set_len(7).unwrap();
     file.sync_data().unwrap();
     assert_eq!(file.map().unwrap(), b"abcdx\0\0".as_slice());
+    assert_eq!(file.map_range(1..5).unwrap(), b"bcdx".as_slice());
+    let part = file.map_range(0..3).unwrap();
+    file.append(&[IoSlice::new(b"more")]).unwrap();
+    assert_eq!(part, b"abc".as_slice(), "the file may grow behind it");
+    file.set_len(7).unwrap();
     vfs.replace(&path, b"as a whole").unwrap();
     assert_eq!(vfs.read(&path).unwrap(), b"as a whole");
     assert!(!vfs.exists(&dir.join("f.tmp")));

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -160,6 +161,10 @@ impl VfsFile for DiskFile {
             return Ok(Bytes::new());
         }
         mmap::map(&self.file)
+    }
+
+    fn map_range(&self, range: Range<u64>) -> io::Result<Bytes> {
+        mmap::map_range(&self.file, range)
     }
 }
 

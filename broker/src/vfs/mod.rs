@@ -9,6 +9,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -160,6 +161,12 @@ pub trait VfsFile: Debug + Send + Sync {
     /// # Errors
     /// As the file system says.
     fn map(&self) -> io::Result<Bytes>;
+    /// The bytes of a range that is there and is not empty, mapped where the file system can. The file may
+    /// grow behind it, and must not change in it while any slice of it lives.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn map_range(&self, range: Range<u64>) -> io::Result<Bytes>;
 }
 
 /// A name in a directory.

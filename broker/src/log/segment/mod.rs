@@ -8,8 +8,9 @@
 //!                                               size: published once a batch is whole
 //! ```
 //!
-//! The last segment is active: it grows, and is read with positional reads. All others are sealed:
-//! they never change again, are mapped at the first read and answered with slices of the map.
+//! The last segment is active: it grows, and is read with positional reads; of large ones the bytes, which do
+//! not change any more, are mapped for as long as somebody has them. All others are sealed: they never change
+//! again, are mapped at the first read and answered with slices of the map.
 //!
 //! Invariants: bytes below `size` never change; bytes from `verified_from` on were verified or
 //! written by this process, those below are verified (once) before they are served; the offsets of
@@ -45,6 +46,8 @@ use aborted::AbortedSpan;
 pub(in crate::log) const WALK_WINDOW_BYTES: usize = 64 << 10;
 /// What a search reads beyond what is asked for: about the way from an index entry to the batch.
 const SEARCH_WINDOW_BYTES: usize = 4 << 10;
+/// Of an active segment less is sooner copied than mapped.
+const MAPPED_BYTES_MIN: usize = if cfg!(test) { 100 } else { 256 << 10 };
 /// Records are decompressed to at most so many bytes to find a timestamp.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
@@ -200,6 +203,12 @@ impl Segment {
             && let Some(file) = self.open_to_read()?
         {
             let length = (range.end - range.start) as usize;
+            if length >= MAPPED_BYTES_MIN && range.end <= self.size() {
+                // Where it cannot be mapped it can be read, or says there why not.
+                if let Ok(mapped) = file.map_range(range.clone()) {
+                    return Ok(mapped);
+                }
+            }
             let read = |buffer: &mut [u8]| file.read_exact_at(buffer, range.start);
             return buffers::fill(length, read).or_io("read", &self.path);
         }

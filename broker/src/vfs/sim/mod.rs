@@ -23,6 +23,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
 use std::io::{self, ErrorKind, IoSlice};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -391,6 +392,12 @@ impl VfsFile for SimFile {
         Ok(Bytes::copy_from_slice(
             state.tree.file_mut(self.id)?.content(),
         ))
+    }
+
+    fn map_range(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        self.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes.into())
     }
 }
 
