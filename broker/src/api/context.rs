@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::fetch::{FetchSessions, Lending};
+use super::fetch::{FetchSessions, ResponseMemory};
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
@@ -61,7 +61,7 @@ pub struct ApiContext {
     /// Incremental fetch sessions.
     pub fetch_sessions: Arc<FetchSessions>,
     /// The memory of answers to fetches.
-    pub lending: Arc<Lending>,
+    pub response_memory: Arc<ResponseMemory>,
     /// Where the client connects from; `None` for one in our own process.
     pub peer: Option<IpAddr>,
     /// Time.

@@ -49,11 +49,11 @@ use crate::counters::Limit;
 use crate::log::{self, LogError};
 use crate::partition::{ChangeGuard, Isolation, Partition};
 
-mod lending;
+mod memory;
 mod sessions;
 
-pub use lending::Lending;
-use lending::Loan;
+use memory::Reservation;
+pub use memory::ResponseMemory;
 use sessions::{Asked, Fetch, Naming, SessionCache, SessionRequest, Told, TopicKey};
 
 pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest) -> FetchResponse {
@@ -151,8 +151,8 @@ struct Fetching {
     bytes_max: usize,
     bytes_min: usize,
     isolation: Isolation,
-    /// Where the answer's memory is lent; `None` for a client in our own process.
-    lending: Option<Arc<Lending>>,
+    /// The memory of answers; `None` for a client in our own process.
+    memory: Option<Arc<ResponseMemory>>,
 }
 
 type Outcome<T> = Result<T, ApiError>;
@@ -194,7 +194,7 @@ impl Fetching {
             bytes_max: bytes_max.min(ctx.settings.fetch_max_bytes),
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
             isolation: Isolation::of_level(request.isolation_level),
-            lending: ctx.peer.map(|_| Arc::clone(&ctx.lending)),
+            memory: ctx.peer.map(|_| Arc::clone(&ctx.response_memory)),
         }
     }
 
@@ -251,9 +251,9 @@ impl Fetching {
     }
 
     fn read_all(&self) -> Pass {
-        let loan = self.loan();
+        let reservation = self.reserve();
         let mut pass = Pass {
-            bytes_max: loan.as_ref().map_or(self.bytes_max, Loan::bytes),
+            bytes_max: (reservation.as_ref()).map_or(self.bytes_max, Reservation::bytes),
             ..Pass::default()
         };
         for (asked, partition) in self.fetch.asked.iter().zip(&self.partitions) {
@@ -261,9 +261,9 @@ impl Fetching {
             pass.answers.push(answer);
         }
         pass.complete |= pass.answers.is_empty() || pass.bytes >= self.bytes_min;
-        if let Some(loan) = loan {
+        if let Some(reservation) = reservation {
             let records = pass.answers.iter_mut();
-            loan.bind(
+            reservation.bind(
                 records
                     .filter_map(|answer| answer.records.as_mut())
                     .collect(),
@@ -273,13 +273,13 @@ impl Fetching {
     }
 
     /// Memory for as much as the client asks for, or for what is to be had.
-    fn loan(&self) -> Option<Loan> {
-        let lending = self.lending.as_ref()?;
+    fn reserve(&self) -> Option<Reservation> {
+        let memory = self.memory.as_ref()?;
         let asked = self.fetch.asked.iter();
         let wanted = asked.fold(0_usize, |sum, asked| {
             sum.saturating_add(usize::try_from(asked.bytes_max).unwrap_or(0))
         });
-        Some(lending.lend(wanted.min(self.bytes_max)))
+        Some(memory.reserve(wanted.min(self.bytes_max)))
     }
 
     fn read(

@@ -74,7 +74,7 @@ mod tests;
 
 pub use api_versions::unsupported_version;
 pub use context::{ApiContext, ApiSettings, ToldSetting};
-pub use fetch::{FetchSessions, Lending};
+pub use fetch::{FetchSessions, ResponseMemory};
 pub use produce::{decompressed_bytes_max, expects_no_response, has_error};
 
 /// The request's API is not in the table, or not in this version. A socket is closed upon it.

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::api::{self, ApiContext, ApiSettings, FetchSessions, Lending, ToldSetting};
+use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ResponseMemory, ToldSetting};
 use crate::clock::Monotonic;
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
@@ -168,7 +168,8 @@ impl Broker {
             Arc::clone(&groups),
         );
         let counters: Arc<Counters> = Arc::default();
-        let lending = Lending::new(config.queued_response_bytes_max, Arc::clone(&counters));
+        let response_memory =
+            ResponseMemory::new(config.queued_response_bytes_max, Arc::clone(&counters));
         let ctx = ApiContext {
             controller: opened.controller,
             groups,
@@ -177,7 +178,7 @@ impl Broker {
                 config.fetch_session_slots,
                 environment.seed.rotate_left(96) as u64,
             )),
-            lending: Arc::new(lending),
+            response_memory: Arc::new(response_memory),
             peer: None,
             clock: environment.clock,
             settings: Arc::new(api_settings(&config, &data, kafka, told)),

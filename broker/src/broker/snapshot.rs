@@ -140,7 +140,7 @@ impl Broker {
         let used = |limit| match limit {
             Limit::Connections => Some(counters.connections.get()),
             Limit::QueuedRequestBytes => Some(counters.queued_request_bytes.get()),
-            Limit::QueuedResponseBytes => Some(counters.queued_response_bytes.get()),
+            Limit::QueuedResponseBytes => Some(ctx.response_memory.reserved_bytes() as u64),
             Limit::Partitions => Some(partitions as u64),
             Limit::FetchSessions => Some(ctx.fetch_sessions.session_count() as u64),
             Limit::Groups => groups.map(|count| count as u64),

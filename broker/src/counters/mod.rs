@@ -71,8 +71,6 @@ pub struct Counters {
     pub sent_bytes: Counter,
     /// Bytes of requests that are being read or answered, beyond what each connection has of its own.
     pub queued_request_bytes: Gauge,
-    /// Bytes of records in answers that are being sent.
-    pub queued_response_bytes: Gauge,
     /// Frames that are no request: their connections were closed.
     pub malformed_requests: Counter,
     /// What clients have produced and fetched.
