@@ -168,12 +168,16 @@ impl Connection {
     async fn write_output(&mut self) -> Result<(), Close> {
         let in_all = self.in_time(self.limits.idle_max);
         while !self.output.is_empty() {
-            let deadline = self.in_time(self.limits.response_stall_max).min(in_all);
+            let stall = (
+                self.in_time(self.limits.response_stall_max),
+                Limit::ResponseStallTime,
+            );
+            let (deadline, limit) = stall.min((in_all, Limit::IdleTime));
             let written = tokio::select! {
                 biased;
                 written = write_pieces(&mut self.stream, &mut self.output) => written?,
                 () = self.ctx.clock.sleep_until(deadline) => {
-                    return Err(self.over(Limit::ResponseStallTime, "an answer is not read"));
+                    return Err(self.over(limit, "an answer is not read"));
                 }
             };
             self.ctx.counters.sent_bytes.add(written as u64);

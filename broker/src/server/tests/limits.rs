@@ -132,6 +132,19 @@ async fn a_client_that_does_not_read_is_cut_off_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn an_answer_takes_no_longer_than_a_client_may_be_silent() {
+    let patient = |config: &mut BrokerConfig| config.response_stall_max = Duration::from_secs(1000);
+    let (broker, clock) = start(patient).await;
+    drop(fill(&broker).await);
+    let mut slow = Client::connect(&broker).await;
+    slow.send(&fetch_bytes(1, i32::MAX)).await;
+    let waited = until_rejected(&broker, &clock, Limit::IdleTime, 1).await;
+    assert!(waited >= Duration::from_secs(600), "{waited:?}");
+    assert_eq!(slow.receive().await, None);
+    assert_eq!(rejections(&broker, Limit::ResponseStallTime).await, 0);
+}
+
+#[tokio::test]
 async fn beside_answers_that_are_not_read_a_fetch_gets_one_batch() {
     let (broker, _) = start(|config| config.queued_response_bytes_max = 10 << 20).await;
     let mut client = fill(&broker).await;
