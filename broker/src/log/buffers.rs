@@ -1,8 +1,9 @@
 //! Memory for what is read of active segments, used again.
 //!
-//! A sealed segment is mapped, an active one is read into a buffer for each answer. A new one of hundreds of
-//! kibibytes costs more than the read: the kernel clears its pages and maps them at the first touch, and
-//! they go back with the answer. So buffers that come back wait here for the next read, up to a bound.
+//! A sealed segment is mapped, and so are large reads of an active one; smaller ones fill a buffer for each
+//! answer. A new one of a hundred kibibytes costs more than the read: the kernel clears its pages and maps
+//! them at the first touch, and they go back with the answer. So buffers that come back wait here for the
+//! next read, up to a bound.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +13,12 @@ use parking_lot::Mutex;
 
 /// Smaller ones are cheap anyway.
 const SIZE_MIN: usize = 64 << 10;
-/// Larger ones are rare.
-const SIZE_MAX: usize = 1 << 20;
+/// Larger reads are mapped.
+const SIZE_MAX: usize = 256 << 10;
 /// Sizes are powers of two, so that one buffer does for many reads.
 const CLASSES: usize = 1 + (SIZE_MAX / SIZE_MIN).ilog2() as usize;
-/// Bytes that may wait: those of an answer of 16 partitions at the usual 1 MiB for each.
-const IDLE_BYTES_MAX: usize = 16 << 20;
+/// Bytes that may wait.
+const IDLE_BYTES_MAX: usize = 8 << 20;
 
 /// The process has one: what matters is how much memory waits in all.
 static IDLE: Idle = Idle::new();
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         let idle = idle();
-        let many: Vec<_> = (0..20).map(|_| filled(idle, SIZE_MAX, 0)).collect();
+        let many: Vec<_> = (0..40).map(|_| filled(idle, SIZE_MAX, 0)).collect();
         drop(many);
         assert_eq!(idle.bytes.load(Ordering::Relaxed), IDLE_BYTES_MAX);
         let taken = filled(idle, SIZE_MAX, 0);

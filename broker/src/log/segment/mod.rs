@@ -47,7 +47,7 @@ pub(in crate::log) const WALK_WINDOW_BYTES: usize = 64 << 10;
 /// What a search reads beyond what is asked for: about the way from an index entry to the batch.
 const SEARCH_WINDOW_BYTES: usize = 4 << 10;
 /// Of an active segment less is sooner copied than mapped.
-const MAPPED_BYTES_MIN: usize = if cfg!(test) { 100 } else { 256 << 10 };
+const MAPPED_BYTES_MIN: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// Records are decompressed to at most so many bytes to find a timestamp.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
