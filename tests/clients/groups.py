@@ -178,7 +178,9 @@ def kafka_python(bootstrap):
 
         def run(self):
             while not self.stopped.is_set():
-                for records in self.consumer.poll(timeout_ms=50).values():
+                # A poll that times out just when the group has answered loses its assignment (kafka-python
+                # 3.0.12): so none that is about as long as a rebalance takes.
+                for records in self.consumer.poll(timeout_ms=5000).values():
                     self.found.extend(record.value for record in records)
                 self.assigned = len(self.consumer.assignment())
             self.consumer.close()
