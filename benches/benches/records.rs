@@ -38,6 +38,20 @@ fn iterate_compressed(bencher: Bencher<'_, '_>, codec: &str) {
     bencher.bench(|| key_bytes(black_box(&batch)));
 }
 
+#[divan::bench(args = [16, 100, 1000])]
+fn survey(bencher: Bencher<'_, '_>, value_bytes: usize) {
+    let batch = batch(value_bytes, Compression::None);
+    let bencher = bencher.counter(ItemsCount::new(RECORD_COUNT));
+    bencher.bench(|| black_box(&batch).survey(DECOMPRESSED_BYTES_MAX).is_ok());
+}
+
+#[divan::bench(args = ["gzip", "snappy", "lz4", "zstd"])]
+fn survey_compressed(bencher: Bencher<'_, '_>, codec: &str) {
+    let batch = batch(100, codec.parse().expect("a codec's name"));
+    let bencher = bencher.counter(ItemsCount::new(RECORD_COUNT));
+    bencher.bench(|| black_box(&batch).survey(DECOMPRESSED_BYTES_MAX).is_ok());
+}
+
 /// Touches every record.
 fn key_bytes(batch: &RecordBatch) -> usize {
     let records = batch.records(DECOMPRESSED_BYTES_MAX).expect("a good batch");

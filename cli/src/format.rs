@@ -239,7 +239,7 @@ fn headers_of(record: &Record<'_>) -> Vec<serde_json::Value> {
         let value = value.map_or(serde_json::Value::Null, |bytes| {
             str::from_utf8(bytes).map_or_else(|_| json!({ "base64": base64(bytes) }), Into::into)
         });
-        [name.into(), value]
+        [name.into_owned().into(), value]
     });
     pairs.collect()
 }

@@ -37,11 +37,17 @@ pub(crate) struct Reader<'a> {
     pub(crate) rest: &'a [u8],
 }
 
+/// The number that zigzag has made unsigned.
+#[inline]
+pub(crate) fn unzigzag(raw: u64) -> i64 {
+    (raw >> 1) as i64 ^ -((raw & 1) as i64)
+}
+
 impl<'a> Reader<'a> {
     /// A zigzag `i64`.
     pub(crate) fn varlong(&mut self) -> Result<i64, Reason> {
         let raw = self.groups(10, 1)?;
-        Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+        Ok(unzigzag(raw))
     }
 
     /// A zigzag `i32`.

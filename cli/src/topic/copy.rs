@@ -143,7 +143,7 @@ impl Copier {
                 }
                 let headers = record
                     .headers()
-                    .map(|(name, value)| (name.to_owned(), value.map(Bytes::copy_from_slice)));
+                    .map(|(name, value)| (name.into_owned(), value.map(Bytes::copy_from_slice)));
                 let copy = NewRecord {
                     partition: Some(fetched.partition.partition),
                     timestamp: Some(record.timestamp),

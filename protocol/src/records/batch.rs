@@ -257,6 +257,11 @@ impl RecordBatch {
         &self.bytes
     }
 
+    /// The bytes after the header: the records, compressed or not.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.bytes[BATCH_HEADER_BYTES..]
+    }
+
     /// Compares the stored checksum with the bytes.
     ///
     /// # Errors
@@ -265,10 +270,10 @@ impl RecordBatch {
         self.header.verify_crc(&self.bytes)
     }
 
-    /// Checks what a broker must know of a producer's batch before it takes it, from the header and
-    /// the checksum alone: the records stay compressed and unread.
+    /// Checks a producer's batch as far as the header and the checksum tell; the records are for
+    /// [`RecordBatch::survey`].
     ///
-    /// Sizes, timestamps and sequences are for the broker to judge: they depend on its state.
+    /// Sizes, timestamps and sequences are for the broker to check: they depend on its state.
     ///
     /// # Errors
     /// The first rule that the batch breaks; the checksum is the first of all.
@@ -317,7 +322,7 @@ impl RecordBatch {
             max_timestamp: now,
             ..self.header
         };
-        super::builder::seal(header, &self.bytes[BATCH_HEADER_BYTES..])
+        super::builder::seal(header, self.body())
     }
 
     /// The same records in another codec, with a level of that codec's scale or its default.

@@ -152,7 +152,7 @@ pub(super) fn put_record(
     out: &mut Vec<u8>,
     (timestamp_delta, offset_delta): (i64, i64),
     (key, value): (Option<&[u8]>, Option<&[u8]>),
-    headers: &[(&str, Option<&[u8]>)],
+    headers: &[(impl AsRef<[u8]>, Option<&[u8]>)],
 ) {
     let size = record_size(timestamp_delta, offset_delta, key, value, headers);
     assert!(i32::try_from(size).is_ok(), "a record of {size} bytes");
@@ -164,7 +164,7 @@ pub(super) fn put_record(
     put_nullable(out, value);
     varint::put(out, headers.len() as i64);
     for (key, value) in headers {
-        put_nullable(out, Some(key.as_bytes()));
+        put_nullable(out, Some(key.as_ref()));
         put_nullable(out, *value);
     }
 }
@@ -175,11 +175,11 @@ fn record_size(
     offset_delta: i64,
     key: Option<&[u8]>,
     value: Option<&[u8]>,
-    headers: &[(&str, Option<&[u8]>)],
+    headers: &[(impl AsRef<[u8]>, Option<&[u8]>)],
 ) -> usize {
     let headers_size: usize = headers
         .iter()
-        .map(|(key, value)| nullable_size(Some(key.as_bytes())) + nullable_size(*value))
+        .map(|(key, value)| nullable_size(Some(key.as_ref())) + nullable_size(*value))
         .sum();
     1 + varint::size(timestamp_delta)
         + varint::size(offset_delta)

@@ -32,7 +32,7 @@ use flate2::write::GzEncoder;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use thiserror::Error;
 
-use super::BatchError;
+use super::{BatchError, lz4_frame};
 
 /// How the records of a batch are compressed (the low three bits of its attributes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -177,6 +177,7 @@ pub(super) fn decompress(
         Compression::None => drain(body, limit),
         Compression::Gzip => drain(MultiGzDecoder::new(body), limit),
         Compression::Snappy => snappy_decompress(body, limit),
+        Compression::Lz4 if !lz4_frame::ends_whole(body) => Err(LZ4_CUT.into()),
         Compression::Lz4 => drain(FrameDecoder::new(body), limit),
         Compression::Zstd => zstd_decompress(body, limit),
     };
@@ -258,6 +259,7 @@ fn snappy_decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, Failed> {
 }
 
 const SNAPPY_CUT: &str = "a snappy block is cut off";
+const LZ4_CUT: &str = "the LZ4 frame is cut off";
 
 /// Appends one decompressed block to `out`.
 fn snappy_block(out: &mut Vec<u8>, block: &[u8], limit: usize) -> Result<(), Failed> {

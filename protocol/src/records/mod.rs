@@ -39,8 +39,10 @@ mod builder;
 mod codec;
 mod control;
 mod error;
+mod lz4_frame;
 mod record;
 mod rewrite;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -51,3 +53,4 @@ pub use control::EndTxnMarker;
 pub use error::BatchError;
 pub use record::{Record, RecordIter, Records};
 pub use rewrite::BatchRewriter;
+pub use survey::Survey;

@@ -5,6 +5,8 @@
 //! says how many records there are, and they must use exactly its bytes. Offsets rise within the
 //! batch but may have gaps, which compaction leaves.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{BatchError, BatchHeader};
@@ -33,6 +35,16 @@ impl Records {
             });
         }
         Ok(Self { header, body })
+    }
+
+    /// The records' bytes, decompressed.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The batch's base offset.
+    pub(super) fn base_offset(&self) -> Offset {
+        self.header.base_offset
     }
 
     /// Walks them, borrowing.
@@ -156,9 +168,8 @@ fn header_count(fields: &mut Reader<'_>) -> Result<usize, Reason> {
     }
 }
 
-fn record_header<'a>(fields: &mut Reader<'a>) -> Result<(&'a str, Option<&'a [u8]>), Reason> {
+fn record_header<'a>(fields: &mut Reader<'a>) -> Result<(&'a [u8], Option<&'a [u8]>), Reason> {
     let key = fields.nullable()?.ok_or("a header has no key")?;
-    let key = str::from_utf8(key).map_err(|_| "a header's key is not UTF-8")?;
     Ok((key, fields.nullable()?))
 }
 
@@ -178,8 +189,17 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Its headers, in order; keys may repeat.
-    pub fn headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
+    /// Its headers, in order; keys may repeat. A key should be UTF-8, which no broker checks; bytes
+    /// that are not show as U+FFFD.
+    pub fn headers(&self) -> impl Iterator<Item = (Cow<'a, str>, Option<&'a [u8]>)> + use<'a> {
+        let headers = self.raw_headers();
+        headers.map(|(key, value)| (String::from_utf8_lossy(key), value))
+    }
+
+    /// Its headers with their keys as they are stored.
+    pub(super) fn raw_headers(
+        &self,
+    ) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let mut fields = self.headers;
         (0..self.header_count).map(move |_| {
             record_header(&mut fields).expect("the iterator has read the same headers before")

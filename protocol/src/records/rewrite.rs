@@ -47,7 +47,7 @@ impl BatchRewriter {
 
     /// Keeps a record, which must be of this batch and behind those that were kept.
     pub fn keep(&mut self, record: &Record<'_>) {
-        let headers: Vec<_> = record.headers().collect();
+        let headers: Vec<_> = record.raw_headers().collect();
         let timestamp_delta = if self.header.is_log_append_time() {
             0
         } else {
@@ -137,7 +137,7 @@ mod tests {
             let found: Vec<_> = found.iter().map(Result::unwrap).collect();
             let plain = |records: &[Record<'_>]| -> Vec<_> {
                 let plain = |r: &Record<'_>| {
-                    let headers: Vec<_> = r.headers().map(|(k, v)| (k.to_owned(), v.map(<[u8]>::to_vec))).collect();
+                    let headers: Vec<_> = r.raw_headers().map(|(k, v)| (k.to_owned(), v.map(<[u8]>::to_vec))).collect();
                     (r.offset, r.timestamp, r.key.map(<[u8]>::to_vec), r.value.map(<[u8]>::to_vec), headers)
                 };
                 records.iter().map(plain).collect()

@@ -1,24 +1,27 @@
-//! What a topic's settings demand of a batch before it is appended.
+//! What becomes of a batch between its arrival and the log: its records are walked, and the topic's
+//! settings are applied.
 //!
-//! | setting | what happens |
+//! | rule or setting | what happens |
 //! |---|---|
+//! | records must be what the header says ([`RecordBatch::survey`]) | INVALID_RECORD, with the record's index |
+//! | the header's max timestamp is not the records' | stored with the records' |
 //! | `message.timestamp.type=LogAppendTime` | the batch gets the broker's clock and a new checksum |
 //! | `message.timestamp.after.max.ms`, `…before.max.ms` | too far from the clock: INVALID_TIMESTAMP |
 //! | `cleanup.policy` with `compact` | a record without a key: INVALID_RECORD, with its index |
-//! | `compression.type` | another codec than the producer's: compressed anew, with the topic's level |
+//! | `compression.type` | another codec than the producer's: compressed again, with the topic's level |
 //!
-//! A batch of which nothing is demanded goes on as it came, unread. The upper bound on timestamps,
-//! which is on by default, looks at the header alone, which has the highest.
+//! A batch that needs no change is stored byte for byte as it came. Compressed records are
+//! decompressed for the walk, within limits; the compressed bytes are what is stored.
 
 use std::time::Duration;
 
 use brooklet_protocol::Timestamp;
 use brooklet_protocol::messages::kafka::produce_response::BatchIndexAndErrorMessage;
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
-use brooklet_protocol::records::{Compression, RecordBatch};
+use brooklet_protocol::records::{BatchError, Compression, Record, RecordBatch};
 
 use super::ApiError;
-use crate::log::{FOREVER, LogConfig, TimestampType};
+use crate::log::{LogConfig, TimestampType};
 
 /// Decompressed records of one batch at most, as a multiple of what the topic takes compressed.
 const DECOMPRESSED_RATIO_MAX: usize = 16;
@@ -40,6 +43,18 @@ pub(super) struct Refused {
     pub(super) records: Vec<BatchIndexAndErrorMessage>,
 }
 
+/// A malformed record is named by its index, as Kafka names it.
+impl From<BatchError> for Refused {
+    fn from(error: BatchError) -> Self {
+        let index = match &error {
+            BatchError::Record { index, .. } => vec![*index],
+            _ => Vec::new(),
+        };
+        let error = ApiError::from(error);
+        refused(error.code, &error.message, index)
+    }
+}
+
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
         Self {
@@ -49,66 +64,76 @@ impl From<ApiError> for Refused {
     }
 }
 
-/// Checks a batch against the topic's settings, and makes of it what they ask for.
+/// Checks a batch's records, and applies the topic's settings to it.
 pub(super) fn convert(
     batch: RecordBatch,
     config: &LogConfig,
     now: Timestamp,
 ) -> Result<Converted, Refused> {
-    let uses_clock = config.timestamp_type == TimestampType::LogAppendTime;
-    check_records(&batch, config, now)?;
+    let max_timestamp = check_records(&batch, config, now)?;
     let batch = recompressed(batch, config)?;
-    if uses_clock {
-        let batch = batch.with_log_append_time(now);
-        let log_append_time = Some(now);
+    if config.timestamp_type == TimestampType::LogAppendTime {
         return Ok(Converted {
-            batch,
-            log_append_time,
+            batch: batch.with_log_append_time(now),
+            log_append_time: Some(now),
         });
     }
+    let batch = if batch.header().max_timestamp == max_timestamp {
+        batch
+    } else {
+        batch.with_max_timestamp(max_timestamp)
+    };
     Ok(Converted {
         batch,
         log_append_time: None,
     })
 }
 
-/// Looks at the records where a setting is about each of them.
-fn check_records(batch: &RecordBatch, config: &LogConfig, now: Timestamp) -> Result<(), Refused> {
-    let header = batch.header();
-    let checks_time = config.timestamp_type == TimestampType::CreateTime;
-    let too_new =
-        |time: Timestamp| is_beyond(time.0.saturating_sub(now.0), config.timestamp_after_max);
-    let too_old = |time: Timestamp| {
-        time != Timestamp::NONE
-            && is_beyond(now.0.saturating_sub(time.0), config.timestamp_before_max)
-    };
-    let each_time =
-        checks_time && (config.timestamp_before_max < FOREVER || too_new(header.max_timestamp));
-    if !each_time && !config.cleanup.compact {
-        return Ok(());
-    }
-    let records = batch
-        .records(decompressed_bytes_max(config))
-        .map_err(ApiError::from)?;
-    let (mut keyless, mut out_of_time) = (Vec::new(), Vec::new());
-    for (index, record) in records.iter().enumerate() {
-        let record = record.map_err(ApiError::from)?;
-        if config.cleanup.compact && record.key.is_none() {
-            keyless.push(index);
-        }
-        if each_time && (too_new(record.timestamp) || too_old(record.timestamp)) {
-            out_of_time.push(index);
-        }
-    }
-    if !keyless.is_empty() {
-        let message = "a topic that is compacted takes no record without a key";
+/// Walks the records and checks what the topic's settings ask of each; returns the highest
+/// timestamp.
+fn check_records(
+    batch: &RecordBatch,
+    config: &LogConfig,
+    now: Timestamp,
+) -> Result<Timestamp, Refused> {
+    let survey = batch.survey(decompressed_bytes_max(config))?;
+    if config.cleanup.compact && survey.has_null_key {
+        let message = "the topic is compacted: every record needs a key";
+        let keyless = indexes(batch, config, |record| record.key.is_none())?;
         return Err(refused(ErrorCode::InvalidRecord, message, keyless));
     }
-    if !out_of_time.is_empty() {
-        let message = "a timestamp is further from the broker's clock than the topic takes";
-        return Err(refused(ErrorCode::InvalidTimestamp, message, out_of_time));
+    let is_out_of_time = |time: Timestamp| {
+        time != Timestamp::NONE
+            && (is_beyond(time.0.saturating_sub(now.0), config.timestamp_after_max)
+                || is_beyond(now.0.saturating_sub(time.0), config.timestamp_before_max))
+    };
+    let (lowest, highest) = (survey.min_timestamp, survey.max_timestamp);
+    if config.timestamp_type == TimestampType::CreateTime
+        && lowest <= highest
+        && (is_out_of_time(lowest) || is_out_of_time(highest))
+    {
+        let message = "a timestamp is further from the broker's clock than the topic allows \
+            (message.timestamp.before.max.ms, message.timestamp.after.max.ms)";
+        let blamed = indexes(batch, config, |record| is_out_of_time(record.timestamp))?;
+        return Err(refused(ErrorCode::InvalidTimestamp, message, blamed));
     }
-    Ok(())
+    Ok(highest)
+}
+
+/// The indexes of the records that are to blame.
+fn indexes(
+    batch: &RecordBatch,
+    config: &LogConfig,
+    is_to_blame: impl Fn(&Record<'_>) -> bool,
+) -> Result<Vec<usize>, Refused> {
+    let records = batch.records(decompressed_bytes_max(config))?;
+    let mut blamed = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        if is_to_blame(&record?) {
+            blamed.push(index);
+        }
+    }
+    Ok(blamed)
 }
 
 fn is_beyond(distance_ms: i64, max: Duration) -> bool {

@@ -16,8 +16,8 @@
 //! A sync that outlasts the request's timeout answers REQUEST_TIMED_OUT; the records are in the
 //! log nevertheless, as in Kafka.
 //!
-//! [`conversion`] has what the topic's settings demand of a batch; where they demand nothing the
-//! records stay as they came: nothing is decoded, decompressed or encoded anew.
+//! [`conversion`] walks the records, so that nothing is believed that can be computed, and applies the
+//! topic's settings. What needs no change is stored byte for byte as it came.
 
 use std::sync::Arc;
 use std::time::Duration;

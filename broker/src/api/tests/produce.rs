@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use brooklet_protocol::messages::kafka::produce_request::TopicProduceData;
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
-use brooklet_protocol::records::{BatchBuilder, Compression};
+use brooklet_protocol::records::{BatchBuilder, Batches, Compression};
 use brooklet_protocol::{ProducerEpoch, ProducerId, Timestamp};
 use bytes::{Bytes, BytesMut};
 
-use super::{Fixture, batch, body, code, compressed_batch, produce_request};
+use super::{Fixture, batch, body, code, compressed_batch, fetch, produce_request};
 
 /// A batch with one byte changed, and with a checksum that fits again where asked.
 fn altered(position: usize, value: u8) -> Bytes {
@@ -89,6 +89,7 @@ async fn bad_batches_are_refused_by_name() {
     for (name, records, expected) in cases {
         let answer = fixture.produce(9, "clicks", -1, records).await;
         assert_eq!(answer.error_code, code(expected), "{name}: {answer:?}");
+        assert!(answer.record_errors.is_empty(), "{name}");
         assert_eq!(
             (answer.base_offset, answer.log_start_offset),
             (-1, -1),
@@ -100,6 +101,121 @@ async fn bad_batches_are_refused_by_name() {
     assert_eq!(
         first.base_offset, 0,
         "nothing that was refused is in the log"
+    );
+}
+
+/// A batch whose checksum is right, with these bytes as its body.
+fn with_body(attributes: u8, record_count: i32, body: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::from(&batch(&["a"])[..61]);
+    bytes[22] = attributes;
+    bytes[23..27].copy_from_slice(&(record_count - 1).to_be_bytes());
+    bytes[57..61].copy_from_slice(&record_count.to_be_bytes());
+    bytes.extend_from_slice(body);
+    let length = (bytes.len() as i32 - 12).to_be_bytes();
+    bytes[8..12].copy_from_slice(&length);
+    let crc = brooklet_protocol::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes.freeze()
+}
+
+/// Kafka 3.9.1 and 4.1.0 refuse all of these.
+#[tokio::test]
+async fn a_batch_is_refused_if_its_records_are_not_what_its_header_says() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let two = batch(&["a", "b"]);
+    let body = &two[61..];
+    let (first, second) = body.split_at(body.len() / 2);
+    let gzip = {
+        let mut builder = BatchBuilder::new(Compression::Gzip);
+        builder.append(Timestamp(1), None, Some(&[b'v'; 1000]), &[]);
+        builder.build().bytes().slice(61..)
+    };
+    let cases: [(&str, u8, i32, Vec<u8>, Option<i32>); 10] = [
+        (
+            "three records said, two there",
+            0,
+            3,
+            body.to_vec(),
+            Some(2),
+        ),
+        ("one record said, two there", 0, 1, body.to_vec(), Some(1)),
+        ("no record", 0, 1, Vec::new(), None),
+        ("garbage", 0, 2, vec![0xff; 20], Some(0)),
+        ("bytes behind", 0, 2, [body, &[0; 5]].concat(), Some(2)),
+        ("an offset twice", 0, 2, [first, first].concat(), Some(1)),
+        ("offsets from 1", 0, 2, [second, first].concat(), Some(0)),
+        (
+            "a length too long",
+            0,
+            1,
+            vec![200, 1, 0, 0, 0, 1, 1, 0],
+            Some(0),
+        ),
+        ("gzip cut off", 1, 1, gzip[..gzip.len() / 2].to_vec(), None),
+        ("gzip that is none", 1, 2, body.to_vec(), None),
+    ];
+    for (name, attributes, record_count, body, index) in cases {
+        let records = with_body(attributes, record_count, &body);
+        let answer = fixture.produce(9, "clicks", -1, Some(records)).await;
+        assert_eq!(
+            answer.error_code,
+            code(ErrorCode::InvalidRecord),
+            "{name}: {answer:?}"
+        );
+        let blamed: Vec<_> = answer.record_errors.iter().map(|e| e.batch_index).collect();
+        assert_eq!(blamed, index.into_iter().collect::<Vec<_>>(), "{name}");
+    }
+    let good = with_body(0, 2, body);
+    let first = fixture.produce(9, "clicks", -1, Some(good)).await;
+    assert_eq!(
+        (first.error_code, first.base_offset),
+        (0, 0),
+        "nothing was stored"
+    );
+}
+
+#[tokio::test]
+async fn the_max_timestamp_is_computed_from_the_records() {
+    let fixture = Fixture::start().await;
+    fixture.create("clicks", 1).await;
+    let now = 1_000_000;
+    let built = |codec| {
+        let mut builder = BatchBuilder::new(codec);
+        builder.append(Timestamp(1000), None, Some(b"old"), &[]);
+        builder.append(Timestamp(now), None, Some(b"fresh"), &[]);
+        builder.build()
+    };
+    // -1 is what sarama up to 1.44 says, 1000 what kafkajs 2.2.4 says; the last is ten years ahead.
+    let claims = [-1, 1000, now + 315_360_000_000];
+    for (count, claimed) in claims.into_iter().enumerate() {
+        for (number, codec) in Compression::ALL.into_iter().enumerate() {
+            let lying = built(codec).with_max_timestamp(Timestamp(claimed));
+            let answer = fixture
+                .produce(9, "clicks", -1, Some(lying.bytes().clone()))
+                .await;
+            assert_eq!(answer.error_code, 0, "{codec} {claimed}: {answer:?}");
+            let base = (count * Compression::ALL.len() + number) as i64 * 2;
+            assert_eq!(answer.base_offset, base);
+        }
+    }
+    let wanted = fetch::request("clicks", vec![fetch::partition(0, 0)]);
+    let stored = fetch::fetch_partitions(&fixture, wanted).await.remove(0);
+    for batch in Batches(stored.records.unwrap()) {
+        let batch = batch.unwrap();
+        batch.verify_crc().unwrap();
+        assert_eq!(batch.header().max_timestamp, Timestamp(now));
+    }
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.append(Timestamp(now + 7_200_000), None, Some(b"ahead"), &[]);
+    let ahead = builder.build().with_max_timestamp(Timestamp(now));
+    let answer = fixture
+        .produce(9, "clicks", -1, Some(ahead.bytes().clone()))
+        .await;
+    assert_eq!(
+        answer.error_code,
+        code(ErrorCode::InvalidTimestamp),
+        "not slipped past"
     );
 }
 
