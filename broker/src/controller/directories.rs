@@ -67,6 +67,7 @@ impl Recovery {
             recovery_point: known.recovery_point.unwrap_or_default(),
             log_start_offset: known.log_start,
             cleaned_below: known.cleaned_below,
+            unchecked_below: known.unchecked_below,
         }
     }
 }

@@ -160,6 +160,8 @@ pub struct Positions {
     pub log_start: Offset,
     /// Below it compaction may have left gaps.
     pub cleaned_below: Offset,
+    /// Below it batches may have a max timestamp that is not their records'.
+    pub unchecked_below: Offset,
 }
 
 impl Checkpoints {

@@ -213,15 +213,16 @@ impl LogReader {
         }
     }
 
-    /// The record with the highest timestamp (the first of them), as (offset, timestamp).
+    /// The record with the highest timestamp of those that are served (the first of them), as
+    /// (offset, timestamp).
     ///
     /// # Errors
     /// The disk, corruption.
     pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        let highest = self.look_through(|segments, _| {
+        let highest = self.look_through(|segments, start| {
             let mut highest = None;
-            for segment in segments {
-                highest = highest.max(segment.max_timestamp()?);
+            for segment in from_on(segments, start) {
+                highest = highest.max(segment.max_timestamp_from(start)?);
             }
             Ok(highest)
         })?;
@@ -229,6 +230,11 @@ impl LogReader {
             Some(timestamp) => self.offset_for_timestamp(timestamp),
             None => Ok(None),
         }
+    }
+
+    /// Below it there may be batches whose max timestamp was not computed from their records.
+    pub fn unchecked_below(&self) -> Offset {
+        self.shared.unchecked_below()
     }
 
     /// Makes durable what is in the log now; returns the offset below which everything is. Blocks.

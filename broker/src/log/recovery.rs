@@ -63,6 +63,14 @@ pub struct RecoveryStart {
     pub log_start_offset: Offset,
     /// Segments that begin below were, or may have been, compacted.
     pub cleaned_below: Offset,
+    /// Segments that begin below may hold batches whose max timestamp was not computed from their
+    /// records; [`RecoveryStart::ALL_UNCHECKED`] where nobody knows.
+    pub unchecked_below: Offset,
+}
+
+impl RecoveryStart {
+    /// An `unchecked_below` that says so of all that is found.
+    pub const ALL_UNCHECKED: Offset = Offset(i64::MAX);
 }
 
 /// What opening a log found and did.
@@ -243,6 +251,9 @@ impl Recovery<'_> {
         let shared = Shared::new(self.vfs, dir, config, segments, ends, self.unsynced_names);
         shared.allow_gaps(self.start.cleaned_below);
         for segment in &*shared.segments() {
+            if segment.base_offset() < self.start.unchecked_below && segment.size() > 0 {
+                segment.distrust_times();
+            }
             if self.txn_indexes.contains(&segment.base_offset()) {
                 shared.note_has_aborted();
             } else {

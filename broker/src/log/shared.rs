@@ -147,6 +147,16 @@ impl Shared {
         Offset(self.gaps_below.load(Ordering::Acquire))
     }
 
+    /// Where the last unchecked segment ends; 0 if there is none.
+    pub(super) fn unchecked_below(&self) -> Offset {
+        let segments = self.segments();
+        match segments.iter().rposition(|segment| segment.is_unchecked()) {
+            None => Offset::ZERO,
+            Some(last) => (segments.get(last + 1))
+                .map_or_else(|| self.end_offset(), |next| next.base_offset()),
+        }
+    }
+
     /// Names in the log's directory have changed.
     pub(super) fn note_unsynced_names(&self) {
         self.unsynced_names.lock().insert(self.dir.clone());

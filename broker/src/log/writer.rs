@@ -171,7 +171,7 @@ impl Log {
     ) -> Result<(Self, RecoveryReport), LogError> {
         let opened = recovery::open(vfs, dir, &config, start)?;
         let (producers, snapshot_offset) = snapshots::restore(&opened.shared, &opened.snapshots)?;
-        let log = Self {
+        let mut log = Self {
             config: opened.shared.config(),
             shared: Arc::new(opened.shared),
             active: opened.active,
@@ -179,6 +179,10 @@ impl Log {
             snapshot_offset,
             snapshot_bytes: 0,
         };
+        if log.active.segment.is_unchecked() {
+            // What is appended from now on is checked, and has segments of its own.
+            log.roll(log.shared.end_offset())?;
+        }
         Ok((log, opened.report))
     }
 

@@ -94,7 +94,10 @@ impl<'a> Filter<'a> {
         }
         self.begin_aborted(header.last_offset());
         let records_go = if header.is_control() {
-            self.marker_goes(header, is_committed(batch)?)
+            // A marker that cannot be read has ended its transaction all the same.
+            let known = is_committed(batch);
+            let is_aborted = self.by_marker.contains_key(&header.last_offset());
+            self.marker_goes(header, known.unwrap_or(!is_aborted))
         } else {
             self.is_aborted(header)
         };

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use brooklet_protocol::records::BatchError;
+use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{Offset, ProducerId, Timestamp};
 
 mod filter;
@@ -232,6 +232,9 @@ impl Maintenance {
                 habits,
             );
             segment.know_aborted(&draft.aborted);
+            if group.iter().any(|segment| segment.is_unchecked()) {
+                segment.distrust_times();
+            }
             let segment = Arc::new(segment.with_map(map, &draft.indexes));
             // Before the old ones go, so that nobody who looks again finds neither.
             shared.replace_segments(draft.base, group.len(), Arc::clone(&segment));
@@ -282,13 +285,19 @@ impl Draft {
                 let batch = cursor.verified_batch(&header)?;
                 let is_last = number + 1 == group.len() && cursor.rest() == header.size() as u64;
                 let kept = filter.keep(&batch, is_last);
-                let kept = match kept.map_err(|error| cursor.corrupt(error.into()))? {
-                    Kept::Whole => Some(batch),
-                    Kept::Rewritten(batch) => {
+                let kept = match kept {
+                    Ok(Kept::Whole) => Some(batch),
+                    // Nobody knows its keys, so nothing of it can be superseded.
+                    Err(error) => {
+                        let error = cursor.corrupt(error.into());
+                        tracing::warn!(%error, "compaction keeps a batch that cannot be read");
+                        Some(batch)
+                    }
+                    Ok(Kept::Rewritten(batch)) => {
                         self.differs = true;
                         Some(batch)
                     }
-                    Kept::Nothing => {
+                    Ok(Kept::Nothing) => {
                         self.differs = true;
                         None
                     }
@@ -375,19 +384,27 @@ fn build_map(
                 if map.room() < header.record_count as usize {
                     return Ok((map, covered_below));
                 }
-                let batch = cursor.verified_batch(&header)?;
-                let corrupt = |error: BatchError| cursor.corrupt(error.into());
-                let records = batch.records(DECOMPRESSED_BYTES_MAX).map_err(corrupt)?;
-                for record in &records {
-                    let record = record.map_err(corrupt)?;
-                    if let Some(key) = record.key {
-                        map.put(key, record.offset);
-                    }
-                }
+                put_keys(&mut map, &cursor.verified_batch(&header)?);
             }
             cursor.advance(&header);
             covered_below = header.next_offset();
         }
     }
     Ok((map, covered_below))
+}
+
+/// Adds the keys of a batch; none of them if one of its records cannot be read, because then no
+/// consumer gets beyond the records before it.
+fn put_keys(map: &mut OffsetMap, batch: &RecordBatch) {
+    let Ok(records) = batch.records(DECOMPRESSED_BYTES_MAX) else {
+        return;
+    };
+    if records.iter().any(|record| record.is_err()) {
+        return;
+    }
+    for record in records.iter().flatten() {
+        if let Some(key) = record.key {
+            map.put(key, record.offset);
+        }
+    }
 }

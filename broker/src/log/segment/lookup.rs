@@ -1,16 +1,16 @@
-//! Finding a place in a segment, by offset or by time, and reading from there.
+//! Finding a place in a segment by offset, and reading from there.
 //!
 //! An index entry leads near the place, and is checked where it leads; a walk over headers goes the
 //! rest of the way. What was not verified since the open is verified before it is answered.
 
-use brooklet_protocol::records::{BATCH_HEADER_BYTES, BatchError, BatchHeader};
-use brooklet_protocol::{Offset, Timestamp};
+use brooklet_protocol::Offset;
+use brooklet_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
 use bytes::Bytes;
 
 use super::super::cursor::BatchCursor;
 use super::super::offset_index::OffsetEntry;
 use super::super::{Damage, LogError, files};
-use super::{DECOMPRESSED_BYTES_MAX, SEARCH_WINDOW_BYTES, Segment, WALK_WINDOW_BYTES, Wanted};
+use super::{SEARCH_WINDOW_BYTES, Segment, WALK_WINDOW_BYTES, Wanted};
 
 impl Segment {
     /// Stands at the first batch.
@@ -208,51 +208,6 @@ impl Segment {
         }
         Ok(())
     }
-
-    /// The first record from offset `from` on at or after `timestamp`, as (offset, its timestamp).
-    pub(in crate::log) fn find_timestamp(
-        &self,
-        timestamp: Timestamp,
-        from: Offset,
-    ) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        if (self.max_timestamp()?).is_none_or(|highest| highest < timestamp) {
-            return Ok(None);
-        }
-        let mut cursor = self.seek_time(timestamp)?;
-        while let Some(header) = cursor.header()? {
-            if header.max_timestamp >= timestamp
-                && header.last_offset() >= from
-                && let Some(found) = first_record(&mut cursor, &header, timestamp, from)?
-            {
-                return Ok(Some(found));
-            }
-            cursor.advance(&header);
-        }
-        Ok(None)
-    }
-
-    /// Stands before all records at or after `timestamp`, as near as the index knows.
-    fn seek_time(&self, timestamp: Timestamp) -> Result<BatchCursor<'_>, LogError> {
-        let Some(entry) = self.indexes.time_floor(timestamp) else {
-            return Ok(self.walk(WALK_WINDOW_BYTES));
-        };
-        let last_offset = self.base_offset.plus(i64::from(entry.relative_offset));
-        let mut cursor = self.seek(last_offset, WALK_WINDOW_BYTES)?;
-        let right = |header: BatchHeader| {
-            header.last_offset() == last_offset && header.max_timestamp == entry.timestamp
-        };
-        if cursor.header()?.is_some_and(right) {
-            return Ok(cursor);
-        }
-        self.rebuild_indexes()?;
-        Ok(self.walk(WALK_WINDOW_BYTES))
-    }
-
-    /// The highest timestamp in the segment, if a record has any.
-    pub(in crate::log) fn max_timestamp(&self) -> Result<Option<Timestamp>, LogError> {
-        self.load_indexes()?;
-        Ok(self.indexes.highest().map(|highest| highest.timestamp))
-    }
 }
 
 /// Goes on to the batch that contains `offset`, or to the end.
@@ -270,23 +225,4 @@ fn walk_to(mut cursor: BatchCursor<'_>, offset: Offset) -> Result<BatchCursor<'_
         }
     }
     Ok(cursor)
-}
-
-/// The first record from offset `from` on at or after `timestamp` in the batch here.
-fn first_record(
-    cursor: &mut BatchCursor<'_>,
-    header: &BatchHeader,
-    timestamp: Timestamp,
-    from: Offset,
-) -> Result<Option<(Offset, Timestamp)>, LogError> {
-    let batch = cursor.verified_batch(header)?;
-    let corrupt = |error: BatchError| cursor.corrupt(error.into());
-    let records = batch.records(DECOMPRESSED_BYTES_MAX).map_err(corrupt)?;
-    for record in &records {
-        let record = record.map_err(corrupt)?;
-        if record.timestamp >= timestamp && record.offset >= from {
-            return Ok(Some((record.offset, record.timestamp)));
-        }
-    }
-    Ok(None)
 }

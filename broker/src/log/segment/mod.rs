@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use brooklet_protocol::Offset;
 use brooklet_protocol::records::BatchHeader;
+use brooklet_protocol::{Offset, Timestamp};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -39,6 +39,7 @@ use crate::vfs::{OpenMode, Vfs, VfsFile};
 mod aborted;
 mod files_of;
 mod lookup;
+mod times;
 
 use aborted::AbortedSpan;
 
@@ -72,6 +73,10 @@ pub(in crate::log) struct Segment {
     aborted: Mutex<AbortedSpan>,
     /// Whether something is in the indexes that may not be on the disk.
     unsettled: AtomicBool,
+    /// Whether headers' max timestamps may be other than the records'.
+    unchecked: AtomicBool,
+    /// The highest timestamp of an unchecked segment, as the records have it.
+    surveyed: OnceLock<Option<Timestamp>>,
     /// Held while a sealed segment's indexes are loaded or rebuilt, and while it is retired.
     loading: Mutex<()>,
 }
@@ -111,6 +116,8 @@ impl Segment {
             indexes: Indexes::growing(indexes),
             aborted: Mutex::default(),
             unsettled: AtomicBool::new(false),
+            unchecked: AtomicBool::new(false),
+            surveyed: OnceLock::new(),
             loading: Mutex::new(()),
         }
     }
@@ -139,6 +146,8 @@ impl Segment {
             indexes: Indexes::unloaded(),
             aborted: Mutex::default(),
             unsettled: AtomicBool::new(false),
+            unchecked: AtomicBool::new(false),
+            surveyed: OnceLock::new(),
             loading: Mutex::new(()),
         }
     }

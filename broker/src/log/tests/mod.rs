@@ -20,6 +20,7 @@ mod model;
 mod producers;
 mod read;
 mod recovery;
+mod unchecked;
 
 /// The log's directory.
 fn dir() -> &'static Path {
