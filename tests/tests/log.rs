@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
+use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 use brooklet_tests::{Server, run};
 use serde_json::Value;
 
@@ -217,4 +219,73 @@ fn what_is_not_there_exits_4() {
         );
         assert_eq!(code(&log(verb, parent.path(), &[])), 4, "{verb}");
     }
+}
+
+/// A partition's directory from before batches were checked: a header that claims a time that no
+/// record has, and a batch whose checksum is right and whose second record is garbage.
+fn unchecked(parent: &Path) -> PathBuf {
+    let batch = |time: i64| {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(Timestamp(time), None, Some(b"first"), &[]);
+        builder.append(Timestamp(time), None, Some(b"second"), &[]);
+        builder.build()
+    };
+    let lying = batch(1_782_379_000_000).with_max_timestamp(Timestamp(1000));
+    let mut garbage = batch(1_782_379_000_000).bytes().to_vec();
+    let end = garbage.len();
+    garbage[end - 10..].fill(0xff);
+    let crc = brooklet_protocol::crc32c(&garbage[21..]).to_be_bytes();
+    garbage[17..21].copy_from_slice(&crc);
+    let mut log = Vec::new();
+    for (base, bytes) in [
+        (0, lying.bytes().to_vec()),
+        (2, garbage),
+        (4, lying.bytes().to_vec()),
+    ] {
+        let batch = RecordBatch::split_from(&mut bytes.into()).unwrap();
+        log.extend(batch.stamped_header(Offset(base), LeaderEpoch(0)));
+        log.extend(&batch.bytes()[61..]);
+    }
+    let dir = parent.join("data/old-0");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("00000000000000000000.log"), log).unwrap();
+    dir
+}
+
+#[test]
+fn verify_walks_the_records_and_repair_says_that_nothing_is_cut_for_them() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = unchecked(parent.path());
+    let verified = log("verify", &dir, &[]);
+    assert_eq!(code(&verified), 5, "{}", text(&verified));
+    let words = text(&verified);
+    let lines = |name: &str| words.lines().filter(|line| line.contains(name)).count();
+    assert_eq!(lines("note: 00000000000000000000.log byte"), 2, "{words}");
+    assert_eq!(
+        lines("max timestamp is 1000, that of the records is 1782379000000"),
+        2
+    );
+    assert_eq!(
+        lines("UNREADABLE: 00000000000000000000.log byte"),
+        1,
+        "{words}"
+    );
+    assert!(
+        words.contains("consumers cannot read offsets 2 to 3, go on at 4"),
+        "{words}"
+    );
+    let before = fs::read(dir.join("00000000000000000000.log")).unwrap();
+    for choice in ["--dry-run", "--yes"] {
+        let repaired = log("repair", &dir, &[choice]);
+        assert_eq!(code(&repaired), 5);
+        assert!(
+            text(&repaired).contains("nothing is cut"),
+            "{}",
+            text(&repaired)
+        );
+    }
+    assert_eq!(
+        fs::read(dir.join("00000000000000000000.log")).unwrap(),
+        before
+    );
 }

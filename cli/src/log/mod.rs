@@ -106,6 +106,7 @@ fn partition(dir: &Path) -> anyhow::Result<Partition> {
         recovery_point: known.recovery_point.unwrap_or(Offset::ZERO),
         log_start_offset: known.log_start,
         cleaned_below: known.cleaned_below,
+        unchecked_below: known.unchecked_below,
     };
     Ok(Partition {
         dir: dir.to_owned(),

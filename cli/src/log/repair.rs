@@ -58,12 +58,15 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         )
     })?;
     let summary = verify_log(&*vfs, &dir, partition.start)?;
-    let damage = summary
-        .findings
-        .iter()
-        .find(|finding| finding.severity >= Severity::TornTail);
     let mut output = Output::stdout(true);
-    let Some(damage) = damage else {
+    let unreadable = say_unreadable(&summary.findings, &mut output)?;
+    let can_be_cut =
+        |finding: &&Finding| matches!(finding.severity, Severity::TornTail | Severity::Corrupt);
+    let Some(damage) = summary.findings.iter().find(can_be_cut) else {
+        if unreadable > 0 {
+            output.flush()?;
+            return Ok(Exit::Corruption);
+        }
         output.line(format!("{id}: nothing to repair"))?;
         output.flush()?;
         return Ok(Exit::Ok);
@@ -89,6 +92,29 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     }
     globals.note(format_args!("{id} ends at offset {end} now"));
     Ok(Exit::Ok)
+}
+
+/// Names the batches that stay, because they are what was written; returns how many there are.
+fn say_unreadable(findings: &[Finding], output: &mut Output) -> anyhow::Result<usize> {
+    let unreadable = findings
+        .iter()
+        .filter(|f| f.severity == Severity::Unreadable);
+    let mut count = 0;
+    for finding in unreadable {
+        let name = finding
+            .path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let position = finding.position.unwrap_or(0);
+        output.line(format!(
+            "stays: {name} byte {position}: {}; its checksum is right, so nothing is cut. \
+             `brooklet group seek` takes a group past it",
+            finding.words
+        ))?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// What is wrong, and what will be done about it.

@@ -43,13 +43,17 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         print(args, dir, &summary, &mut output)?;
     }
     output.flush()?;
-    if worst == Some(Severity::Corrupt) {
-        globals.note(
+    match worst {
+        Some(Severity::Corrupt) => globals.note(
             "corruption was found. `brooklet log repair DIR --dry-run` shows what could be cut",
-        );
-        return Ok(Exit::Corruption);
+        ),
+        Some(Severity::Unreadable) => globals.note(
+            "consumers fail at the batches named above; \
+             `brooklet group seek` takes a group past them",
+        ),
+        _ => return Ok(Exit::Ok),
     }
-    Ok(Exit::Ok)
+    Ok(Exit::Corruption)
 }
 
 /// The directory itself, or those of the partitions in it.
@@ -73,6 +77,7 @@ fn word(severity: Severity) -> &'static str {
         Severity::Note => "note",
         Severity::Hint => "hint",
         Severity::TornTail => "torn tail",
+        Severity::Unreadable => "UNREADABLE",
         Severity::Corrupt => "CORRUPT",
     }
 }

@@ -5,6 +5,8 @@
 //! | a batch below the recovery point is malformed, cut off, or its checksum is wrong | corrupt |
 //! | offsets do not continue, where no compaction may have left a gap | corrupt |
 //! | the log ends below the recovery point | corrupt |
+//! | records that a consumer cannot read, though the checksum is right | unreadable: nothing is cut for it |
+//! | a batch whose max timestamp is not its records' | note: look-ups and retention go by the records |
 //! | a bad tail at or above the recovery point | torn tail: the next start cuts it, a running broker may be writing it |
 //! | an index entry that leads nowhere, or is out of order; a snapshot with a wrong checksum | hint: made anew when it is needed |
 //! | side files, `.deleted`, `.cleaned`, `.swap` | note |
@@ -13,12 +15,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use brooklet_protocol::records::BatchError;
 use brooklet_protocol::{Offset, Timestamp};
 
 use super::super::files::{self, FileKind};
-use super::{SegmentFiles, SegmentScan, read_offset_index, read_snapshot, read_time_index};
+use super::{
+    PlacedBatch, SegmentFiles, SegmentScan, read_offset_index, read_snapshot, read_time_index,
+};
 use crate::log::RecoveryStart;
 use crate::vfs::Vfs;
+
+/// Records of one batch are decompressed to at most this many bytes.
+const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +37,8 @@ pub enum Severity {
     Hint,
     /// The end of the log is not whole, and nobody was promised that it is.
     TornTail,
+    /// A batch is what was written, and no consumer can read it.
+    Unreadable,
     /// Stored records are not what was written.
     Corrupt,
 }
@@ -195,13 +205,12 @@ fn verify_segment(
             let words = format!("expected offset {next}, found {found}");
             summary.find(bad(next), &segment.log, Some(batch.position), words);
         }
-        if let Err(error) = &batch.crc {
-            summary.find(
-                bad(next),
-                &segment.log,
-                Some(batch.position),
-                error.to_string(),
-            );
+        match &batch.crc {
+            Err(error) => {
+                let words = error.to_string();
+                summary.find(bad(next), &segment.log, Some(batch.position), words);
+            }
+            Ok(()) => verify_records(segment, &batch, summary),
         }
         highest = highest.max(batch.header.max_timestamp);
         places.insert(batch.position, (batch.header.last_offset(), highest));
@@ -212,6 +221,39 @@ fn verify_segment(
     }
     verify_hints(vfs, segment, &places, summary)?;
     Ok((next, is_whole))
+}
+
+/// Walks the records as a consumer does.
+fn verify_records(segment: &SegmentFiles, batch: &PlacedBatch, summary: &mut LogSummary) {
+    let header = &batch.header;
+    let (severity, words) = match highest_timestamp(batch) {
+        Ok(highest) if highest.0.max(-1) == header.max_timestamp.0.max(-1) => return,
+        // Compaction leaves the header of a batch whose records are gone.
+        Ok(_) if header.record_count == 0 => return,
+        Ok(highest) => {
+            let claimed = header.max_timestamp;
+            let words = format!("max timestamp is {claimed}, that of the records is {highest}");
+            (Severity::Note, words)
+        }
+        Err(error) => {
+            let (first, last) = (header.base_offset, header.last_offset());
+            let words = format!(
+                "{error}; consumers cannot read offsets {first} to {last}, go on at {}",
+                header.next_offset()
+            );
+            (Severity::Unreadable, words)
+        }
+    };
+    summary.find(severity, &segment.log, Some(batch.position), words);
+}
+
+fn highest_timestamp(batch: &PlacedBatch) -> Result<Timestamp, BatchError> {
+    let records = batch.batch()?.records(DECOMPRESSED_BYTES_MAX)?;
+    let mut highest = Timestamp::NONE;
+    for record in &records {
+        highest = highest.max(record?.timestamp);
+    }
+    Ok(highest)
 }
 
 /// Indexes and snapshot: what is wrong there costs time, not data.
