@@ -23,7 +23,6 @@ pub(crate) fn set(log: &mut LogConfig, name: &str, value: &str) {
     match name {
         "cleanup.policy" => log.cleanup = cleanup_policy(value),
         "compression.gzip.level" => number(&mut log.gzip_level, value),
-        "compression.lz4.level" => number(&mut log.lz4_level, value),
         "compression.type" => log.compression = compression(value),
         "compression.zstd.level" => number(&mut log.zstd_level, value),
         "delete.retention.ms" => millis(&mut log.delete_retention, value),
@@ -45,7 +44,7 @@ pub(crate) fn set(log: &mut LogConfig, name: &str, value: &str) {
         "segment.index.bytes" => number(&mut log.segment_index_bytes, value),
         "segment.jitter.ms" => millis(&mut log.segment_jitter_max, value),
         "segment.ms" => millis(&mut log.segment_age_max, value),
-        // About replicas, of which there is one.
+        // About replicas, of which there is one, and levels of LZ4.
         _ => {}
     }
 }
@@ -55,7 +54,6 @@ pub(crate) fn get(log: &LogConfig, name: &str) -> Option<String> {
     Some(match name {
         "cleanup.policy" => cleanup_policy_text(log.cleanup).to_owned(),
         "compression.gzip.level" => log.gzip_level.to_string(),
-        "compression.lz4.level" => log.lz4_level.to_string(),
         "compression.type" => compression_text(log.compression).to_owned(),
         "compression.zstd.level" => log.zstd_level.to_string(),
         "delete.retention.ms" => millis_text(log.delete_retention),

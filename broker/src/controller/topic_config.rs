@@ -72,9 +72,9 @@ const FOREVER: &str = "9223372036854775807";
 pub const TOPIC_CONFIGS: &[TopicConfig] = &[
     acts(("cleanup.policy", "log.cleanup.policy"), "delete", POLICIES, "whether old records go by age and size, or by key"),
     acts(("compression.gzip.level", "compression.gzip.level"), "-1", number(-1, 9), "effort of gzip; -1 for its default"),
-    acts(("compression.lz4.level", "compression.lz4.level"), "9", number(1, 17), "effort of lz4; 9 for the fast compressor, as in Kafka"),
+    stored(("compression.lz4.level", "compression.lz4.level"), "9", number(1, 17), "effort of lz4; all levels are those of the fast compressor"),
     acts(("compression.type", "compression.type"), "producer", CODECS, "how batches are compressed on disk"),
-    acts(("compression.zstd.level", "compression.zstd.level"), "3", number(-131_072, 22), "effort of zstd"),
+    acts(("compression.zstd.level", "compression.zstd.level"), "3", number(-131_072, 22), "effort of zstd; all above 4 are as 4, unless built with the feature zstd-c"),
     acts(("delete.retention.ms", "log.cleaner.delete.retention.ms"), "86400000", long(0), "how long compaction keeps tombstones"),
     acts(("file.delete.delay.ms", "log.segment.delete.delay.ms"), "60000", long(0), "how long a deleted segment's file stays"),
     acts(("flush.messages", "log.flush.interval.messages"), FOREVER, long(1), "a sync after so many records"),

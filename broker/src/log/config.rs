@@ -38,8 +38,6 @@ pub struct LogConfig {
     pub compression: Option<Compression>,
     /// `compression.gzip.level`: -1 for the codec's own default (-1).
     pub gzip_level: i32,
-    /// `compression.lz4.level` (9).
-    pub lz4_level: i32,
     /// `compression.zstd.level` (3).
     pub zstd_level: i32,
     /// `flush.messages`: a sync after so many records (never).
@@ -84,7 +82,6 @@ impl Default for LogConfig {
             timestamp_after_max: Duration::from_secs(3600),
             compression: None,
             gzip_level: -1,
-            lz4_level: 9,
             zstd_level: 3,
             flush_messages: i64::MAX as u64,
             flush_age_max: Duration::from_secs(1),

@@ -45,6 +45,7 @@ mod rewrite;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod zstd;
 
 pub use batch::{BATCH_HEADER_BYTES, BatchHeader, Batches, RecordBatch};
 pub use builder::BatchBuilder;

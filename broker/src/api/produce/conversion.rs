@@ -151,15 +151,10 @@ fn recompressed(batch: RecordBatch, config: &LogConfig) -> Result<RecordBatch, A
     let level = match codec {
         Compression::Gzip => Some(config.gzip_level).filter(|level| *level >= 0),
         Compression::Zstd => Some(config.zstd_level),
-        // Kafka's default level stands for the fast compressor, all others for the searching one.
-        Compression::Lz4 => Some(config.lz4_level).filter(|level| *level != LZ4_LEVEL_DEFAULT),
-        Compression::None | Compression::Snappy => None,
+        Compression::None | Compression::Snappy | Compression::Lz4 => None,
     };
     Ok(batch.recompressed(codec, level, decompressed_bytes_max(config))?)
 }
-
-/// `compression.lz4.level` where nobody sets it.
-const LZ4_LEVEL_DEFAULT: i32 = 9;
 
 /// The most bytes of one batch, decompressed.
 pub fn decompressed_bytes_max(config: &LogConfig) -> usize {
@@ -294,7 +289,6 @@ mod tests {
         {
             let config = LogConfig {
                 compression: Some(to),
-                lz4_level: 12,
                 zstd_level: 19,
                 gzip_level: 1,
                 ..LogConfig::default()

@@ -37,7 +37,7 @@ fn every_setting_sets_what_it_tells() {
         ("advertised.listeners" | "listeners", _) => "PLAINTEXT://127.0.0.1:0",
         ("log.dirs" | "log.dir", _) => "/data",
         ("compression.gzip.level", _) => "5",
-        ("compression.lz4.level" | "compression.zstd.level", _) => "17",
+        ("compression.zstd.level", _) => "17",
         ("log.cleanup.policy", _) => "compact,delete",
         ("compression.type", _) => "zstd",
         ("log.message.timestamp.type", _) => "LogAppendTime",

@@ -180,6 +180,12 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
         ",
     },
     WithoutEffect {
+        why: "lz4 has one compressor here, the fast one",
+        names: "
+            compression.lz4.level
+        ",
+    },
+    WithoutEffect {
         why: "there is one listener",
         names: "
             listener.name. listener.security.protocol.map
