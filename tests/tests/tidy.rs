@@ -7,6 +7,9 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
 
 /// A module of the broker may use those that stand after it, and [`EVERYWHERE`].
 const BROKER_LAYERS: [&str; 9] = [
@@ -72,6 +75,17 @@ const BANNED: [(&str, &[&str], &str); 9] = [
         "only the command line exits",
     ),
     ("println!", &["cli/"], "only the command line prints"),
+];
+
+/// Crates by which a build script compiles C, or looks for a C library.
+const C_BUILDERS: [&str; 7] = [
+    "autotools",
+    "bindgen",
+    "cc",
+    "cmake",
+    "meson",
+    "pkg-config",
+    "vcpkg",
 ];
 
 fn root() -> PathBuf {
@@ -320,6 +334,68 @@ fn the_top_level_is_as_agreed() {
         }
     }
     assert_clean("nothing new stands at the top level", &strangers);
+}
+
+/// What cargo prints, for this machine and without the network.
+fn cargo(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(args)
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {args:?}: {errors}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a string")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().expect("a list")
+}
+
+/// Packages that the workspace depends on with its default features, tests and benchmarks included.
+fn packages_of_the_default_build() -> Vec<Value> {
+    let version = cargo(&["-vV"]);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.expect("cargo names the machine it runs on");
+    let options = ["--format-version=1", "--locked", "--offline"];
+    let args = ["metadata", "--filter-platform", host];
+    let metadata = cargo(&[&args[..], &options].concat());
+    let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
+    let edges = list(&metadata["resolve"]["nodes"]);
+    let mut found: Vec<&Value> = list(&metadata["workspace_members"]).iter().collect();
+    let mut next = 0;
+    while let Some(id) = found.get(next).copied() {
+        next += 1;
+        let node = edges.iter().find(|node| node["id"] == *id);
+        let of = list(&node.expect("each package has a node")["dependencies"]);
+        let new: Vec<_> = of.iter().filter(|id| !found.contains(id)).collect();
+        found.extend(new);
+    }
+    let packages = list(&metadata["packages"]).iter();
+    let mut packages: Vec<Value> = packages.cloned().collect();
+    packages.retain(|package| found.contains(&&package["id"]));
+    packages
+}
+
+#[test]
+fn the_default_build_compiles_no_c() {
+    let packages = packages_of_the_default_build();
+    let ours = packages.iter().any(|package| package["name"] == "brooklet");
+    assert!(ours && packages.len() > 50, "{} packages", packages.len());
+    let of_c = packages.iter().filter(|package| {
+        C_BUILDERS.contains(&text(&package["name"])) || !package["links"].is_null()
+    });
+    let of_c: Vec<_> = of_c
+        .map(|package| text(&package["name"]).to_owned())
+        .collect();
+    assert_clean(
+        "the default build compiles no C and links no C library",
+        &of_c,
+    );
 }
 
 #[test]
