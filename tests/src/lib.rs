@@ -30,15 +30,12 @@ pub fn brooklet() -> &'static Path {
 }
 
 fn build() -> Result<PathBuf, String> {
+    // With this crate selected too, its features are those of the test run, and nothing that the
+    // tests were linked with is compiled again.
+    let packages = ["--package", "brooklet", "--package", "brooklet-tests"];
     let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "brooklet",
-            "--bin",
-            "brooklet",
-        ])
+        .args(["build", "--quiet", "--bin", "brooklet"])
+        .args(packages)
         .current_dir(repository())
         .status();
     match built {
