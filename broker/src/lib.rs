@@ -11,7 +11,8 @@
 //!
 //! [`Broker::call`] is the one door: sockets and the embedded engine bring it the same typed Kafka
 //! requests. Time comes from a [`clock::Clock`], files from a [`vfs::Vfs`]; what
-//! happens is counted in [`counters`], which any module may use.
+//! happens is counted in [`counters`], and what is wrong with the broker as a whole is kept in
+//! [`health`]; any module may use both.
 
 pub mod api;
 pub mod broker;
@@ -22,6 +23,7 @@ pub mod coordinator;
 pub mod counters;
 pub mod driver;
 pub mod group;
+pub mod health;
 pub mod log;
 pub mod partition;
 pub mod server;
@@ -31,5 +33,5 @@ pub mod vfs;
 pub use broker::{Applied, Broker, BrokerConfig, Environment, SettingError, StartError, Storage};
 pub use broker::{
     GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, SocketsSnapshot,
-    TopicSnapshot,
+    TopicSnapshot, Unready,
 };

@@ -28,7 +28,7 @@ const BROKER_LAYERS: [&str; 9] = [
 const BROKER_PURE: [&str; 3] = ["coordination", "group", "transaction"];
 
 /// Modules that any other may use.
-const EVERYWHERE: [&str; 2] = ["clock", "counters"];
+const EVERYWHERE: [&str; 3] = ["clock", "counters", "health"];
 
 /// What a crate may depend on among ours.
 const CRATE_LAYERS: [(&str, &[&str]); 4] = [

@@ -12,6 +12,7 @@ use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
 use crate::coordinator::{GroupCoordinator, TransactionCoordinator};
 use crate::counters::Counters;
+use crate::health::Health;
 
 /// The broker's settings that handlers obey; see [`crate::BrokerConfig`].
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub struct ApiContext {
     pub settings: Arc<ApiSettings>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// What is wrong with the broker as a whole.
+    pub health: Arc<Health>,
     /// Turns true when the broker shuts down: waiting fetches are answered at once.
     pub shutdown: watch::Receiver<bool>,
 }

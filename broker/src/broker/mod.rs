@@ -29,6 +29,7 @@ use crate::clock::Monotonic;
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
 use crate::counters::{Counters, LIMITS};
+use crate::health::Health;
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
 use crate::partition::{DirtyBudget, Durability, Partition};
@@ -54,7 +55,7 @@ use data_dir::{COORDINATION_DIR, DataDir, Found, remove_leftovers};
 pub use settings::{Applied, SettingError};
 pub use snapshot::{
     GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, SocketsSnapshot,
-    TopicSnapshot,
+    TopicSnapshot, Unready,
 };
 
 /// A running broker. Cheap to clone; in-process callers use [`Broker::call`].
@@ -129,6 +130,7 @@ impl Broker {
         config: BrokerConfig,
     ) -> Result<Self, StartError> {
         settings::warn_of_those_without_effect(&config);
+        let health = Arc::new(Health::new(Arc::clone(&environment.clock)));
         let data = lock_data(&environment, &config.storage).await?;
         let bound = bind(config.kafka.as_deref()).await?;
         let (listener, kafka) = bound.unzip();
@@ -183,6 +185,7 @@ impl Broker {
             clock: environment.clock,
             settings: Arc::new(api_settings(&config, &data, kafka, told)),
             counters,
+            health,
             shutdown,
         };
         tokio::spawn(resume(Arc::clone(&ctx.transactions)));
@@ -251,6 +254,11 @@ impl Broker {
     /// The incremental fetch sessions, for whoever counts them.
     pub fn fetch_sessions(&self) -> &FetchSessions {
         &self.inner.ctx.fetch_sessions
+    }
+
+    /// What is wrong with the broker as a whole; see [`Broker::unready`] for all that is not served.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.inner.ctx.health
     }
 
     /// The directory of the data; gone after the shutdown of an ephemeral broker.

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName};
+use brooklet_protocol::{BrokerId, Offset, PartitionId, Timestamp, TopicName};
 
 use super::Broker;
 use crate::controller::Topic;
 use crate::counters::{ApiRequests, Counters, LIMITS, Limit, TrafficCount};
 use crate::group::{GroupState, Groups};
+use crate::health::Trouble;
 use crate::partition::PartitionState;
 
 /// The broker at one moment.
@@ -109,6 +110,37 @@ pub struct GroupSnapshot {
     pub offsets: Vec<(TopicName, PartitionId, Offset)>,
 }
 
+/// A reason why the broker does not serve everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unready {
+    /// What kind, in lower case with dashes: for programs.
+    pub name: &'static str,
+    /// What is wrong and where, and the next step: for people.
+    pub text: String,
+    /// When it began, where that is known.
+    pub since: Option<Timestamp>,
+}
+
+impl Unready {
+    fn new(name: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            name,
+            text: text.into(),
+            since: None,
+        }
+    }
+}
+
+impl From<Trouble> for Unready {
+    fn from(trouble: Trouble) -> Self {
+        Self {
+            name: trouble.name,
+            text: trouble.text,
+            since: Some(trouble.since),
+        }
+    }
+}
+
 impl Broker {
     /// The broker at this moment. Groups that nobody has asked for since the start are loaded.
     pub async fn snapshot(&self) -> Snapshot {
@@ -157,34 +189,42 @@ impl Broker {
     }
 
     /// Why the broker is not ready to serve everything; nothing if it is.
-    pub fn unready(&self) -> Vec<String> {
-        if *self.inner.ctx.shutdown.borrow() {
-            return vec!["the broker is stopping".to_owned()];
+    ///
+    /// What is wrong with the broker as a whole stands first, then the partitions that are offline.
+    pub fn unready(&self) -> Vec<Unready> {
+        let ctx = &self.inner.ctx;
+        if *ctx.shutdown.borrow() {
+            return vec![Unready::new("stopping", "the broker is stopping")];
         }
-        let mut reasons = Vec::new();
-        let mut is_offline = |partition: &PartitionState| {
-            let id = partition.id();
-            match partition {
-                PartitionState::Open(open) if !open.is_offline() => {}
-                PartitionState::Open(_) => {
-                    reasons.push(format!("{id} is offline since a write or a sync failed"));
-                }
-                PartitionState::Offline(offline) => {
-                    reasons.push(format!("{id} is offline: {}", offline.reason));
-                }
-            }
-        };
-        is_offline(&PartitionState::Open(self.inner.coordination.clone()));
-        let image = self.inner.ctx.controller.image();
+        let mut reasons: Vec<_> = ctx.health.troubles().into_iter().map(Into::into).collect();
+        let image = ctx.controller.image();
+        let coordination = PartitionState::Open(self.inner.coordination.clone());
         let topics = image.topics.values();
-        topics
-            .flat_map(|topic| &topic.partitions)
-            .for_each(is_offline);
-        if reasons.is_empty() && !self.inner.ctx.controller.is_all_open() {
-            reasons.push("a topic could not be opened; the log says which".to_owned());
+        let partitions = topics.flat_map(|topic| &topic.partitions);
+        let before = reasons.len();
+        reasons.extend(
+            [&coordination]
+                .into_iter()
+                .chain(partitions)
+                .filter_map(offline),
+        );
+        if reasons.len() == before && !ctx.controller.is_all_open() {
+            let text = "a topic could not be opened; the log says which";
+            reasons.push(Unready::new("topic-not-open", text));
         }
         reasons
     }
+}
+
+/// Why this partition is not served, if it is not.
+fn offline(partition: &PartitionState) -> Option<Unready> {
+    let id = partition.id();
+    let text = match partition {
+        PartitionState::Open(open) if !open.is_offline() => return None,
+        PartitionState::Open(_) => format!("{id} is offline since a write or a sync failed"),
+        PartitionState::Offline(offline) => format!("{id} is offline: {}", offline.reason),
+    };
+    Some(Unready::new("partition-offline", text))
 }
 
 fn sockets_of(counters: &Counters) -> SocketsSnapshot {

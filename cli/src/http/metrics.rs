@@ -17,7 +17,7 @@ use std::fmt::Display;
 use brooklet_broker::counters::{ApiRequests, BUCKETS, TrafficCount};
 use brooklet_broker::group::GroupState;
 use brooklet_broker::{
-    GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, TopicSnapshot,
+    GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, TopicSnapshot, Unready,
 };
 use brooklet_protocol::messages::ApiKey;
 use brooklet_protocol::{Offset, PartitionId};
@@ -26,7 +26,11 @@ use super::exposition::{Kind, Page};
 use crate::process::ProcessSnapshot;
 
 /// The page.
-pub(super) fn render(snapshot: &Snapshot, is_ready: bool, process: &ProcessSnapshot) -> String {
+pub(super) fn render(
+    snapshot: &Snapshot,
+    unready: &[Unready],
+    process: &ProcessSnapshot,
+) -> String {
     let mut page = Page::default();
     page.gauge("kafka_brokers", "Brokers of the cluster.", 1);
     topics(&mut page, snapshot);
@@ -34,7 +38,8 @@ pub(super) fn render(snapshot: &Snapshot, is_ready: bool, process: &ProcessSnaps
     traffic(&mut page, snapshot);
     requests(&mut page, &snapshot.requests);
     partition_totals(&mut page, &snapshot.topics);
-    own(&mut page, snapshot, is_ready);
+    own(&mut page, snapshot);
+    readiness(&mut page, unready);
     limits(&mut page, &snapshot.limits);
     of_process(&mut page, process);
     page.into_text()
@@ -313,12 +318,25 @@ fn partition_totals(page: &mut Page, topics: &[TopicSnapshot]) {
     }
 }
 
-fn own(page: &mut Page, snapshot: &Snapshot, is_ready: bool) {
+/// As `/readyz` says, and why not by kind of reason.
+fn readiness(page: &mut Page, unready: &[Unready]) {
+    let help = "Whether everything is served, as /readyz says.";
+    page.gauge("brooklet_ready", help, u8::from(unready.is_empty()));
+    let help = "Reasons why not everything is served, by their kind; /readyz has the words.";
+    let mut family = page.family(Kind::Gauge, "brooklet_unready", help);
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for reason in unready {
+        *counts.entry(reason.name).or_default() += 1;
+    }
+    for (name, count) in counts {
+        family.sample(&[("reason", &name)], count);
+    }
+}
+
+fn own(page: &mut Page, snapshot: &Snapshot) {
     let version = env!("CARGO_PKG_VERSION");
     page.family(Kind::Gauge, "brooklet_build_info", "The version that runs.")
         .sample(&[("version", &version)], 1);
-    let help = "Whether everything is served, as /readyz says.";
-    page.gauge("brooklet_ready", help, u8::from(is_ready));
     let uptime = snapshot.uptime.as_secs_f64();
     page.gauge(
         "brooklet_uptime_seconds",

@@ -6,6 +6,16 @@
 //! | `/healthz` | 200 as long as the process answers at all |
 //! | `/readyz` | 200 while everything is served; else 503 with the reasons, a line each |
 //!
+//! A reason says what is wrong, where, and since when, where that is known; the first reasons are about
+//! the whole broker, as a full disk, the others about partitions that are offline:
+//!
+//! ```text
+//! the volume of /var/lib/brooklet is full; … (since 2026-11-30T12:00:00.000Z)
+//! clicks-0 is offline: …
+//! ```
+//!
+//! The metric `brooklet_unready` counts them by kind.
+//!
 //! It listens before the broker starts, so that a long recovery is told as "starting", and until the
 //! process ends.
 //!
@@ -22,7 +32,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use brooklet_broker::Broker;
+use brooklet_broker::{Broker, Unready};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -38,6 +48,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::process::{self, ProcessSnapshot};
+use crate::rfc3339::to_rfc3339;
 use host::Names;
 
 mod exposition;
@@ -61,6 +72,7 @@ const SNAPSHOT_MAX: Duration = Duration::from_secs(10);
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const STARTING: &str = "the broker is starting\n";
 const PATHS: &str = "/metrics\n/healthz\n/readyz\n";
 
 /// Why HTTP is not served.
@@ -240,27 +252,37 @@ async fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<B
 }
 
 /// `reasons` are the broker's; `None` while it starts.
-fn readiness(reasons: Option<Vec<String>>) -> (StatusCode, String) {
-    let reasons = reasons.unwrap_or_else(|| vec!["the broker is starting".to_owned()]);
+fn readiness(reasons: Option<Vec<Unready>>) -> (StatusCode, String) {
+    let Some(reasons) = reasons else {
+        return (StatusCode::SERVICE_UNAVAILABLE, STARTING.to_owned());
+    };
     if reasons.is_empty() {
         return (StatusCode::OK, "ready\n".to_owned());
     }
-    let lines = reasons.iter().map(|reason| format!("{reason}\n"));
+    let lines = reasons.iter().map(reason_line);
     (StatusCode::SERVICE_UNAVAILABLE, lines.collect())
+}
+
+/// `TEXT (since TIME)`, on one line whatever the text has in it.
+fn reason_line(reason: &Unready) -> String {
+    let text = reason.text.replace(char::is_control, " ");
+    match reason.since {
+        Some(since) => format!("{text} (since {})\n", to_rfc3339(since)),
+        None => format!("{text}\n"),
+    }
 }
 
 impl Shared {
     async fn numbers(&self) -> (StatusCode, String) {
         let unavailable = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
         let Some(broker) = self.broker.get() else {
-            return unavailable("the broker is starting\n");
+            return unavailable(STARTING);
         };
         let Ok(snapshot) = tokio::time::timeout(SNAPSHOT_MAX, broker.snapshot()).await else {
             return unavailable("the log of the groups does not answer\n");
         };
-        let is_ready = broker.unready().is_empty();
         let process = ProcessSnapshot::take(self.process_started);
-        let text = metrics::render(&snapshot, is_ready, &process);
+        let text = metrics::render(&snapshot, &broker.unready(), &process);
         (StatusCode::OK, text)
     }
 }

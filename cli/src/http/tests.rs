@@ -1,3 +1,4 @@
+use brooklet_broker::health::DISK_FULL;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -43,6 +44,18 @@ async fn it_is_alive_before_it_is_ready_and_says_when_it_stops() {
     let kind = "content-type: text/plain; version=0.0.4; charset=utf-8\r\n";
     assert!(answer.contains(kind), "{answer}");
     assert!(answer.contains("\nkafka_brokers 1\n"), "{answer}");
+    let health = broker.health();
+    assert!(health.report(DISK_FULL, "the volume of /data\nis full"));
+    let since = to_rfc3339(health.troubles()[0].since);
+    let (status, answer) = get(http.address(), "/readyz").await;
+    assert_eq!(status, 503);
+    let line = format!("\r\n\r\nthe volume of /data is full (since {since})\n");
+    assert!(answer.ends_with(&line), "{answer}");
+    let (_, answer) = get(http.address(), "/metrics").await;
+    let samples = "\nbrooklet_unready{reason=\"disk-full\"} 1\n";
+    assert!(answer.contains(samples), "{answer}");
+    health.clear(DISK_FULL);
+    assert_eq!(get(http.address(), "/readyz").await.0, 200);
     broker.shutdown().await.unwrap();
     let (status, answer) = get(http.address(), "/readyz").await;
     assert_eq!(status, 503);

@@ -78,6 +78,19 @@ fn snapshot() -> Snapshot {
     }
 }
 
+fn unready() -> Vec<Unready> {
+    let reason = |name, text: &str| Unready {
+        name,
+        text: text.to_owned(),
+        since: None,
+    };
+    vec![
+        reason("disk-full", "never shown"),
+        reason("partition-offline", "clicks-0"),
+        reason("partition-offline", "clicks-1"),
+    ]
+}
+
 /// `BROOKLET_REGENERATE=1` writes it anew; read the difference.
 #[test]
 fn the_page_is_as_it_was() {
@@ -89,7 +102,7 @@ fn the_page_is_as_it_was() {
         max_fds: None,
         started: Some(Duration::from_millis(1_700_000_000_500)),
     };
-    let page = render(&snapshot(), true, &process);
+    let page = render(&snapshot(), &unready(), &process);
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/src/http/metrics/tests/page.txt"
@@ -103,7 +116,7 @@ fn the_page_is_as_it_was() {
 /// What the format asks for, and what the golden page cannot say of pages to come.
 #[test]
 fn each_family_stands_once_and_whole_and_no_sample_is_doubled() {
-    let page = render(&snapshot(), false, &ProcessSnapshot::default());
+    let page = render(&snapshot(), &[], &ProcessSnapshot::default());
     let mut families = std::collections::BTreeSet::new();
     let mut samples = std::collections::BTreeSet::new();
     let mut current = ("", "");
@@ -132,6 +145,6 @@ fn groups_that_cannot_be_read_are_left_out() {
         groups: None,
         ..snapshot()
     };
-    let page = render(&without, false, &ProcessSnapshot::default());
-    assert!(!page.contains("kafka_consumergroup") && page.contains("brooklet_ready 0\n"));
+    let page = render(&without, &[], &ProcessSnapshot::default());
+    assert!(!page.contains("kafka_consumergroup") && page.contains("brooklet_ready 1\n"));
 }
