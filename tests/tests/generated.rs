@@ -30,9 +30,10 @@ fn the_page_of_supported_apis_is_current() {
          Made from the table that requests are dispatched by and ApiVersions is answered from \
          (`broker/src/api/table.rs`).\n\n{}\n\
          An API that is not listed is not served: it is absent from ApiVersions, and a client that \
-         asks for it all the same has its connection closed, as with Apache Kafka. That holds for \
-         quotas, SASL, ACLs, moving between log directories, and the newer protocols of groups \
-         (KIP-848, share and streams groups).\n",
+         asks for it all the same has its connection closed, as with Apache Kafka, and a line in the \
+         log names it. That holds for setting quotas and SCRAM credentials, moving between log \
+         directories, the quorum of controllers, and the newer protocols of groups (KIP-848, share \
+         and streams groups).\n",
         table::markdown()
     );
     assert_current("support.md", &page);

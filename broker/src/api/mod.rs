@@ -61,6 +61,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod push_telemetry;
+mod security;
 mod sync_group;
 mod topics;
 mod traffic;
@@ -238,6 +239,6 @@ fn look(ctx: &ApiContext, version: i16, request: RequestKind) -> Option<Response
         RequestKind::PushTelemetry(body) => {
             ResponseKind::PushTelemetry(push_telemetry::handle(&body))
         }
-        _ => return None,
+        body => return security::answer(version, body),
     })
 }

@@ -74,6 +74,12 @@ pub const TABLE: &[Api] = &[
         "list_groups",
         "Groups of the classic protocol only.",
     ),
+    api(
+        ApiKey::SaslHandshake,
+        (0, 1),
+        "security/sasl",
+        "No SASL: ILLEGAL_SASL_STATE, as from a listener with PLAINTEXT.",
+    ),
     api(ApiKey::ApiVersions, (0, 4), "api_versions", ""),
     api(
         ApiKey::CreateTopics,
@@ -106,6 +112,24 @@ pub const TABLE: &[Api] = &[
     api(ApiKey::WriteTxnMarkers, (1, 1), "write_txn_markers", ""),
     api(ApiKey::TxnOffsetCommit, (0, 5), "txn_offset_commit", ""),
     api(
+        ApiKey::DescribeAcls,
+        (1, 3),
+        "security/acls",
+        "No authorizer: SECURITY_DISABLED, as from a Kafka without one.",
+    ),
+    api(
+        ApiKey::CreateAcls,
+        (1, 3),
+        "security/acls",
+        "No authorizer: SECURITY_DISABLED, as from a Kafka without one.",
+    ),
+    api(
+        ApiKey::DeleteAcls,
+        (1, 3),
+        "security/acls",
+        "No authorizer: SECURITY_DISABLED, as from a Kafka without one.",
+    ),
+    api(
         ApiKey::DescribeConfigs,
         (1, 4),
         "describe_configs",
@@ -123,7 +147,37 @@ pub const TABLE: &[Api] = &[
         "describe_log_dirs",
         "The size of the volume is not told.",
     ),
+    api(
+        ApiKey::SaslAuthenticate,
+        (0, 2),
+        "security/sasl",
+        "No SASL: ILLEGAL_SASL_STATE, as from a listener with PLAINTEXT.",
+    ),
     api(ApiKey::CreatePartitions, (0, 3), "create_partitions", ""),
+    api(
+        ApiKey::CreateDelegationToken,
+        (1, 3),
+        "security/delegation_tokens",
+        "No tokens: DELEGATION_TOKEN_REQUEST_NOT_ALLOWED, as from a listener with PLAINTEXT.",
+    ),
+    api(
+        ApiKey::RenewDelegationToken,
+        (1, 2),
+        "security/delegation_tokens",
+        "No tokens: DELEGATION_TOKEN_REQUEST_NOT_ALLOWED, as from a listener with PLAINTEXT.",
+    ),
+    api(
+        ApiKey::ExpireDelegationToken,
+        (1, 2),
+        "security/delegation_tokens",
+        "No tokens: DELEGATION_TOKEN_REQUEST_NOT_ALLOWED, as from a listener with PLAINTEXT.",
+    ),
+    api(
+        ApiKey::DescribeDelegationToken,
+        (1, 3),
+        "security/delegation_tokens",
+        "No tokens: DELEGATION_TOKEN_REQUEST_NOT_ALLOWED, as from a listener with PLAINTEXT.",
+    ),
     api(ApiKey::DeleteGroups, (0, 2), "delete_groups", ""),
     api(
         ApiKey::ElectLeaders,
@@ -150,6 +204,18 @@ pub const TABLE: &[Api] = &[
         "There never are any.",
     ),
     api(ApiKey::OffsetDelete, (0, 0), "offset_delete", ""),
+    api(
+        ApiKey::DescribeClientQuotas,
+        (0, 1),
+        "security/nobody",
+        "There are none, and none can be set.",
+    ),
+    api(
+        ApiKey::DescribeUserScramCredentials,
+        (0, 0),
+        "security/nobody",
+        "There are none, and none can be set.",
+    ),
     api(
         ApiKey::UpdateFeatures,
         (0, 2),

@@ -27,6 +27,7 @@ mod cluster;
 mod pieces;
 mod requests;
 mod responses;
+mod security;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -147,6 +148,17 @@ impl Request {
             RequestKind::GetTelemetrySubscriptions(_) => ApiKey::GetTelemetrySubscriptions,
             RequestKind::PushTelemetry(_) => ApiKey::PushTelemetry,
             RequestKind::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
+            RequestKind::SaslHandshake(_) => ApiKey::SaslHandshake,
+            RequestKind::DescribeAcls(_) => ApiKey::DescribeAcls,
+            RequestKind::CreateAcls(_) => ApiKey::CreateAcls,
+            RequestKind::DeleteAcls(_) => ApiKey::DeleteAcls,
+            RequestKind::SaslAuthenticate(_) => ApiKey::SaslAuthenticate,
+            RequestKind::CreateDelegationToken(_) => ApiKey::CreateDelegationToken,
+            RequestKind::RenewDelegationToken(_) => ApiKey::RenewDelegationToken,
+            RequestKind::ExpireDelegationToken(_) => ApiKey::ExpireDelegationToken,
+            RequestKind::DescribeDelegationToken(_) => ApiKey::DescribeDelegationToken,
+            RequestKind::DescribeClientQuotas(_) => ApiKey::DescribeClientQuotas,
+            RequestKind::DescribeUserScramCredentials(_) => ApiKey::DescribeUserScramCredentials,
             _ => return None,
         })
     }
@@ -197,6 +209,17 @@ fn response_api(response: &Response) -> Option<ApiKey> {
         ResponseKind::GetTelemetrySubscriptions(_) => ApiKey::GetTelemetrySubscriptions,
         ResponseKind::PushTelemetry(_) => ApiKey::PushTelemetry,
         ResponseKind::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
+        ResponseKind::SaslHandshake(_) => ApiKey::SaslHandshake,
+        ResponseKind::DescribeAcls(_) => ApiKey::DescribeAcls,
+        ResponseKind::CreateAcls(_) => ApiKey::CreateAcls,
+        ResponseKind::DeleteAcls(_) => ApiKey::DeleteAcls,
+        ResponseKind::SaslAuthenticate(_) => ApiKey::SaslAuthenticate,
+        ResponseKind::CreateDelegationToken(_) => ApiKey::CreateDelegationToken,
+        ResponseKind::RenewDelegationToken(_) => ApiKey::RenewDelegationToken,
+        ResponseKind::ExpireDelegationToken(_) => ApiKey::ExpireDelegationToken,
+        ResponseKind::DescribeDelegationToken(_) => ApiKey::DescribeDelegationToken,
+        ResponseKind::DescribeClientQuotas(_) => ApiKey::DescribeClientQuotas,
+        ResponseKind::DescribeUserScramCredentials(_) => ApiKey::DescribeUserScramCredentials,
         _ => return None,
     })
 }

@@ -9,6 +9,7 @@ use super::cluster::requests::{
     GET_TELEMETRY_SUBSCRIPTIONS, LIST_PARTITION_REASSIGNMENTS, OFFSET_FOR_LEADER_EPOCH,
     PUSH_TELEMETRY, UPDATE_FEATURES,
 };
+use super::security::requests as security;
 use super::shape::Kind::{
     Bool, Bytes, HeaderString, Int8, Int16, Int32, Int32s, Int64, String, Strings, Struct, Structs,
     Uuid,
@@ -111,6 +112,17 @@ pub(super) static REQUESTS: &[Shape] = &[
         0,
         DESCRIBE_TOPIC_PARTITIONS,
     ),
+    security::SASL_HANDSHAKE,
+    security::DESCRIBE_ACLS,
+    security::CREATE_ACLS,
+    security::DELETE_ACLS,
+    security::SASL_AUTHENTICATE,
+    security::CREATE_DELEGATION_TOKEN,
+    security::RENEW_DELEGATION_TOKEN,
+    security::EXPIRE_DELEGATION_TOKEN,
+    security::DESCRIBE_DELEGATION_TOKEN,
+    security::DESCRIBE_CLIENT_QUOTAS,
+    security::DESCRIBE_USER_SCRAM_CREDENTIALS,
 ];
 
 const PRODUCE: &[Field] = &[

@@ -9,6 +9,7 @@ use super::cluster::responses::{
     GET_TELEMETRY_SUBSCRIPTIONS, LIST_PARTITION_REASSIGNMENTS, OFFSET_FOR_LEADER_EPOCH,
     PUSH_TELEMETRY, UPDATE_FEATURES,
 };
+use super::security::responses as security;
 use super::shape::Kind::{
     Bool, Bytes, Int8, Int16, Int32, Int32s, Int64, String, Struct, Structs, Uuid,
 };
@@ -100,6 +101,17 @@ pub(super) static RESPONSES: &[Shape] = &[
         0,
         DESCRIBE_TOPIC_PARTITIONS,
     ),
+    security::SASL_HANDSHAKE,
+    security::DESCRIBE_ACLS,
+    security::CREATE_ACLS,
+    security::DELETE_ACLS,
+    security::SASL_AUTHENTICATE,
+    security::CREATE_DELEGATION_TOKEN,
+    security::RENEW_DELEGATION_TOKEN,
+    security::EXPIRE_DELEGATION_TOKEN,
+    security::DESCRIBE_DELEGATION_TOKEN,
+    security::DESCRIBE_CLIENT_QUOTAS,
+    security::DESCRIBE_USER_SCRAM_CREDENTIALS,
 ];
 
 const LEADER_ID_AND_EPOCH: &[Field] = &[field("leader_id", Int32), field("leader_epoch", Int32)];

@@ -1,0 +1,36 @@
+//! DescribeAcls (29), CreateAcls (30) and DeleteAcls (31), versions 1 to 3: there is no authorizer, so
+//! SECURITY_DISABLED, for each thing that was asked for (KIP-140).
+
+use brooklet_protocol::messages::kafka::create_acls_response::AclCreationResult;
+use brooklet_protocol::messages::kafka::delete_acls_response::DeleteAclsFilterResult;
+use brooklet_protocol::messages::kafka::{
+    CreateAclsRequest, CreateAclsResponse, DeleteAclsRequest, DeleteAclsResponse,
+    DescribeAclsResponse,
+};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+
+const CODE: ErrorCode = ErrorCode::SecurityDisabled;
+
+/// Kafka's words, which scripts look for.
+const MESSAGE: StrBytes = StrBytes::from_static_str("No Authorizer is configured.");
+
+pub(super) fn describe() -> DescribeAclsResponse {
+    let message = StrBytes::from_static_str("No Authorizer is configured on the broker");
+    DescribeAclsResponse::default()
+        .with_error_code(CODE.code())
+        .with_error_message(Some(message))
+}
+
+pub(super) fn create(request: &CreateAclsRequest) -> CreateAclsResponse {
+    let refused = AclCreationResult::default()
+        .with_error_code(CODE.code())
+        .with_error_message(Some(MESSAGE));
+    CreateAclsResponse::default().with_results(vec![refused; request.creations.len()])
+}
+
+pub(super) fn delete(request: &DeleteAclsRequest) -> DeleteAclsResponse {
+    let refused = DeleteAclsFilterResult::default()
+        .with_error_code(CODE.code())
+        .with_error_message(Some(MESSAGE));
+    DeleteAclsResponse::default().with_filter_results(vec![refused; request.filters.len()])
+}

@@ -1,0 +1,56 @@
+//! CreateDelegationToken (38), versions 1 to 3, RenewDelegationToken (39) and ExpireDelegationToken (40),
+//! versions 1 and 2, DescribeDelegationToken (41), versions 1 to 3: nobody is authenticated, so nobody
+//! may have a token (KIP-48). Kafka answers the same where `security.protocol` is PLAINTEXT.
+
+use brooklet_protocol::messages::kafka::{
+    CreateDelegationTokenRequest, CreateDelegationTokenResponse, DescribeDelegationTokenResponse,
+    ExpireDelegationTokenResponse, RenewDelegationTokenResponse,
+};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+
+const CODE: ErrorCode = ErrorCode::DelegationTokenRequestNotAllowed;
+/// No time, in a token that is none.
+const NO_TIME: i64 = -1;
+/// Kafka's name for those who have not said who they are.
+const NOBODY: (StrBytes, StrBytes) = (
+    StrBytes::from_static_str("User"),
+    StrBytes::from_static_str("ANONYMOUS"),
+);
+
+pub(super) fn create(
+    version: i16,
+    request: CreateDelegationTokenRequest,
+) -> CreateDelegationTokenResponse {
+    let named = |name: Option<StrBytes>| name.filter(|name| !name.is_empty());
+    let owner_type = named(request.owner_principal_type).unwrap_or(NOBODY.0);
+    let owner_name = named(request.owner_principal_name).unwrap_or(NOBODY.1);
+    let refused = CreateDelegationTokenResponse::default()
+        .with_error_code(CODE.code())
+        .with_principal_type(owner_type)
+        .with_principal_name(owner_name)
+        .with_issue_timestamp_ms(NO_TIME)
+        .with_expiry_timestamp_ms(NO_TIME)
+        .with_max_timestamp_ms(NO_TIME);
+    if version < 3 {
+        return refused;
+    }
+    refused
+        .with_token_requester_principal_type(NOBODY.0)
+        .with_token_requester_principal_name(NOBODY.1)
+}
+
+pub(super) fn renew() -> RenewDelegationTokenResponse {
+    RenewDelegationTokenResponse::default()
+        .with_error_code(CODE.code())
+        .with_expiry_timestamp_ms(NO_TIME)
+}
+
+pub(super) fn expire() -> ExpireDelegationTokenResponse {
+    ExpireDelegationTokenResponse::default()
+        .with_error_code(CODE.code())
+        .with_expiry_timestamp_ms(NO_TIME)
+}
+
+pub(super) fn describe() -> DescribeDelegationTokenResponse {
+    DescribeDelegationTokenResponse::default().with_error_code(CODE.code())
+}

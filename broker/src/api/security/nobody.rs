@@ -1,0 +1,35 @@
+//! DescribeClientQuotas (48), versions 0 and 1: there are none, whoever is asked for (KIP-546).
+//! DescribeUserScramCredentials (50), version 0: nobody has any; a user that is named gets
+//! RESOURCE_NOT_FOUND, as in Kafka (KIP-554).
+
+use brooklet_protocol::messages::kafka::describe_user_scram_credentials_response::DescribeUserScramCredentialsResult;
+use brooklet_protocol::messages::kafka::{
+    DescribeClientQuotasResponse, DescribeUserScramCredentialsRequest,
+    DescribeUserScramCredentialsResponse,
+};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
+
+pub(super) fn client_quotas() -> DescribeClientQuotasResponse {
+    DescribeClientQuotasResponse::default()
+        .with_error_message(None)
+        .with_entries(Some(Vec::new()))
+}
+
+pub(super) fn scram_credentials(
+    request: DescribeUserScramCredentialsRequest,
+) -> DescribeUserScramCredentialsResponse {
+    let users = request.users.into_iter().flatten();
+    let results = users.map(|user| {
+        let message = format!(
+            "Attempt to describe a user credential that does not exist: {}",
+            user.name.as_str()
+        );
+        DescribeUserScramCredentialsResult::default()
+            .with_user(user.name)
+            .with_error_code(ErrorCode::ResourceNotFound.code())
+            .with_error_message(Some(StrBytes::from_string(message)))
+    });
+    DescribeUserScramCredentialsResponse::default()
+        .with_error_message(None)
+        .with_results(results.collect())
+}
