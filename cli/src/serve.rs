@@ -125,7 +125,7 @@ fn apply(
 
 /// Runs a broker until a signal comes.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let config = args.broker_config()?;
+    let mut config = args.broker_config()?;
     let mut stop = Stop::on_signal()?;
     raise_open_files();
     if let Some(file) = &args.ready_file {
@@ -144,6 +144,7 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         },
         None => None,
     };
+    config.http_address = http.as_ref().map(Http::address);
     let broker = tokio::select! {
         broker = Broker::start(config) => broker?,
         // Recovery of a large log may take a while; what is unfinished is done again next time.

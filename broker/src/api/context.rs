@@ -1,7 +1,7 @@
 //! What the request handlers share.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -29,6 +29,8 @@ pub struct ApiSettings {
     pub told: BTreeMap<&'static str, ToldSetting>,
     /// The data directory.
     pub log_dir: String,
+    /// Where this process answers HTTP; for those who look for it at the Kafka port.
+    pub http_address: Option<SocketAddr>,
     /// The host that clients are told to connect to.
     pub advertised_host: String,
     /// The port that clients are told to connect to; 0 when the broker listens nowhere.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,9 @@ pub struct BrokerConfig {
     /// address than the one the broker listens at; port 0 is the port that it listens at. `None` is that
     /// address, with 127.0.0.1 for "every interface".
     pub advertised: Option<(String, u16)>,
+    /// Where the process of the broker answers HTTP, if it does: a line in the log tells those who come to
+    /// the Kafka port with it.
+    pub http_address: Option<SocketAddr>,
     /// `num.partitions` (1): of topics that are created without a number.
     pub num_partitions: i32,
     /// `auto.create.topics.enable` (true): asking for a topic's metadata creates it.
@@ -118,6 +122,7 @@ impl Default for BrokerConfig {
             node_id: None,
             kafka: Some("127.0.0.1:9092".to_owned()),
             advertised: None,
+            http_address: None,
             num_partitions: 1,
             auto_create_topics: true,
             socket_request_max_bytes: 100 << 20,

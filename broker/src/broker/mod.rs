@@ -490,6 +490,7 @@ fn api_settings(
         acks_all_sync: config.acks_all_sync,
         told,
         log_dir: data.path.display().to_string(),
+        http_address: config.http_address,
         advertised_host: host,
         advertised_port: i32::from(port),
     }

@@ -61,13 +61,13 @@ pub struct LimitInfo {
 /// All of them, in the order of [`Limit`].
 #[rustfmt::skip]
 pub const LIMITS: &[LimitInfo] = &[
-    row(Limit::Connections, ("max.connections", "8192"), "open connections", "the connection is closed at once; those that are open stay"),
-    row(Limit::ConnectionsPerAddress, ("max.connections.per.ip", "256, and none for loopback"), "open connections from one address", "as above"),
+    row(Limit::Connections, ("max.connections", "8192"), "open connections", "the oldest connection without a complete request makes room; if all have had one, the new one is closed at once"),
+    row(Limit::ConnectionsPerAddress, ("max.connections.per.ip", "256, and none for loopback"), "open connections from one address", "as above, among those of the address"),
     row(Limit::IdleTime, ("connections.max.idle.ms", "600000 (10 minutes)"), "the time without a request, and the time that a client may take to read one answer", "the connection is closed"),
-    row(Limit::RequestReadTime, ("request.read.max.ms", "30000 (30 seconds)"), "the time from the first byte of a request to its last", "the connection is closed"),
+    row(Limit::RequestReadTime, ("request.read.max.ms", "30000 (30 seconds)"), "the time from the first byte of a request to its last", "the connection is closed; while others wait for memory, as soon as the request could not be there in time at the pace of its last second"),
     row(Limit::ResponseStallTime, ("response.stall.max.ms", "30000 (30 seconds)"), "the time in which a client reads nothing of an answer that waits for it", "the connection is closed"),
     row(Limit::RequestBytes, ("socket.request.max.bytes", "104857600 (100 MiB)"), "bytes of one request", "the connection is closed when the length has come; memory is taken as the bytes come"),
-    row(Limit::QueuedRequestBytes, ("queued.max.request.bytes", "268435456 (256 MiB)"), "bytes of all requests that are being read or answered, beyond 64 KiB for each connection; a connection has one", "the rest of the request is read when others are answered; one at a time may go beyond"),
+    row(Limit::QueuedRequestBytes, ("queued.max.request.bytes", "268435456 (256 MiB)"), "bytes of all requests that are being read or answered, beyond 64 KiB for each connection; a connection has one", "the rest of the request is read when others are answered or cut off; one at a time may go beyond"),
     row(Limit::QueuedResponseBytes, ("queued.max.response.bytes", "268435456 (256 MiB)"), "bytes of records in all answers that are being sent; a connection has one", "a fetch is answered with less, at the least with one batch"),
     row(Limit::MessageBytes, ("message.max.bytes", "1048588, and each topic may say otherwise"), "bytes of one batch, as the producer compressed it", "MESSAGE_TOO_LARGE"),
     row(Limit::DecompressedBytes, ("decompressed batch", "16 times `message.max.bytes`, and not less than 67108864 (64 MiB)"), "bytes of one batch, decompressed, where the topic makes the broker look inside; a zstd window has at most 8 MiB", "MESSAGE_TOO_LARGE"),

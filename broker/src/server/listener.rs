@@ -1,25 +1,33 @@
 //! Accepts connections, counts them, and ends them at shutdown.
 
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Limits;
 use super::admission::Admission;
-use super::connection::Connection;
+use super::connection::{Connection, Shared};
 use super::memory::RequestMemory;
+use super::notices::Notices;
 use crate::api::ApiContext;
 use crate::clock::{Clock, Monotonic};
+use crate::counters::Limit;
 
 /// How long running requests may take to end at shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 /// How long to wait after an accept that failed, for example because there are no more files.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// No descriptors are left: to the process, to the system. The numbers are the same on Linux, macOS and
+/// the BSDs.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
 
 /// TCP asks a silent client whether it is there after so long, and then so often. Linux gives up after 9
 /// probes, macOS after 8.
@@ -50,12 +58,17 @@ impl Server {
     /// Serves `listener` until `ctx.shutdown` turns true. Needs a runtime.
     pub fn start(listener: TcpListener, ctx: ApiContext, limits: Limits) -> Self {
         let counters = || Arc::clone(&ctx.counters);
+        let shared = Shared {
+            limits,
+            memory: RequestMemory::new(limits.queued_request_bytes_max, counters()),
+            notices: Arc::new(Notices::default()),
+        };
         let acceptor = Acceptor {
             listener,
             admission: Admission::new(limits, counters()),
-            memory: RequestMemory::new(limits.queued_request_bytes_max, counters()),
+            shared,
+            spare: spare(),
             ctx: Arc::new(ctx),
-            limits,
             connections: JoinSet::new(),
         };
         Self {
@@ -83,9 +96,11 @@ impl Server {
 struct Acceptor {
     listener: TcpListener,
     ctx: Arc<ApiContext>,
-    limits: Limits,
     admission: Admission,
-    memory: RequestMemory,
+    shared: Shared,
+    /// A descriptor to let go of when there are none left, so that a connection can be taken and
+    /// closed.
+    spare: Option<Socket>,
     connections: JoinSet<()>,
 }
 
@@ -111,7 +126,8 @@ impl Acceptor {
             Ok(place) => place,
             Err((limit, max)) => {
                 let name = limit.info().name;
-                tracing::warn!("{peer}: connection refused, {name}={max} are open");
+                let text = format_args!("{peer}: connection refused, {name}={max} are open");
+                self.warn(name, peer, text);
                 return;
             }
         };
@@ -119,17 +135,40 @@ impl Acceptor {
             tracing::debug!("{peer}: {error}");
             return;
         }
-        let resources = (self.limits, self.memory.clone());
-        let connection = Connection::new(stream, peer, &self.ctx, resources);
-        self.connections.spawn(async move {
-            connection.run().await;
-            drop(place);
-        });
+        let place = Arc::new(place);
+        let (stream, ctx) = ((stream, peer), &self.ctx);
+        let connection = Connection::new(stream, Arc::clone(&place), ctx, &self.shared);
+        place.taken_by(self.connections.spawn(connection.run()));
     }
 
-    /// Established connections go on meanwhile; without the pause this would be a busy loop.
-    async fn back_off(&self, error: &io::Error) {
-        tracing::warn!("cannot accept a connection: {error}");
+    fn warn(&self, kind: &'static str, peer: SocketAddr, text: impl Display) {
+        let now = self.ctx.clock.monotonic();
+        self.shared.notices.warn(now, kind, peer.ip(), text);
+    }
+
+    /// Without descriptors a connection is taken with the spare one and closed, so that its client
+    /// learns of it at once and does not wait. Established connections go on meanwhile; without the
+    /// pause this would be a busy loop.
+    async fn back_off(&mut self, error: &io::Error) {
+        let has_no_files = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+        if has_no_files && self.spare.take().is_some() {
+            let shed = tokio::time::timeout(Duration::ZERO, self.listener.accept()).await;
+            if let Ok(Ok((stream, peer))) = shed {
+                drop(stream);
+                self.spare = spare();
+                self.ctx.counters.rejected(Limit::Connections);
+                let text = format!(
+                    "{peer}: connection refused, no file descriptors are left: {error}; raise the \
+                     limit of open files (ulimit -n), or lower max.connections"
+                );
+                self.warn("descriptors", peer, text);
+                return;
+            }
+        }
+        let text = format!("cannot accept a connection: {error}");
+        let here = self.listener.local_addr();
+        self.warn("accept", here.unwrap_or_else(|_| ([0; 4], 0).into()), text);
+        self.spare = self.spare.take().or_else(spare);
         tokio::select! {
             () = sleep(&*self.ctx.clock, ACCEPT_BACKOFF) => {}
             () = self.ctx.shut_down() => {}
@@ -171,8 +210,16 @@ fn sleep(clock: &dyn Clock, time: Duration) -> crate::clock::Sleep {
     clock.sleep_until(Monotonic(clock.monotonic().0.saturating_add(time)))
 }
 
+/// A socket that is not connected: a descriptor, and nothing else. `None` where none are left.
+fn spare() -> Option<Socket> {
+    Socket::new(Domain::IPV4, Type::STREAM, None).ok()
+}
+
 fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
+    // One that made room was ended on purpose.
+    if let Err(error) = ended
+        && !error.is_cancelled()
+    {
         tracing::error!("a connection was closed by a bug: {error}");
     }
 }

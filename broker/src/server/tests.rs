@@ -22,6 +22,7 @@ use crate::vfs::sim::SimVfs;
 use crate::{Broker, BrokerConfig, Environment};
 
 mod limits;
+mod strangers;
 
 /// A broker on a free port, and its clock.
 async fn start(adjust: impl FnOnce(&mut BrokerConfig)) -> (Broker, ManualClock) {

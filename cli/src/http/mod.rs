@@ -23,15 +23,20 @@
 //! - a request changes nothing: only GET and HEAD are answered;
 //! - a browser on this machine cannot be made to ask for somebody else: the Host has to be a name of
 //!   ours ([`host`]), which a page that points its own name here (DNS rebinding) does not know to say;
-//! - little is given to each client: one request per connection, 30 seconds for it, 64 connections.
+//! - little is given to each client: one request per connection, 5 seconds to send it, 30 seconds in all;
+//! - a new connection is always let in: there are few, and the oldest that has sent no complete request
+//!   makes room ([`seats`]);
+//! - who is wrong here leaves a line in the log, with the address that was meant.
 //!
 //! Left out: TLS, passwords. Whoever binds it to more than loopback lets the network read it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use brooklet_broker::clock::Monotonic;
+use brooklet_broker::server::Notices;
 use brooklet_broker::{Broker, Unready};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -42,18 +47,20 @@ use hyper::header::{
 };
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::process::{self, ProcessSnapshot};
 use crate::rfc3339::to_rfc3339;
 use host::Names;
+use seats::{Seat, Seats};
 
 mod exposition;
 mod host;
 mod metrics;
+mod seats;
 
 /// Where it listens if nobody says otherwise.
 pub(crate) const ADDRESS_DEFAULT: &str = "127.0.0.1:7092";
@@ -63,7 +70,9 @@ pub(crate) const ADDRESS_FREE: &str = "127.0.0.1:0";
 /// Instead of an address.
 pub(crate) const OFF: &str = "off";
 
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 32;
+/// For the request, its headers included.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// For all of a connection.
 const CONNECTION_MAX: Duration = Duration::from_secs(30);
 /// For the numbers; those of groups may have to wait for the disk.
@@ -110,6 +119,8 @@ pub(crate) struct Http {
 struct Shared {
     names: Names,
     process_started: Option<Duration>,
+    began: Instant,
+    notices: Notices,
     /// Empty until it serves.
     broker: OnceLock<Broker>,
 }
@@ -135,9 +146,12 @@ impl Http {
         let shared = Arc::new(Shared {
             names: Names::of(address, bound.ip()),
             process_started: process::started(up),
+            began: Instant::now(),
+            notices: Notices::default(),
             broker: OnceLock::new(),
         });
-        tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let seats = Seats::new(CONNECTIONS_MAX);
+        tokio::spawn(accept(listener, Arc::clone(&shared), seats));
         Ok(Self {
             address: bound,
             shared,
@@ -157,36 +171,86 @@ impl Http {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(listener: TcpListener, shared: Arc<Shared>, seats: Seats) {
     loop {
-        let permit = Arc::clone(&room).acquire_owned().await;
-        let permit = permit.expect("the semaphore is never closed");
         match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(serve(stream, Arc::clone(&shared), permit));
+            Ok((stream, peer)) => {
+                let seat = seats.take();
+                let serving = serve((stream, peer), Arc::clone(&shared), Arc::clone(&seat));
+                seat.taken_by(tokio::spawn(serving).abort_handle());
             }
             Err(error) => {
-                tracing::warn!("cannot accept an HTTP connection: {error}");
+                let here = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+                let text = format!("cannot accept an HTTP connection: {error}");
+                shared.warn("accept", here, text);
+                // It may be for want of a descriptor.
+                seats.free_one();
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>, _permit: OwnedSemaphorePermit) {
-    let service = service_fn(|request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, std::convert::Infallible>(answer(&shared, &request).await) }
-    });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    let connection = http
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_MAX, connection).await {
+async fn serve((stream, peer): (TcpStream, SocketAddr), shared: Arc<Shared>, seat: Arc<Seat>) {
+    let serving = async {
+        tokio::time::timeout(REQUEST_MAX, shared.notice_strangers(&stream, peer)).await?;
+        let service = service_fn(|request| {
+            seat.has_asked();
+            let shared = Arc::clone(&shared);
+            async move { Ok::<_, std::convert::Infallible>(answer(&shared, &request).await) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.keep_alive(false)
+            .timer(TokioTimer::new())
+            .header_read_timeout(REQUEST_MAX);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        tokio::time::timeout(CONNECTION_MAX, connection).await
+    };
+    match serving.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("an HTTP connection broke: {error}"),
         Err(_) => tracing::debug!("an HTTP connection took too long"),
+    }
+}
+
+/// What somebody speaks who is wrong here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stranger {
+    Kafka,
+    Tls,
+}
+
+impl Stranger {
+    /// By the first bytes: a request of Kafka begins with its length, whose first byte is 0.
+    fn of(first: &[u8]) -> Option<Self> {
+        match first {
+            [0, ..] => Some(Self::Kafka),
+            [0x16, ..] => Some(Self::Tls),
+            _ => None,
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// The line for it, where Kafka is at `kafka`.
+    fn line(self, kafka: Option<SocketAddr>) -> String {
+        match (self, kafka) {
+            (Self::Tls, _) => "a TLS handshake came to the HTTP port, which takes no TLS: use \
+                               http:// instead of https://"
+                .to_owned(),
+            (Self::Kafka, Some(kafka)) => format!(
+                "a request of Kafka came to the HTTP port: set bootstrap.servers={kafka} in this \
+                 client"
+            ),
+            (Self::Kafka, None) => {
+                "a request of Kafka came to the HTTP port: --kafka names the Kafka port".to_owned()
+            }
+        }
     }
 }
 
@@ -273,6 +337,23 @@ fn reason_line(reason: &Unready) -> String {
 }
 
 impl Shared {
+    fn warn(&self, kind: &'static str, client: IpAddr, text: impl std::fmt::Display) {
+        let now = Monotonic(self.began.elapsed());
+        self.notices.warn(now, kind, client, text);
+    }
+
+    /// Waits for the first bytes, which stay where they are, and writes a line if they are not HTTP's.
+    async fn notice_strangers(&self, stream: &TcpStream, peer: SocketAddr) {
+        let mut first = [0; 1];
+        // What goes wrong goes wrong in the same way when the request is read.
+        let count = stream.peek(&mut first).await.unwrap_or(0);
+        if let Some(stranger) = Stranger::of(&first[..count]) {
+            let kafka = self.broker.get().and_then(Broker::kafka_address);
+            let line = stranger.line(kafka);
+            self.warn(stranger.kind(), peer.ip(), format_args!("{peer}: {line}"));
+        }
+    }
+
     async fn numbers(&self) -> (StatusCode, String) {
         let unavailable = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
         let Some(broker) = self.broker.get() else {

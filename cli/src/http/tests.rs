@@ -22,7 +22,9 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 async fn start() -> Http {
-    Http::start(ADDRESS_FREE, Duration::ZERO).await.unwrap()
+    Http::start(ADDRESS_FREE, Duration::ZERO)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -108,27 +110,91 @@ async fn what_is_not_ours_is_refused() {
     assert_eq!(get(http.address(), "/healthz").await.0, 200);
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_is_slow_makes_room_for_others() {
+/// Many times as many clients as there are places, none with a whole request.
+#[tokio::test]
+async fn half_requests_keep_nobody_out() {
     let http = start().await;
     let mut slow = Vec::new();
-    for _ in 0..CONNECTIONS_MAX {
+    for n in 0..4 * CONNECTIONS_MAX {
         let mut stream = TcpStream::connect(http.address()).await.unwrap();
-        stream.write_all(b"GET /heal").await.unwrap();
+        let sent: &[u8] = if n % 2 == 0 { b"GET /heal" } else { b"" };
+        stream.write_all(sent).await.unwrap();
         slow.push(stream);
+        if n % CONNECTIONS_MAX == 0 {
+            assert_eq!(get(http.address(), "/healthz").await.0, 200);
+        }
     }
-    // Time goes on by itself while everybody waits.
     assert_eq!(get(http.address(), "/healthz").await.0, 200);
+    // The oldest have made room, the newest have their time.
     let mut rest = Vec::new();
     let closed = slow[0].read_to_end(&mut rest).await;
     assert!(closed.is_err() || rest.is_empty(), "{rest:?}");
+    let newest = slow.last_mut().unwrap();
+    newest
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    newest.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_a_deadline() {
+    let http = start().await;
+    for sent in [&b""[..], b"GET /healthz HTTP/1.1\r\n"] {
+        let mut slow = TcpStream::connect(http.address()).await.unwrap();
+        slow.write_all(sent).await.unwrap();
+        // Time goes on by itself while everybody waits.
+        let began = Instant::now();
+        let mut rest = String::new();
+        slow.read_to_string(&mut rest).await.unwrap();
+        assert!(
+            rest.is_empty() || rest.starts_with("HTTP/1.1 408 "),
+            "{rest}"
+        );
+        let waited = began.elapsed();
+        assert!(
+            waited >= REQUEST_MAX && waited < CONNECTION_MAX,
+            "{waited:?}"
+        );
+    }
+}
+
+#[test]
+fn strangers_are_known_by_their_first_byte() {
+    let kafka: SocketAddr = "127.0.0.1:9092".parse().unwrap();
+    let rows: [(&[u8], Option<Stranger>, &str); 4] = [
+        (
+            &[0, 0, 0, 30],
+            Some(Stranger::Kafka),
+            "bootstrap.servers=127.0.0.1:9092",
+        ),
+        (
+            &[0x16, 3, 1],
+            Some(Stranger::Tls),
+            "http:// instead of https://",
+        ),
+        (b"GET /", None, ""),
+        (b"", None, ""),
+    ];
+    for (first, expected, words) in rows {
+        let stranger = Stranger::of(first);
+        assert_eq!(stranger, expected);
+        if let Some(stranger) = stranger {
+            let line = stranger.line(Some(kafka));
+            assert!(line.contains(words), "{line}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn an_address_in_use_is_named_with_the_way_out() {
     let http = start().await;
     let address = http.address().to_string();
-    let error = Http::start(&address, Duration::ZERO).await.unwrap_err();
+    let error = Http::start(&address, Duration::ZERO)
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(

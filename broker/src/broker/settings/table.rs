@@ -124,7 +124,7 @@ const OWN: &[BrokerSetting] = &[
         (queued_request_bytes, set_queued_request_bytes)),
     own("queued.max.response.bytes", "268435456", long(1), "the most bytes of records in all answers that are being sent; beyond it a fetch is answered with one batch; not in Kafka",
         (|c| c.queued_response_bytes_max.to_string(), |c, v| size(&mut c.queued_response_bytes_max, v))),
-    own("request.read.max.ms", "30000", long(1), "how long a request may take from its first byte to its last; not in Kafka",
+    own("request.read.max.ms", "30000", long(1), "how long a request may take from its first byte to its last; while others wait for memory, one that cannot be there in time at its pace is cut off at once; not in Kafka",
         (|c| millis_text(c.request_read_max), |c, v| millis(&mut c.request_read_max, v))),
     own("response.stall.max.ms", "30000", long(1), "a client that reads nothing of its answer for so long is cut off; not in Kafka",
         (|c| millis_text(c.response_stall_max), |c, v| millis(&mut c.response_stall_max, v))),

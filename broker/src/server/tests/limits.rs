@@ -215,6 +215,111 @@ async fn half_requests_do_not_take_all_memory_and_do_not_wait_for_one_another() 
     );
 }
 
+/// A frame that says it has 100 MiB, of which `sent` bytes come.
+async fn half_sent(broker: &Broker, sent: usize) -> Client {
+    let mut client = Client::connect(broker).await;
+    client.send(&(100_i32 << 20).to_be_bytes()).await;
+    client.send(&vec![0; sent]).await;
+    client
+}
+
+async fn until_used(broker: &Broker, of: Limit, is_enough: impl Fn(u64) -> bool) {
+    while !is_enough(limit(broker, of).await.used.unwrap()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_half_sent_request_holds_what_was_sent_and_no_more() {
+    let (broker, _) = start(|_| {}).await;
+    for sent in [300_000, 3_000_000] {
+        let before = broker.snapshot().await.sockets.received_bytes;
+        let client = half_sent(&broker, sent).await;
+        let received = || async { broker.snapshot().await.sockets.received_bytes - before };
+        while received().await < sent as u64 + 4 {
+            tokio::task::yield_now().await;
+        }
+        until_used(&broker, Limit::QueuedRequestBytes, |used| {
+            used + (64 << 10) > sent as u64
+        })
+        .await;
+        let used = limit(&broker, Limit::QueuedRequestBytes).await.used;
+        assert!(used.unwrap() <= sent as u64 + 4, "{used:?}");
+        drop(client);
+        until_used(&broker, Limit::QueuedRequestBytes, |used| used == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn half_sent_requests_make_room_within_moments() {
+    let (broker, clock) = start(|config| config.queued_request_bytes_max = 4 << 20).await;
+    let mut bystander = Client::connect(&broker).await;
+    bystander.send(&create_topic(1)).await;
+    bystander.receive_as(ApiKey::Metadata, 9).await;
+    let waits = || rejections(&broker, Limit::QueuedRequestBytes);
+    // All memory, and a fourth that is the one that goes beyond it. They have sent for a moment, and stop.
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        slow.push(half_sent(&broker, 1_300_000).await);
+    }
+    while waits().await < 1 {
+        tokio::task::yield_now().await;
+    }
+    let large = produce_bytes(2, 1_000_000);
+    let sending = tokio::spawn(async move {
+        bystander.send(&large).await;
+        bystander.receive_as(ApiKey::Produce, 9).await.0
+    });
+    while waits().await < 2 {
+        tokio::task::yield_now().await;
+    }
+    let mut waited = Duration::ZERO;
+    while rejections(&broker, Limit::RequestReadTime).await < 1 {
+        clock.advance(Duration::from_millis(50));
+        waited += Duration::from_millis(50);
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    assert_eq!(sending.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn an_idle_connection_gives_its_memory_back() {
+    let (broker, clock) = start(|_| {}).await;
+    let mut client = Client::connect(&broker).await;
+    client.send(&create_topic(1)).await;
+    client.receive_as(ApiKey::Metadata, 9).await;
+    client.send(&produce_bytes(2, 1_000_000)).await;
+    client.receive_as(ApiKey::Produce, 9).await;
+    let used = limit(&broker, Limit::QueuedRequestBytes).await.used;
+    assert!(
+        used > Some(900_000),
+        "it is kept for the next one: {used:?}"
+    );
+    while limit(&broker, Limit::QueuedRequestBytes).await.used > Some(0) {
+        clock.advance(Duration::from_millis(100));
+        tokio::task::yield_now().await;
+    }
+    client.send(&produce_bytes(3, 1_000_000)).await;
+    assert_eq!(client.receive_as(ApiKey::Produce, 9).await.0, 3);
+}
+
+#[tokio::test]
+async fn connections_that_ask_for_nothing_make_room() {
+    let (broker, _) = start(|config| config.max_connections = 2).await;
+    let mut silent = Client::connect(&broker).await;
+    // Half of a request is none.
+    silent.send(&api_versions(1)[..10]).await;
+    let _second = Client::connect(&broker).await;
+    let mut third = Client::connect(&broker).await;
+    third.send(&api_versions(1)).await;
+    assert_eq!(third.receive_as(ApiKey::ApiVersions, 3).await.0, 1);
+    assert_eq!(silent.receive().await, None);
+    assert_eq!(limit(&broker, Limit::Connections).await.used, Some(2));
+}
+
 #[tokio::test]
 async fn memory_of_a_request_is_given_back_with_its_connection() {
     let (broker, _) = start(|_| {}).await;
