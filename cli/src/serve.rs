@@ -127,21 +127,24 @@ fn apply(
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let mut config = args.broker_config()?;
     let mut stop = Stop::on_signal()?;
-    raise_open_files();
+    let open_files_max = raise_open_files();
+    config.open_files_max = Some(open_files_max);
     if let Some(file) = &args.ready_file {
         files::remove_stale(file)?;
     }
     let http = match args.http_address(&config) {
-        Some(address) => match Http::start(address, globals.clock.monotonic().0).await {
-            Ok(http) => Some(http),
-            // Nobody has asked for this port: another broker that has it does not keep this one from
-            // serving.
-            Err(error) if args.http.is_none() => {
-                globals.note(format_args!("no metrics, and no health: {error:#}"));
-                None
+        Some(address) => {
+            match Http::start(address, globals.clock.monotonic().0, open_files_max).await {
+                Ok(http) => Some(http),
+                // Nobody has asked for this port: another broker that has it does not keep this one from
+                // serving.
+                Err(error) if args.http.is_none() => {
+                    globals.note(format_args!("no metrics, and no health: {error:#}"));
+                    None
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
-        },
+        }
         None => None,
     };
     config.http_address = http.as_ref().map(Http::address);
@@ -163,8 +166,9 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
 }
 
 /// Takes as many open files as the system gives: connections and logs share them, and the usual soft
-/// limit is from a time of fewer. What is refused is no reason not to start.
-fn raise_open_files() {
+/// limit is from a time of fewer. What is refused is no reason not to start. Returns how many there may
+/// be.
+fn raise_open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -174,6 +178,9 @@ fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::debug!("the limit of open files stays as it is: {error}");
     }
+    // `None` is no limit.
+    let current = getrlimit(Resource::Nofile).current;
+    current.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
 }
 
 fn announce(

@@ -99,6 +99,24 @@ pub fn run_with_input(args: &[&str], input: &[u8]) -> Output {
     })
 }
 
+/// Runs a server on a data directory that may have too few files open, and so ends at once.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run_with_open_files(data_dir: &Path, files: u32) -> Output {
+    let args = ["--kafka", "127.0.0.1:0", "--data-dir", text(data_dir)];
+    let mut command = brooklet_with_open_files(files);
+    let output = command.arg("serve").args(args).output();
+    output.expect("the binary starts")
+}
+
+fn brooklet_with_open_files(files: u32) -> Command {
+    let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).arg(brooklet());
+    command
+}
+
 fn send_signal(pid: u32, signal: &str) {
     let sent = Command::new("kill")
         .args([format!("-{signal}"), pid.to_string()])
@@ -169,9 +187,7 @@ impl Server {
     /// # Panics
     /// When it does not get ready.
     pub fn with_open_files(data_dir: &Path, files: u32) -> Self {
-        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).arg(brooklet());
+        let command = brooklet_with_open_files(files);
         let args = ["--kafka", "127.0.0.1:0", "--data-dir", text(data_dir)];
         Self::spawn_by(command, &args)
     }

@@ -53,6 +53,9 @@ pub struct BrokerConfig {
     /// Where the process of the broker answers HTTP, if it does: a line in the log tells those who come to
     /// the Kafka port with it.
     pub http_address: Option<SocketAddr>,
+    /// How many files the process may have open, if that is known: `max.connections` is lowered so that enough
+    /// are left for the logs.
+    pub open_files_max: Option<usize>,
     /// `num.partitions` (1): of topics that are created without a number.
     pub num_partitions: i32,
     /// `auto.create.topics.enable` (true): asking for a topic's metadata creates it.
@@ -123,6 +126,7 @@ impl Default for BrokerConfig {
             kafka: Some("127.0.0.1:9092".to_owned()),
             advertised: None,
             http_address: None,
+            open_files_max: None,
             num_partitions: 1,
             auto_create_topics: true,
             socket_request_max_bytes: 100 << 20,
@@ -182,6 +186,16 @@ pub enum StartError {
         address: String,
         /// Why not.
         source: io::Error,
+    },
+    /// The limit of open files is too low.
+    #[error(
+        "{limit} files may be open, and a broker needs {needed}. Raise the limit: ulimit -n {needed}"
+    )]
+    OpenFiles {
+        /// The limit.
+        limit: usize,
+        /// The lowest that is enough.
+        needed: usize,
     },
     /// The data directory cannot be used.
     #[error("{path}: cannot {action}: {source}. Choose another directory with --data-dir DIR")]

@@ -19,6 +19,10 @@ fn maximum(config: &BrokerConfig, limit: Limit) -> u64 {
         Limit::ConnectionsPerAddress => {
             per_address.unwrap_or(Limits::CONNECTIONS_PER_ADDRESS_MAX_DEFAULT)
         }
+        Limit::LogFiles => {
+            let limit = config.open_files_max.unwrap_or(usize::MAX);
+            limit.saturating_sub(config.max_connections)
+        }
         Limit::IdleTime => return millis(config.connections_max_idle),
         Limit::RequestReadTime => return millis(config.request_read_max),
         Limit::ResponseStallTime => return millis(config.response_stall_max),

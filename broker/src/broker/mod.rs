@@ -28,7 +28,7 @@ use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ResponseMemory, T
 use crate::clock::Monotonic;
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
-use crate::counters::{Counters, LIMITS};
+use crate::counters::LIMITS;
 use crate::health::Health;
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::{LogConfig, LogError, RecoveryStart};
@@ -40,6 +40,7 @@ mod background;
 mod cleaner;
 mod config;
 mod data_dir;
+pub mod descriptors;
 mod limits;
 pub mod settings;
 mod snapshot;
@@ -52,6 +53,7 @@ use cleaner::Cleaner;
 pub use cleaner::CleanerConfig;
 pub use config::{BrokerConfig, Environment, StartError, Storage};
 use data_dir::{COORDINATION_DIR, DataDir, Found, remove_leftovers};
+use descriptors::ReliefVfs;
 pub use settings::{Applied, SettingError};
 pub use snapshot::{
     GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, SocketsSnapshot,
@@ -126,14 +128,15 @@ impl Broker {
     /// # Errors
     /// See [`StartError`].
     pub async fn start_in(
-        environment: Environment,
-        config: BrokerConfig,
+        mut environment: Environment,
+        mut config: BrokerConfig,
     ) -> Result<Self, StartError> {
         settings::warn_of_those_without_effect(&config);
+        descriptors::fit(&mut config)?;
+        let (vfs, counters) = ReliefVfs::put_into(&mut environment);
         let health = Arc::new(Health::new(Arc::clone(&environment.clock)));
         let data = lock_data(&environment, &config.storage).await?;
-        let bound = bind(config.kafka.as_deref()).await?;
-        let (listener, kafka) = bound.unzip();
+        let (listener, kafka) = bind(config.kafka.as_deref()).await?.unzip();
         let named = spawn_blocking({
             // Beside the opening: syncs that run together share the file system's journal.
             let data = Arc::clone(&data);
@@ -143,6 +146,7 @@ impl Broker {
         // Before any error leaves: whoever has failed to start holds the lock no longer.
         let named = named.await;
         let opened = opened?;
+        vfs.relieved_by(&opened.controller);
         named??;
         let (stop, shutdown) = watch::channel(false);
         let told = settings::told(&BrokerConfig {
@@ -169,7 +173,6 @@ impl Broker {
             config.transactions,
             Arc::clone(&groups),
         );
-        let counters: Arc<Counters> = Arc::default();
         let response_memory =
             ResponseMemory::new(config.queued_response_bytes_max, Arc::clone(&counters));
         let ctx = ApiContext {

@@ -92,6 +92,12 @@ impl MetadataImage {
         self.states().filter_map(PartitionState::open)
     }
 
+    /// Has all logs let go of their files that are synced and that nobody writes right now; how many
+    /// there were.
+    pub fn rest_logs(&self) -> usize {
+        self.partitions().filter(|log| log.rest()).count()
+    }
+
     /// The partitions of all topics whose logs could not be opened.
     pub fn offline_partitions(&self) -> impl Iterator<Item = &Arc<OfflinePartition>> {
         self.states().filter_map(|state| match state {

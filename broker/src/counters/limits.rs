@@ -9,6 +9,8 @@ pub enum Limit {
     Connections,
     /// Open connections of one address.
     ConnectionsPerAddress,
+    /// Open files of logs.
+    LogFiles,
     /// The time without a request.
     IdleTime,
     /// The time from the first byte of a request to its last.
@@ -63,6 +65,7 @@ pub struct LimitInfo {
 pub const LIMITS: &[LimitInfo] = &[
     row(Limit::Connections, ("max.connections", "8192"), "open connections", "the oldest connection without a complete request makes room; if all have had one, the new one is closed at once"),
     row(Limit::ConnectionsPerAddress, ("max.connections.per.ip", "256, and none for loopback"), "open connections from one address", "as above, among those of the address"),
+    row(Limit::LogFiles, ("open files", "what `ulimit -n` says, less `max.connections`"), "open files of the process, connections among them; the half that is kept for logs", "logs that are synced let go of theirs; where that is not enough, KAFKA_STORAGE_ERROR, and the client tries again"),
     row(Limit::IdleTime, ("connections.max.idle.ms", "600000 (10 minutes)"), "the time without a request, and the time that a client may take to read one answer", "the connection is closed"),
     row(Limit::RequestReadTime, ("request.read.max.ms", "30000 (30 seconds)"), "the time from the first byte of a request to its last", "the connection is closed; while others wait for memory, as soon as the request could not be there in time at the pace of its last second"),
     row(Limit::ResponseStallTime, ("response.stall.max.ms", "30000 (30 seconds)"), "the time in which a client reads nothing of an answer that waits for it", "the connection is closed"),

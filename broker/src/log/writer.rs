@@ -377,12 +377,13 @@ impl Log {
     }
 
     /// Lets go of the open file, if all is synced: a log that nobody writes costs no descriptor.
-    /// The next append opens it again.
-    pub fn rest(&mut self) {
-        if self.shared.recovery_point() >= self.shared.end_offset() {
-            self.active.file = None;
-            self.active.segment.close_file();
+    /// The next append opens it again. True if there was one.
+    pub fn rest(&mut self) -> bool {
+        if self.shared.recovery_point() < self.shared.end_offset() {
+            return false;
         }
+        let was_written = self.active.file.take().is_some();
+        self.active.segment.close_file() || was_written
     }
 
     /// The side that takes old records away; cheap to clone.

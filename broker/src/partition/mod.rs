@@ -134,7 +134,9 @@ impl Partition {
         start: RecoveryStart,
         dirty: Option<&Arc<DirtyBudget>>,
     ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
-        let (log, report) = Log::open(Arc::clone(&vfs), dir, config, start)?;
+        let (mut log, report) = Log::open(Arc::clone(&vfs), dir, config, start)?;
+        // Until somebody writes, it costs no descriptor: a topic may have thousands of partitions.
+        log.rest();
         let (reader, maintenance) = (log.reader(), log.maintenance());
         let epochs = LeaderEpochs::read(&*vfs, dir, reader.log_end_offset());
         let progress = Arc::new(Progress {
@@ -284,10 +286,18 @@ impl Partition {
         self.reader.forget_ended_below(self.settled_watermark());
         let end = self.log_end_offset();
         let was_seen = self.end_seen.swap(end.0, Ordering::Relaxed) == end.0;
-        // Whoever holds the lock is not idle.
-        if was_seen && let Some(mut writer) = self.writer.try_lock() {
-            writer.as_mut().map(Log::rest);
+        if was_seen {
+            self.rest();
         }
+    }
+
+    /// Lets go of the open file, unless somebody writes right now or something is not synced. True if
+    /// there was one.
+    pub fn rest(&self) -> bool {
+        // Whoever holds the lock is not idle.
+        let mut writer = self.writer.try_lock();
+        let log = writer.as_mut().and_then(|writer| writer.as_mut());
+        log.is_some_and(Log::rest)
     }
 
     /// The side of the log that takes old records away.

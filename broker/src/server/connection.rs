@@ -265,6 +265,9 @@ impl Connection {
             let left = reading.deadline.0.saturating_sub(now.0);
             if reading.pace.is_too_slow(now, missing, left) {
                 let reason = "too slow to be there in time, and others wait for its memory";
+                let (peer, length) = (self.peer, self.claimed_length());
+                let text = format_args!("{peer}: a request of {length} bytes is cut off: {reason}");
+                self.notices.warn(now, "slow", peer.ip(), text);
                 return Err(self.over(reading.limit, reason));
             }
         }

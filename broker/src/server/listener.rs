@@ -146,11 +146,14 @@ impl Acceptor {
         self.shared.notices.warn(now, kind, peer.ip(), text);
     }
 
-    /// Without descriptors a connection is taken with the spare one and closed, so that its client
-    /// learns of it at once and does not wait. Established connections go on meanwhile; without the
+    /// Without descriptors, idle logs let go of theirs. If there are none, a connection is taken with the
+    /// spare one and closed, so that its client learns of it at once and does not wait. Established connections go on meanwhile; without the
     /// pause this would be a busy loop.
     async fn back_off(&mut self, error: &io::Error) {
         let has_no_files = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+        if has_no_files && self.ctx.controller.image().rest_logs() > 0 {
+            return;
+        }
         if has_no_files && self.spare.take().is_some() {
             let shed = tokio::time::timeout(Duration::ZERO, self.listener.accept()).await;
             if let Ok(Ok((stream, peer))) = shed {

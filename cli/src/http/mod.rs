@@ -35,6 +35,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use brooklet_broker::broker::descriptors::http_connections_max;
 use brooklet_broker::clock::Monotonic;
 use brooklet_broker::server::Notices;
 use brooklet_broker::{Broker, Unready};
@@ -70,7 +71,6 @@ pub(crate) const ADDRESS_FREE: &str = "127.0.0.1:0";
 /// Instead of an address.
 pub(crate) const OFF: &str = "off";
 
-const CONNECTIONS_MAX: usize = 32;
 /// For the request, its headers included.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// For all of a connection.
@@ -127,11 +127,16 @@ struct Shared {
 
 impl Http {
     /// Listens at `address`, as `HOST:PORT`, and answers from now on. `up` is how long
-    /// the process has been running. Needs a runtime.
+    /// the process has been running, `open_files_max` how many files it may have open. Needs a
+    /// runtime.
     ///
     /// # Errors
     /// The address is taken, is not ours, or is no address.
-    pub(crate) async fn start(address: &str, up: Duration) -> Result<Self, HttpError> {
+    pub(crate) async fn start(
+        address: &str,
+        up: Duration,
+        open_files_max: usize,
+    ) -> Result<Self, HttpError> {
         let failed = |source| HttpError::Bind {
             address: address.to_owned(),
             source,
@@ -150,7 +155,7 @@ impl Http {
             notices: Notices::default(),
             broker: OnceLock::new(),
         });
-        let seats = Seats::new(CONNECTIONS_MAX);
+        let seats = Seats::new(http_connections_max(open_files_max));
         tokio::spawn(accept(listener, Arc::clone(&shared), seats));
         Ok(Self {
             address: bound,

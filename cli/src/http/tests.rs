@@ -3,6 +3,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
+const OPEN_FILES: usize = 20_000;
+/// What that is enough for.
+const CONNECTIONS_MAX: usize = 32;
+
 /// One request, byte for byte; the status and all of the answer.
 async fn ask(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -22,7 +26,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 async fn start() -> Http {
-    Http::start(ADDRESS_FREE, Duration::ZERO)
+    Http::start(ADDRESS_FREE, Duration::ZERO, OPEN_FILES)
         .await
         .unwrap()
 }
@@ -192,7 +196,7 @@ fn strangers_are_known_by_their_first_byte() {
 async fn an_address_in_use_is_named_with_the_way_out() {
     let http = start().await;
     let address = http.address().to_string();
-    let error = Http::start(&address, Duration::ZERO)
+    let error = Http::start(&address, Duration::ZERO, OPEN_FILES)
         .await
         .unwrap_err();
     assert_eq!(

@@ -42,8 +42,8 @@ fn ask(socket: &mut Socket) {
 
 #[test]
 fn five_thousand_idle_connections_are_held() {
-    // Each has a file here and one in the server, which has the same limit.
-    let count = open_files().saturating_sub(200).min(5000);
+    // Each has a file here and one in the server, which has the same limit and keeps half for logs.
+    let count = (open_files() / 2).saturating_sub(200).min(5000);
     let server = Server::ephemeral();
     let memory = || metric(&server, "process_resident_memory_bytes");
     ask(&mut Socket::connect(server.kafka()));

@@ -3,7 +3,10 @@
 use std::fs;
 use std::net::TcpStream;
 
-use brooklet_tests::Server;
+use brooklet_protocol::messages::ResponseKind;
+use brooklet_protocol::messages::kafka::ApiVersionsRequest;
+use brooklet_tests::socket::Socket;
+use brooklet_tests::{Server, run_with_open_files};
 
 use super::lines;
 
@@ -26,6 +29,53 @@ fn too_many_open_files_shed_connections_and_the_rest_goes_on() {
     assert_eq!(read.lines().count(), 20);
     assert!(!server.errors().contains("panicked"), "{}", server.errors());
     assert!(server.terminate().code().is_some());
+}
+
+#[test]
+fn fewer_files_than_a_broker_needs_are_refused_with_the_number() {
+    let data = tempfile::tempdir().unwrap();
+    let output = run_with_open_files(data.path(), 30);
+    super::assert_refused(
+        &output,
+        1,
+        &["30 files may be open", "needs 40", "ulimit -n 40"],
+    );
+}
+
+#[test]
+fn more_partitions_and_connections_than_files_cost_no_partition() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::with_open_files(data.path(), 64);
+    assert!(
+        server
+            .errors()
+            .contains("max.connections=8192 is lowered to 20")
+    );
+    server.stdout_of(&["topic", "create", "wide", "-p", "100"], b"");
+    // They all have asked for something, so that none of them makes room.
+    let mut held = Vec::new();
+    for _ in 0..18 {
+        let mut socket = Socket::connect(server.kafka());
+        let answer = socket.ask(0, ApiVersionsRequest::default());
+        assert!(matches!(answer, ResponseKind::ApiVersions(_)));
+        held.push(socket);
+    }
+    let keyed = (0..1000).map(|n| format!("{n}:{n}\n"));
+    let keyed = keyed.collect::<String>();
+    for _ in 0..2 {
+        server.stdout_of(&["produce", "wide", "-K", ":"], keyed.as_bytes());
+    }
+    let read = server.stdout_of(&["consume", "wide", "-o", "beginning", "-e"], b"");
+    assert_eq!(read.lines().count(), 2000);
+    assert_eq!(server.get("/readyz"), (200, "ready\n".to_owned()));
+    super::assert_calm(&server.errors());
+    drop(held);
+    assert!(server.terminate().success());
+    // And all of it is there, and in order, when it starts again.
+    let server = Server::with_open_files(data.path(), 64);
+    let read = server.stdout_of(&["consume", "wide", "-o", "beginning", "-e"], b"");
+    assert_eq!(read.lines().count(), 2000);
+    assert_eq!(server.get("/readyz").0, 200);
 }
 
 #[test]

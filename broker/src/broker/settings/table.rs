@@ -103,7 +103,7 @@ const OWN: &[BrokerSetting] = &[
     in_units(("log.roll.jitter.hours", &["log.roll.jitter.ms"]), ("segment.jitter.ms", HOUR_MS), int(0), "log.roll.jitter.ms in hours"),
     own("max.broker.partitions", "10000", int(1), "the most partitions of all topics together, but for those of the broker itself; not in Kafka",
         (|c| c.partitions_max.to_string(), |c, v| size(&mut c.partitions_max, v))),
-    own("max.connections", "8192", int(1), "the most connections at a time; Kafka has no limit",
+    own("max.connections", "8192", int(1), "the most connections at a time; lowered where half of the limit of open files (ulimit -n) is less; Kafka has no limit",
         (|c| c.max_connections.to_string(), |c, v| size(&mut c.max_connections, v))),
     own("max.connections.per.ip", "256", int(1), "the most connections of one address; the default leaves loopback out, a value that is given does not; Kafka has no limit",
         (per_ip, |c, v| c.max_connections_per_ip = v.parse().ok())),

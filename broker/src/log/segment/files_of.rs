@@ -47,9 +47,13 @@ impl Segment {
         Ok(opened)
     }
 
-    /// Lets go of the file; whoever needs it opens it again. All that was written is synced.
-    pub(in crate::log) fn close_file(&self) {
-        *self.file.lock() = None;
+    /// Lets go of the file; whoever needs it opens it again. All that was written is synced. True if
+    /// there was one.
+    ///
+    /// Whoever opens it right now keeps it: that may be the one who asks, for want of descriptors.
+    pub(in crate::log) fn close_file(&self) -> bool {
+        let held = self.file.try_lock();
+        held.is_some_and(|mut file| file.take().is_some())
     }
 
     /// The file of the active segment; `None` once it is sealed and not open any more, because then
