@@ -28,8 +28,8 @@ fn append(bencher: Bencher<'_, '_>, bytes: usize) {
     });
 }
 
-/// A sealed segment of single records, one a millisecond; the writer keeps it open. Its indexes are
-/// loaded and its pages mapped: a search is to be timed, not the page faults of the first ones.
+/// A sealed segment of single records, one a millisecond; the writer keeps it open. Its indexes have
+/// been looked at, and its files are open: a search is to be timed, not the first one.
 fn searched(scratch: &Scratch) -> (Log, LogReader) {
     let mut log = scratch.open_with(|config| config.index_interval_bytes = 1);
     for number in 0..ENTRIES {
@@ -119,7 +119,7 @@ fn read_through(reader: &LogReader) -> usize {
 }
 
 /// The first time since the open, with the indexes to load and each byte to verify. The limit is
-/// CRC-32C over the mapped bytes; `brooklet bench log` has it beside such a read.
+/// CRC-32C over the bytes, mapped; `brooklet bench log` has it beside such a read.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn read_sealed_first(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();

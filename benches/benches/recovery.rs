@@ -87,7 +87,7 @@ fn open_after_clean_shutdown(bencher: Bencher<'_, '_>) {
 }
 
 /// The first read of a sealed segment whose offset index is gone makes it anew, from 128 MiB of headers.
-/// The limit is a pass over the pages that they are in, as they are mapped.
+/// The limit is a pass over the whole segment, 64 KiB at a time.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn rebuild_index(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();

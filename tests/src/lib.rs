@@ -200,6 +200,17 @@ impl Server {
         Self::spawn_by(Command::new(brooklet()), args)
     }
 
+    /// Starts a server on a data directory with more environment variables.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn with_environment(data_dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(brooklet());
+        command.envs(variables.iter().copied());
+        let args = ["--kafka", "127.0.0.1:0", "--data-dir", text(data_dir)];
+        Self::spawn_by(command, &args)
+    }
+
     fn spawn_by(mut command: Command, args: &[&str]) -> Self {
         let errors = NamedTempFile::new().expect("a temporary file");
         let stderr = errors.reopen().expect("a temporary file opens again");

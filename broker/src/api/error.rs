@@ -69,7 +69,10 @@ impl From<BatchError> for ApiError {
 /// The log's errors. Those of the disk are retriable: the partition may come back.
 pub fn log_error_code(error: &LogError) -> ErrorCode {
     match error {
-        LogError::Io { .. } | LogError::Offline { .. } => ErrorCode::KafkaStorageError,
+        LogError::Io { .. }
+        | LogError::Unreadable { .. }
+        | LogError::NotSynced { .. }
+        | LogError::Offline { .. } => ErrorCode::KafkaStorageError,
         // The client asks for metadata, and learns that the topic is gone or finds nobody there.
         LogError::Closed { .. } => ErrorCode::NotLeaderOrFollower,
         LogError::Corrupt { .. } => ErrorCode::CorruptMessage,

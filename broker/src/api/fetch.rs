@@ -380,11 +380,12 @@ fn to_wire(aborted: log::AbortedTransaction) -> AbortedTransaction {
 fn report(partition: &Partition, error: &LogError) {
     let partition = partition.id();
     match error {
-        LogError::Corrupt { .. } | LogError::Io { .. } => {
+        LogError::Corrupt { .. } | LogError::Unreadable { .. } | LogError::Io { .. } => {
             tracing::error!("{partition}: cannot be read: {error}");
         }
         // Was reported when it happened; wanted; and a client's mistake.
-        LogError::Offline { .. }
+        LogError::NotSynced { .. }
+        | LogError::Offline { .. }
         | LogError::Closed { .. }
         | LogError::OffsetOutOfRange { .. }
         | LogError::Producer(_) => {}

@@ -135,7 +135,7 @@ impl Cleaner {
             written.map_err(checkpoint_error)
         };
         let done = partition.compact(self.config.dedupe_buffer_bytes, stop, write_down);
-        if let Err(LogError::Corrupt { .. }) = &done {
+        if let Err(LogError::Corrupt { .. } | LogError::Unreadable { .. }) = &done {
             tracing::error!("{id}: damaged, not compacted until the broker restarts");
             self.uncleanable.lock().insert((topic, id.clone()));
         }

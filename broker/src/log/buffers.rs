@@ -1,9 +1,8 @@
-//! Memory for what is read of active segments, used again.
+//! Memory for what is read of segments, used again.
 //!
-//! A sealed segment is mapped, and so are large reads of an active one; smaller ones fill a buffer for each
-//! answer. A new one of a hundred kibibytes costs more than the read: the kernel clears its pages and maps
-//! them at the first touch, and they go back with the answer. So buffers that come back wait here for the
-//! next read, up to a bound.
+//! Each answer to a fetch needs a buffer for what is read from the file. A new one of a mebibyte costs more
+//! than the read: the kernel clears its pages and maps them at the first touch, and takes them back with the
+//! answer. So buffers that come back wait here for the next read, up to a bound.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,26 +12,39 @@ use parking_lot::Mutex;
 
 /// Smaller ones are cheap anyway.
 const SIZE_MIN: usize = 64 << 10;
-/// Larger reads are mapped.
-const SIZE_MAX: usize = 256 << 10;
+/// Larger ones are rare: `max.partition.fetch.bytes` is 1 MiB, unless a client says otherwise.
+const SIZE_MAX: usize = 1 << 20;
 /// Sizes are powers of two, so that one buffer does for many reads.
 const CLASSES: usize = 1 + (SIZE_MAX / SIZE_MIN).ilog2() as usize;
 /// Bytes that may wait.
-const IDLE_BYTES_MAX: usize = 8 << 20;
+const IDLE_BYTES_MAX: usize = 16 << 20;
 
 /// The process has one: what matters is how much memory waits in all.
 static IDLE: Idle = Idle::new();
 
 #[derive(Debug)]
 struct Idle {
-    classes: [Mutex<Vec<Vec<u8>>>; CLASSES],
+    classes: [Mutex<Class>; CLASSES],
     bytes: AtomicUsize,
+}
+
+/// The buffers of one size that wait.
+#[derive(Debug)]
+struct Class {
+    buffers: Vec<Vec<u8>>,
+    /// How many have waited ever since the last trim, at least.
+    unused: usize,
 }
 
 impl Idle {
     const fn new() -> Self {
         Self {
-            classes: [const { Mutex::new(Vec::new()) }; CLASSES],
+            classes: [const {
+                Mutex::new(Class {
+                    buffers: Vec::new(),
+                    unused: 0,
+                })
+            }; CLASSES],
             bytes: AtomicUsize::new(0),
         }
     }
@@ -40,7 +52,11 @@ impl Idle {
     /// A buffer of at least `length`, whose content is whatever was read last.
     fn take(&self, class: usize) -> Vec<u8> {
         let size = SIZE_MIN << class;
-        match self.classes[class].lock().pop() {
+        let mut waiting = self.classes[class].lock();
+        let taken = waiting.buffers.pop();
+        waiting.unused = waiting.unused.min(waiting.buffers.len());
+        drop(waiting);
+        match taken {
             Some(buffer) => {
                 self.bytes.fetch_sub(size, Ordering::Relaxed);
                 buffer
@@ -55,7 +71,20 @@ impl Idle {
             self.bytes.fetch_sub(size, Ordering::Relaxed);
             return;
         }
-        self.classes[class].lock().push(buffer);
+        self.classes[class].lock().buffers.push(buffer);
+    }
+
+    /// Frees what nobody has needed since the last time.
+    fn trim(&self) {
+        for (class, waiting) in self.classes.iter().enumerate() {
+            let mut waiting = waiting.lock();
+            let unused = waiting.unused;
+            let freed: Vec<_> = waiting.buffers.drain(..unused).collect();
+            waiting.unused = waiting.buffers.len();
+            drop(waiting);
+            let bytes = freed.len() * (SIZE_MIN << class);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 }
 
@@ -90,6 +119,12 @@ pub(super) fn fill(
     read: impl FnOnce(&mut [u8]) -> io::Result<()>,
 ) -> io::Result<Bytes> {
     fill_from(&IDLE, length, read)
+}
+
+/// Frees the buffers that nobody has needed since the last call: for every few seconds, so that memory that
+/// a rush of readers has needed goes back.
+pub fn trim_read_buffers() {
+    IDLE.trim();
 }
 
 fn fill_from(
@@ -166,6 +201,22 @@ mod tests {
         let third = filled(idle, 70_000, 3);
         assert_eq!(third.as_ptr(), at, "used again");
         assert!(third.iter().all(|byte| *byte == 3) && third.len() == 70_000);
+    }
+
+    #[test]
+    fn what_nobody_needs_goes_with_the_second_trim() {
+        let idle = idle();
+        let many: Vec<_> = (0..8).map(|_| filled(idle, SIZE_MAX, 0)).collect();
+        drop(many);
+        let waiting = || idle.bytes.load(Ordering::Relaxed) / SIZE_MAX;
+        idle.trim();
+        assert_eq!(waiting(), 8, "they were needed a moment ago");
+        let few = (filled(idle, SIZE_MAX, 0), filled(idle, SIZE_MAX, 0));
+        drop(few);
+        idle.trim();
+        assert_eq!(waiting(), 2);
+        idle.trim();
+        assert_eq!(waiting(), 0);
     }
 
     #[test]

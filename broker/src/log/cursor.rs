@@ -152,6 +152,23 @@ impl<'a> BatchCursor<'a> {
         }
     }
 
+    /// Reads `length` bytes ahead, from here on. If not all of them can be had, those who look at a batch
+    /// will see which.
+    pub(super) fn read_ahead(&mut self, length: usize) -> Result<(), LogError> {
+        match self.part(self.position, length) {
+            Err(error) if error.is_damage() => {
+                self.window_bytes = 0;
+                Ok(())
+            }
+            read => read.map(drop),
+        }
+    }
+
+    /// Reads the batch here, whose header was just read, if it is not in the window.
+    pub(super) fn load(&mut self, header: &BatchHeader) -> Result<(), LogError> {
+        self.part(self.position, header.size()).map(drop)
+    }
+
     /// `length` bytes from `position` on.
     pub(super) fn bytes(&mut self, position: u64, length: usize) -> Result<Bytes, LogError> {
         let part = self.part(position, length)?;
@@ -169,7 +186,14 @@ impl<'a> BatchCursor<'a> {
         if position < self.window_position || position + length as u64 > window_end {
             let ahead = length.max(self.window_bytes) as u64;
             let end = position.saturating_add(ahead).min(self.end);
-            self.window = self.segment.bytes(position..end)?;
+            self.window = match self.segment.bytes(position..end) {
+                // What was to be read ahead may be what cannot be read.
+                Err(error) if error.is_unreadable() && ahead > length as u64 => {
+                    self.window_bytes = 0;
+                    self.segment.bytes(position..position + length as u64)?
+                }
+                read => read?,
+            };
             self.window_position = position;
         }
         let start = (position - self.window_position) as usize;

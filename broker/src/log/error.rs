@@ -21,6 +21,19 @@ pub enum LogError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The disk does not give bytes back that it has taken.
+    #[error(
+        "segment {path}: cannot read at byte {position}: {source}; the disk may be failing: stop the \
+         broker and copy what can be read"
+    )]
+    Unreadable {
+        /// The segment.
+        path: PathBuf,
+        /// From where on in it.
+        position: u64,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// Bytes that should be a batch are not.
     #[error("segment {path}: batch at byte {position}: {source}")]
     Corrupt {
@@ -50,6 +63,14 @@ pub enum LogError {
     Offline {
         /// The log's directory.
         path: PathBuf,
+    },
+    /// The files could not be opened to sync them, so no sync was tried: a later one may succeed.
+    #[error("{path}: not synced: {reason}")]
+    NotSynced {
+        /// The log's directory.
+        path: PathBuf,
+        /// What could not be opened, and why.
+        reason: String,
     },
     /// The topic is being deleted, or the broker is stopping.
     #[error("{path}: the partition is closed")]
@@ -92,6 +113,16 @@ impl LogError {
     /// Whether it says that stored bytes are damaged.
     pub(super) fn is_corruption(&self) -> bool {
         matches!(self, Self::Corrupt { .. })
+    }
+
+    /// Whether the disk does not give stored bytes back.
+    pub(super) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable { .. })
+    }
+
+    /// Whether stored bytes cannot be had, of the one kind or the other. Others may be.
+    pub(super) fn is_damage(&self) -> bool {
+        self.is_corruption() || self.is_unreadable()
     }
 }
 

@@ -1,14 +1,14 @@
-//! The two indexes of a segment, from their first entry to the mapped file.
+//! The two indexes of a segment, from their first entry to the files.
 //!
 //! ```text
 //!             append                       seal                      first look-up
-//!  Growing ───────────▶ Growing ────────────────────────▶ Unloaded ────────────────▶ Loaded
-//!  (in memory)           every 4 KiB of entries goes       (files)                   (mapped)
-//!                        to the files
+//!  Growing ───────────▶ Growing ────────────────────────▶ Unloaded ────────────────▶ Filed
+//!  (in memory)           every 4 KiB of entries goes       (files)                   (files, searched
+//!                        to the files                                                 where they lie)
 //! ```
 //!
 //! Indexes are hints: a log without them is whole, only slower. So a failed write of an index is
-//! logged and no error, a file that is missing, cut or inconsistent is made anew from the batches,
+//! logged and no error, a file that is missing, cut, unreadable or inconsistent is made anew from the batches,
 //! and whoever follows an entry checks that it leads where it says.
 //!
 //! What cannot be checked is whether an entry is missing at the end of a time index, and the look-up
@@ -19,16 +19,18 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use brooklet_protocol::records::BatchHeader;
 use brooklet_protocol::{Offset, Timestamp};
-use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::offset_index::{self, OffsetEntry};
-use super::time_index::{self, TimeEntry};
+use super::entries::Entries;
+use super::offset_index::{self, OffsetEntries, OffsetEntry};
+use super::read_files::FileNumber;
+use super::time_index::{self, TimeEntries, TimeEntry};
 use super::{LogConfig, files};
-use crate::vfs::{OpenMode, Vfs};
+use crate::vfs::{OpenMode, Vfs, VfsFile, is_passing};
 
 /// So many bytes of offset entries are collected before they go to the file.
 const UNWRITTEN_BYTES_MAX: usize = 4096;
@@ -45,9 +47,30 @@ enum State {
     Unloaded,
     /// Of the segment that is being written.
     Growing(GrowingIndexes),
-    /// Of a sealed segment: the entries without zeros at the end.
-    Loaded { offsets: Bytes, times: Bytes },
+    /// Of a sealed segment: in memory, because the files cannot be written, or are not yet.
+    Held { offsets: Vec<u8>, times: Vec<u8> },
+    /// Of a sealed segment: in the files, which were found usable.
+    Filed(IndexFiles),
 }
+
+/// The index files of a sealed segment, without zeros at the end.
+#[derive(Debug)]
+struct IndexFiles {
+    offsets: IndexFile,
+    times: IndexFile,
+    /// The last of the times.
+    highest: Option<TimeEntry>,
+}
+
+/// How many entries an index file has, and the number under which it is kept open.
+#[derive(Debug)]
+struct IndexFile {
+    number: FileNumber,
+    count: usize,
+}
+
+/// Opens an index file, by its number and its extension, unless it is kept open.
+pub(super) type OpenIndex<'a> = &'a dyn Fn(&FileNumber, &str) -> io::Result<Arc<dyn VfsFile>>;
 
 /// The indexes of a segment that is being written or scanned.
 #[derive(Clone, Debug, Default)]
@@ -199,7 +222,7 @@ impl Indexes {
                 full(&growing.offsets, offset_index::ENTRY_BYTES, 0)
                     || full(&growing.times, time_index::ENTRY_BYTES, 1)
             }
-            State::Unloaded | State::Loaded { .. } => false,
+            State::Unloaded | State::Held { .. } | State::Filed(_) => false,
         }
     }
 
@@ -216,9 +239,9 @@ impl Indexes {
             return;
         };
         tracing::warn!(segment = %log.display(), %error, "indexes not written, left to be rebuilt");
-        *state = State::Loaded {
-            offsets: std::mem::take(&mut growing.offsets).into(),
-            times: std::mem::take(&mut growing.times).into(),
+        *state = State::Held {
+            offsets: std::mem::take(&mut growing.offsets),
+            times: std::mem::take(&mut growing.times),
         };
         drop(state);
         for path in paths(log) {
@@ -230,13 +253,16 @@ impl Indexes {
         }
     }
 
-    /// Reads the files of a sealed segment of `size` bytes. False when they are not usable.
-    pub(super) fn load(&self, vfs: &dyn Vfs, log: &Path, size: u64) -> io::Result<bool> {
-        let Some((offsets, times)) = read_files(vfs, log, size)? else {
-            return Ok(false);
-        };
-        *self.state.write() = State::Loaded { offsets, times };
-        Ok(true)
+    /// Looks at the files of a sealed segment of `size` bytes. False when they are not usable.
+    pub(super) fn load(&self, open: OpenIndex<'_>, size: u64) -> io::Result<bool> {
+        match IndexFiles::look_at(open, size) {
+            Ok(Some(found)) => {
+                *self.state.write() = State::Filed(found);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(error) => unusable(error).map(|()| false),
+        }
     }
 
     /// Brings all entries to the files, with the highest timestamp so far: the segment may end here.
@@ -246,7 +272,7 @@ impl Indexes {
                 growing.add_highest();
                 growing.write(vfs, log)
             }
-            State::Unloaded | State::Loaded { .. } => Ok(()),
+            State::Unloaded | State::Held { .. } | State::Filed(_) => Ok(()),
         }
     }
 
@@ -266,63 +292,180 @@ impl Indexes {
     /// Takes indexes that were made anew, and replaces the files, if there are to be any.
     pub(super) fn replace(&self, files: Option<(&dyn Vfs, &Path)>, mut rebuilt: GrowingIndexes) {
         rebuilt.add_highest();
-        if let Some((vfs, log)) = files {
-            let contents = [&rebuilt.offsets, &rebuilt.times];
+        let is_filed = files.is_some_and(|(vfs, log)| {
+            let [offsets, times] = paths(log);
             // The time index first, as above.
-            for (path, content) in paths(log).iter().zip(contents).rev() {
-                if let Err(error) = vfs.replace(path, content) {
-                    tracing::warn!(index = %path.display(), %error, "rebuilt index not written");
-                }
+            [(times, &rebuilt.times), (offsets, &rebuilt.offsets)]
+                .iter()
+                .all(|(path, content)| {
+                    let written = vfs.replace(path, content);
+                    if let Err(error) = &written {
+                        tracing::warn!(index = %path.display(), %error, "rebuilt index not written");
+                    }
+                    written.is_ok()
+                })
+        });
+        *self.state.write() = if is_filed {
+            State::Filed(IndexFiles::of(&rebuilt))
+        } else {
+            State::Held {
+                offsets: rebuilt.offsets,
+                times: rebuilt.times,
             }
-        }
-        *self.state.write() = State::Loaded {
-            offsets: rebuilt.offsets.into(),
-            times: rebuilt.times.into(),
         };
     }
 
-    /// Bytes of the offset index, as far as it is in memory.
+    /// Bytes of the offset index, as far as it was looked at.
     pub(super) fn offset_bytes(&self) -> u64 {
-        self.with(|offsets, _, _| offsets.len() as u64)
+        let bytes = match &*self.state.read() {
+            State::Unloaded => 0,
+            State::Growing(growing) => growing.offsets.len(),
+            State::Held { offsets, .. } => offsets.len(),
+            State::Filed(files) => files.offsets.count * offset_index::ENTRY_BYTES,
+        };
+        bytes as u64
     }
 
     /// The last offset entry at or below `relative_offset`.
-    pub(super) fn offset_floor(&self, relative_offset: i64) -> Option<OffsetEntry> {
-        self.with(|offsets, _, _| offset_index::floor(offsets.as_chunks().0, relative_offset))
+    pub(super) fn offset_floor(
+        &self,
+        open: OpenIndex<'_>,
+        relative_offset: i64,
+    ) -> io::Result<Option<OffsetEntry>> {
+        self.with_offsets(open, |entries| {
+            offset_index::floor(entries, relative_offset)
+        })
     }
 
     /// The first offset entry at or above `relative_offset`.
-    pub(super) fn offset_ceiling(&self, relative_offset: i64) -> Option<OffsetEntry> {
-        self.with(|offsets, _, _| offset_index::ceiling(offsets.as_chunks().0, relative_offset))
+    pub(super) fn offset_ceiling(
+        &self,
+        open: OpenIndex<'_>,
+        relative_offset: i64,
+    ) -> io::Result<Option<OffsetEntry>> {
+        self.with_offsets(open, |entries| {
+            offset_index::ceiling(entries, relative_offset)
+        })
     }
 
     /// The last offset entry that leads to `position` or before it.
-    pub(super) fn position_floor(&self, position: i64) -> Option<OffsetEntry> {
-        self.with(|offsets, _, _| {
-            let entries = offsets.as_chunks().0;
-            let position_of = |raw: &_| i64::from(OffsetEntry::decode(*raw).position);
-            let above = entries.partition_point(|raw| position_of(raw) <= position);
-            Some(OffsetEntry::decode(entries[above.checked_sub(1)?]))
+    pub(super) fn position_floor(
+        &self,
+        open: OpenIndex<'_>,
+        position: i64,
+    ) -> io::Result<Option<OffsetEntry>> {
+        self.with_offsets(open, |entries| {
+            offset_index::position_floor(entries, position)
         })
     }
 
     /// The last time entry at or before `timestamp`.
-    pub(super) fn time_floor(&self, timestamp: Timestamp) -> Option<TimeEntry> {
-        self.with(|_, times, _| time_index::floor(times.as_chunks().0, timestamp))
+    pub(super) fn time_floor(
+        &self,
+        open: OpenIndex<'_>,
+        timestamp: Timestamp,
+    ) -> io::Result<Option<TimeEntry>> {
+        let look = |entries: &TimeEntries<'_>| time_index::floor(entries, timestamp);
+        match &*self.state.read() {
+            State::Unloaded => Ok(None),
+            State::Growing(GrowingIndexes { times, .. }) | State::Held { times, .. } => {
+                look(&Entries::Memory(times.as_chunks().0))
+            }
+            State::Filed(IndexFiles { times, .. }) => look(&Entries::File(
+                open(&times.number, files::TIME_INDEX)?,
+                times.count,
+            )),
+        }
+    }
+
+    fn with_offsets<T>(
+        &self,
+        open: OpenIndex<'_>,
+        look: impl FnOnce(&OffsetEntries<'_>) -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        match &*self.state.read() {
+            State::Unloaded => Ok(None),
+            State::Growing(GrowingIndexes { offsets, .. }) | State::Held { offsets, .. } => {
+                look(&Entries::Memory(offsets.as_chunks().0))
+            }
+            State::Filed(IndexFiles { offsets, .. }) => {
+                let file = open(&offsets.number, files::OFFSET_INDEX)?;
+                look(&Entries::File(file, offsets.count))
+            }
+        }
     }
 
     /// The highest timestamp of the segment.
     pub(super) fn highest(&self) -> Option<TimeEntry> {
-        self.with(|_, times, highest| highest.or_else(|| last_time(times)))
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&[u8], &[u8], Option<TimeEntry>) -> T) -> T {
         match &*self.state.read() {
-            State::Unloaded => look(&[], &[], None),
-            State::Growing(growing) => look(&growing.offsets, &growing.times, growing.highest),
-            State::Loaded { offsets, times } => look(offsets, times, None),
+            State::Unloaded => None,
+            State::Growing(growing) => growing.highest.or_else(|| last_time(&growing.times)),
+            State::Held { times, .. } => last_time(times),
+            State::Filed(files) => files.highest,
         }
     }
+}
+
+impl IndexFiles {
+    /// The files as they are found; `None` when they are not usable.
+    fn look_at(open: OpenIndex<'_>, size: u64) -> io::Result<Option<Self>> {
+        let numbers = [FileNumber::next(), FileNumber::next()];
+        let [offsets, times] = [
+            (&numbers[0], files::OFFSET_INDEX, offset_index::ENTRY_BYTES),
+            (&numbers[1], files::TIME_INDEX, time_index::ENTRY_BYTES),
+        ]
+        .map(|(number, extension, entry_bytes)| {
+            let file = open(number, extension)?;
+            let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
+            let is_whole = length.is_multiple_of(entry_bytes);
+            Ok::<_, io::Error>((file, is_whole.then_some(length / entry_bytes)))
+        });
+        let ((offsets, Some(offset_count)), (times, Some(time_count))) = (offsets?, times?) else {
+            return Ok(None);
+        };
+        let offsets = Entries::File(offsets, offset_count);
+        let times = Entries::File(times, time_count);
+        let Some((offset_count, highest, time_count)) = usable(&offsets, &times, size)? else {
+            return Ok(None);
+        };
+        let [offsets, times] = numbers;
+        Ok(Some(Self {
+            offsets: IndexFile {
+                number: offsets,
+                count: offset_count,
+            },
+            times: IndexFile {
+                number: times,
+                count: time_count,
+            },
+            highest,
+        }))
+    }
+
+    /// Those that have just got this content.
+    fn of(written: &GrowingIndexes) -> Self {
+        let file = |count| IndexFile {
+            number: FileNumber::next(),
+            count,
+        };
+        Self {
+            offsets: file(written.offsets.len() / offset_index::ENTRY_BYTES),
+            times: file(written.times.len() / time_index::ENTRY_BYTES),
+            highest: last_time(&written.times),
+        }
+    }
+}
+
+/// What to do about an index file that cannot be read: it is made anew, as if it were not there, unless
+/// the fault is not its own.
+fn unusable(error: io::Error) -> io::Result<()> {
+    if is_passing(&error) {
+        return Err(error);
+    }
+    if error.kind() != ErrorKind::NotFound {
+        tracing::warn!(%error, "an index cannot be read");
+    }
+    Ok(())
 }
 
 /// Reads the files of the segment that will be written on, if they are usable.
@@ -331,42 +474,48 @@ pub(super) fn read_growing(
     log: &Path,
     size: u64,
 ) -> io::Result<Option<GrowingIndexes>> {
-    let grow = |(offsets, times): (Bytes, Bytes)| GrowingIndexes {
-        written: (offsets.len(), times.len()),
-        highest: last_time(&times),
-        offsets: offsets.into(),
-        times: times.into(),
-        bytes_since_entry: 0,
+    let [offsets, times] = paths(log).map(|path| vfs.read(&path));
+    let (mut offsets, mut times) = match (offsets, times) {
+        (Ok(offsets), Ok(times)) => (offsets, times),
+        (Err(error), _) | (_, Err(error)) => return unusable(error).map(|()| None),
     };
-    Ok(read_files(vfs, log, size)?.map(grow))
-}
-
-/// The entries in the files, or `None` when one is missing, ends within an entry, or cannot
-/// belong to a segment of `size` bytes.
-fn read_files(vfs: &dyn Vfs, log: &Path, size: u64) -> io::Result<Option<(Bytes, Bytes)>> {
-    let [offsets, times] = paths(log).map(|path| vfs.open(&path, OpenMode::Read)?.map());
-    match (offsets, times) {
-        (Ok(offsets), Ok(times)) => Ok(usable(offsets, times, size)),
-        (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
-        (Err(error), _) | (_, Err(error)) => Err(error),
-    }
-}
-
-/// The entries without zeros at the end, if they are whole and plausible.
-fn usable(mut offsets: Bytes, mut times: Bytes, size: u64) -> Option<(Bytes, Bytes)> {
-    let (offset_entries, []) = offsets.as_chunks() else {
-        return None;
+    let ((offset_entries, []), (time_entries, [])) = (offsets.as_chunks(), times.as_chunks())
+    else {
+        return Ok(None);
     };
-    let (time_entries, []) = times.as_chunks() else {
-        return None;
+    let entries = (
+        Entries::Memory(offset_entries),
+        Entries::Memory(time_entries),
+    );
+    let Some((offset_count, highest, time_count)) = usable(&entries.0, &entries.1, size)? else {
+        return Ok(None);
     };
-    let offset_count = offset_index::count(offset_entries);
-    let time_count = time_index::count(time_entries);
-    let plausible = offset_index::is_plausible(&offset_entries[..offset_count], size)
-        && time_index::is_plausible(&time_entries[..time_count], size == 0);
     offsets.truncate(offset_count * offset_index::ENTRY_BYTES);
     times.truncate(time_count * time_index::ENTRY_BYTES);
-    plausible.then_some((offsets, times))
+    Ok(Some(GrowingIndexes {
+        written: (offsets.len(), times.len()),
+        highest,
+        offsets,
+        times,
+        bytes_since_entry: 0,
+    }))
+}
+
+/// How many entries there are without zeros at the end, with the last of the times between the two counts;
+/// `None` when they cannot belong to a segment of `size` bytes.
+fn usable(
+    offsets: &OffsetEntries<'_>,
+    times: &TimeEntries<'_>,
+    size: u64,
+) -> io::Result<Option<(usize, Option<TimeEntry>, usize)>> {
+    let offset_count = offset_index::count(offsets)?;
+    let time_count = time_index::count(times)?;
+    let offset_ends = offsets.first(offset_count).ends()?;
+    let time_ends = times.first(time_count).ends()?;
+    let is_plausible = offset_index::is_plausible(offset_ends, size)
+        && time_index::is_plausible(time_ends, size == 0);
+    let highest = time_ends.map(|[_, last]| TimeEntry::decode(&last));
+    Ok(is_plausible.then_some((offset_count, highest, time_count)))
 }
 
 fn last_time(times: &[u8]) -> Option<TimeEntry> {

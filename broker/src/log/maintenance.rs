@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The log start moves first: whoever comes later is told that the offset is out of range. Who holds
-//! a segment already reads on in what it has mapped, or learns by the missing file that the segment
+//! a segment already reads on in the file that it has open, or learns by the missing file that the segment
 //! is retired and looks again. Oldest first, because a crash may end the row anywhere, and what is
 //! left has to be one piece.
 //!

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  topic-0/
-//!    00000000000000000000.log   [ batch 0..9 | batch 10..10 | ... ]   sealed: mapped, never changes
+//!    00000000000000000000.log   [ batch 0..9 | batch 10..10 | ... ]   sealed: never changes
 //!    00000000000000000000.index      offset → position, a hint
 //!    00000000000000000000.timeindex  time → offset, a hint
 //!    00000000000000000000.txnindex   aborted transactions, if there are any
@@ -28,6 +28,7 @@ pub mod checkpoint;
 pub mod compaction;
 mod config;
 mod cursor;
+mod entries;
 pub mod epochs;
 mod error;
 mod files;
@@ -36,6 +37,7 @@ pub mod inspect;
 mod maintenance;
 mod offset_index;
 pub mod producer_state;
+mod read_files;
 mod reader;
 pub mod recovery;
 pub mod retention;
@@ -51,9 +53,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use buffers::trim_read_buffers;
 pub use config::{CleanupPolicy, FOREVER, LogConfig, TimestampType};
 pub use error::{Damage, LogError};
 pub use maintenance::{Maintenance, TakenAway};
+pub use read_files::OPEN_MAX as READ_FILES_MAX;
 pub use reader::{LogReader, SegmentInfo};
 pub use recovery::{RecoveryReport, RecoveryStart};
 pub use txn_index::AbortedTransaction;

@@ -8,6 +8,10 @@
 //! per `index.interval.bytes` of log, so a search ends with a short walk over batch headers.
 //! Kafka preallocates the file of the active segment; zeros at its end are no entries.
 
+use std::io;
+
+use super::entries::Entries;
+
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: usize = 8;
 
@@ -38,16 +42,45 @@ impl OffsetEntry {
     }
 }
 
+/// Entries in memory or in a file.
+pub(super) type OffsetEntries<'a> = Entries<'a, ENTRY_BYTES>;
+
 /// The last entry at or below `relative_offset`.
-pub(super) fn floor(entries: &[Raw], relative_offset: i64) -> Option<OffsetEntry> {
-    let above = entries.partition_point(|raw| offset_of(*raw) <= relative_offset);
-    Some(OffsetEntry::decode(entries[above.checked_sub(1)?]))
+pub(super) fn floor(
+    entries: &OffsetEntries<'_>,
+    relative_offset: i64,
+) -> io::Result<Option<OffsetEntry>> {
+    last_where(entries, |raw| offset_of(*raw) <= relative_offset)
 }
 
 /// The first entry at or above `relative_offset`.
-pub(super) fn ceiling(entries: &[Raw], relative_offset: i64) -> Option<OffsetEntry> {
-    let below = entries.partition_point(|raw| offset_of(*raw) < relative_offset);
-    entries.get(below).copied().map(OffsetEntry::decode)
+pub(super) fn ceiling(
+    entries: &OffsetEntries<'_>,
+    relative_offset: i64,
+) -> io::Result<Option<OffsetEntry>> {
+    let below = entries.partition_point(|raw| offset_of(*raw) < relative_offset)?;
+    Ok(entries.get(below)?.map(OffsetEntry::decode))
+}
+
+/// The last entry that leads to `position` or before it.
+pub(super) fn position_floor(
+    entries: &OffsetEntries<'_>,
+    position: i64,
+) -> io::Result<Option<OffsetEntry>> {
+    let position_of = |raw: &Raw| i64::from(OffsetEntry::decode(*raw).position);
+    last_where(entries, |raw| position_of(raw) <= position)
+}
+
+/// The last entry of which `is_wanted` holds, as it does of all before that.
+fn last_where(
+    entries: &OffsetEntries<'_>,
+    is_wanted: impl Fn(&Raw) -> bool,
+) -> io::Result<Option<OffsetEntry>> {
+    let found = match entries.partition_point(is_wanted)?.checked_sub(1) {
+        Some(last) => entries.get(last)?,
+        None => None,
+    };
+    Ok(found.map(OffsetEntry::decode))
 }
 
 fn offset_of(raw: Raw) -> i64 {
@@ -56,17 +89,14 @@ fn offset_of(raw: Raw) -> i64 {
 
 /// How many of the entries are not the zeros of a preallocated file. No real entry is zero: the
 /// first batch of a segment gets none.
-pub(super) fn count(entries: &[Raw]) -> usize {
-    let real = entries.iter().rposition(|raw| *raw != [0; ENTRY_BYTES]);
-    real.map_or(0, |last| last + 1)
+pub(super) fn count(entries: &OffsetEntries<'_>) -> io::Result<usize> {
+    Ok(entries.last_real()?.map_or(0, |last| last + 1))
 }
 
-/// Whether the entries can belong to a segment of `size` bytes. The ends are looked at; what lies
-/// between is checked when it is used.
-pub(super) fn is_plausible(entries: &[Raw], size: u64) -> bool {
-    let [Some(first), Some(last)] =
-        [entries.first(), entries.last()].map(|raw| raw.copied().map(OffsetEntry::decode))
-    else {
+/// Whether entries with these ends, the first and the last, can belong to a segment of `size` bytes. What
+/// lies between is checked when it is used.
+pub(super) fn is_plausible(ends: Option<[Raw; 2]>, size: u64) -> bool {
+    let Some([first, last]) = ends.map(|ends| ends.map(OffsetEntry::decode)) else {
         return true;
     };
     let ascending =
@@ -100,30 +130,46 @@ mod tests {
     #[test]
     fn floor_and_ceiling_are_the_entries_around() {
         let entries = entries(&[(9, 100), (20, 200), (31, 300)]);
-        let position = |offset| floor(&entries, offset).map(|entry| entry.position);
+        let entries = OffsetEntries::Memory(&entries);
+        let position = |offset| floor(&entries, offset).unwrap().map(|entry| entry.position);
         assert_eq!(position(8), None);
         assert_eq!(position(9), Some(100));
         assert_eq!(position(19), Some(100));
         assert_eq!(position(20), Some(200));
         assert_eq!(position(i64::MAX), Some(300));
-        assert_eq!(floor(&[], 5), None);
-        let above = |offset| ceiling(&entries, offset).map(|entry| entry.position);
+        assert_eq!(floor(&OffsetEntries::Memory(&[]), 5).unwrap(), None);
+        let above = |offset| {
+            ceiling(&entries, offset)
+                .unwrap()
+                .map(|entry| entry.position)
+        };
         assert_eq!(above(9), Some(100));
         assert_eq!(above(10), Some(200));
         assert_eq!(above(32), None);
+        let before = |at| {
+            position_floor(&entries, at)
+                .unwrap()
+                .map(|e| e.relative_offset)
+        };
+        assert_eq!(
+            (before(99), before(100), before(299)),
+            (None, Some(9), Some(20))
+        );
     }
 
     #[test]
     fn zeros_at_the_end_are_no_entries() {
-        assert_eq!(count(&entries(&[(9, 100), (0, 0), (0, 0)])), 1);
-        assert_eq!(count(&entries(&[(0, 0)])), 0);
+        let count = |pairs| count(&OffsetEntries::Memory(&entries(pairs))).unwrap();
+        assert_eq!(count(&[(9, 100), (0, 0), (0, 0)]), 1);
+        assert_eq!(count(&[(0, 0)]), 0);
         assert_eq!(count(&[]), 0);
     }
 
     #[test]
     fn implausible_ends_are_seen() {
-        assert!(is_plausible(&[], 0));
-        assert!(is_plausible(&entries(&[(1, 10), (2, 20)]), 21));
+        let ends = |pairs: &[(i32, i32)]| OffsetEntries::Memory(&entries(pairs)).ends().unwrap();
+        assert!(is_plausible(ends(&[]), 0));
+        assert!(is_plausible(ends(&[(1, 10), (2, 20)]), 21));
         for bad in [
             [(1, 10), (2, 21)],
             [(2, 10), (1, 20)],
@@ -131,7 +177,7 @@ mod tests {
             [(0, 0), (2, 10)],
             [(-1, 1), (2, 10)],
         ] {
-            assert!(!is_plausible(&entries(&bad), 21), "{bad:?}");
+            assert!(!is_plausible(ends(&bad), 21), "{bad:?}");
         }
     }
 }

@@ -240,7 +240,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes durable what is in the log at the call. Callers that come while one is syncing wait,
+    /// Makes durable what is in the log at the call. A sync that fails takes the log offline. A file that
+    /// cannot be opened for it does not: nothing was tried, and the next call may succeed.
+    /// Callers that come while one is syncing wait,
     /// and find their records covered by the next sync at the latest.
     pub(super) fn sync(&self) -> Result<Offset, LogError> {
         let wanted = self.end_offset();
@@ -250,10 +252,7 @@ impl Shared {
             return Ok(self.recovery_point());
         }
         let end = self.end_offset();
-        if let Err(error) = self.sync_files() {
-            self.go_offline();
-            return Err(error);
-        }
+        self.sync_files()?;
         self.recovery_point.store(end.0, Ordering::Release);
         Ok(end)
     }
@@ -286,8 +285,10 @@ impl Shared {
         let first = segments.partition_point(|segment| segment.base_offset() <= recovery_point);
         for (number, segment) in segments.iter().enumerate() {
             // One that was synced while active and sealed since still holds its file open.
-            if number + 1 >= first || segment.holds_file() {
-                segment.sync()?;
+            if (number + 1 >= first || segment.holds_file())
+                && let Some(unsynced) = segment.open_to_sync()?
+            {
+                self.final_if_failed(segment.sync(&unsynced))?;
             }
         }
         self.sync_names()
@@ -295,12 +296,21 @@ impl Shared {
 
     fn sync_names(&self) -> Result<(), LogError> {
         let names = std::mem::take(&mut *self.unsynced_names.lock());
-        for dir in &names {
-            if let Err(error) = self.vfs.sync_dir(dir).or_io("sync", dir) {
-                self.unsynced_names.lock().extend(names.iter().cloned());
-                return Err(error);
-            }
+        let synced = names.iter().try_for_each(|dir| {
+            let opened = self.vfs.open_dir(dir).or_io("open", dir)?;
+            self.final_if_failed(opened.sync().or_io("sync", dir))
+        });
+        if synced.is_err() {
+            self.unsynced_names.lock().extend(names);
         }
-        Ok(())
+        synced
+    }
+
+    /// Takes the log offline if this sync, which was tried, has failed.
+    fn final_if_failed(&self, synced: Result<(), LogError>) -> Result<(), LogError> {
+        if synced.is_err() {
+            self.go_offline();
+        }
+        synced
     }
 }

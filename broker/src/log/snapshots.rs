@@ -216,7 +216,7 @@ pub(super) fn note_ended(
 /// Damage is for whoever reads the records: the state is then without what lies behind it.
 fn pass_damage(walked: Result<(), LogError>) -> Result<(), LogError> {
     match walked {
-        Err(damage) if damage.is_corruption() => {
+        Err(damage) if damage.is_damage() => {
             tracing::warn!(%damage, "the producers' state ends before the damage");
             Ok(())
         }

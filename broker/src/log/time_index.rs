@@ -9,7 +9,11 @@
 //! batch or behind it. Timestamps in a log may go back; those in the index do not. The last entry
 //! of a sealed segment is its maximum.
 
+use std::io;
+
 use brooklet_protocol::Timestamp;
+
+use super::entries::Entries;
 
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: usize = 12;
@@ -42,29 +46,37 @@ impl TimeEntry {
     }
 }
 
+/// Entries in memory or in a file.
+pub(super) type TimeEntries<'a> = Entries<'a, ENTRY_BYTES>;
+
 /// The last entry at or before `timestamp`.
-pub(super) fn floor(entries: &[Raw], timestamp: Timestamp) -> Option<TimeEntry> {
-    let above = entries.partition_point(|raw| TimeEntry::decode(raw).timestamp <= timestamp);
-    Some(TimeEntry::decode(&entries[above.checked_sub(1)?]))
+pub(super) fn floor(
+    entries: &TimeEntries<'_>,
+    timestamp: Timestamp,
+) -> io::Result<Option<TimeEntry>> {
+    let is_before = |raw: &Raw| TimeEntry::decode(raw).timestamp <= timestamp;
+    let found = match entries.partition_point(is_before)?.checked_sub(1) {
+        Some(last) => entries.get(last)?,
+        None => None,
+    };
+    Ok(found.as_ref().map(TimeEntry::decode))
 }
 
 /// How many of the entries are not the zeros of a preallocated file. Zero can be real as the only
 /// entry: time 0, reached by the first record.
-pub(super) fn count(entries: &[Raw]) -> usize {
-    let real = entries.iter().rposition(|raw| *raw != [0; ENTRY_BYTES]);
-    real.map_or(usize::from(entries.len() == 1), |last| last + 1)
+pub(super) fn count(entries: &TimeEntries<'_>) -> io::Result<usize> {
+    let real = entries.last_real()?;
+    Ok(real.map_or(usize::from(entries.len() == 1), |last| last + 1))
 }
 
-/// Whether the entries can belong to a segment that is (not) `empty`: only a segment without
-/// timestamps has no entry.
-pub(super) fn is_plausible(entries: &[Raw], empty: bool) -> bool {
-    match [entries.first(), entries.last()].map(|raw| raw.map(TimeEntry::decode)) {
-        [Some(first), Some(last)] => {
-            let ascending = first.timestamp <= last.timestamp;
-            !empty && ascending && first.timestamp.0 >= 0 && last.relative_offset >= 0
-        }
-        _ => empty,
-    }
+/// Whether entries with these ends, the first and the last, can belong to a segment that is (not) `empty`:
+/// only a segment without timestamps has no entry.
+pub(super) fn is_plausible(ends: Option<[Raw; 2]>, empty: bool) -> bool {
+    let Some([first, last]) = ends.map(|ends| ends.map(|raw| TimeEntry::decode(&raw))) else {
+        return empty;
+    };
+    let ascending = first.timestamp <= last.timestamp;
+    !empty && ascending && first.timestamp.0 >= 0 && last.relative_offset >= 0
 }
 
 #[cfg(test)]
@@ -89,7 +101,9 @@ mod tests {
     #[test]
     fn the_floor_is_the_last_entry_at_or_before() {
         let entries = entries(&[(1000, 3), (2000, 8)]);
-        let offset = |time| floor(&entries, Timestamp(time)).map(|entry| entry.relative_offset);
+        let entries = TimeEntries::Memory(&entries);
+        let found = |time| floor(&entries, Timestamp(time)).unwrap();
+        let offset = |time| found(time).map(|entry| entry.relative_offset);
         assert_eq!(offset(999), None);
         assert_eq!(offset(1000), Some(3));
         assert_eq!(offset(1999), Some(3));
@@ -98,20 +112,22 @@ mod tests {
 
     #[test]
     fn zeros_at_the_end_are_no_entries_but_a_lone_zero_is_one() {
-        assert_eq!(count(&entries(&[(7, 1), (0, 0), (0, 0)])), 1);
-        assert_eq!(count(&entries(&[(0, 0), (0, 0)])), 0);
-        assert_eq!(count(&entries(&[(0, 0)])), 1);
+        let count = |pairs| count(&TimeEntries::Memory(&entries(pairs))).unwrap();
+        assert_eq!(count(&[(7, 1), (0, 0), (0, 0)]), 1);
+        assert_eq!(count(&[(0, 0), (0, 0)]), 0);
+        assert_eq!(count(&[(0, 0)]), 1);
         assert_eq!(count(&[]), 0);
     }
 
     #[test]
     fn implausible_ends_are_seen() {
-        assert!(is_plausible(&[], true));
-        assert!(is_plausible(&entries(&[(0, 0), (5, 2)]), false));
-        assert!(!is_plausible(&[], false));
-        assert!(!is_plausible(&entries(&[(0, 0)]), true));
+        let ends = |pairs: &[(i64, i32)]| TimeEntries::Memory(&entries(pairs)).ends().unwrap();
+        assert!(is_plausible(ends(&[]), true));
+        assert!(is_plausible(ends(&[(0, 0), (5, 2)]), false));
+        assert!(!is_plausible(ends(&[]), false));
+        assert!(!is_plausible(ends(&[(0, 0)]), true));
         for bad in [[(5, 0), (4, 1)], [(-5, 0), (4, 1)], [(5, 0), (6, -1)]] {
-            assert!(!is_plausible(&entries(&bad), false), "{bad:?}");
+            assert!(!is_plausible(ends(&bad), false), "{bad:?}");
         }
     }
 }

@@ -159,7 +159,7 @@ impl Active {
 impl Log {
     /// Opens or creates the log in `dir`, recovering what a crash has left; see
     /// [`recovery`](super::recovery) for what is found and done. Nobody else may have it open,
-    /// readers of an earlier `Log` included: recovery may cut what they have mapped.
+    /// readers of an earlier `Log` included: recovery may cut what they read.
     ///
     /// # Errors
     /// The disk, or damage below the recovery point.
@@ -281,14 +281,10 @@ impl Log {
             Judged::Data => self.producers.record(header, now),
             Judged::Marker(marker) => {
                 let ended = self.producers.record_marker(header, marker, now);
-                if let Some(ended) = ended
-                    && let Some(aborted) =
-                        snapshots::note_ended(&self.shared, &self.producers, ended)
-                    && let Err(error) = self.active.segment.note_aborted(aborted)
-                {
-                    // Its records would be taken for committed.
-                    tracing::error!(%error, "cannot note an aborted transaction");
-                    self.shared.go_offline();
+                let aborted = ended
+                    .and_then(|ended| snapshots::note_ended(&self.shared, &self.producers, ended));
+                if let Some(aborted) = aborted {
+                    self.active.segment.note_aborted(aborted);
                 }
             }
             Judged::Duplicate(_) | Judged::OtherControl => return,

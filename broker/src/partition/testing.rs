@@ -3,17 +3,15 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use crate::vfs::sim::SimVfs;
-use crate::vfs::{DirEntry, OpenMode, Vfs, VfsFile};
+use crate::vfs::{DirEntry, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// A [`SimVfs`] with a gate before every sync of a segment. Clones share the gate.
 #[derive(Clone, Debug)]
@@ -110,8 +108,11 @@ impl Vfs for GatedVfs {
     fn exists(&self, path: &Path) -> bool {
         self.sim.exists(path)
     }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.sim.sync_dir(path)
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {
+        self.sim.open_dir(path)
+    }
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.sim.free_bytes(path)
     }
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Debug + Send + Sync>> {
         self.sim.lock(path)
@@ -159,14 +160,5 @@ impl VfsFile for GatedFile {
         }
         drop(state);
         self.file.sync_data()
-    }
-    fn map(&self) -> io::Result<Bytes> {
-        self.note_reader();
-        self.file.map()
-    }
-
-    fn map_range(&self, range: Range<u64>) -> io::Result<Bytes> {
-        self.note_reader();
-        self.file.map_range(range)
     }
 }

@@ -47,7 +47,7 @@ fn appends_and_reads(vfs: &dyn Vfs, dir: &Path) {
     vfs.create_dir_all(dir).unwrap();
     let path = dir.join("f");
     let file = vfs.open(&path, OpenMode::Create).unwrap();
-    assert_eq!(file.map().unwrap(), "");
+    file.read_exact_at(&mut [], 0).unwrap();
     let parts = [b"ab".as_slice(), b"", b"cde"].map(IoSlice::new);
     assert_eq!(file.append(&parts).unwrap(), 0);
     assert_eq!(file.append(&[]).unwrap(), 5);
@@ -65,11 +65,17 @@ fn appends_and_reads(vfs: &dyn Vfs, dir: &Path) {
     assert_eq!(file.len().unwrap(), 5, "room is no length");
     file.set_len(7).unwrap();
     file.sync_data().unwrap();
-    assert_eq!(file.map().unwrap(), b"abcdx\0\0".as_slice());
-    assert_eq!(file.map_range(1..5).unwrap(), b"bcdx".as_slice());
-    let part = file.map_range(0..3).unwrap();
-    file.append(&[IoSlice::new(b"more")]).unwrap();
-    assert_eq!(part, b"abc".as_slice(), "the file may grow behind it");
+    assert_eq!(vfs.read(&path).unwrap(), b"abcdx\0\0");
+    let kind = file.read_exact_at(&mut [0], 7).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::UnexpectedEof);
+    let reading = vfs.open(&path, OpenMode::Read).unwrap();
+    file.set_len(2).unwrap();
+    let kind = reading.read_exact_at(&mut middle, 0).unwrap_err().kind();
+    assert_eq!(
+        kind,
+        ErrorKind::UnexpectedEof,
+        "a file that is cut under a reader is an error"
+    );
     file.set_len(7).unwrap();
     vfs.replace(&path, b"as a whole").unwrap();
     assert_eq!(vfs.read(&path).unwrap(), b"as a whole");
@@ -94,6 +100,11 @@ fn directories(vfs: &dyn Vfs, dir: &Path) {
     assert!(vfs.exists(&dir.join("b/c")) && vfs.exists(&dir.join("a")));
     assert!(!vfs.exists(&dir.join("b/d")));
     vfs.sync_dir(dir).unwrap();
+    let opened = vfs.open_dir(dir).unwrap();
+    opened.sync().unwrap();
+    let missing = vfs.open_dir(&dir.join("missing")).unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert!(vfs.free_bytes(dir).unwrap() > 0);
     vfs.remove_dir_all(&dir.join("b")).unwrap();
     assert_eq!(vfs.read_dir(dir).unwrap(), [entry("a", false)]);
     let kind = vfs.read_dir(&dir.join("b")).unwrap_err().kind();
@@ -113,7 +124,9 @@ fn renames_and_removals(vfs: &dyn Vfs, dir: &Path) {
     assert_eq!(vfs.read(&b).unwrap(), b"ab", "the handle follows the file");
     vfs.remove_file(&b).unwrap();
     file.append(&[IoSlice::new(b"c")]).unwrap();
-    assert_eq!(file.map().unwrap(), "abc", "the handle outlives the name");
+    let mut content = [0; 3];
+    file.read_exact_at(&mut content, 0).unwrap();
+    assert_eq!(&content, b"abc", "the handle outlives the name");
     for missing in [vfs.remove_file(&b), vfs.rename(&b, &a)] {
         assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
     }

@@ -7,15 +7,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Write};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{DirEntry, OpenMode, Vfs, VfsFile, mmap};
+use super::{DirEntry, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// The machine's own file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,14 +71,20 @@ impl Vfs for DiskVfs {
         path.exists()
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        // The parent of a bare name is the empty path; the system calls it ".".
-        let path = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
-        File::open(path)?.sync_all()
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {
+        Ok(Box::new(DiskDir(File::open(or_here(path))?)))
+    }
+
+    #[cfg(unix)]
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(or_here(path))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// Elsewhere nobody is asked, and an append that fails tells.
+    #[cfg(not(unix))]
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn std::fmt::Debug + Send + Sync>> {
@@ -93,6 +97,24 @@ impl Vfs for DiskVfs {
             )),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+/// The parent of a bare name is the empty path; the system calls it ".".
+fn or_here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    }
+}
+
+#[derive(Debug)]
+struct DiskDir(File);
+
+impl VfsDir for DiskDir {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
     }
 }
 
@@ -155,17 +177,6 @@ impl VfsFile for DiskFile {
     fn sync_data(&self) -> io::Result<()> {
         self.file.sync_data()
     }
-
-    fn map(&self) -> io::Result<Bytes> {
-        if self.len()? == 0 {
-            return Ok(Bytes::new());
-        }
-        mmap::map(&self.file)
-    }
-
-    fn map_range(&self, range: Range<u64>) -> io::Result<Bytes> {
-        mmap::map_range(&self.file, range)
-    }
 }
 
 /// Writes all bytes of all slices and returns how many they were; the system may take any part of
@@ -206,15 +217,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_slice_outlives_the_handle_and_the_name() {
+    fn an_open_file_outlives_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sealed");
         let file = DiskVfs.open(&path, OpenMode::Create).unwrap();
         file.append(&[IoSlice::new(b"0123456789")]).unwrap();
-        let slice = file.map().unwrap().slice(3..6);
-        drop(file);
         DiskVfs.remove_file(&path).unwrap();
-        assert_eq!(slice, "345");
+        let mut middle = [0; 3];
+        file.read_exact_at(&mut middle, 3).unwrap();
+        assert_eq!(&middle, b"345");
     }
 
     #[cfg(target_os = "linux")]

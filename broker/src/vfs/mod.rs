@@ -4,19 +4,18 @@
 //! files in memory, loses, tears and refuses writes as a seed says, and forgets what was not synced
 //! when it "crashes". Whatever holds under both holds by construction, not by luck.
 //!
+//! Files are read into memory and never mapped. A sector that cannot be read, or a file that somebody
+//! else has cut, is then an error of one read; under a map it is a signal that ends the process.
+//!
 //! Invariants: nobody else opens a file; positions and lengths are in bytes; a file handle stays
 //! valid after its file was renamed or removed, as on Unix.
 
 use std::fmt::Debug;
-use std::io::{self, IoSlice};
-use std::ops::Range;
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 pub mod disk;
-mod mmap;
 pub mod sim;
 
 #[cfg(test)]
@@ -71,16 +70,30 @@ pub trait Vfs: Debug + Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Whether there is a file or directory.
     fn exists(&self, path: &Path) -> bool;
-    /// Makes the creations, renames and removals in a directory durable.
+    /// Opens a directory, to sync it. This is apart from the sync because it may fail for want of
+    /// descriptors, which says nothing about the disk.
     ///
     /// # Errors
     /// As the file system says.
-    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>>;
+    /// Bytes that can still be written on the file system of `path`.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
     /// Takes the exclusive lock of `path` (created if missing) until the guard is dropped.
     ///
     /// # Errors
     /// `WouldBlock` when another process or guard holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Debug + Send + Sync>>;
+
+    /// Opens a directory and makes the creations, renames and removals in it durable.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.open_dir(path)?.sync()
+    }
 
     /// The whole content of a file.
     ///
@@ -155,18 +168,36 @@ pub trait VfsFile: Debug + Send + Sync {
     /// # Errors
     /// As the file system says.
     fn sync_data(&self) -> io::Result<()>;
-    /// The whole content as it is now, mapped where the file system can. For sealed files only:
-    /// the content must not change while any slice of it lives.
+}
+
+/// An open directory.
+pub trait VfsDir: Debug + Send + Sync {
+    /// Makes the creations, renames and removals in it durable. A failure is final, as that of
+    /// [`VfsFile::sync_data`].
     ///
     /// # Errors
     /// As the file system says.
-    fn map(&self) -> io::Result<Bytes>;
-    /// The bytes of a range that is there and is not empty, mapped where the file system can. The file may
-    /// grow behind it, and must not change in it while any slice of it lives.
-    ///
-    /// # Errors
-    /// As the file system says.
-    fn map_range(&self, range: Range<u64>) -> io::Result<Bytes>;
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Whether an operation failed for want of something that may be there a moment later: descriptors,
+/// memory, or a call without a signal in it. Such an error says nothing about the file.
+pub fn is_passing(error: &io::Error) -> bool {
+    /// `ENFILE` and `EMFILE`, the same on Linux, macOS and the BSDs; the standard library has no kind
+    /// for them.
+    const TOO_MANY_OPEN_FILES: [i32; 2] = [23, 24];
+    let kinds = [
+        ErrorKind::OutOfMemory,
+        ErrorKind::Interrupted,
+        ErrorKind::WouldBlock,
+    ];
+    kinds.contains(&error.kind())
+        || (error.raw_os_error()).is_some_and(|code| TOO_MANY_OPEN_FILES.contains(&code))
+}
+
+/// Whether an operation failed because the disk, or a quota on it, has no more room.
+pub fn is_out_of_room(error: &io::Error) -> bool {
+    [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&error.kind())
 }
 
 /// A name in a directory.

@@ -15,7 +15,7 @@ use brooklet_protocol::records::{BatchBuilder, Batches, Compression, RecordBatch
 use brooklet_protocol::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
 use super::disk::{batch, sync_times};
-use super::{Bench, Rounds, files, median, quantile, rate, timed};
+use super::{Bench, Rounds, files, map, median, quantile, rate, timed};
 
 const MIB: usize = 1 << 20;
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -186,11 +186,11 @@ fn read(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         };
         let (log, _) = Log::open(vfs, &dir, config(false, 64 << 20), start)?;
         let reader = log.reader();
-        let maps = reader.segments().into_iter().map(|segment| {
-            DiskVfs
-                .open(&segment.path, brooklet_broker::vfs::OpenMode::Read)?
-                .map()
-        });
+        let maps = reader
+            .segments()
+            .into_iter()
+            .filter(|segment| segment.size_bytes > 0);
+        let maps = maps.map(|segment| map::map(&segment.path));
         let maps = maps.collect::<std::io::Result<Vec<_>>>()?;
         let size = maps.iter().map(|map| map.len() as u64).sum();
         let ((), took) = timed(|| {

@@ -7,11 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::thread;
 
-use brooklet_broker::vfs::disk::DiskVfs;
-use brooklet_broker::vfs::{OpenMode, Vfs};
 use bytes::Bytes;
 
-use super::{Bench, Rounds, files, rate, timed};
+use super::{Bench, Rounds, files, map, rate, timed};
 
 const MIB: usize = 1 << 20;
 /// What the receiver reads at once.
@@ -24,6 +22,8 @@ enum Way {
     Memory,
     /// From a mapped file through a buffer.
     Copied,
+    /// From the file through a buffer.
+    Read,
     /// From a mapped file.
     Mapped,
     /// From the file by `sendfile(2)`; on Linux only.
@@ -37,6 +37,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let limit = format!("loopback TCP, {words}");
         let ways = [
             (Way::Copied, format!("{limit}, mapped file, copied first")),
+            (Way::Read, format!("{limit}, file, read")),
             (Way::Mapped, format!("{limit}, mapped file")),
             (Way::Sendfile, format!("{limit}, sendfile")),
         ];
@@ -51,7 +52,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         if !written.replace(true) {
             files::write_blocks(&path, &vec![7; MIB], bench.bytes(), |_| {})?;
         }
-        let map = DiskVfs.open(&path, OpenMode::Read)?.map()?;
+        let map = map::map(&path)?;
         let mut rounds = vec![Rounds::default(); ways.len()];
         for _ in 0..bench.options.rounds {
             let limit = transfer(Way::Memory, size, &path, &map)?;
@@ -107,6 +108,11 @@ fn send(
                 buffer.clear();
                 buffer.extend_from_slice(block);
                 sender.write_all(&buffer)?;
+            }
+            Way::Read => {
+                let buffer = &mut buffer[..block.len()];
+                (&*file).read_exact(buffer)?;
+                sender.write_all(buffer)?;
             }
             Way::Mapped => sender.write_all(block)?,
             Way::Sendfile => sendfile(&sender, file, (index * size) as u64, block.len())?,

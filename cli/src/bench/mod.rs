@@ -22,6 +22,7 @@ mod flush;
 mod load;
 mod log;
 mod loopback;
+mod map;
 mod partitions;
 
 /// Arguments of `bench`.

@@ -1,7 +1,7 @@
 //! A response as pieces, its records lent and not copied.
 //!
-//! The answer to a fetch is a few numbers per partition around records that lie in a mapped file or in
-//! a buffer already. Copying them into one buffer would cost as much as a good part of sending them.
+//! The answer to a fetch is a few numbers per partition around records that lie in a buffer already.
+//! Copying them into one buffer would cost as much as a good part of sending them.
 //! So the response is encoded without its records, walked by its shape to find where they belong, and cut there:
 //!
 //! ```text

@@ -8,6 +8,7 @@ mod crash;
 mod crowd;
 mod disk;
 mod files;
+mod sectors;
 mod start;
 mod transactions;
 mod wire;

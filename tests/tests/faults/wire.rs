@@ -29,7 +29,7 @@ fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
-fn produce_request(topic: &str, records: Option<Bytes>) -> ProduceRequest {
+pub(crate) fn produce_request(topic: &str, records: Option<Bytes>) -> ProduceRequest {
     let partition = PartitionProduceData::default().with_records(records);
     let topic = TopicProduceData::default()
         .with_name(name(topic))

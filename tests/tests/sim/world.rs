@@ -476,7 +476,8 @@ impl World {
         Log::open(vfs, Path::new(DIR), self.config.clone(), start).map(|(log, _)| log)
     }
 
-    /// A bit changes; from then on what is served has to be right, or named as damaged.
+    /// A bit changes, or a sector is lost; from then on what is served has to be right, or named as
+    /// damaged.
     fn rot(&mut self) {
         let names = self.vfs.read_dir(Path::new(DIR)).unwrap();
         let name = &names[self.random.below(names.len() as u64) as usize].name;
@@ -486,15 +487,25 @@ impl World {
             return;
         }
         let bit = self.random.below(bytes * 8);
-        self.note(format!("bit {bit} of {name} rots"));
         // Under a log that is closed: what is verified once is not verified again.
         self.log = None;
-        self.vfs.flip_bit(&path, bit).unwrap();
+        if self.random.one_in(3) {
+            let lost = bit / 8..bit / 8 + 1 + self.random.below(512);
+            self.note(format!("bytes {lost:?} of {name} are lost"));
+            self.vfs.make_unreadable(&path, lost).unwrap();
+        } else {
+            self.note(format!("bit {bit} of {name} rots"));
+            self.vfs.flip_bit(&path, bit).unwrap();
+        }
         let clean_shutdown = self.points.0 == self.model.end && self.random.one_in(2);
         let log = match self.try_open(clean_shutdown) {
             Ok(log) => log,
             Err(error) => {
-                assert!(matches!(error, LogError::Corrupt { .. }), "{error}");
+                let is_named = matches!(
+                    error,
+                    LogError::Corrupt { .. } | LogError::Unreadable { .. } | LogError::Io { .. }
+                );
+                assert!(is_named, "{error}");
                 return;
             }
         };

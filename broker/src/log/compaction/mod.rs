@@ -218,11 +218,12 @@ impl Maintenance {
         let swap = files::path(dir, draft.base, files::SWAP_LOG);
         let path = files::path(dir, draft.base, files::LOG);
         let aborted = path.with_extension(files::TXN_INDEX);
-        let prepared = (vfs.sync_dir(dir).or_io("sync", dir))
+        // Opened before anything changes: if that fails, the log is as before.
+        let names = vfs.open_dir(dir).or_io("open", dir)?;
+        let prepared = (names.sync().or_io("sync", dir))
             .and_then(|()| vfs.rename(&draft.path, &swap).or_io("rename", &draft.path))
-            .and_then(|()| vfs.sync_dir(dir).or_io("sync", dir));
+            .and_then(|()| names.sync().or_io("sync", dir));
         let put = prepared.and_then(|()| {
-            let map = draft.file.map().or_io("map", &swap)?;
             let habits = (config.index_interval_bytes, shared.gaps_below());
             let segment = Segment::sealed(
                 Arc::clone(vfs),
@@ -235,7 +236,7 @@ impl Maintenance {
             if group.iter().any(|segment| segment.is_unchecked()) {
                 segment.distrust_times();
             }
-            let segment = Arc::new(segment.with_map(map, &draft.indexes));
+            let segment = Arc::new(segment.with_file(Arc::clone(&draft.file), &draft.indexes));
             // Before the old ones go, so that nobody who looks again finds neither.
             shared.replace_segments(draft.base, group.len(), Arc::clone(&segment));
             for segment in group {
@@ -244,7 +245,8 @@ impl Maintenance {
             }
             vfs.rename(&swap, &path).or_io("rename", &swap)?;
             segment.take_indexes(draft.indexes);
-            vfs.sync_dir(dir).or_io("sync", dir)
+            segment.close_file();
+            names.sync().or_io("sync", dir)
         });
         if put.is_err() {
             // Nobody knows which of the two the next open will find; it will know.

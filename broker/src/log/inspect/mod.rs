@@ -1,8 +1,7 @@
 //! Looking at a log's files without opening the log: nothing is written, nothing is locked.
 //!
 //! For whoever wants to see what is on the disk, of a broker that is stopped or runs, or of Kafka's.
-//! Files are read with positional reads and never mapped: a running broker may cut the tail of its
-//! active segment.
+//! A running broker may cut the tail of its active segment meanwhile.
 //!
 //! [`SegmentScan`] walks over a segment's batches with their places and what is wrong with them;
 //! [`IndexFile`] has the entries of an index and shows how a search goes; [`verify_log`] holds a whole
@@ -20,6 +19,7 @@ mod verify;
 
 pub use verify::{Finding, LogSummary, Severity, verify_log};
 
+use super::entries::Entries;
 use super::files::{self, FileKind};
 use super::producer_state::ProducerStates;
 use super::producer_state::snapshot::{self, SnapshotError};
@@ -265,13 +265,15 @@ pub fn read_offset_index(
 ) -> io::Result<IndexFile<OffsetIndexEntry>> {
     let bytes = vfs.read(path)?;
     let (raw, torn) = bytes.as_chunks::<{ offset_index::ENTRY_BYTES }>();
-    let entries = raw[..offset_index::count(raw)].iter().map(|raw| {
-        let entry = offset_index::OffsetEntry::decode(*raw);
-        OffsetIndexEntry {
-            last_offset: base.plus(i64::from(entry.relative_offset)),
-            position: i64::from(entry.position),
-        }
-    });
+    let entries = raw[..offset_index::count(&Entries::Memory(raw))?]
+        .iter()
+        .map(|raw| {
+            let entry = offset_index::OffsetEntry::decode(*raw);
+            OffsetIndexEntry {
+                last_offset: base.plus(i64::from(entry.relative_offset)),
+                position: i64::from(entry.position),
+            }
+        });
     Ok(IndexFile {
         entries: entries.collect(),
         bytes: bytes.len() as u64,
@@ -290,13 +292,15 @@ pub fn read_time_index(
 ) -> io::Result<IndexFile<TimeIndexEntry>> {
     let bytes = vfs.read(path)?;
     let (raw, torn) = bytes.as_chunks::<{ time_index::ENTRY_BYTES }>();
-    let entries = raw[..time_index::count(raw)].iter().map(|raw| {
-        let entry = time_index::TimeEntry::decode(raw);
-        TimeIndexEntry {
-            timestamp: entry.timestamp,
-            last_offset: base.plus(i64::from(entry.relative_offset)),
-        }
-    });
+    let entries = raw[..time_index::count(&Entries::Memory(raw))?]
+        .iter()
+        .map(|raw| {
+            let entry = time_index::TimeEntry::decode(raw);
+            TimeIndexEntry {
+                timestamp: entry.timestamp,
+                last_offset: base.plus(i64::from(entry.relative_offset)),
+            }
+        });
     Ok(IndexFile {
         entries: entries.collect(),
         bytes: bytes.len() as u64,

@@ -7,6 +7,7 @@
 //! | the log ends below the recovery point | corrupt |
 //! | records that a consumer cannot read, though the checksum is right | unreadable: nothing is cut for it |
 //! | a batch whose max timestamp is not its records' | note: look-ups and retention go by the records |
+//! | a batch that the disk does not give back | corrupt |
 //! | a bad tail at or above the recovery point | torn tail: the next start cuts it, a running broker may be writing it |
 //! | an index entry that leads nowhere, or is out of order; a snapshot with a wrong checksum | hint: made anew when it is needed |
 //! | side files, `.deleted`, `.cleaned`, `.swap` | note |
@@ -23,7 +24,7 @@ use super::{
     PlacedBatch, SegmentFiles, SegmentScan, read_offset_index, read_snapshot, read_time_index,
 };
 use crate::log::RecoveryStart;
-use crate::vfs::Vfs;
+use crate::vfs::{Vfs, is_passing};
 
 /// Records of one batch are decompressed to at most this many bytes.
 const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
@@ -185,7 +186,16 @@ fn verify_segment(
     };
     let mut is_whole = true;
     loop {
-        let batch = match scan.next_batch()? {
+        let batch = match scan.next_batch() {
+            Err(error) if !is_passing(&error) => {
+                let words = format!("cannot be read: {error}");
+                summary.find(Severity::Corrupt, &segment.log, Some(scan.position), words);
+                is_whole = false;
+                break;
+            }
+            scanned => scanned?,
+        };
+        let batch = match batch {
             Ok(batch) => batch,
             Err(end) => {
                 if let Some(error) = end.error {

@@ -3,7 +3,8 @@
 //! Who reads committed records asks every segment from the first that is read on: a transaction with
 //! records here may have been aborted later. So of each index a span is kept, 24 bytes, which tells
 //! most of those who ask that the file says nothing to them. The entries stay in the file: nothing
-//! bounds their number.
+//! bounds their number. One that cannot be written, on a full disk or for want of a descriptor, waits in memory
+//! until it can be; before that no recovery point is written down, so a crash makes it anew.
 
 use std::io::ErrorKind;
 use std::ops::{ControlFlow, Range};
@@ -39,6 +40,13 @@ pub(super) struct Span {
     last_stable: Offset,
 }
 
+/// What is known of a segment's transaction index, and what is not in the file yet.
+#[derive(Debug, Default)]
+pub(super) struct Aborted {
+    span: AbortedSpan,
+    unwritten: Vec<AbortedTransaction>,
+}
+
 impl AbortedSpan {
     fn of(entries: &[AbortedTransaction]) -> Self {
         let each = entries.iter().copied();
@@ -66,17 +74,29 @@ impl AbortedSpan {
 impl Segment {
     /// The index has these entries, as its maker knows.
     pub(in crate::log) fn know_aborted(&self, entries: &[AbortedTransaction]) {
-        *self.aborted.lock() = AbortedSpan::of(entries);
+        self.aborted.lock().span = AbortedSpan::of(entries);
     }
 
     /// Adds to the index.
-    pub(in crate::log) fn note_aborted(&self, entry: AbortedTransaction) -> Result<(), LogError> {
-        let path = self.txn_index();
-        let mut span = self.aborted.lock();
-        txn_index::add(&*self.vfs, &path, entry).or_io("append to", &path)?;
-        *span = span.with(entry);
-        drop(span);
+    pub(in crate::log) fn note_aborted(&self, entry: AbortedTransaction) {
+        let mut aborted = self.aborted.lock();
+        aborted.unwritten.push(entry);
+        aborted.span = aborted.span.with(entry);
+        drop(aborted);
         self.unsettled.store(true, Ordering::Release);
+        if let Err(error) = self.write_aborted() {
+            tracing::warn!("an aborted transaction is not in its index yet: {error}");
+        }
+    }
+
+    /// Brings to the file what is not in it yet.
+    pub(super) fn write_aborted(&self) -> Result<(), LogError> {
+        let path = self.txn_index();
+        let mut aborted = self.aborted.lock();
+        while let Some(entry) = aborted.unwritten.first() {
+            txn_index::add(&*self.vfs, &path, *entry).or_io("append to", &path)?;
+            aborted.unwritten.remove(0);
+        }
         Ok(())
     }
 
@@ -96,13 +116,23 @@ impl Segment {
     /// # Errors
     /// The disk; a missing file if the segment is retired, as somebody else may have its entries.
     pub(in crate::log) fn read_aborted(&self) -> Result<Vec<AbortedTransaction>, LogError> {
+        self.read_all(&self.aborted.lock(), !self.is_retired())
+    }
+
+    /// With what is not written yet; `aborted` is locked meanwhile, so that nothing is missed or seen
+    /// twice.
+    fn read_all(
+        &self,
+        aborted: &Aborted,
+        may_be_missing: bool,
+    ) -> Result<Vec<AbortedTransaction>, LogError> {
         let path = self.txn_index();
-        match txn_index::read(&*self.vfs, &path) {
-            Err(error) if error.kind() == ErrorKind::NotFound && !self.is_retired() => {
-                Ok(Vec::new())
-            }
-            read => read.or_io("read", &path),
-        }
+        let mut entries = match txn_index::read(&*self.vfs, &path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && may_be_missing => Vec::new(),
+            read => read.or_io("read", &path)?,
+        };
+        entries.extend_from_slice(&aborted.unwritten);
+        Ok(entries)
     }
 
     /// Adds the aborted transactions with records in `range` to `found`. Goes on unless those in later
@@ -120,9 +150,9 @@ impl Segment {
         };
         let touches = |first, last| last >= range.start && first < range.end;
         if touches(span.first, span.last) {
-            let path = self.txn_index();
-            let entries = txn_index::read(&*self.vfs, &path).or_io("read", &path)?;
-            let entries = entries.into_iter();
+            let aborted = self.aborted.lock();
+            let may_be_missing = !aborted.unwritten.is_empty();
+            let entries = self.read_all(&aborted, may_be_missing)?.into_iter();
             found.extend(entries.filter(|entry| touches(entry.first_offset, entry.last_offset)));
         }
         Ok(if span.last_stable >= range.end {
@@ -136,10 +166,10 @@ impl Segment {
     fn aborted_span(&self) -> Result<Option<Span>, LogError> {
         // Held while the file is read, so that what is added meanwhile is not missed.
         let mut known = self.aborted.lock();
-        if *known == AbortedSpan::Unread {
-            *known = AbortedSpan::of(&self.read_aborted()?);
+        if known.span == AbortedSpan::Unread {
+            known.span = AbortedSpan::of(&self.read_all(&known, !self.is_retired())?);
         }
-        Ok(match *known {
+        Ok(match known.span {
             AbortedSpan::Some(span) => Some(span),
             AbortedSpan::Unread | AbortedSpan::Empty => None,
         })
@@ -148,7 +178,7 @@ impl Segment {
     /// Whether the index has to be read for transactions with records from `from` on, as far as is
     /// known without reading it.
     pub(in crate::log) fn may_have_aborted(&self, from: Offset) -> bool {
-        match *self.aborted.lock() {
+        match self.aborted.lock().span {
             AbortedSpan::Unread => true,
             AbortedSpan::Empty => false,
             AbortedSpan::Some(span) => span.last >= from,

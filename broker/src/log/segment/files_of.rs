@@ -1,18 +1,26 @@
 //! The files of a segment: opened when they are needed, synced, sealed, retired.
 //!
 //! The `.log` of the active segment is open while it is written or read; that of a sealed one until
-//! it is synced. A retired segment has its files under other names, so whatever is done by name
+//! it is synced, and while it is among those that were [read last](super::super::read_files). A retired segment has its files under other names, so whatever is done by name
 //! here has to expect that they are gone.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::error::OrIo;
+use super::super::read_files::FileNumber;
 use super::super::{LogError, files};
 use super::Segment;
 use crate::vfs::{OpenMode, VfsFile};
+
+/// The file of a segment that is about to be synced.
+#[derive(Debug)]
+pub(in crate::log) struct UnsyncedFile {
+    file: Arc<dyn VfsFile>,
+    is_sealed: bool,
+}
 
 impl Segment {
     /// Nothing more will be written.
@@ -22,18 +30,31 @@ impl Segment {
         self.sealed.store(true, Ordering::Release);
     }
 
-    /// Makes the segment durable; not its indexes, which can be made anew.
-    pub(in crate::log) fn sync(&self) -> Result<(), LogError> {
+    /// The file, to be synced; `None` if it went while we came, for what is deleted nobody needs on
+    /// the disk.
+    ///
+    /// # Errors
+    /// It cannot be opened. No sync was tried, so a later one may succeed.
+    pub(in crate::log) fn open_to_sync(&self) -> Result<Option<UnsyncedFile>, LogError> {
         // Asked first: what is sealed now cannot get more bytes after the sync.
-        let sealed = self.is_sealed();
+        let is_sealed = self.is_sealed();
         let open = self.file.lock().clone();
-        let file = match open.map_or_else(|| self.vfs.open(&self.path, OpenMode::Read), Ok) {
-            // It went while we came: what is deleted nobody needs on the disk.
-            Err(error) if error.kind() == ErrorKind::NotFound && self.is_retired() => return Ok(()),
-            file => file.or_io("open", &self.path)?,
-        };
-        file.sync_data().or_io("sync", &self.path)?;
-        if sealed {
+        match open.map_or_else(|| self.vfs.open(&self.path, OpenMode::Read), Ok) {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.is_retired() => Ok(None),
+            file => {
+                let file = file.or_io("open", &self.path)?;
+                Ok(Some(UnsyncedFile { file, is_sealed }))
+            }
+        }
+    }
+
+    /// Makes the segment durable; not its indexes, which can be made anew.
+    ///
+    /// # Errors
+    /// The sync failed, which is final.
+    pub(in crate::log) fn sync(&self, unsynced: &UnsyncedFile) -> Result<(), LogError> {
+        unsynced.file.sync_data().or_io("sync", &self.path)?;
+        if unsynced.is_sealed {
             *self.file.lock() = None;
         }
         Ok(())
@@ -56,20 +77,56 @@ impl Segment {
         held.is_some_and(|mut file| file.take().is_some())
     }
 
-    /// The file of the active segment; `None` once it is sealed and not open any more, because then
-    /// another's may have its name: that of what compaction has put in its place.
-    pub(super) fn open_to_read(&self) -> Result<Option<Arc<dyn VfsFile>>, LogError> {
-        let mut file = self.file.lock();
-        if file.is_none() {
+    /// The file, to read it. Once the segment is retired and not open any more the file is not found:
+    /// another's may have its name by then, that of what compaction has put in its place.
+    pub(super) fn open_to_read(&self) -> Result<Arc<dyn VfsFile>, LogError> {
+        let mut held = self.file.lock();
+        if let Some(file) = &*held {
+            return Ok(Arc::clone(file));
+        }
+        if !self.is_sealed() {
             let opened = self.vfs.open(&self.path, OpenMode::Read);
             let opened = opened.or_io("open", &self.path)?;
             // Asked last: only what is sealed is replaced.
-            if self.is_sealed() {
-                return Ok(None);
+            if !self.is_sealed() {
+                *held = Some(Arc::clone(&opened));
+                return Ok(opened);
             }
-            *file = Some(opened);
         }
-        Ok(file.clone())
+        drop(held);
+        self.open_sealed()
+    }
+
+    fn open_sealed(&self) -> Result<Arc<dyn VfsFile>, LogError> {
+        (self.open_kept(&self.number, &self.path)).or_io("open", &self.path)
+    }
+
+    /// A file of the sealed segment, which may be kept open under this number.
+    pub(super) fn open_kept(
+        &self,
+        number: &FileNumber,
+        path: &Path,
+    ) -> io::Result<Arc<dyn VfsFile>> {
+        if let Some(file) = number.get() {
+            return Ok(file);
+        }
+        let opened = self.vfs.open(path, OpenMode::Read)?;
+        number.keep(Arc::clone(&opened));
+        // Asked last: a segment is called retired before its files lose their names.
+        if self.is_retired() {
+            number.forget();
+            return Err(ErrorKind::NotFound.into());
+        }
+        Ok(opened)
+    }
+
+    /// An index file of the sealed segment.
+    pub(super) fn open_index(
+        &self,
+        number: &FileNumber,
+        extension: &str,
+    ) -> io::Result<Arc<dyn VfsFile>> {
+        self.open_kept(number, &self.path.with_extension(extension))
     }
 
     /// Whether the next sync has to come by, whatever its recovery point says.
@@ -92,6 +149,7 @@ impl Segment {
     }
 
     fn settle_files(&self) -> Result<(), LogError> {
+        self.write_aborted()?;
         if !self.is_retired() {
             (self.indexes.flush(&*self.vfs, &self.path))
                 .or_io("write the indexes of", &self.path)?;
@@ -120,6 +178,8 @@ impl Segment {
         // Whoever makes indexes anew writes them under the old names, or sees that they are gone.
         let _guard = self.loading.lock();
         self.retired.store(true, Ordering::Release);
+        // An open file would keep its room on the disk after it is removed.
+        self.number.forget();
         let mut renamed = Vec::new();
         let paths = files::of_segment(&self.path).into_iter();
         for path in paths.filter(|path| but != Some(path)) {

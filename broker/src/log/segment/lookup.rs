@@ -3,14 +3,29 @@
 //! An index entry leads near the place, and is checked where it leads; a walk over headers goes the
 //! rest of the way. What was not verified since the open is verified before it is answered.
 
+use std::io;
+
 use brooklet_protocol::Offset;
 use brooklet_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
 use bytes::Bytes;
 
 use super::super::cursor::BatchCursor;
+use super::super::error::OrIo;
+use super::super::indexes::OpenIndex;
 use super::super::offset_index::OffsetEntry;
 use super::super::{Damage, LogError, files};
 use super::{SEARCH_WINDOW_BYTES, Segment, WALK_WINDOW_BYTES, Wanted};
+use crate::vfs::is_passing;
+
+/// What an index says.
+pub(super) enum LookedUp<E> {
+    /// There is an entry.
+    Entry(E),
+    /// There is none, and none is missing.
+    Nothing,
+    /// The index cannot be read.
+    Wrong,
+}
 
 impl Segment {
     /// Stands at the first batch.
@@ -42,7 +57,7 @@ impl Segment {
                 .and_then(|cursor| self.rebuild_indexes().map(|()| cursor)),
         };
         match found {
-            Err(error) if error.is_corruption() => {
+            Err(error) if error.is_damage() => {
                 let behind = self.beyond_damage(offset, window_bytes)?;
                 behind.ok_or(error)
             }
@@ -59,13 +74,12 @@ impl Segment {
     ) -> Result<BatchCursor<'_>, LogError> {
         let position = self.seek(offset, WALK_WINDOW_BYTES)?.position();
         let start = i64::try_from(position.saturating_sub(bytes)).unwrap_or(i64::MAX);
-        let entry = self.indexes.position_floor(start);
-        let followed = entry
-            .map(|entry| self.follow(entry, WALK_WINDOW_BYTES))
-            .transpose()?;
-        Ok(followed
-            .flatten()
-            .unwrap_or_else(|| self.walk(WALK_WINDOW_BYTES)))
+        let entry = self.look_up(|open| self.indexes.position_floor(open, start))?;
+        let followed = match entry {
+            LookedUp::Entry(entry) => self.follow(entry, WALK_WINDOW_BYTES)?,
+            LookedUp::Nothing | LookedUp::Wrong => None,
+        };
+        Ok(followed.unwrap_or_else(|| self.walk(WALK_WINDOW_BYTES)))
     }
 
     /// Stands at the last batch that the index knows, or at the first.
@@ -83,9 +97,30 @@ impl Segment {
         offset: Offset,
         window_bytes: usize,
     ) -> Result<Option<BatchCursor<'_>>, LogError> {
-        match self.indexes.offset_floor(offset.0 - self.base_offset.0) {
-            None => Ok(Some(self.walk(window_bytes))),
-            Some(entry) => self.follow(entry, window_bytes),
+        let relative = offset.0 - self.base_offset.0;
+        match self.look_up(|open| self.indexes.offset_floor(open, relative))? {
+            LookedUp::Entry(entry) => self.follow(entry, window_bytes),
+            LookedUp::Nothing => Ok(Some(self.walk(window_bytes))),
+            LookedUp::Wrong => Ok(None),
+        }
+    }
+
+    /// Looks into an index. One that cannot be read is as wrong as one that leads nowhere, unless the
+    /// fault is not its own.
+    pub(super) fn look_up<E>(
+        &self,
+        look: impl FnOnce(OpenIndex<'_>) -> io::Result<Option<E>>,
+    ) -> Result<LookedUp<E>, LogError> {
+        let open = |number: &_, extension: &str| self.open_index(number, extension);
+        match look(&open) {
+            Ok(entry) => Ok(entry.map_or(LookedUp::Nothing, LookedUp::Entry)),
+            Err(error) if is_passing(&error) || self.is_retired() => {
+                Err(error).or_io("search the indexes of", &self.path)
+            }
+            Err(error) => {
+                tracing::warn!(segment = %self.path.display(), %error, "an index cannot be read");
+                Ok(LookedUp::Wrong)
+            }
         }
     }
 
@@ -95,7 +130,9 @@ impl Segment {
         offset: Offset,
         window_bytes: usize,
     ) -> Result<Option<BatchCursor<'_>>, LogError> {
-        let Some(entry) = (self.indexes).offset_ceiling(offset.0 - self.base_offset.0) else {
+        let relative = offset.0 - self.base_offset.0;
+        let entry = self.look_up(|open| self.indexes.offset_ceiling(open, relative))?;
+        let LookedUp::Entry(entry) = entry else {
             return Ok(None);
         };
         let Some(mut cursor) = self.follow(entry, window_bytes)? else {
@@ -118,7 +155,7 @@ impl Segment {
         let mut cursor = BatchCursor::new(self, (position, None), window_bytes);
         match cursor.header() {
             Ok(Some(header)) if header.last_offset() == last_offset => Ok(Some(cursor)),
-            Err(error) if !error.is_corruption() => Err(error),
+            Err(error) if !error.is_damage() => Err(error),
             _ => Ok(None),
         }
     }
@@ -130,7 +167,7 @@ impl Segment {
         let cursor = self.seek(wanted.from, wanted.bytes_max)?;
         let start = cursor.position();
         match self.read_at(cursor, wanted) {
-            Err(error) if error.is_corruption() => {
+            Err(error) if error.is_damage() => {
                 // A damaged header may claim offsets that are those of the next batch.
                 let behind = self.beyond_damage(wanted.from, wanted.bytes_max)?;
                 match behind.filter(|cursor| cursor.position() > start) {
@@ -158,13 +195,13 @@ impl Segment {
         }
         let start = cursor.position();
         // All at once, so that the walk below does not read the file piece by piece.
-        cursor.bytes(start, cursor.rest().min(wanted.bytes_max as u64) as usize)?;
+        cursor.read_ahead(cursor.rest().min(wanted.bytes_max as u64) as usize)?;
         let mut length = 0;
         loop {
             match self.take(&mut cursor, wanted, length) {
                 Ok(0) => break,
                 Ok(taken) => length += taken,
-                Err(error) if error.is_corruption() && length > 0 => break,
+                Err(error) if error.is_damage() && length > 0 => break,
                 Err(error) => return Err(error),
             }
         }
@@ -198,15 +235,16 @@ impl Segment {
         Ok(header.size())
     }
 
-    /// Checks the batch here once.
+    /// Reads the batch here, and checks it once.
     fn verify(&self, cursor: &mut BatchCursor<'_>, header: &BatchHeader) -> Result<(), LogError> {
         let position = cursor.position();
         let range = position..position + header.size() as u64;
         if position < self.verified_from && !self.verified.lock().contains(&range) {
             cursor.verify(header)?;
             self.verified.lock().insert(range);
+            return Ok(());
         }
-        Ok(())
+        cursor.load(header)
     }
 }
 

@@ -8,9 +8,9 @@
 //!                                               size: published once a batch is whole
 //! ```
 //!
-//! The last segment is active: it grows, and is read with positional reads; of large ones the bytes, which do
-//! not change any more, are mapped for as long as somebody has them. All others are sealed: they never change
-//! again, are mapped at the first read and answered with slices of the map.
+//! The last segment is active: it grows. All others are sealed: they never change again. Both are read
+//! with positional reads into buffers, never through a map: a sector that cannot be read is an error of
+//! that one read, and so is a file that somebody has cut.
 //!
 //! Invariants: bytes below `size` never change; bytes from `verified_from` on were verified or
 //! written by this process, those below are verified (once) before they are served; the offsets of
@@ -18,12 +18,13 @@
 //! only ascend.
 //!
 //! A segment is *retired* when nobody will look for it any more: its files are renamed, and whoever
-//! still holds it reads on in what it has open or mapped.
+//! still holds it reads on in what it has open, or looks again.
 
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use brooklet_protocol::records::BatchHeader;
 use brooklet_protocol::{Offset, Timestamp};
@@ -32,23 +33,22 @@ use parking_lot::Mutex;
 
 use super::error::OrIo;
 use super::indexes::{GrowingIndexes, Indexes};
+use super::read_files::FileNumber;
 use super::verified::VerifiedRanges;
 use super::{Damage, LogError, buffers, files};
-use crate::vfs::{OpenMode, Vfs, VfsFile};
+use crate::vfs::{Vfs, VfsFile, is_passing};
 
 mod aborted;
 mod files_of;
 mod lookup;
 mod times;
 
-use aborted::AbortedSpan;
+use aborted::Aborted;
 
 /// What a walk reads ahead when it only looks at headers.
 pub(in crate::log) const WALK_WINDOW_BYTES: usize = 64 << 10;
 /// What a search reads beyond what is asked for: about the way from an index entry to the batch.
 const SEARCH_WINDOW_BYTES: usize = 4 << 10;
-/// Of an active segment less is sooner copied than mapped.
-const MAPPED_BYTES_MIN: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// Records are decompressed to at most so many bytes to find a timestamp.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
@@ -64,13 +64,13 @@ pub(in crate::log) struct Segment {
     size: AtomicU64,
     sealed: AtomicBool,
     retired: AtomicBool,
+    number: FileNumber,
     /// Open while the segment is active and in use, and until it is synced.
     file: Mutex<Option<Arc<dyn VfsFile>>>,
-    map: OnceLock<Bytes>,
     verified_from: u64,
     verified: Mutex<VerifiedRanges>,
     indexes: Indexes,
-    aborted: Mutex<AbortedSpan>,
+    aborted: Mutex<Aborted>,
     /// Whether something is in the indexes that may not be on the disk.
     unsettled: AtomicBool,
     /// Whether headers' max timestamps may be other than the records'.
@@ -109,8 +109,8 @@ impl Segment {
             size: AtomicU64::new(size),
             sealed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            number: FileNumber::next(),
             file: Mutex::new(file),
-            map: OnceLock::new(),
             verified_from,
             verified: Mutex::default(),
             indexes: Indexes::growing(indexes),
@@ -139,8 +139,8 @@ impl Segment {
             size: AtomicU64::new(size),
             sealed: AtomicBool::new(true),
             retired: AtomicBool::new(false),
+            number: FileNumber::next(),
             file: Mutex::new(None),
-            map: OnceLock::new(),
             verified_from: size,
             verified: Mutex::default(),
             indexes: Indexes::unloaded(),
@@ -206,39 +206,38 @@ impl Segment {
         );
     }
 
-    /// The bytes of `range`: a slice of the map, or a buffer.
+    /// The bytes of `range`; fewer, if somebody has cut the file.
     pub(in crate::log) fn bytes(&self, range: Range<u64>) -> Result<Bytes, LogError> {
-        if !self.is_sealed()
-            && let Some(file) = self.open_to_read()?
-        {
+        let file = self.open_to_read()?;
+        let read = |range: &Range<u64>| {
             let length = (range.end - range.start) as usize;
-            if length >= MAPPED_BYTES_MIN && range.end <= self.size() {
-                // Where it cannot be mapped it can be read, or says there why not.
-                if let Ok(mapped) = file.map_range(range.clone()) {
-                    return Ok(mapped);
-                }
-            }
-            let read = |buffer: &mut [u8]| file.read_exact_at(buffer, range.start);
-            return buffers::fill(length, read).or_io("read", &self.path);
+            buffers::fill(length, |buffer| file.read_exact_at(buffer, range.start))
+        };
+        let mut found = read(&range);
+        if let Err(error) = &found
+            && error.kind() == ErrorKind::UnexpectedEof
+        {
+            let end = file.len().or_io("measure", &self.path)?;
+            found = read(&(range.start..range.end.min(end).max(range.start)));
         }
-        // Compaction maps a segment before it replaces it: a map is never of another's bytes.
-        let map = self.map()?;
-        // Somebody may have cut the file since it was opened; then the answer is short.
-        let end = range.end.min(map.len() as u64);
-        let start = range.start.min(end);
-        Ok(map.slice(start as usize..end as usize))
+        found.map_err(|source| self.read_error(range.start, source))
     }
 
-    fn map(&self) -> Result<&Bytes, LogError> {
-        if let Some(map) = self.map.get() {
-            return Ok(map);
+    fn read_error(&self, position: u64, source: io::Error) -> LogError {
+        let path = self.path.clone();
+        if is_passing(&source) {
+            let action = "read";
+            return LogError::Io {
+                action,
+                path,
+                source,
+            };
         }
-        let file = self
-            .vfs
-            .open(&self.path, OpenMode::Read)
-            .or_io("open", &self.path)?;
-        let map = file.map().or_io("map", &self.path)?;
-        Ok(self.map.get_or_init(|| map))
+        LogError::Unreadable {
+            path,
+            position,
+            source,
+        }
     }
 
     /// Brings the index files of a sealed segment into memory, made anew if they are not usable.
@@ -250,7 +249,12 @@ impl Segment {
         if !self.indexes.is_unloaded() {
             return Ok(());
         }
-        let loaded = self.indexes.load(&*self.vfs, &self.path, self.size());
+        let open = |number: &_, extension: &str| self.open_index(number, extension);
+        let loaded = self.indexes.load(&open, self.size());
+        if self.is_retired() {
+            // What the indexes have looked at may be those of the segment that has taken its place.
+            return Err(io::Error::from(ErrorKind::NotFound)).or_io("open", &self.path);
+        }
         if !loaded.or_io("read the indexes of", &self.path)? {
             let segment = self.path.display();
             tracing::warn!(%segment, "indexes missing or inconsistent: rebuilt");
@@ -259,10 +263,14 @@ impl Segment {
         Ok(())
     }
 
-    /// With its content and its indexes in memory, so that it can be read before its files have their
-    /// names.
-    pub(in crate::log) fn with_map(mut self, map: Bytes, indexes: &GrowingIndexes) -> Self {
-        self.map = OnceLock::from(map);
+    /// With its file open and its indexes in memory, so that it can be read before its files have
+    /// their names.
+    pub(in crate::log) fn with_file(
+        mut self,
+        file: Arc<dyn VfsFile>,
+        indexes: &GrowingIndexes,
+    ) -> Self {
+        self.file = Mutex::new(Some(file));
         self.indexes = Indexes::unloaded();
         self.indexes.replace(None, indexes.clone());
         self
@@ -289,10 +297,14 @@ impl Segment {
         let mut rebuilt = GrowingIndexes::default();
         let mut cursor = self.walk(WALK_WINDOW_BYTES);
         let interval_bytes = self.index_interval_bytes;
-        let damage = cursor.walk_to_end(|cursor, header| {
+        let walked = cursor.walk_to_end(|cursor, header| {
             rebuilt.add(self.base_offset, header, cursor.position(), interval_bytes);
             Ok(())
-        })?;
+        });
+        let damage = match walked {
+            Err(error) if error.is_unreadable() => Some(error),
+            walked => walked?,
+        };
         if let Some(damage) = damage {
             // What is before it can still be found; reading on will name it.
             tracing::warn!(%damage, "indexes end before the damage");

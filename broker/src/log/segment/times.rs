@@ -23,6 +23,7 @@ use brooklet_protocol::{Offset, Timestamp};
 
 use super::super::LogError;
 use super::super::cursor::BatchCursor;
+use super::lookup::LookedUp;
 use super::{DECOMPRESSED_BYTES_MAX, Segment, WALK_WINDOW_BYTES};
 
 /// What is read at once where all of a segment is read.
@@ -80,8 +81,13 @@ impl Segment {
 
     /// Stands before all records at or after `timestamp`, as near as the index knows.
     fn seek_time(&self, timestamp: Timestamp) -> Result<BatchCursor<'_>, LogError> {
-        let Some(entry) = self.indexes.time_floor(timestamp) else {
-            return Ok(self.walk(WALK_WINDOW_BYTES));
+        let entry = match self.look_up(|open| self.indexes.time_floor(open, timestamp))? {
+            LookedUp::Entry(entry) => entry,
+            LookedUp::Nothing => return Ok(self.walk(WALK_WINDOW_BYTES)),
+            LookedUp::Wrong => {
+                self.rebuild_indexes()?;
+                return Ok(self.walk(WALK_WINDOW_BYTES));
+            }
         };
         let last_offset = self.base_offset.plus(i64::from(entry.relative_offset));
         let mut cursor = self.seek(last_offset, WALK_WINDOW_BYTES)?;

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::*;
+use crate::vfs::is_passing;
 
 #[test]
 fn a_batch_is_stored_as_sent_but_for_offset_and_epoch() {
@@ -293,6 +294,54 @@ fn a_failed_sync_is_final() {
         "reads go on"
     );
     assert!(matches!(log.close(), Err(LogError::Offline { .. })));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_refuses_what_needs_it_and_nothing_later() {
+    let is_refused = |refused: Result<(), LogError>| match refused {
+        Err(LogError::Io { source, .. }) => assert!(is_passing(&source), "{source}"),
+        other => panic!("{other:?}"),
+    };
+    // However many may be opened, each step is refused or done; and the log goes on.
+    for spare in 0..4 {
+        let vfs = SimVfs::new(0);
+        let mut log = open(&vfs, config(200));
+        let reader = log.reader();
+        let mut appended = 0;
+        for step in 0..12 {
+            vfs.set_open_files_max(Some(vfs.open_files() + spare));
+            match append(&mut log, &batch_of_bytes(100)) {
+                Ok(_) => appended += 1,
+                Err(error) => is_refused(Err(error)),
+            }
+            match reader.sync() {
+                Ok(synced) => assert_eq!(synced, Offset(appended)),
+                Err(error) => is_refused(Err(error)),
+            }
+            if let Err(error) = reader.settle() {
+                is_refused(Err(error));
+            }
+            vfs.set_open_files_max(None);
+            if step % 3 == 2 {
+                append(&mut log, &batch_of_bytes(100)).unwrap();
+                appended += 1;
+                assert_eq!(reader.sync().unwrap(), Offset(appended));
+                log.rest();
+            }
+            assert!(!reader.is_offline());
+            assert_eq!(
+                read_from(&reader, Offset(0)).unwrap().len(),
+                appended as usize
+            );
+        }
+        log.close().unwrap();
+        let vfs = vfs.crash();
+        let (log, _) = open_with(&vfs, config(200), start(true, appended)).unwrap();
+        assert_eq!(
+            read_from(&log.reader(), Offset(0)).unwrap().len(),
+            appended as usize
+        );
+    }
 }
 
 #[test]

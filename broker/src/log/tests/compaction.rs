@@ -19,7 +19,7 @@ type Found = Vec<Row>;
 const SINCE: Monotonic = Monotonic(Duration::ZERO);
 
 /// Compacts whatever is sealed, keeps tombstones for 1000 ms.
-fn compacting(segment_bytes: u64) -> LogConfig {
+pub(super) fn compacting(segment_bytes: u64) -> LogConfig {
     LogConfig {
         cleanup: CleanupPolicy {
             delete: false,
@@ -46,7 +46,7 @@ fn batch(records: &[(u8, Option<u32>)]) -> RecordBatch {
     builder.build()
 }
 
-fn compact(log: &Log, now: i64) -> Result<Compacted, LogError> {
+pub(super) fn compact(log: &Log, now: i64) -> Result<Compacted, LogError> {
     compact_with(log, now, 1 << 20)
 }
 

@@ -21,6 +21,7 @@ mod producers;
 mod read;
 mod recovery;
 mod unchecked;
+mod unreadable;
 
 /// The log's directory.
 fn dir() -> &'static Path {

@@ -366,3 +366,50 @@ fn an_index_says_nothing_of_transactions_that_were_cut_off() {
     let aborted = reader.aborted_transactions(Offset(0), reader.log_end_offset());
     assert_eq!(aborted.unwrap(), []);
 }
+
+#[test]
+fn an_aborted_transaction_that_cannot_be_written_down_yet_is_left_out_all_the_same() {
+    for is_full in [true, false] {
+        let vfs = SimVfs::new(0);
+        let mut log = open(&vfs, config(1 << 20));
+        append(&mut log, &transactional(1, 0, 2)).unwrap();
+        log.reader().sync().unwrap();
+        let point = log.reader().settle().unwrap();
+        let marker = marker(1, false);
+        if is_full {
+            let room = vfs.used_bytes() + marker.bytes().len() as u64;
+            vfs.set_capacity(Some(room + 10));
+        } else {
+            vfs.set_open_files_max(Some(vfs.open_files()));
+        }
+        append(&mut log, &marker).unwrap();
+        let reader = log.reader();
+        assert!(!reader.is_offline());
+        let aborted = || reader.aborted_transactions(Offset(0), Offset(3)).unwrap();
+        vfs.set_open_files_max(None);
+        let known = aborted();
+        assert_eq!(known.len(), 1);
+        assert_eq!(known[0].first_offset, Offset(0));
+        if is_full {
+            reader.sync().unwrap();
+            assert!(reader.settle().is_err(), "no recovery point vouches for it");
+            assert_eq!(reader.settled_point(), point);
+        }
+        // A crash makes it anew.
+        vfs.set_capacity(None);
+        let crashed = vfs.crash();
+        let (log, _) = open_with(&crashed, config(1 << 20), start(false, point.0)).unwrap();
+        let end = log.reader().log_end_offset();
+        let found = log
+            .reader()
+            .aborted_transactions(Offset(0), Offset(3))
+            .unwrap();
+        assert_eq!(found.len(), usize::from(end == Offset(3)));
+        // And once there is room it is written.
+        reader.sync().unwrap();
+        assert_eq!(reader.settle().unwrap(), Offset(3));
+        assert_eq!(aborted(), known);
+        let path = segment(0).with_extension("txnindex");
+        assert_eq!(txn_index::read(&vfs, &path).unwrap(), known);
+    }
+}

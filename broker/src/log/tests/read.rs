@@ -70,17 +70,6 @@ fn only_what_was_just_written_is_read_without_a_thought_of_the_disk() {
     assert!(!log.reader().may_block(end));
 }
 
-#[test]
-fn sealed_segments_are_mapped_once() {
-    let (log, _) = filled(&SimVfs::new(0), 5);
-    let read = || {
-        log.reader()
-            .read(Offset(0), Offset(15), 1000, true)
-            .unwrap()
-    };
-    assert_eq!(read().as_ptr(), read().as_ptr());
-}
-
 proptest! {
     #[test]
     fn a_read_equals_a_walk_over_a_vector(

@@ -16,6 +16,10 @@
 //! cut that was not synced may come undone. A failed sync is final as on Linux: the pages count as
 //! clean afterwards, the medium holds zeros in their place, and the next sync succeeds.
 //!
+//! A sector can be made unreadable: a read that touches it fails as on a disk that has lost it, now and
+//! after every crash, until it is cut off or somebody writes a new file. And a process may have as many files open as
+//! it is told; beyond that opening one fails, as with `EMFILE`.
+//!
 //! Chance comes from one generator per file system, so the same calls with the same seed give the
 //! same faults. Left out: links, permissions, renames across directories (refused as if every
 //! directory were a device of its own), and reordering between files beyond the above.
@@ -27,10 +31,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{DirEntry, OpenMode, Vfs, VfsFile};
+use super::{DirEntry, OpenMode, Vfs, VfsDir, VfsFile};
 
 mod random;
 mod tree;
@@ -53,6 +56,8 @@ struct State {
     power: Power,
     operations: u64,
     opens: u64,
+    files_open: usize,
+    files_open_max: Option<usize>,
     locked: BTreeSet<PathBuf>,
 }
 
@@ -86,6 +91,8 @@ impl SimVfs {
             power: Power::On,
             operations: 0,
             opens: 0,
+            files_open: 0,
+            files_open_max: None,
             locked: BTreeSet::new(),
         };
         Self {
@@ -111,6 +118,29 @@ impl SimVfs {
     /// writes a part and fails with `StorageFull`.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state.lock().capacity_bytes = bytes;
+    }
+
+    /// A read of a byte in `range` of a file fails from now on; a cut that takes the bytes away takes
+    /// the fault with them.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn make_unreadable(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let id = state.tree.find(path)?;
+        state.tree.file_mut(id)?.make_unreadable(range);
+        Ok(())
+    }
+
+    /// How many files and directories may be open at a time (`None`: as many as are wanted); opening
+    /// one more fails.
+    pub fn set_open_files_max(&self, count: Option<usize>) {
+        self.state.lock().files_open_max = count;
+    }
+
+    /// How many files and directories are open.
+    pub fn open_files(&self) -> usize {
+        self.state.lock().files_open
     }
 
     /// Bytes in all files.
@@ -202,13 +232,25 @@ impl State {
 
     fn set_len(&mut self, id: InodeId, length: u64) -> io::Result<()> {
         self.admit_whole()?;
-        let grows_by = length.saturating_sub(self.tree.file_mut(id)?.len());
-        let used = self.tree.used_bytes();
-        if (self.capacity_bytes).is_some_and(|capacity| used + grows_by > capacity) {
+        let used = self.used_with(id, length)?;
+        if (self.capacity_bytes).is_some_and(|capacity| used > capacity) {
             return Err(storage_full());
         }
         self.tree.file_mut(id)?.set_len(length as usize);
         Ok(())
+    }
+
+    /// Whether another file may be opened.
+    fn check_open_files(&self) -> io::Result<()> {
+        match self.files_open_max {
+            Some(most) if self.files_open >= most => Err(too_many_open_files()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn used_with(&mut self, id: InodeId, length: u64) -> io::Result<u64> {
+        let grows_by = length.saturating_sub(self.tree.file_mut(id)?.len());
+        Ok(self.tree.used_bytes() + grows_by)
     }
 
     /// Whether this sync is the one that fails.
@@ -221,6 +263,7 @@ impl Vfs for SimVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn VfsFile>> {
         let mut state = self.state.lock();
         state.opens += 1;
+        state.check_open_files()?;
         let found = match state.tree.find(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             found => Some(found?),
@@ -239,6 +282,7 @@ impl Vfs for SimVfs {
             (Some(id), _) => id,
         };
         state.tree.file_mut(id)?;
+        state.files_open += 1;
         Ok(Arc::new(SimFile {
             state: Arc::clone(&self.state),
             id,
@@ -247,7 +291,9 @@ impl Vfs for SimVfs {
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.state.lock().tree.read_dir(path)
+        let state = self.state.lock();
+        state.check_open_files()?;
+        state.tree.read_dir(path)
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -278,13 +324,23 @@ impl Vfs for SimVfs {
         self.state.lock().tree.find(path).is_ok()
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {
         let mut state = self.state.lock();
-        state.admit_whole()?;
-        if state.take_sync_failure() {
-            return Err(input_output_error());
-        }
-        state.tree.sync_dir(path)
+        state.check_open_files()?;
+        let id = state.tree.find_dir(path)?;
+        state.files_open += 1;
+        Ok(Box::new(SimDir {
+            state: Arc::clone(&self.state),
+            id,
+        }))
+    }
+
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        let state = self.state.lock();
+        Ok(match state.capacity_bytes {
+            Some(capacity) => capacity.saturating_sub(state.tree.used_bytes()),
+            None => u64::MAX,
+        })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Debug + Send + Sync>> {
@@ -310,6 +366,29 @@ struct SimLock {
 impl Drop for SimLock {
     fn drop(&mut self) {
         self.vfs.state.lock().locked.remove(&self.path);
+    }
+}
+
+#[derive(Debug)]
+struct SimDir {
+    state: Arc<Mutex<State>>,
+    id: InodeId,
+}
+
+impl VfsDir for SimDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.admit_whole()?;
+        if state.take_sync_failure() {
+            return Err(input_output_error());
+        }
+        state.tree.sync_dir(self.id)
+    }
+}
+
+impl Drop for SimDir {
+    fn drop(&mut self) {
+        self.state.lock().files_open -= 1;
     }
 }
 
@@ -368,9 +447,8 @@ impl VfsFile for SimFile {
         self.check_writable()?;
         let mut state = self.state.lock();
         state.admit_whole()?;
-        let grows_by = length.saturating_sub(state.tree.file_mut(self.id)?.len());
-        let used = state.tree.used_bytes();
-        if (state.capacity_bytes).is_some_and(|capacity| used + grows_by > capacity) {
+        let used = state.used_with(self.id, length)?;
+        if (state.capacity_bytes).is_some_and(|capacity| used > capacity) {
             return Err(storage_full());
         }
         Ok(())
@@ -386,18 +464,11 @@ impl VfsFile for SimFile {
         state.tree.file_mut(self.id)?.sync();
         Ok(())
     }
+}
 
-    fn map(&self) -> io::Result<Bytes> {
-        let mut state = self.state.lock();
-        Ok(Bytes::copy_from_slice(
-            state.tree.file_mut(self.id)?.content(),
-        ))
-    }
-
-    fn map_range(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        self.read_exact_at(&mut bytes, range.start)?;
-        Ok(bytes.into())
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.state.lock().files_open -= 1;
     }
 }
 
@@ -409,8 +480,14 @@ fn storage_full() -> io::Error {
     io::Error::new(ErrorKind::StorageFull, "simulated: no space left")
 }
 
+/// `EIO`, as the system says it.
 fn input_output_error() -> io::Error {
-    io::Error::other("simulated: input/output error")
+    io::Error::from_raw_os_error(5)
+}
+
+/// `EMFILE`.
+fn too_many_open_files() -> io::Error {
+    io::Error::from_raw_os_error(24)
 }
 
 #[cfg(test)]

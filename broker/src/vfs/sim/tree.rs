@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::path::{Component, Path};
 
 use super::random::Random;
@@ -34,6 +35,8 @@ pub(super) struct File {
     live: Vec<u8>,
     durable: Vec<u8>,
     settled: usize,
+    /// Bytes that no read gets.
+    unreadable: Vec<Range<u64>>,
 }
 
 /// A directory: its entries as seen, as on the medium, and the changes that lie between, in order.
@@ -52,10 +55,6 @@ impl File {
         self.live.len() as u64
     }
 
-    pub(super) fn content(&self) -> &[u8] {
-        &self.live
-    }
-
     pub(super) fn append(&mut self, bytes: &[u8]) -> u64 {
         let position = self.len();
         self.live.extend_from_slice(bytes);
@@ -65,13 +64,22 @@ impl File {
     pub(super) fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
         let start = usize::try_from(position).map_err(io::Error::other)?;
         let part = (start.checked_add(buffer.len())).and_then(|end| self.live.get(start..end));
-        buffer.copy_from_slice(part.ok_or(ErrorKind::UnexpectedEof)?);
+        let part = part.ok_or(ErrorKind::UnexpectedEof)?;
+        let end = position + part.len() as u64;
+        if (self.unreadable.iter()).any(|bad| bad.start < end && position < bad.end) {
+            return Err(super::input_output_error());
+        }
+        buffer.copy_from_slice(part);
         Ok(())
     }
 
     pub(super) fn set_len(&mut self, length: usize) {
         self.live.resize(length, 0);
         self.settled = self.settled.min(length);
+        for bad in &mut self.unreadable {
+            bad.end = bad.end.min(length as u64);
+        }
+        self.unreadable.retain(|bad| !bad.is_empty());
     }
 
     pub(super) fn sync(&mut self) {
@@ -85,6 +93,10 @@ impl File {
         self.durable.truncate(self.settled);
         self.durable.resize(self.live.len(), 0);
         self.settled = self.live.len();
+    }
+
+    pub(super) fn make_unreadable(&mut self, range: Range<u64>) {
+        self.unreadable.push(range);
     }
 
     pub(super) fn flip_bit(&mut self, position: u64) -> io::Result<()> {
@@ -106,6 +118,7 @@ impl File {
             live: content.clone(),
             settled: content.len(),
             durable: content,
+            unreadable: self.unreadable.clone(),
         }
     }
 
@@ -237,8 +250,13 @@ impl Tree {
         Ok(entries.collect())
     }
 
-    pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+    pub(super) fn find_dir(&self, path: &Path) -> io::Result<InodeId> {
         let id = self.find(path)?;
+        self.directory(id)?;
+        Ok(id)
+    }
+
+    pub(super) fn sync_dir(&mut self, id: InodeId) -> io::Result<()> {
         self.directory_mut(id)?.sync();
         Ok(())
     }
