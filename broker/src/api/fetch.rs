@@ -376,12 +376,15 @@ fn to_wire(aborted: log::AbortedTransaction) -> AbortedTransaction {
         .with_first_offset(aborted.first_offset.0)
 }
 
-/// The client learns only a code; file and position are for whoever owns the disk.
+/// The client learns only a code, and tries again; file and position are for whoever owns the disk, once in
+/// a while.
 fn report(partition: &Partition, error: &LogError) {
-    let partition = partition.id();
     match error {
         LogError::Corrupt { .. } | LogError::Unreadable { .. } | LogError::Io { .. } => {
-            tracing::error!("{partition}: cannot be read: {error}");
+            let message = error.to_string();
+            if partition.is_news(&message) {
+                tracing::error!("{}: cannot be read: {message}", partition.id());
+            }
         }
         // Was reported when it happened; wanted; and a client's mistake.
         LogError::NotSynced { .. }

@@ -8,6 +8,8 @@
 //!                                partitions forget silent producers, and without appends since the
 //!                                last time let go of their files
 //!  with it                       replication-offset-checkpoint, for whoever looks
+//!  every second                  partitions that take no records, because the disk is full or no file
+//!                                can be opened, are named: at once, and each minute while it lasts
 //!  earlier, after 256 MiB        the same checkpoint: what lies behind it is scanned after a crash
 //! ```
 //!
@@ -29,6 +31,7 @@ use super::data_dir::DataDir;
 use crate::clock::{Clock, Monotonic};
 use crate::controller::Controller;
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
+use crate::log::trim_read_buffers;
 use crate::partition::{DirtyBudget, Partition};
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -38,6 +41,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Bytes that a scan after a crash reads in well under a second.
 const CHECKPOINT_BYTES: u64 = 256 << 20;
+/// That records are refused is said again after so long.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
 /// Partitions synced at a time; more would only queue up at the disk.
 const SYNCS_MAX: usize = 16;
 
@@ -60,6 +65,7 @@ impl Background {
         let mut next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
         let mut bytes_vouched_for = 0;
         let mut timers = FlushTimers::default();
+        let mut refusals = RefusalReports::default();
         loop {
             timers.keep(&self.flush_intervals(), self.clock.monotonic());
             let next_look = timers.next().min(self.in_time(LOOK_INTERVAL));
@@ -76,8 +82,12 @@ impl Background {
                 self.checkpoint(&mut written).await;
                 bytes_vouched_for = bytes;
             }
+            if refusals.is_time(self.clock.monotonic()) {
+                refusals.report(&self.refusals().await, self.clock.monotonic());
+            }
             if is_time {
                 self.tend().await;
+                trim_read_buffers();
                 next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
             }
         }
@@ -114,6 +124,20 @@ impl Background {
             }
             syncs.join_all().await;
         }
+    }
+
+    /// Of each partition that takes no records just now: what it is called, and why.
+    async fn refusals(&self) -> Vec<String> {
+        let (image, coordination) = (self.controller.image(), self.coordination.clone());
+        let looking = tokio::task::spawn_blocking(move || {
+            let partitions = image.partitions().chain([&coordination]);
+            let refusing = partitions.filter_map(|partition| {
+                let refusal = partition.refusal()?;
+                Some(format!("{}: {refusal}", partition.id()))
+            });
+            refusing.collect()
+        });
+        looking.await.unwrap_or_default()
     }
 
     async fn tend(&self) {
@@ -156,6 +180,46 @@ impl Background {
 
 fn flush_interval(partition: &Partition) -> Duration {
     partition.flush_age_max().max(FLUSH_INTERVAL_MIN)
+}
+
+/// When it was last said that partitions take no records.
+#[derive(Debug, Default)]
+struct RefusalReports {
+    next_look: Monotonic,
+    said: Option<Monotonic>,
+}
+
+impl RefusalReports {
+    /// Whether to look again; flush timers may be due a thousand times a second.
+    fn is_time(&mut self, now: Monotonic) -> bool {
+        let is_time = now >= self.next_look;
+        if is_time {
+            self.next_look = after(now, LOOK_INTERVAL);
+        }
+        is_time
+    }
+
+    /// Names the first of those that take no records, at once and then each minute; says when it is over.
+    fn report(&mut self, refusing: &[String], now: Monotonic) {
+        let is_due = self
+            .said
+            .is_none_or(|said| now >= after(said, REFUSAL_INTERVAL));
+        match refusing {
+            [] if self.said.is_some() => {
+                self.said = None;
+                tracing::info!("all partitions take records again");
+            }
+            [first, others @ ..] if is_due => {
+                self.said = Some(now);
+                let others = others.len();
+                tracing::warn!(
+                    "records are refused: {first} (and {others} other partitions). Reads go on, and so do \
+                     writes as soon as there is room and files can be opened"
+                );
+            }
+            _ => {}
+        }
+    }
 }
 
 /// When the partitions with each interval are synced next.

@@ -206,7 +206,7 @@ impl Broker {
             [&coordination]
                 .into_iter()
                 .chain(partitions)
-                .filter_map(offline),
+                .filter_map(trouble_of),
         );
         if reasons.len() == before && !ctx.controller.is_all_open() {
             let text = "a topic could not be opened; the log says which";
@@ -216,11 +216,15 @@ impl Broker {
     }
 }
 
-/// Why this partition is not served, if it is not.
-fn offline(partition: &PartitionState) -> Option<Unready> {
+/// Why this partition does not serve everything, if it does not.
+fn trouble_of(partition: &PartitionState) -> Option<Unready> {
     let id = partition.id();
     let text = match partition {
-        PartitionState::Open(open) if !open.is_offline() => return None,
+        PartitionState::Open(open) if !open.is_offline() => {
+            let refusal = open.refusal()?;
+            let text = format!("{id} takes no records: {refusal}");
+            return Some(Unready::new("records-refused", text));
+        }
         PartitionState::Open(_) => format!("{id} is offline since a write or a sync failed"),
         PartitionState::Offline(offline) => format!("{id} is offline: {}", offline.reason),
     };

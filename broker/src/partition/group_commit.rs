@@ -14,7 +14,9 @@
 //! takes no other client's sync with it.
 //!
 //! Invariants: at most one sync runs; `durable` only grows; after a failed sync nothing is ever
-//! called durable again (the kernel may have dropped the dirty pages and reports that only once).
+//! called durable again (the kernel may have dropped the dirty pages and reports that only once). A sync that
+//! could not be tried, for want of a descriptor, has not failed: those who wait for it are refused, and the
+//! next one may succeed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,11 +49,19 @@ struct State {
     wanted: Offset,
     leader_runs: bool,
     failed: bool,
+    /// How many syncs could not be tried, and why the last one could not.
+    refusals: u64,
+    reason: String,
 }
 
-/// The sync that would have made an append durable failed; the log has the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SyncFailed;
+/// Why an append is not durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unsynced {
+    /// The sync failed; the log has the reason.
+    Failed,
+    /// No sync could be tried.
+    NotTried(String),
+}
 
 impl GroupCommit {
     pub(super) fn new(log: LogReader, progress: Arc<Progress>, dirty: Option<DirtyBytes>) -> Self {
@@ -60,6 +70,8 @@ impl GroupCommit {
             wanted: Offset::ZERO,
             leader_runs: false,
             failed: false,
+            refusals: 0,
+            reason: String::new(),
         };
         Self {
             log,
@@ -105,8 +117,9 @@ impl GroupCommit {
         self.state.lock().failed
     }
 
-    /// Sees to it that everything below `offset` gets synced, and does not wait for it.
-    pub(super) fn begin(self: &Arc<Self>, offset: Offset) {
+    /// Sees to it that everything below `offset` gets synced, and does not wait for it. Returns how many
+    /// syncs could not be tried before.
+    pub(super) fn begin(self: &Arc<Self>, offset: Offset) -> u64 {
         let mut state = self.state.lock();
         // What is not in the log yet no sync can reach.
         let offset = offset.min(self.log.log_end_offset());
@@ -116,11 +129,12 @@ impl GroupCommit {
             let commits = Arc::clone(self);
             tokio::task::spawn_blocking(move || commits.lead());
         }
+        state.refusals
     }
 
     /// Waits until everything below `offset` is on the disk.
-    pub(super) async fn wait(self: &Arc<Self>, offset: Offset) -> Result<(), SyncFailed> {
-        self.begin(offset);
+    pub(super) async fn wait(self: &Arc<Self>, offset: Offset) -> Result<(), Unsynced> {
+        let refusals = self.begin(offset);
         let offset = offset.min(self.log.log_end_offset());
         loop {
             let round = self.round.notified();
@@ -133,7 +147,10 @@ impl GroupCommit {
                     return Ok(());
                 }
                 if state.failed {
-                    return Err(SyncFailed);
+                    return Err(Unsynced::Failed);
+                }
+                if state.refusals > refusals {
+                    return Err(Unsynced::NotTried(state.reason.clone()));
                 }
             }
             round.await;
@@ -146,7 +163,10 @@ impl GroupCommit {
             let appended = self.dirty.as_ref().map(DirtyBytes::appended);
             let synced = self.log.sync();
             self.syncs.fetch_add(1, Ordering::Relaxed);
-            if let Some((dirty, appended)) = self.dirty.as_ref().zip(appended) {
+            let was_tried = synced.is_ok() || self.log.is_offline();
+            if let Some((dirty, appended)) = self.dirty.as_ref().zip(appended)
+                && was_tried
+            {
                 // A failed one, too: the partition is offline, and holds nobody else up.
                 dirty.synced(appended);
             }
@@ -156,13 +176,17 @@ impl GroupCommit {
                     state.durable = state.durable.max(durable);
                     self.progress.publish(state.durable);
                 }
+                Err(error) if !was_tried => {
+                    state.refusals += 1;
+                    state.reason = error.to_string();
+                }
                 Err(error) => {
                     tracing::error!("{error}; the partition is offline until the broker restarts");
                     state.failed = true;
                     self.progress.wake();
                 }
             }
-            let done = state.failed || state.durable >= state.wanted;
+            let done = state.failed || !was_tried || state.durable >= state.wanted;
             state.leader_runs = !done;
             drop(state);
             self.round.notify_waiters();

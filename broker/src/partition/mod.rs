@@ -16,6 +16,8 @@
 //! Invariants:
 //! - log start ≤ high watermark ≤ log end; the high watermark never goes back while the broker runs;
 //! - one writer at a time, and readers never block it;
+//! - an append that is refused, because the disk is full or no file can be opened, leaves the partition
+//!   online, and the next one is tried (`refusals`);
 //! - once a sync has failed, every append and read fails and nothing is published any more: nobody
 //!   knows what is on the disk, and the partition is offline until the broker restarts and recovers
 //!   it (`state`).
@@ -37,12 +39,14 @@ use crate::log::epochs::LeaderEpochs;
 use crate::log::{
     Appended, Log, LogConfig, LogError, LogReader, Maintenance, RecoveryReport, RecoveryStart,
 };
-use crate::vfs::Vfs;
+use crate::vfs::{Vfs, is_out_of_room};
 
 mod cleaning;
 mod dirty;
 mod group_commit;
 mod isolation;
+mod refusals;
+mod reports;
 mod state;
 mod transactions;
 mod waiters;
@@ -54,8 +58,11 @@ mod tests;
 
 pub use dirty::DirtyBudget;
 use dirty::DirtyBytes;
-use group_commit::{GroupCommit, SyncFailed};
+use group_commit::{GroupCommit, Unsynced};
 pub use isolation::Isolation;
+pub use refusals::Refusal;
+use refusals::{Refusals, Refused};
+use reports::Reports;
 pub use state::{OfflinePartition, PartitionState};
 pub use transactions::Unverified;
 pub use waiters::ChangeGuard;
@@ -75,6 +82,7 @@ pub enum Durability {
 pub struct Partition {
     id: TopicPartition,
     dir: PathBuf,
+    vfs: Arc<dyn Vfs>,
     clock: Arc<dyn Clock>,
     /// Whether syncs happen at all: not in an ephemeral broker.
     sync: bool,
@@ -93,6 +101,8 @@ pub struct Partition {
     progress: Arc<Progress>,
     commits: Arc<GroupCommit>,
     traffic: Traffic,
+    refusals: Refusals,
+    reports: Reports,
 }
 
 /// How far consumers may read, and who waits for more.
@@ -146,6 +156,7 @@ impl Partition {
         let partition = Self {
             id,
             dir: dir.to_owned(),
+            vfs,
             clock,
             sync: dirty.is_some(),
             writer: Mutex::new(Some(log)),
@@ -162,6 +173,8 @@ impl Partition {
             maintenance,
             progress,
             traffic: Traffic::default(),
+            refusals: Refusals::default(),
+            reports: Reports::default(),
         };
         Ok((Arc::new(partition), report))
     }
@@ -240,7 +253,30 @@ impl Partition {
             Ok(())
         });
         self.commits.note_appended(bytes);
+        match &outcome {
+            Ok(()) => self.refusals.clear(Refused::Append),
+            Err(error) => self.note_refused(error),
+        }
         outcome.map(|()| appended)
+    }
+
+    /// Takes note of an append that the disk has refused.
+    fn note_refused(&self, error: &LogError) {
+        if let LogError::Io { source, .. } = error {
+            let (is_full, now) = (is_out_of_room(source), self.clock.monotonic());
+            (self.refusals).note(Refused::Append, error.to_string(), is_full, now);
+        }
+    }
+
+    /// Why it takes no records just now, though it is online; nothing if it does.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let free_bytes = || self.vfs.free_bytes(&self.dir).ok();
+        self.refusals.standing(self.clock.monotonic(), free_bytes)
+    }
+
+    /// Whether `message` about this partition is to be logged, or was a moment ago.
+    pub fn is_news(&self, message: &str) -> bool {
+        self.reports.is_news(message, self.clock.monotonic())
     }
 
     /// Seals the active segment, unless it is empty. Blocks.
@@ -323,7 +359,8 @@ impl Partition {
     pub async fn commit(&self, offset: Offset, durability: Durability) -> Result<(), LogError> {
         if self.sync && (durability == Durability::Synced || self.has_to_flush(offset)) {
             let synced = self.commits.wait(offset).await;
-            synced.map_err(|SyncFailed| self.offline())?;
+            synced.map_err(|unsynced| self.not_synced(unsynced))?;
+            self.refusals.clear(Refused::Sync);
         }
         self.progress.publish(offset);
         Ok(())
@@ -493,6 +530,18 @@ impl Partition {
     #[cfg(test)]
     pub(crate) fn waiter_count(&self) -> usize {
         self.progress.waiters.count()
+    }
+
+    fn not_synced(&self, unsynced: Unsynced) -> LogError {
+        let Unsynced::NotTried(reason) = unsynced else {
+            return self.offline();
+        };
+        let now = self.clock.monotonic();
+        (self.refusals).note(Refused::Sync, reason.clone(), false, now);
+        LogError::NotSynced {
+            path: self.dir.clone(),
+            reason,
+        }
     }
 
     fn offline(&self) -> LogError {

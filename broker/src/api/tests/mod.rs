@@ -32,6 +32,7 @@ mod limits;
 mod offline;
 mod offsets_and_ids;
 mod produce;
+mod refusals;
 mod replicas;
 mod topics;
 mod transactions;
