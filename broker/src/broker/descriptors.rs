@@ -27,7 +27,7 @@ use socket2::{Domain, Socket, Type};
 use super::config::{BrokerConfig, Environment, StartError};
 use crate::controller::Controller;
 use crate::counters::{Counters, Limit};
-use crate::vfs::{DirEntry, OpenMode, Vfs, VfsFile};
+use crate::vfs::{DirEntry, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// What the process needs for itself.
 const OWN: usize = 20;
@@ -191,9 +191,12 @@ impl Vfs for ReliefVfs {
         self.vfs.exists(path)
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        // A want of descriptors shows before anything is synced.
-        self.with_spare(|| self.vfs.sync_dir(path))
+    fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {
+        self.with_spare(|| self.vfs.open_dir(path))
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.vfs.free_bytes(path)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn std::fmt::Debug + Send + Sync>> {

@@ -8,6 +8,7 @@
 //!    00000000000000000000.txnindex   aborted transactions, if there are any
 //!    00000000000000004096.snapshot   the producers' state before offset 4096
 //!    leader-epoch-checkpoint          which leader epoch began where
+//!    synced-offsets                   how far it is synced, as it says itself
 //!    00000000000000004096.log   [ batch 4096..4100 | ... ]            active: the only one that grows
 //! ```
 //!
@@ -44,6 +45,7 @@ pub mod retention;
 mod segment;
 mod shared;
 mod snapshots;
+mod sync_points;
 mod time_index;
 mod txn_index;
 mod unstable;
@@ -60,5 +62,6 @@ pub use maintenance::{Maintenance, TakenAway};
 pub use read_files::OPEN_MAX as READ_FILES_MAX;
 pub use reader::{LogReader, SegmentInfo};
 pub use recovery::{RecoveryReport, RecoveryStart};
+pub use sync_points::forget as forget_synced;
 pub use txn_index::AbortedTransaction;
 pub use writer::{Appended, Log};

@@ -16,12 +16,18 @@
 //! | a hole between segments below the recovery point | damage | refused, no segment is touched |
 //! | the first segment begins above the log start that was written down | begins late | served from there |
 //! | the log ends below the log start that was written down | all deleted | set aside; an empty segment begins at the log start |
-//! | the log ends below the recovery point, or is missing | damage | refused, no segment is touched |
-//! | an index that is missing, cut or inconsistent | hint | rebuilt (of sealed segments at first use) |
+//! | the log ends below the recovery point, or its last segment is empty or missing though there were records | damage | refused, no segment is touched |
+//! | a sector that cannot be read where a scan has to | unreadable | refused, no segment is touched: what cannot be copied is not cut |
+//! | an index that is missing, cut, unreadable or inconsistent | hint | rebuilt (of sealed segments at first use) |
 //! | a snapshot of the producers that is damaged, newer than the log, or older than its first segment | snapshot ignored | removed; the log is replayed from the one before |
 //! | `.tmp`, `.deleted`, `.cleaned`; an index without its segment | leftover | removed |
 //! | `.swap` of a `.log` | interrupted swap | completed: takes the place of the segments that it covers |
 //! | `.swap` of a `.log`, damaged | damage | refused, no segment is touched |
+//!
+//! The recovery point is some seconds old. What was synced since the log knows itself
+//! ([`synced-offsets`](super::sync_points)), and where the table says "recovery point" to tell a torn tail from
+//! damage, the greater of both counts. After a power cut the log may not know of its last syncs: damage to what
+//! was synced less than five seconds before the cut is then taken for a torn tail, and kept in a side file.
 //!
 //! Only what lies above the recovery point is scanned. Its place in its segment is found by the
 //! index, as a hint that is checked; without one the whole segment is scanned. Below
@@ -46,7 +52,7 @@ use super::indexes::{self, GrowingIndexes};
 use super::segment::{Segment, WALK_WINDOW_BYTES, log_path};
 use super::shared::Shared;
 use super::writer::{Active, age_start};
-use super::{Damage, LogConfig, LogError};
+use super::{Damage, LogConfig, LogError, sync_points};
 use crate::vfs::{OpenMode, Vfs, VfsFile};
 
 /// What a scan, which reads everything, reads at once.
@@ -92,6 +98,8 @@ struct Recovery<'a> {
     dir: &'a Path,
     config: &'a LogConfig,
     start: RecoveryStart,
+    /// Everything below was synced, as the recovery point or the log says.
+    synced: Offset,
     segments: Vec<Arc<Segment>>,
     unsynced_names: BTreeSet<PathBuf>,
     /// Offsets of the producers' snapshots, ascending.
@@ -131,6 +139,7 @@ pub(super) fn open(
     start: RecoveryStart,
 ) -> Result<Opened, LogError> {
     let mut recovery = Recovery {
+        synced: sync_points::read(&*vfs, dir).max(start.recovery_point),
         vfs,
         dir,
         config,
@@ -234,6 +243,7 @@ impl Recovery<'_> {
         self.segments.clear();
         self.set_aside(bases)?;
         self.start.recovery_point = Offset::ZERO;
+        self.synced = Offset::ZERO;
         self.create()
     }
 
@@ -274,10 +284,10 @@ impl Recovery<'_> {
 
     /// Refuses a log that ends below the recovery point.
     fn check_end(&self, path: &Path, position: u64, end: Offset) -> Result<(), LogError> {
-        if end >= self.start.recovery_point {
+        if end >= self.synced {
             return Ok(());
         }
-        let expected = self.start.recovery_point;
+        let expected = self.synced;
         tracing::debug!(log = %self.dir.display(), %end, %expected, "damage: the log ends early");
         Err(LogError::Corrupt {
             path: path.to_owned(),
@@ -462,14 +472,14 @@ impl Recovery<'_> {
         self.start.recovery_point.max(self.start.log_start_offset)
     }
 
-    /// Torn tail or damage: the recovery point tells.
+    /// Torn tail or damage: what was synced tells.
     fn judge(&self, tail: &Tail, broken: LogError) -> Result<(), LogError> {
-        let (next_offset, recovery_point) = (tail.next_offset, self.synced_below());
-        if next_offset < recovery_point {
-            tracing::debug!(%broken, %next_offset, %recovery_point, "damage: refused");
+        let (next_offset, synced) = (tail.next_offset, self.synced.max(self.synced_below()));
+        if next_offset < synced {
+            tracing::debug!(%broken, %next_offset, %synced, "damage: refused");
             return Err(broken);
         }
-        tracing::warn!(%broken, %next_offset, %recovery_point, "torn tail: cut");
+        tracing::warn!(%broken, %next_offset, %synced, "torn tail: cut");
         Ok(())
     }
 

@@ -16,11 +16,19 @@ use super::error::OrIo;
 use super::maintenance::Retired;
 use super::segment::Segment;
 use super::unstable::Unstable;
-use super::{LogConfig, LogError};
+use super::{LogConfig, LogError, sync_points};
 use crate::vfs::Vfs;
 
 /// Segments in ascending order of their offsets; there is always one.
 pub(super) type Segments = Arc<[Arc<Segment>]>;
+
+/// Whether a log writes down how far it is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SyncPoints {
+    Kept,
+    /// Not any more: its directory may be that of another log by now.
+    Ended,
+}
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -44,8 +52,8 @@ pub(super) struct Shared {
     opened_end: Offset,
     /// Directories with names that were not synced.
     unsynced_names: Mutex<BTreeSet<PathBuf>>,
-    /// Whoever syncs holds it.
-    sync_turn: Mutex<()>,
+    /// Whoever syncs holds it; whether what is synced is written down.
+    sync_turn: Mutex<SyncPoints>,
     /// Whoever takes segments away or puts others in their place holds it.
     maintenance_turn: Mutex<()>,
     /// Segments whose files are still to be removed.
@@ -77,7 +85,7 @@ impl Shared {
             has_aborted: AtomicBool::new(false),
             opened_end: end_offset,
             unsynced_names: Mutex::new(unsynced_names),
-            sync_turn: Mutex::new(()),
+            sync_turn: Mutex::new(SyncPoints::Kept),
             maintenance_turn: Mutex::new(()),
             retired: Mutex::default(),
             offline: AtomicBool::new(false),
@@ -246,7 +254,7 @@ impl Shared {
     /// and find their records covered by the next sync at the latest.
     pub(super) fn sync(&self) -> Result<Offset, LogError> {
         let wanted = self.end_offset();
-        let _turn = self.sync_turn.lock();
+        let points = self.sync_turn.lock();
         self.check_online()?;
         if self.recovery_point() >= wanted {
             return Ok(self.recovery_point());
@@ -254,7 +262,18 @@ impl Shared {
         let end = self.end_offset();
         self.sync_files()?;
         self.recovery_point.store(end.0, Ordering::Release);
+        if *points == SyncPoints::Kept
+            && let Err(error) = sync_points::add(&*self.vfs, &self.dir, end)
+        {
+            // The checkpoint will say so, a little later.
+            tracing::debug!(log = %self.dir.display(), %error, "not written down how far it is synced");
+        }
         Ok(end)
+    }
+
+    /// Nothing more is written down of how far it is synced.
+    pub(super) fn end_sync_points(&self) {
+        *self.sync_turn.lock() = SyncPoints::Ended;
     }
 
     /// A recovery point that may be written down: the indexes below it are on the disk, too.

@@ -398,7 +398,9 @@ impl Log {
     /// The disk.
     pub fn close(mut self) -> Result<Offset, LogError> {
         self.active.give_room_back();
-        let recovery_point = self.shared.sync()?;
+        let synced = self.shared.sync();
+        self.shared.end_sync_points();
+        let recovery_point = synced?;
         // Of many partitions most were not written to, and have nothing to put in order.
         if self.active.is_ahead {
             self.active.segment.seal();

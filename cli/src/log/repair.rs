@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use brooklet_broker::log::checkpoint::Checkpoints;
 use brooklet_broker::log::inspect::{Finding, Severity, verify_log};
-use brooklet_broker::log::{Log, LogConfig, RecoveryStart};
+use brooklet_broker::log::{Log, LogConfig, RecoveryStart, forget_synced};
 use brooklet_broker::vfs::disk::DiskVfs;
 use brooklet_broker::vfs::{OpenMode, Vfs};
 use brooklet_protocol::Offset;
@@ -80,6 +80,8 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     }
     let written = write_down(&*vfs, &dir, &plan)?;
     globals.note(format_args!("written down in {}", written.display()));
+    // From here on what is bad counts as never synced.
+    forget_synced(&*vfs, &dir)?;
     let end = cut(Arc::clone(&vfs), &dir, partition.start)?;
     let checkpoints = Checkpoints::new(&vfs, data_dir);
     // A line that is missing means: scan everything. That is true of what is left, and safe.

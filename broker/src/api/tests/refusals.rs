@@ -27,7 +27,7 @@ async fn a_full_disk_is_told_to_who_asks_whether_the_broker_is_ready() {
     let fixture = Fixture::start().await;
     fixture.create("clicks", 1).await;
     assert_eq!(produce(&fixture, -1).await, 0);
-    assert_eq!(fixture.broker.unready(), Vec::<String>::new());
+    assert_eq!(fixture.broker.unready(), []);
     let vfs = &fixture.vfs.sim;
     vfs.set_capacity(Some(vfs.used_bytes()));
     for acks in [1, -1] {
@@ -40,6 +40,7 @@ async fn a_full_disk_is_told_to_who_asks_whether_the_broker_is_ready() {
     let [reason] = &reasons[..] else {
         panic!("{reasons:?}");
     };
+    let reason = &reason.text;
     assert!(
         reason.starts_with("clicks-0 takes no records: /data/clicks-0/0"),
         "{reason}"
@@ -48,7 +49,7 @@ async fn a_full_disk_is_told_to_who_asks_whether_the_broker_is_ready() {
     assert_eq!(high_watermark(&fixture).await, 2, "reads go on");
     vfs.set_capacity(None);
     assert_eq!(produce(&fixture, -1).await, 0);
-    assert_eq!(fixture.broker.unready(), Vec::<String>::new());
+    assert_eq!(fixture.broker.unready(), []);
     assert_eq!(high_watermark(&fixture).await, 4);
 
     // Nobody writes any more: then it is over when there is room.
@@ -57,7 +58,7 @@ async fn a_full_disk_is_told_to_who_asks_whether_the_broker_is_ready() {
     fixture.clock.advance(Duration::from_secs(60));
     assert_eq!(fixture.broker.unready().len(), 1);
     vfs.set_capacity(None);
-    assert_eq!(fixture.broker.unready(), Vec::<String>::new());
+    assert_eq!(fixture.broker.unready(), []);
 }
 
 #[tokio::test]
@@ -79,7 +80,7 @@ async fn a_sync_that_could_not_be_tried_is_no_sync_that_failed() {
     );
     vfs.set_open_files_max(None);
     assert_eq!(produce(&fixture, -1).await, 0, "the partition is online");
-    assert_eq!(fixture.broker.unready(), Vec::<String>::new());
+    assert_eq!(fixture.broker.unready(), []);
     assert_eq!(high_watermark(&fixture).await, 6);
     let found = fixture.vfs.crash();
     let fixture = Fixture::start_on(found, |_| {}).await;
@@ -101,12 +102,7 @@ async fn one_unreadable_partition_keeps_no_other_from_being_served() {
         let fetched = fetch_partitions(&fixture, fetched).await;
         let codes: Vec<i16> = fetched.iter().map(|answer| answer.error_code).collect();
         assert_eq!(codes, [0, code(ErrorCode::KafkaStorageError), 0]);
-        let read = |index: usize| {
-            fetched[index]
-                .records
-                .as_ref()
-                .map_or(0, |records| records.len())
-        };
+        let read = |index: usize| fetched[index].records.as_ref().map_or(0, bytes::Bytes::len);
         assert!(read(0) > 0 && read(1) == 0 && read(2) > 0);
     }
 }

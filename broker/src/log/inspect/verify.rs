@@ -23,7 +23,7 @@ use super::super::files::{self, FileKind};
 use super::{
     PlacedBatch, SegmentFiles, SegmentScan, read_offset_index, read_snapshot, read_time_index,
 };
-use crate::log::RecoveryStart;
+use crate::log::{RecoveryStart, sync_points};
 use crate::vfs::{Vfs, is_passing};
 
 /// Records of one batch are decompressed to at most this many bytes.
@@ -97,6 +97,10 @@ impl LogSummary {
 /// # Errors
 /// The disk.
 pub fn verify_log(vfs: &dyn Vfs, dir: &Path, start: RecoveryStart) -> io::Result<LogSummary> {
+    let start = RecoveryStart {
+        recovery_point: sync_points::read(vfs, dir).max(start.recovery_point),
+        ..start
+    };
     let mut summary = LogSummary::default();
     let segments = SegmentFiles::in_dir(vfs, dir)?;
     note_other_files(vfs, dir, &mut summary)?;

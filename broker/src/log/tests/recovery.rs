@@ -43,6 +43,12 @@ fn refused(vfs: &SimVfs, start: RecoveryStart) -> String {
     error.to_string()
 }
 
+/// As after a power cut that has left only what the checkpoint says.
+fn forget_syncs(vfs: &SimVfs) {
+    vfs.remove_file(&dir().join(sync_points::SYNCED_FILE))
+        .unwrap();
+}
+
 #[test]
 fn new_a_directory_without_segments() {
     let vfs = SimVfs::new(0);
@@ -82,6 +88,8 @@ fn not_clean_though_marked_so() {
     filled(&vfs, 5).close().unwrap();
     overwrite(&vfs, &segment(4), &content(&vfs, 4)[..70]);
     refused(&vfs, start(true, 5));
+    refused(&vfs, start(true, 4));
+    forget_syncs(&vfs);
     let report = reopen(&vfs, start(true, 4), 4);
     assert_eq!(report.bytes_cut, 70);
 }
@@ -280,6 +288,87 @@ fn damage_a_log_that_ends_below_the_recovery_point_is_refused() {
     assert!(
         error.ends_with("the log ends at offset 0, expected at least 5"),
         "{error}"
+    );
+}
+
+#[test]
+fn damage_to_what_was_synced_is_known_before_the_first_checkpoint() {
+    type Harm = fn(&SimVfs);
+    let harms: [(&str, Harm); 4] = [
+        ("a bad batch", |vfs| {
+            vfs.flip_bit(&segment(2), 90 * 8).unwrap();
+        }),
+        ("a cut segment", |vfs| {
+            overwrite(vfs, &segment(2), &content(vfs, 2)[..150]);
+        }),
+        ("an empty last segment", |vfs| {
+            overwrite(vfs, &segment(2), b"");
+        }),
+        ("a missing last segment", |vfs| {
+            vfs.remove_file(&segment(2)).unwrap();
+        }),
+    ];
+    for (name, harm) in harms {
+        // What lies in the middle of a log that was closed is found by those who read it.
+        let is_seen_when_clean = name != "a bad batch";
+        for clean in [false, true]
+            .into_iter()
+            .take(1 + usize::from(is_seen_when_clean))
+        {
+            let vfs = SimVfs::new(0);
+            let log = filled(&vfs, 4);
+            log.reader().sync().unwrap();
+            drop(log);
+            harm(&vfs);
+            let error = refused(&vfs, start(clean, 0));
+            let expected = if vfs.exists(&segment(2)) { 2 } else { 0 };
+            assert!(
+                error.contains(&format!("{expected:020}.log")),
+                "{name}: {error}"
+            );
+            // Without the log's own word nobody knows better.
+            forget_syncs(&vfs);
+            open_with(&vfs, config(200), start(false, 0)).unwrap();
+        }
+    }
+    let vfs = SimVfs::new(0);
+    filled(&vfs, 4).close().unwrap();
+    for name in names(&vfs)
+        .iter()
+        .filter(|name| *name != sync_points::SYNCED_FILE)
+    {
+        vfs.remove_file(&dir().join(name)).unwrap();
+    }
+    let error = refused(&vfs, start(false, 0));
+    assert!(
+        error.ends_with("ends at offset 0, expected at least 4"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_comes_behind_the_last_sync_is_a_torn_tail() {
+    let vfs = SimVfs::new(0);
+    let mut log = filled(&vfs, 3);
+    log.reader().sync().unwrap();
+    append(&mut log, &batch_of_bytes(100)).unwrap();
+    drop(log);
+    vfs.flip_bit(&segment(2), 190 * 8).unwrap();
+    assert_eq!(reopen(&vfs, start(false, 0), 3).bytes_cut, 100);
+}
+
+#[test]
+fn a_log_that_is_closed_says_nothing_more_of_itself() {
+    let vfs = SimVfs::new(0);
+    let log = filled(&vfs, 3);
+    let reader = log.reader();
+    log.close().unwrap();
+    forget_syncs(&vfs);
+    reader.sync().unwrap();
+    let file = dir().join(sync_points::SYNCED_FILE);
+    assert!(
+        !vfs.exists(&file),
+        "another log may have its directory by now"
     );
 }
 
