@@ -75,7 +75,9 @@ async fn a_sync_that_could_not_be_tried_is_no_sync_that_failed() {
     );
     let reasons = fixture.broker.unready();
     assert!(
-        reasons.iter().any(|reason| reason.contains("clicks-0 takes no records: /data/clicks-0: cannot open")),
+        reasons.iter().any(|reason| reason
+            .text
+            .contains("clicks-0 takes no records: /data/clicks-0: cannot open")),
         "{reasons:?}"
     );
     vfs.set_open_files_max(None);

@@ -23,8 +23,8 @@
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use brooklet_protocol::records::BatchHeader;
 use brooklet_protocol::{Offset, Timestamp};
