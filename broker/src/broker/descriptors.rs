@@ -27,7 +27,7 @@ use socket2::{Domain, Socket, Type};
 use super::config::{BrokerConfig, Environment, StartError};
 use crate::controller::Controller;
 use crate::counters::{Counters, Limit};
-use crate::vfs::{DirEntry, OpenMode, Vfs, VfsDir, VfsFile};
+use crate::vfs::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// What the process needs for itself.
 const OWN: usize = 20;
@@ -189,6 +189,14 @@ impl Vfs for ReliefVfs {
 
     fn exists(&self, path: &Path) -> bool {
         self.vfs.exists(path)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        self.vfs.identity(path)
+    }
+
+    fn is_read_only(&self, path: &Path) -> io::Result<bool> {
+        self.vfs.is_read_only(path)
     }
 
     fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use crate::vfs::sim::SimVfs;
-use crate::vfs::{DirEntry, OpenMode, Vfs, VfsDir, VfsFile};
+use crate::vfs::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// A [`SimVfs`] with a gate before every sync of a segment. Clones share the gate.
 #[derive(Clone, Debug)]
@@ -107,6 +107,12 @@ impl Vfs for GatedVfs {
     }
     fn exists(&self, path: &Path) -> bool {
         self.sim.exists(path)
+    }
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        self.sim.identity(path)
+    }
+    fn is_read_only(&self, path: &Path) -> io::Result<bool> {
+        self.sim.is_read_only(path)
     }
     fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {
         self.sim.open_dir(path)

@@ -117,7 +117,10 @@ fn renames_and_removals(vfs: &dyn Vfs, dir: &Path) {
     let file = vfs.open(&a, OpenMode::Create).unwrap();
     file.append(&[IoSlice::new(b"a")]).unwrap();
     drop(vfs.open(&b, OpenMode::Create).unwrap());
+    let id = vfs.identity(&a).unwrap();
+    assert_ne!(vfs.identity(&b).unwrap(), id);
     vfs.rename(&a, &b).unwrap();
+    assert_eq!(vfs.identity(&b).unwrap(), id, "whatever it is called");
     assert!(!vfs.exists(&a));
     assert_eq!(vfs.read(&b).unwrap(), b"a");
     file.append(&[IoSlice::new(b"b")]).unwrap();
@@ -127,6 +130,7 @@ fn renames_and_removals(vfs: &dyn Vfs, dir: &Path) {
     let mut content = [0; 3];
     file.read_exact_at(&mut content, 0).unwrap();
     assert_eq!(&content, b"abc", "the handle outlives the name");
+    assert!(vfs.identity(&b).is_err() && !vfs.is_read_only(dir).unwrap());
     for missing in [vfs.remove_file(&b), vfs.rename(&b, &a)] {
         assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
     }

@@ -7,13 +7,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{DirEntry, OpenMode, Vfs, VfsDir, VfsFile};
+use super::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// The machine's own file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +69,19 @@ impl Vfs for DiskVfs {
 
     fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        let metadata = fs::metadata(path)?;
+        Ok(FileId {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+
+    fn is_read_only(&self, path: &Path) -> io::Result<bool> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
     }
 
     fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {
@@ -231,7 +244,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn allocated_room_is_taken_and_given_back() {
-        use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let taken_bytes = || fs::metadata(&path).unwrap().blocks() * 512;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 pub mod disk;
 pub mod sim;
+pub mod watched;
 
 #[cfg(test)]
 mod conformance;
@@ -34,6 +35,15 @@ pub enum OpenMode {
     CreateNew,
     /// For reading and writing; created if missing, emptied if not.
     Truncate,
+}
+
+/// Tells a file or directory from every other, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    /// The device that it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
 }
 
 /// A file system.
@@ -70,6 +80,16 @@ pub trait Vfs: Debug + Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Whether there is a file or directory.
     fn exists(&self, path: &Path) -> bool;
+    /// Which file or directory has this name now.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn identity(&self, path: &Path) -> io::Result<FileId>;
+    /// Whether the file system takes no writes there.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn is_read_only(&self, path: &Path) -> io::Result<bool>;
     /// Opens a directory, to sync it. This is apart from the sync because it may fail for want of
     /// descriptors, which says nothing about the disk.
     ///

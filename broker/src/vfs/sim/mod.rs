@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{DirEntry, OpenMode, Vfs, VfsDir, VfsFile};
+use super::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 
 mod random;
 mod tree;
@@ -59,6 +59,7 @@ struct State {
     files_open: usize,
     files_open_max: Option<usize>,
     locked: BTreeSet<PathBuf>,
+    read_only: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,7 @@ impl SimVfs {
             files_open: 0,
             files_open_max: None,
             locked: BTreeSet::new(),
+            read_only: false,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -120,18 +122,6 @@ impl SimVfs {
         self.state.lock().capacity_bytes = bytes;
     }
 
-    /// A read of a byte in `range` of a file fails from now on; a cut that takes the bytes away takes
-    /// the fault with them.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn make_unreadable(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
-        let mut state = self.state.lock();
-        let id = state.tree.find(path)?;
-        state.tree.file_mut(id)?.make_unreadable(range);
-        Ok(())
-    }
-
     /// How many files and directories may be open at a time (`None`: as many as are wanted); opening
     /// one more fails.
     pub fn set_open_files_max(&self, count: Option<usize>) {
@@ -141,6 +131,11 @@ impl SimVfs {
     /// How many files and directories are open.
     pub fn open_files(&self) -> usize {
         self.state.lock().files_open
+    }
+
+    /// As a file system that was mounted again: whether it takes no writes from now on.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.state.lock().read_only = read_only;
     }
 
     /// Bytes in all files.
@@ -175,6 +170,18 @@ impl SimVfs {
         let id = state.tree.find(path)?;
         state.tree.file_mut(id)?.flip_bit(position)
     }
+
+    /// A read of a byte in `range` of a file fails from now on; a cut that takes the bytes away takes
+    /// the fault with them.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn make_unreadable(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let id = state.tree.find(path)?;
+        state.tree.file_mut(id)?.make_unreadable(range);
+        Ok(())
+    }
 }
 
 impl Debug for SimVfs {
@@ -187,6 +194,9 @@ impl State {
     /// Counts a changing operation and asks whether there is power for it.
     fn admit(&mut self) -> io::Result<Admission> {
         self.operations += 1;
+        if self.read_only {
+            return Err(ErrorKind::ReadOnlyFilesystem.into());
+        }
         match self.power {
             Power::On => Ok(Admission::Granted),
             Power::CutAfter(0) => {
@@ -322,6 +332,15 @@ impl Vfs for SimVfs {
 
     fn exists(&self, path: &Path) -> bool {
         self.state.lock().tree.find(path).is_ok()
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        let inode = self.state.lock().tree.find(path)? as u64;
+        Ok(FileId { device: 0, inode })
+    }
+
+    fn is_read_only(&self, _path: &Path) -> io::Result<bool> {
+        Ok(self.state.lock().read_only)
     }
 
     fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {

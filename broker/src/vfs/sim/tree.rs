@@ -270,9 +270,13 @@ impl Tree {
         }
         if let Some(replaced) = self.directory(to_parent)?.live.get(to_name)
             && let Inode::Directory(directory) = &self.inodes[*replaced]
-            && !directory.live.is_empty()
         {
-            return Err(ErrorKind::DirectoryNotEmpty.into());
+            if matches!(self.inodes[id], Inode::File(_)) {
+                return Err(ErrorKind::IsADirectory.into());
+            }
+            if !directory.live.is_empty() {
+                return Err(ErrorKind::DirectoryNotEmpty.into());
+            }
         }
         let change = vec![(from_name.to_owned(), None), (to_name.to_owned(), Some(id))];
         self.directory_mut(from_parent)?.change(change);
