@@ -111,3 +111,28 @@ fn a_directory_from_before_topic_ids_gets_them() {
     assert!(server.terminate().code().is_some());
     check(&Server::on(&data));
 }
+
+/// One bit of one partition's file is no reason to give the topic another id, nor to write over it.
+#[test]
+fn a_partition_that_is_damaged_is_offline_and_the_others_are_adopted() {
+    for partition in ["clicks-0", "clicks-1"] {
+        let parent = tempfile::tempdir().expect("a directory");
+        let data = kafkas(parent.path());
+        let path = data.join(partition).join("partition.metadata");
+        let mut damaged = fs::read(&path).expect("it is there");
+        let in_the_id = damaged.len() - 10;
+        damaged[in_the_id] ^= 1;
+        fs::write(&path, &damaged).expect("it can be written");
+        let server = adopt(&data);
+        let (status, reasons) = server.get("/readyz");
+        assert_eq!(status, 503, "{reasons}");
+        assert_eq!(reasons.lines().count(), 1, "{reasons}");
+        // Of two ids nobody knows which is the damaged one; the log repair says both.
+        let words = ["clicks-", "partition.metadata: expected topic_id"];
+        assert!(words.iter().all(|w| reasons.contains(w)), "{reasons}");
+        let table = consume(&server, "table", "%o %k=%s\\n");
+        assert_eq!(table.len(), 6);
+        assert!(server.terminate().success());
+        assert_eq!(fs::read(&path).expect("it is there"), damaged);
+    }
+}

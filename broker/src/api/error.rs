@@ -103,7 +103,11 @@ pub fn controller_error_code(error: &ControllerError) -> ErrorCode {
         ControllerError::TooManyPartitions { .. } => ErrorCode::PolicyViolation,
         ControllerError::InvalidConfig(_) => ErrorCode::InvalidConfig,
         ControllerError::Log(error) => log_error_code(error),
-        ControllerError::Io { .. } | ControllerError::Checkpoint(_) => ErrorCode::KafkaStorageError,
+        ControllerError::Io { .. }
+        | ControllerError::Checkpoint(_)
+        | ControllerError::Identity { .. }
+        | ControllerError::PartitionLost(_)
+        | ControllerError::TreeLost { .. } => ErrorCode::KafkaStorageError,
         ControllerError::Coordination(error) => driver_error_code(error),
         ControllerError::ClusterId { .. } => ErrorCode::InconsistentClusterId,
         // Nothing that the client did, and nothing that another try would mend.

@@ -4,6 +4,7 @@
 //! ```text
 //!  every flush.ms of a topic     its partitions with unsynced records: fdatasync, some at a time;
 //!                                log.flush.interval.ms for topics that do not say
+//!  every second                  a look whether the data directory is still there; if not, nothing else
 //!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of);
 //!                                partitions forget silent producers, and without appends since the
 //!                                last time let go of their files
@@ -64,6 +65,7 @@ impl Background {
         let mut written = Checkpoint::new();
         let mut next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
         let mut bytes_vouched_for = 0;
+        let (mut next_check, mut is_there) = (self.in_time(LOOK_INTERVAL), true);
         let mut timers = FlushTimers::default();
         let mut refusals = RefusalReports::default();
         loop {
@@ -75,6 +77,14 @@ impl Background {
                 () = self.clock.sleep_until(next_look) => {}
             }
             let due = timers.take_due(self.clock.monotonic());
+            if self.clock.monotonic() >= next_check {
+                is_there = self.is_data_there().await;
+                next_check = self.in_time(LOOK_INTERVAL);
+            }
+            if !is_there {
+                // Nothing that is done now would be found again.
+                continue;
+            }
             self.flush(&due).await;
             let bytes = self.dirty.synced_bytes();
             let is_time = self.clock.monotonic() >= next_checkpoint;
@@ -91,6 +101,13 @@ impl Background {
                 next_checkpoint = self.in_time(CHECKPOINT_INTERVAL);
             }
         }
+    }
+
+    /// Whether the data directory is where it was; if not, that is logged.
+    async fn is_data_there(&self) -> bool {
+        let watched = Arc::clone(&self.data.watched);
+        let checked = tokio::task::spawn_blocking(move || watched.check()).await;
+        matches!(checked, Ok(Ok(())))
     }
 
     /// Every `flush.ms` there is.
@@ -161,6 +178,7 @@ impl Background {
             if points() == before {
                 return Ok(before);
             }
+            data.checkpoints.make()?;
             let points = data.checkpoints.recovery_points.write(points)?;
             let watermarks = || high_watermarks(&controller, &coordination);
             data.checkpoints.high_watermarks.write(watermarks)?;

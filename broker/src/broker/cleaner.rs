@@ -131,7 +131,9 @@ impl Cleaner {
             if self.data.is_ephemeral {
                 return Ok(());
             }
-            let written = self.data.checkpoints.cleaner_offsets.raise(&id, offset);
+            let files = &self.data.checkpoints;
+            let written = files.make();
+            let written = written.and_then(|()| files.cleaner_offsets.raise(&id, offset));
             written.map_err(checkpoint_error)
         };
         let done = partition.compact(self.config.dedupe_buffer_bytes, stop, write_down);

@@ -207,6 +207,12 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// A directory has the name of one of the broker's files.
+    #[error("{path}: a directory is in the place of this file. Move it away")]
+    InTheWay {
+        /// Where.
+        path: PathBuf,
+    },
     /// Somebody else works in the data directory.
     #[error(
         "{path} is locked: another brooklet or Kafka uses this data directory. Stop it, or choose \
@@ -236,8 +242,21 @@ pub enum StartError {
         /// The file that says so.
         path: PathBuf,
     },
-    /// The data directory was written by another version.
-    #[error("{path}: {key} is {found}, expected {expected}. Start the version that wrote it")]
+    /// Only Kafka's lines, beside a coordination log of ours.
+    #[error(
+        "{path}: brooklet.format is missing, and a coordination log is there. If an adoption of Apache \
+         Kafka's directory was interrupted, --adopt goes on with it. If not, the file is damaged: restore \
+         it from a backup, or add the line brooklet.format=1"
+    )]
+    HalfKafkas {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The data directory was written by another version, or the file is damaged.
+    #[error(
+        "{path}: {key} is {found}, expected {expected}. Start the version that wrote it; if no other version \
+         did, the file is damaged: restore it from a backup, or write {key}={expected} into it"
+    )]
     FormatVersion {
         /// The file that says so.
         path: PathBuf,
@@ -249,7 +268,7 @@ pub enum StartError {
         expected: &'static str,
     },
     /// `meta.properties` is damaged.
-    #[error("{path}: {key} is {found:?}, expected {expected}. Restore the file from a backup")]
+    #[error("{path}: {key} is {}, expected {expected}. Restore the file from a backup", or_missing(.found.as_deref()))]
     BadMeta {
         /// The file.
         path: PathBuf,
@@ -259,6 +278,12 @@ pub enum StartError {
         found: Option<String>,
         /// What a value looks like.
         expected: &'static str,
+    },
+    /// There is a coordination log, and no `meta.properties`.
+    #[error("{path}: missing, though a coordination log is there. Restore the file from a backup")]
+    MetaLost {
+        /// The file.
+        path: PathBuf,
     },
     /// The data directory is of another broker.
     #[error(
@@ -273,8 +298,11 @@ pub enum StartError {
         /// The one that was given.
         expected: BrokerId,
     },
-    /// The recovery points are damaged.
-    #[error("{0}. Remove the file to have every log checked from its start")]
+    /// The log starts are damaged: nobody else knows them.
+    #[error(
+        "{0}. Restore the file from a backup. Or write two lines into it, 0 and 0: then records that were \
+         deleted on request (DeleteRecords) may be served again"
+    )]
     Checkpoint(#[from] CheckpointError),
     /// The coordination log cannot be opened.
     #[error("{0}. The file named is kept as it is; restore it from a backup")]
@@ -288,6 +316,11 @@ pub enum StartError {
     /// A bug while opening.
     #[error("opening the data directory was cut short: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// A value as it was found.
+pub(super) fn or_missing(found: Option<&str>) -> String {
+    found.map_or_else(|| "missing".to_owned(), |found| format!("'{found}'"))
 }
 
 fn bind_reason(source: &io::Error) -> String {

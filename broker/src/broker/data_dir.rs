@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  DATA/.lock                              held while a broker runs
-//!       meta.properties                    cluster.id, node.id, directory.id, brooklet.format
+//!       meta.properties                    whose it is, see `meta`
 //!       .kafka_cleanshutdown               written last at shutdown, removed first at start
 //!       recovery-point-offset-checkpoint   below these offsets everything is synced
 //!       log-start-offset-checkpoint        below these, records were deleted
@@ -12,12 +12,17 @@
 //!       TOPIC-PARTITION/                   the others
 //! ```
 //!
-//! Names and contents are Kafka's; `brooklet.format` is ours and keeps Kafka's own directories
-//! from being taken for one of these. [`adoption`] makes one of them ours.
+//! Names and contents are Kafka's. [`adoption`] makes one of Kafka's own directories ours. What is done
+//! about a file that is damaged stands with its owner: `meta`, [`checkpoint`](crate::log::checkpoint), the
+//! controller's `identity` for `partition.metadata`, and [`log`](crate::log) for what is in a partition's
+//! directory. Of the lock and of the mark only the names count, not what is in them.
 //!
 //! Invariants: nothing is written before the lock is held; the clean-shutdown mark is durably gone
 //! before the first log is opened, so that it can never vouch for a later crash; names are synced in
 //! their directories before anything below them is acknowledged.
+//!
+//! A directory can go while its broker runs: somebody removes it, mounts something over it, or puts
+//! another in its place. [`WatchedVfs`] then refuses to write, and says so until it is back.
 //!
 //! An ephemeral broker has a directory of its own below the system's temporary one. Its lock is
 //! how the next broker tells one that is in use from one that a `kill -9` has left.
@@ -34,9 +39,12 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::adoption;
-use super::config::{BrokerConfig, StartError, Storage};
+use super::config::{BrokerConfig, StartError, Storage, or_missing};
+use super::meta::{Meta, MetaFile};
 use crate::controller::{Adopted, kafka_uuid};
-use crate::log::checkpoint::{Checkpoints, Positions};
+use crate::log::checkpoint::{CheckpointFile, Checkpoints, Made, Positions};
+use crate::log::inspect::SegmentFiles;
+use crate::vfs::watched::WatchedVfs;
 use crate::vfs::{OpenMode, Vfs};
 
 const LOCK_FILE: &str = ".lock";
@@ -46,14 +54,14 @@ const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 const CLEAN_SHUTDOWN_CONTENT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 /// The directory of the coordination log.
 pub(super) const COORDINATION_DIR: &str = "__coordination-0";
-const META_VERSION: &str = "1";
-const FORMAT: &str = "1";
 const EPHEMERAL_PREFIX: &str = "brooklet-";
 
 /// A locked data directory.
 #[derive(Debug)]
 pub(super) struct DataDir {
     pub(super) vfs: Arc<dyn Vfs>,
+    /// The same, to ask whether the directory is still there.
+    pub(super) watched: Arc<WatchedVfs>,
     pub(super) path: PathBuf,
     pub(super) is_ephemeral: bool,
     pub(super) checkpoints: Arc<Checkpoints>,
@@ -66,19 +74,29 @@ pub(super) struct DataDir {
 /// What a data directory says of itself at start.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) cluster_id: String,
-    pub(super) broker_id: BrokerId,
+    pub(super) meta: FoundMeta,
     pub(super) clean_shutdown: bool,
     pub(super) positions: BTreeMap<TopicPartition, Positions>,
     /// What is to be taken over from Kafka; then [`DataDir::mark_adopted`] ends it.
     pub(super) adopting: Option<Adopting>,
 }
 
+/// What became of `meta.properties`.
+#[derive(Debug)]
+pub(super) enum FoundMeta {
+    /// It is whole.
+    Whole(Meta),
+    /// It says what it should, and is to be written anew.
+    Stale(Meta),
+    /// It has to be made anew: why, and what to say if that is not possible.
+    Lost(String, StartError),
+}
+
 /// A directory that Kafka has written, on its way to be ours.
 #[derive(Clone, Debug)]
 pub(super) struct Adopting {
     pub(super) adopted: Adopted,
-    meta: String,
+    meta: Meta,
 }
 
 impl DataDir {
@@ -105,9 +123,12 @@ impl DataDir {
             },
             _ => disk("write", &lock_path, source),
         })?;
+        let watched = Arc::new(WatchedVfs::new(vfs, path.clone(), lock_path));
+        let vfs: Arc<dyn Vfs> = Arc::<WatchedVfs>::clone(&watched);
         let checkpoints = Arc::new(Checkpoints::new(&vfs, &path));
         Ok(Self {
             vfs,
+            watched,
             path,
             is_ephemeral,
             checkpoints,
@@ -151,41 +172,173 @@ impl DataDir {
         adopt: bool,
         node_id: Option<BrokerId>,
     ) -> Result<Found, StartError> {
-        let meta = match self.vfs.read(&self.path.join(META_FILE)) {
-            Ok(content) => self.parse_meta(&String::from_utf8_lossy(&content), adopt)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.create_meta(seed, node_id.unwrap_or(BrokerConfig::NODE_ID_DEFAULT))?
-            }
-            Err(error) => return Err(disk("read", &self.path.join(META_FILE), error)),
-        };
-        if let Some(expected) = node_id.filter(|id| *id != meta.node_id) {
-            return Err(StartError::NodeId {
-                path: self.path.join(META_FILE),
-                found: meta.node_id,
-                expected,
-            });
+        let (meta, is_kafkas) = self.read_meta(seed, adopt, node_id)?;
+        if let FoundMeta::Whole(meta) | FoundMeta::Stale(meta) = &meta {
+            self.check_node_id(meta.node_id, node_id)?;
         }
-        let positions = self.checkpoints.read()?;
         let mark = self.path.join(CLEAN_SHUTDOWN_FILE);
         let clean_shutdown = self.vfs.exists(&mark);
+        let partitions = self.partitions()?;
+        // Older versions did not make all of the files, and Kafka makes them empty.
+        let is_complete = matches!(meta, FoundMeta::Whole(_)) && !is_kafkas;
+        if !is_complete {
+            for file in self.checkpoints.all() {
+                CheckpointFile::fill_if_empty(file)?;
+            }
+        }
+        let made = match (is_complete, clean_shutdown) {
+            (false, _) => Made::Unknown,
+            (true, false) => Made::InOrder,
+            (true, true) => Made::All,
+        };
+        let positions = self.checkpoints.read_at_start(&partitions, made)?;
         if clean_shutdown {
             let removed = self.vfs.remove_file(&mark);
             removed
                 .and_then(|()| self.vfs.sync_dir(&self.path))
                 .map_err(|source| disk("remove", &mark, source))?;
         }
-        let adopting = if meta.is_kafkas {
-            Some(self.adopting(&meta, &positions, seed)?)
-        } else {
-            None
+        let adopting = match &meta {
+            FoundMeta::Whole(meta) if is_kafkas => Some(self.adopting(meta, &positions, seed)?),
+            _ => None,
         };
         Ok(Found {
-            cluster_id: meta.cluster_id,
-            broker_id: meta.node_id,
+            meta,
             clean_shutdown,
             positions,
             adopting,
         })
+    }
+
+    /// What `meta.properties` says, by the table in [`meta`](super::meta), and whether it is Kafka's.
+    fn read_meta(
+        &self,
+        seed: u128,
+        adopt: bool,
+        node_id: Option<BrokerId>,
+    ) -> Result<(FoundMeta, bool), StartError> {
+        let path = self.path.join(META_FILE);
+        let has_tree = self.has_tree()?;
+        let lost = |why: String, error| {
+            if has_tree {
+                Ok((FoundMeta::Lost(why, error), false))
+            } else {
+                Err(error)
+            }
+        };
+        let content = match self.vfs.read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && has_tree => {
+                return lost("it is missing".to_owned(), StartError::MetaLost { path });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let node_id = node_id.unwrap_or(BrokerConfig::NODE_ID_DEFAULT);
+                return Ok((FoundMeta::Whole(self.create_meta(seed, node_id)?), false));
+            }
+            Err(error) => {
+                return lost(
+                    format!("cannot read it: {error}"),
+                    disk("read", &path, error),
+                );
+            }
+            Ok(content) => content,
+        };
+        match MetaFile::parse(&content) {
+            MetaFile::Ours(meta, true) => Ok((FoundMeta::Whole(meta), false)),
+            MetaFile::Ours(meta, false) => Ok((FoundMeta::Stale(meta), false)),
+            MetaFile::Kafkas(meta) if adopt => Ok((FoundMeta::Whole(meta), true)),
+            MetaFile::Kafkas(_) if has_tree => Err(StartError::HalfKafkas { path }),
+            MetaFile::Kafkas(_) => Err(StartError::Kafkas { path }),
+            MetaFile::OtherVersion {
+                key,
+                found,
+                expected,
+            } => Err(StartError::FormatVersion {
+                path,
+                key,
+                found,
+                expected,
+            }),
+            MetaFile::Damaged {
+                key,
+                found,
+                expected,
+            } => {
+                let why = format!(
+                    "{key} is {}, expected {expected}",
+                    or_missing(found.as_deref())
+                );
+                let error = StartError::BadMeta {
+                    path,
+                    key,
+                    found,
+                    expected,
+                };
+                lost(why, error)
+            }
+        }
+    }
+
+    /// Whether there is a coordination log with something in it.
+    fn has_tree(&self) -> Result<bool, StartError> {
+        let dir = self.path.join(COORDINATION_DIR);
+        let segments = match SegmentFiles::in_dir(&*self.vfs, &dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            segments => segments.map_err(|source| disk("list", &dir, source))?,
+        };
+        let has_bytes = |segment: &SegmentFiles| {
+            let file = self.vfs.open(&segment.log, OpenMode::Read);
+            // One that cannot be read is one that is there.
+            !file
+                .and_then(|file| file.is_empty())
+                .is_ok_and(|is_empty| is_empty)
+        };
+        Ok(segments.iter().any(has_bytes))
+    }
+
+    /// Every directory that has the name of a partition.
+    fn partitions(&self) -> Result<Vec<TopicPartition>, StartError> {
+        let entries = self.vfs.read_dir(&self.path);
+        let entries = entries.map_err(|source| disk("list", &self.path, source))?;
+        let dirs = entries.iter().filter(|entry| entry.is_dir);
+        Ok(dirs
+            .filter_map(|dir| TopicPartition::from_dir_name(&dir.name))
+            .collect())
+    }
+
+    /// Refuses the directory of another broker.
+    pub(super) fn check_node_id(
+        &self,
+        found: BrokerId,
+        expected: Option<BrokerId>,
+    ) -> Result<(), StartError> {
+        match expected {
+            Some(expected) if expected != found => Err(StartError::NodeId {
+                path: self.path.join(META_FILE),
+                found,
+                expected,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(super) fn meta_path(&self) -> PathBuf {
+        self.path.join(META_FILE)
+    }
+
+    /// What `meta.properties` has said, from what the tree knows.
+    pub(super) fn remade_meta(cluster_id: String, node_id: BrokerId, seed: u128) -> Meta {
+        Meta {
+            cluster_id,
+            node_id,
+            directory_id: Some(directory_id(seed)),
+        }
+    }
+
+    /// Writes `meta.properties` anew, durably. Blocks.
+    pub(super) fn write_meta(&self, meta: &Meta) -> Result<(), StartError> {
+        let path = self.path.join(META_FILE);
+        let written = self.vfs.replace(&path, meta.to_text().as_bytes());
+        written.map_err(|source| disk("write", &path, source))
     }
 
     fn adopting(
@@ -206,20 +359,14 @@ impl DataDir {
         (self.vfs.create_dir_all(&coordination))
             .and_then(|()| self.vfs.sync_dir(&self.path))
             .map_err(|source| disk("create", &coordination, source))?;
-        let directory_id = kafka_uuid::to_text(Uuid::from_u128(!seed.rotate_left(64)));
-        let directory_id = meta.directory_id.as_ref().unwrap_or(&directory_id);
-        let (cluster_id, node_id) = (&meta.cluster_id, meta.node_id);
-        Ok(Adopting {
-            adopted,
-            meta: meta_content(cluster_id, node_id, directory_id),
-        })
+        let mut meta = meta.clone();
+        meta.directory_id.get_or_insert_with(|| directory_id(seed));
+        Ok(Adopting { adopted, meta })
     }
 
     /// From now on the directory is ours. Blocks.
     pub(super) fn mark_adopted(&self, adopting: &Adopting) -> Result<(), StartError> {
-        let path = self.path.join(META_FILE);
-        let written = self.vfs.replace(&path, adopting.meta.as_bytes());
-        written.map_err(|source| disk("write", &path, source))
+        self.write_meta(&adopting.meta)
     }
 
     /// Leaves the mark that the next start need not scan anything. Blocks.
@@ -237,43 +384,6 @@ impl DataDir {
         *lock = None;
     }
 
-    fn parse_meta(&self, content: &str, adopt: bool) -> Result<Meta, StartError> {
-        let path = self.path.join(META_FILE);
-        let entries = properties(content);
-        let is_kafkas =
-            !entries.contains_key("brooklet.format") && entries.contains_key("cluster.id");
-        if is_kafkas && !adopt {
-            return Err(StartError::Kafkas { path });
-        }
-        if !is_kafkas {
-            known_version(&path, &entries, "version", META_VERSION)?;
-            known_version(&path, &entries, "brooklet.format", FORMAT)?;
-        }
-        let bad = |key, expected| StartError::BadMeta {
-            path: path.clone(),
-            key,
-            found: entries.get(key).map(|&found| found.to_owned()),
-            expected,
-        };
-        let value = |key| entries.get(key).copied().filter(|value| !value.is_empty());
-        let cluster_id = value("cluster.id").ok_or_else(|| bad("cluster.id", "an id"))?;
-        // With ZooKeeper, Kafka called it broker.id.
-        let node_id = value("node.id").or_else(|| value("broker.id").filter(|_| is_kafkas));
-        let node_id = node_id
-            .and_then(|id| id.parse::<u16>().ok())
-            .ok_or_else(|| bad("node.id", "a number from 0 to 65535"))?;
-        let directory_id = value("directory.id").filter(|id| kafka_uuid::from_text(id).is_some());
-        if directory_id.is_none() && !is_kafkas {
-            return Err(bad("directory.id", "22 characters of base64"));
-        }
-        Ok(Meta {
-            cluster_id: cluster_id.to_owned(),
-            node_id: BrokerId(i32::from(node_id)),
-            directory_id: directory_id.map(str::to_owned),
-            is_kafkas,
-        })
-    }
-
     /// Makes an empty directory ours.
     fn create_meta(&self, seed: u128, node_id: BrokerId) -> Result<Meta, StartError> {
         let entries = self.vfs.read_dir(&self.path);
@@ -287,10 +397,12 @@ impl DataDir {
                 found: foreign.name,
             });
         }
-        // Two ids from one seed: the second is a mix of it that nobody would take for the first.
-        let id = |bits| kafka_uuid::to_text(Uuid::from_u128(bits));
-        let (cluster_id, directory_id) = (id(seed), id(!seed.rotate_left(64)));
-        let content = meta_content(&cluster_id, node_id, &directory_id);
+        let meta = Meta {
+            cluster_id: kafka_uuid::to_text(Uuid::from_u128(seed)),
+            node_id,
+            directory_id: Some(directory_id(seed)),
+        };
+        let content = meta.to_text();
         // Before the file, whose writing syncs the directory and thereby both names.
         let coordination = self.path.join(COORDINATION_DIR);
         self.vfs
@@ -305,12 +417,7 @@ impl DataDir {
             self.vfs.replace(&path, content.as_bytes())
         };
         written.map_err(|source| disk("write", &path, source))?;
-        Ok(Meta {
-            cluster_id,
-            node_id,
-            directory_id: Some(directory_id),
-            is_kafkas: false,
-        })
+        Ok(meta)
     }
 }
 
@@ -337,47 +444,9 @@ fn parents_of_missing(vfs: &dyn Vfs, path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What `meta.properties` says.
-struct Meta {
-    cluster_id: String,
-    node_id: BrokerId,
-    directory_id: Option<String>,
-    /// Whether Kafka has written it.
-    is_kafkas: bool,
-}
-
-fn meta_content(cluster_id: &str, node_id: BrokerId, directory_id: &str) -> String {
-    format!(
-        "version={META_VERSION}\ncluster.id={cluster_id}\nnode.id={node_id}\n\
-         directory.id={directory_id}\nbrooklet.format={FORMAT}\n"
-    )
-}
-
-/// The `key=value` lines of a Java properties file; comments and empty lines are skipped.
-fn properties(content: &str) -> BTreeMap<&str, &str> {
-    let lines = content.lines().map(str::trim);
-    lines
-        .filter(|line| !line.starts_with(['#', '!']))
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.trim(), value.trim()))
-        .collect()
-}
-
-fn known_version(
-    path: &Path,
-    entries: &BTreeMap<&str, &str>,
-    key: &'static str,
-    expected: &'static str,
-) -> Result<(), StartError> {
-    match entries.get(key) {
-        Some(found) if *found == expected => Ok(()),
-        found => Err(StartError::FormatVersion {
-            path: path.to_owned(),
-            key,
-            found: found.map_or("missing", |found| found).to_owned(),
-            expected,
-        }),
-    }
+/// From the same seed as the cluster's id: a mix of it that nobody would take for that.
+fn directory_id(seed: u128) -> String {
+    kafka_uuid::to_text(Uuid::from_u128(!seed.rotate_left(64)))
 }
 
 /// Removes the ephemeral directories that no broker holds any more. Blocks.
@@ -407,6 +476,11 @@ fn remove_leftover(vfs: &dyn Vfs, path: &Path) {
 }
 
 fn disk(action: &'static str, path: &Path, source: io::Error) -> StartError {
+    if source.kind() == ErrorKind::IsADirectory {
+        return StartError::InTheWay {
+            path: path.to_owned(),
+        };
+    }
     StartError::DataDir {
         action,
         path: path.to_owned(),

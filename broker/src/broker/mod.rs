@@ -18,7 +18,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use brooklet_protocol::TopicPartition;
 use brooklet_protocol::messages::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
@@ -26,13 +25,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ResponseMemory, ToldSetting};
 use crate::clock::Monotonic;
-use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, joined};
+use crate::controller::{Controller, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
 use crate::counters::LIMITS;
 use crate::health::Health;
+use crate::log::LogError;
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
-use crate::log::{LogConfig, LogError, RecoveryStart};
-use crate::partition::{DirtyBudget, Durability, Partition};
+use crate::partition::Partition;
 use crate::server::{self, Limits, Server};
 
 mod adoption;
@@ -42,6 +41,8 @@ mod config;
 mod data_dir;
 pub mod descriptors;
 mod limits;
+mod meta;
+mod opening;
 pub mod settings;
 mod snapshot;
 
@@ -52,8 +53,9 @@ use background::{Background, high_watermarks, recovery_points};
 use cleaner::Cleaner;
 pub use cleaner::CleanerConfig;
 pub use config::{BrokerConfig, Environment, StartError, Storage};
-use data_dir::{COORDINATION_DIR, DataDir, Found, remove_leftovers};
+use data_dir::{DataDir, remove_leftovers};
 use descriptors::ReliefVfs;
+use opening::open;
 pub use settings::{Applied, SettingError};
 pub use snapshot::{
     GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, SocketsSnapshot,
@@ -322,6 +324,7 @@ impl Inner {
             let points = recovery_points(topics, &self.coordination);
             let watermarks = || high_watermarks(&self.ctx.controller, &self.coordination);
             let files = &self.data.checkpoints;
+            files.make().map_err(checkpoint_error)?;
             (files.recovery_points.write(|| points)).map_err(checkpoint_error)?;
             (files.high_watermarks.write(watermarks)).map_err(checkpoint_error)?;
             self.mark_clean()?;
@@ -346,13 +349,6 @@ async fn resume(transactions: Arc<TransactionCoordinator>) {
     if let Err(error) = transactions.resume().await {
         tracing::error!("transactions that were left open do not end: {error}");
     }
-}
-
-/// What stands between the data directory and the handlers.
-struct Opened {
-    coordination: Arc<Partition>,
-    controller: Arc<Controller>,
-    dirty: Arc<DirtyBudget>,
 }
 
 async fn lock_data(
@@ -384,96 +380,6 @@ async fn bind(address: Option<&str>) -> Result<Option<(TcpListener, SocketAddr)>
     let listener = server::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok(Some((listener, bound)))
-}
-
-async fn open(
-    environment: &Environment,
-    config: &BrokerConfig,
-    data: Arc<DataDir>,
-    kafka: Option<SocketAddr>,
-) -> Result<Opened, StartError> {
-    let (clock, seed) = (Arc::clone(&environment.clock), environment.seed);
-    let (adopt, node_id) = (config.adopt, config.node_id);
-    let opening = {
-        let (data, clock) = (Arc::clone(&data), Arc::clone(&clock));
-        spawn_blocking(move || {
-            let found = data.read(seed, adopt, node_id)?;
-            open_coordination(&data, clock, found)
-        })
-    };
-    let (found, coordination, tree) = opening.await??;
-    let dirty = DirtyBudget::new(config.log_dirty_bytes_max);
-    let setup = ControllerSetup {
-        vfs: Arc::clone(&data.vfs),
-        clock,
-        data_dir: data.path.clone(),
-        coordination: tree,
-        cluster_id: found.cluster_id,
-        broker_id: found.broker_id,
-        advertised: kafka.map(|bound| advertised(config, bound)),
-        partition_count_default: config.num_partitions,
-        partitions_max: config.partitions_max,
-        log: config.log.clone(),
-        sync: !data.is_ephemeral,
-        dirty: Arc::clone(&dirty),
-        clean_shutdown: found.clean_shutdown,
-        positions: found.positions,
-        checkpoints: Arc::clone(&data.checkpoints),
-        adopted: (found.adopting.as_ref()).map_or_else(Adopted::default, |a| a.adopted.clone()),
-        // Not the seed itself, of which the cluster id was made.
-        id_seed: seed.rotate_left(32),
-    };
-    let controller = Controller::start(setup).await?;
-    if let Some(adopting) = found.adopting {
-        spawn_blocking(move || data.mark_adopted(&adopting)).await??;
-    }
-    Ok(Opened {
-        coordination,
-        controller,
-        dirty,
-    })
-}
-
-type Coordination = (Found, Arc<Partition>, Arc<CoordinationTree>);
-
-/// Blocks.
-fn open_coordination(
-    data: &DataDir,
-    clock: Arc<dyn crate::clock::Clock>,
-    found: Found,
-) -> Result<Coordination, StartError> {
-    let id = TopicPartition::from_dir_name(COORDINATION_DIR).expect("the name is legal");
-    let known = found.positions.get(&id);
-    let start = RecoveryStart {
-        clean_shutdown: found.clean_shutdown,
-        recovery_point: known
-            .and_then(|known| known.recovery_point)
-            .unwrap_or_default(),
-        ..RecoveryStart::default()
-    };
-    let (partition, report) = Partition::open(
-        Arc::clone(&data.vfs),
-        Arc::clone(&clock),
-        id.clone(),
-        &data.path.join(COORDINATION_DIR),
-        LogConfig::default(),
-        start,
-        // A budget of its own: it is always synced, and waits for nobody.
-        (!data.is_ephemeral)
-            .then(|| DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT))
-            .as_ref(),
-    )?;
-    if let Some(side_file) = &report.side_file {
-        let (bytes, side_file) = (report.bytes_cut, side_file.display());
-        tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");
-    }
-    let durability = if data.is_ephemeral {
-        Durability::Written
-    } else {
-        Durability::Synced
-    };
-    let tree = CoordinationTree::open(Arc::clone(&partition), clock, durability)?;
-    Ok((found, partition, tree))
 }
 
 fn api_settings(
@@ -532,7 +438,7 @@ fn checkpoint_error(error: CheckpointError) -> LogError {
             path,
             source,
         },
-        CheckpointError::Malformed { path, .. } => {
+        CheckpointError::Lost { path } | CheckpointError::Malformed { path, .. } => {
             io_error("write", &path, io::Error::other("malformed"))
         }
     }

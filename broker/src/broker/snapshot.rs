@@ -196,7 +196,10 @@ impl Broker {
         if *ctx.shutdown.borrow() {
             return vec![Unready::new("stopping", "the broker is stopping")];
         }
-        let mut reasons: Vec<_> = ctx.health.troubles().into_iter().map(Into::into).collect();
+        let gone = self.inner.data.watched.trouble();
+        let gone = gone.map(|text| Unready::new("data-directory-gone", text));
+        let troubles = ctx.health.troubles().into_iter().map(Into::into);
+        let mut reasons: Vec<_> = gone.into_iter().chain(troubles).collect();
         let image = ctx.controller.image();
         let coordination = PartitionState::Open(self.inner.coordination.clone());
         let topics = image.topics.values();

@@ -1,29 +1,25 @@
 //! Topics as directories: one per partition, named `TOPIC-PARTITION` as in Kafka.
 //!
 //! ```text
-//!  DATA/clicks-0/            partition.metadata   version: 0
-//!                                                 topic_id: 3Jw2…  (22 characters)
+//!  DATA/clicks-0/            partition.metadata, see `identity`
 //!                            00000000000000000000.log, .index, .timeindex
 //!  DATA/clicks-0.<32 hex>-delete/   the topic was deleted; removed in the background
-//!  DATA/clicks-0.<32 hex>-stray/    another topic's data stood in the way; kept
+//!  DATA/clicks-0.<32 hex>-stray/    stood there before the topic was created; kept
 //! ```
-//!
-//! `partition.metadata` ties a directory to a topic's id. A topic that was deleted and created again
-//! under its old name has another id, so old records never turn up in the new topic, whatever a
-//! crash in between has left.
 //!
 //! Everything here blocks.
 
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use brooklet_protocol::{PartitionId, TopicPartition};
 use uuid::Uuid;
 
+use super::identity::{self, Identity, METADATA_FILE};
 use super::znodes::TopicSpec;
-use super::{ControllerError, kafka_uuid, log_settings};
+use super::{ControllerError, log_settings};
 use crate::clock::Clock;
 use crate::log::checkpoint::{Checkpoints, Positions};
 use crate::log::epochs::{EPOCH_FILE, LeaderEpochs};
@@ -31,7 +27,6 @@ use crate::log::{LogConfig, RecoveryStart};
 use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionState};
 use crate::vfs::{OpenMode, Vfs};
 
-const METADATA_FILE: &str = "partition.metadata";
 const DELETED: &str = "delete";
 const STRAY: &str = "stray";
 /// What file systems take.
@@ -72,15 +67,13 @@ impl Recovery {
     }
 }
 
-/// Whose directory was found.
+/// What stands behind an open partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prepared {
-    /// The topic's.
+    /// The topic's directory.
     Found,
-    /// None: it was created.
+    /// A new one.
     Created,
-    /// Another topic's: it was set aside, and a new one was created.
-    Replaced,
 }
 
 impl Directories {
@@ -92,14 +85,13 @@ impl Directories {
         topic: &TopicSpec,
         first: usize,
         recovery: &Recovery,
-        set_aside: Uuid,
     ) -> Result<Vec<PartitionState>, ControllerError> {
         let (mut opened, mut created) = (Vec::new(), Vec::new());
         let numbers = i32::try_from(first).unwrap_or(i32::MAX)..topic.partition_count;
         for number in numbers {
             let id = TopicPartition::new(topic.name.clone(), PartitionId(number));
             let dir = self.dir_of(&id);
-            match self.open_one(topic, &id, recovery, set_aside) {
+            match self.open_one(topic, &id, recovery) {
                 Ok((partition, prepared)) => {
                     created.extend((prepared != Prepared::Found).then_some(dir));
                     opened.push(PartitionState::Open(partition));
@@ -126,15 +118,14 @@ impl Directories {
         topic: &TopicSpec,
         id: &TopicPartition,
         recovery: &Recovery,
-        set_aside: Uuid,
     ) -> Result<(Arc<Partition>, Prepared), ControllerError> {
         let dir = self.dir_of(id);
-        let prepared = self.prepare(&dir, topic.id, set_aside)?;
-        let start = match prepared {
-            Prepared::Found | Prepared::Created => recovery.start_of(id),
-            // The recovery point is that of the topic whose directory it was.
-            Prepared::Replaced => RecoveryStart::default(),
-        };
+        let is_known = recovery
+            .points
+            .get(id)
+            .is_some_and(|p| p.recovery_point.is_some());
+        let prepared = self.prepare(&dir, topic.id, is_known)?;
+        let start = recovery.start_of(id);
         let config = log_settings::log_config(&topic.configs, &self.log);
         let (vfs, clock) = (Arc::clone(&self.vfs), Arc::clone(&self.clock));
         let dirty = self.sync.then_some(&self.dirty);
@@ -165,33 +156,63 @@ impl Directories {
         self.data_dir.join(id.to_string())
     }
 
-    /// Makes sure that `dir` is there and the topic's.
-    fn prepare(&self, dir: &Path, id: Uuid, set_aside: Uuid) -> Result<Prepared, ControllerError> {
-        let metadata = dir.join(METADATA_FILE);
-        if self.vfs.exists(&metadata) {
-            let text = self.vfs.read(&metadata);
-            let text = text.map_err(|e| failed("read", &metadata, e))?;
-            if read_metadata(&text) == Some(id) {
-                return Ok(Prepared::Found);
-            }
+    /// Makes sure that `dir` is there and the topic's; the table is in [`identity`].
+    fn prepare(
+        &self,
+        dir: &Path,
+        id: Uuid,
+        has_recovery_point: bool,
+    ) -> Result<Prepared, ControllerError> {
+        let found = Identity::read(&*self.vfs, dir).map_err(|error| {
+            identity::refusal(dir, id, format_args!("a file that cannot be read: {error}"))
+        })?;
+        match found {
+            Identity::Topic(found) if found == id => return Ok(Prepared::Found),
+            Identity::NoDirectory | Identity::Unfinished if !has_recovery_point => {}
+            Identity::NoDirectory => return Err(ControllerError::PartitionLost(dir.to_owned())),
+            found => return Err(identity::refusal(dir, id, found)),
         }
-        let mut prepared = Prepared::Created;
-        if self.vfs.exists(dir) {
-            let aside = self.rename(dir, set_aside, STRAY)?;
-            tracing::warn!(
-                "{}: not this topic's, kept as {}",
-                dir.display(),
-                aside.display()
-            );
-            prepared = Prepared::Replaced;
-        }
-        if let Err(error) = self.create(dir, &metadata, id) {
+        if let Err(error) = self.create(dir, id) {
             if self.vfs.exists(dir) {
                 self.remove(dir);
             }
             return Err(failed("create", dir, error));
         }
-        Ok(prepared)
+        Ok(Prepared::Created)
+    }
+
+    /// Sets aside, durably, whatever has the name of one of these partitions, which the tree does not
+    /// know yet: so that what is found under such a name later is the topic's. A directory that names
+    /// the topic already is left from an attempt to create it.
+    pub(super) fn clear_the_way(
+        &self,
+        topic: &TopicSpec,
+        first: i32,
+        unique: Uuid,
+    ) -> Result<(), ControllerError> {
+        // Refused where the data directory itself is gone.
+        let there = self.vfs.create_dir_all(&self.data_dir);
+        there.map_err(|e| failed("create a topic in", &self.data_dir, e))?;
+        let mut is_changed = false;
+        for number in first..topic.partition_count {
+            let id = TopicPartition::new(topic.name.clone(), PartitionId(number));
+            let dir = self.dir_of(&id);
+            match Identity::read(&*self.vfs, &dir) {
+                Ok(Identity::NoDirectory) => continue,
+                Ok(Identity::Topic(id)) if id == topic.id => continue,
+                // Whatever it is, and even if it cannot be read.
+                Ok(_) | Err(_) => {}
+            }
+            let aside = self.rename(&dir, unique, STRAY)?;
+            let (dir, aside) = (dir.display(), aside.display());
+            tracing::warn!("{dir}: was there before its topic, kept as {aside}");
+            is_changed = true;
+        }
+        if is_changed && self.sync {
+            let synced = self.vfs.sync_dir(&self.data_dir);
+            synced.map_err(|e| failed("sync", &self.data_dir, e))?;
+        }
+        Ok(())
     }
 
     /// Leaves the file that says which leader epoch began where, for Kafka's tools: in a log that was begun
@@ -209,14 +230,14 @@ impl Directories {
         }
     }
 
-    fn create(&self, dir: &Path, metadata: &Path, id: Uuid) -> io::Result<()> {
+    fn create(&self, dir: &Path, id: Uuid) -> io::Result<()> {
         self.vfs.create_dir_all(dir)?;
-        let text = write_metadata(id);
         if self.sync {
-            self.vfs.replace(metadata, text.as_bytes())?;
+            identity::write_partition_id(&*self.vfs, dir, id)?;
             self.vfs.sync_dir(&self.data_dir)
         } else {
-            let file = self.vfs.open(metadata, OpenMode::Truncate)?;
+            let file = (self.vfs).open(&dir.join(METADATA_FILE), OpenMode::Truncate)?;
+            let text = identity::to_text(id);
             file.append(&[IoSlice::new(text.as_bytes())]).map(drop)
         }
     }
@@ -260,7 +281,7 @@ impl Directories {
     /// is fine: a broker that keeps nothing removes the whole data directory at its end.
     pub(super) fn remove(&self, dir: &Path) {
         match self.vfs.remove_dir_all(dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 tracing::warn!("{}: cannot remove: {error}", dir.display());
             }
             _ => {}
@@ -335,39 +356,6 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> ControllerErr
     }
 }
 
-/// The id of the topic whose partition is in `dir`, if it has one that we can read.
-///
-/// # Errors
-/// The file system.
-pub fn read_partition_id(vfs: &dyn Vfs, dir: &Path) -> io::Result<Option<Uuid>> {
-    match vfs.read(&dir.join(METADATA_FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        text => Ok(read_metadata(&text?)),
-    }
-}
-
-/// Says whose partition is in `dir`, durably.
-///
-/// # Errors
-/// The file system.
-pub fn write_partition_id(vfs: &dyn Vfs, dir: &Path, id: Uuid) -> io::Result<()> {
-    vfs.replace(&dir.join(METADATA_FILE), write_metadata(id).as_bytes())
-}
-
-fn write_metadata(id: Uuid) -> String {
-    format!("version: 0\ntopic_id: {}", kafka_uuid::to_text(id))
-}
-
-/// The topic's id, if it is a version we know.
-fn read_metadata(text: &[u8]) -> Option<Uuid> {
-    let lines = str::from_utf8(text).ok()?.lines();
-    let fields: BTreeMap<_, _> = lines.filter_map(|line| line.split_once(": ")).collect();
-    match fields.get("version") {
-        Some(&"0") => kafka_uuid::from_text(fields.get("topic_id")?),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,21 +371,5 @@ mod tests {
         let long = renamed(&format!("{}-7", "x".repeat(249)), unique, DELETED);
         assert_eq!(long.len(), NAME_BYTES_MAX);
         assert!(long.ends_with(&format!("x-7.{hex}-delete")));
-    }
-
-    #[test]
-    fn partition_metadata_is_kafkas_text() {
-        let id = Uuid::from_u128(1);
-        let text = write_metadata(id);
-        assert_eq!(text, "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
-        assert_eq!(read_metadata(text.as_bytes()), Some(id));
-        assert_eq!(read_metadata(format!("{text}\n").as_bytes()), Some(id));
-        for other in [
-            "",
-            "version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ",
-            "version: 0",
-        ] {
-            assert_eq!(read_metadata(other.as_bytes()), None, "{other:?}");
-        }
     }
 }

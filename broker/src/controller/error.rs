@@ -66,6 +66,39 @@ pub enum ControllerError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A partition's directory does not say that it is the topic's.
+    #[error(
+        "{path}: expected topic_id {expected}, found {found}. Stop the broker; `brooklet log repair {dir} \
+         --dry-run` says what can be done",
+        path = .path.display(), dir = .dir.display()
+    )]
+    Identity {
+        /// `partition.metadata`.
+        path: PathBuf,
+        /// The partition's directory.
+        dir: PathBuf,
+        /// The topic's id.
+        expected: String,
+        /// What the file says instead.
+        found: String,
+    },
+    /// A partition that has been written down is not there.
+    #[error(
+        "{dir}: missing, though the recovery points know the partition. Restore the directory from a backup, \
+         or delete the topic", dir = .0.display()
+    )]
+    PartitionLost(PathBuf),
+    /// There are partitions, and the log that says of which topics is empty.
+    #[error(
+        "{path}: the coordination log is empty, though there are partitions such as '{partition}': \
+         without it nobody knows their topics. Restore its directory from a backup"
+    )]
+    TreeLost {
+        /// The directory of the coordination log.
+        path: PathBuf,
+        /// One of the partitions.
+        partition: String,
+    },
     /// The file of recovery points.
     #[error(transparent)]
     Checkpoint(#[from] crate::log::checkpoint::CheckpointError),

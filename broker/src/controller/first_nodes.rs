@@ -4,14 +4,29 @@
 //! writes `/brokers/ids/N` and `/controller` anew: in Kafka they are ephemeral and vanish with
 //! their session; here nothing else has a session yet, so the start removes what an earlier run
 //! has left. All of it is one multi: a crash leaves the tree as it was before, or as it is after.
+//!
+//! A tree that nothing was ever written to belongs to a first start, and then there are no partitions.
+//! If there are, the tree is lost, and the start is refused: a topic that is made again under its old
+//! name would give its offsets again.
 
+use std::sync::Arc;
+
+use brooklet_protocol::{BrokerId, TopicPartition};
+
+use super::CoordinationTree;
 use super::znodes::{self, CLUSTER_ID, CONTROLLER, CONTROLLER_EPOCH, FEATURE, PERSISTENT};
-use super::{ControllerError, ControllerSetup, tree};
+use super::{CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, ControllerSetup, joined, tree};
 use crate::coordination::{ANY_VERSION, Operation};
+
+/// The brokers that are there, by their ids.
+const BROKERS: &str = "/brokers/ids";
 
 /// Writes them, and gives the new controller epoch.
 pub(super) async fn write(setup: &ControllerSetup) -> Result<i32, ControllerError> {
     let (tree, now) = (&setup.coordination, setup.clock.wall());
+    if setup.adopted.topics.is_empty() && !tree.exists(CLUSTER_ID).await? {
+        check_no_partitions(setup).await?;
+    }
     let mut operations = Vec::new();
     for path in PERSISTENT {
         if !tree.exists(path).await? {
@@ -34,6 +49,46 @@ pub(super) async fn write(setup: &ControllerSetup) -> Result<i32, ControllerErro
     operations.push(tree::create(CONTROLLER, Some(controller)));
     tree.multi(operations).await?;
     Ok(epoch)
+}
+
+/// The ids of the cluster and of the broker that wrote the tree last; `None` if it was never written to.
+///
+/// # Errors
+/// The tree.
+pub async fn recorded_ids(
+    tree: &CoordinationTree,
+) -> Result<Option<(String, BrokerId)>, ControllerError> {
+    if !tree.exists(CLUSTER_ID).await? {
+        return Ok(None);
+    }
+    let (data, _) = tree.get(CLUSTER_ID, None).await?;
+    let cluster_id = znodes::read_cluster_id(data.as_deref()).map_err(bad(CLUSTER_ID))?;
+    let (brokers, _) = tree.children(BROKERS, None).await?;
+    let mut brokers = brokers.iter().filter_map(|id| id.parse().ok());
+    Ok(brokers.next().map(|id| (cluster_id, BrokerId(id))))
+}
+
+/// Refuses an empty tree where there are partitions.
+async fn check_no_partitions(setup: &ControllerSetup) -> Result<(), ControllerError> {
+    let (vfs, data_dir) = (Arc::clone(&setup.vfs), setup.data_dir.clone());
+    let listed = joined(tokio::task::spawn_blocking(move || vfs.read_dir(&data_dir)).await);
+    let listed = listed.map_err(|source| ControllerError::Io {
+        action: "list",
+        path: setup.data_dir.clone(),
+        source,
+    })?;
+    let ours = [COORDINATION_TOPIC, CLUSTER_METADATA];
+    let partition = listed.into_iter().find(|entry| {
+        let id = TopicPartition::from_dir_name(&entry.name);
+        entry.is_dir && id.is_some_and(|id| !ours.contains(&id.topic.as_str()))
+    });
+    match partition {
+        Some(entry) => Err(ControllerError::TreeLost {
+            path: setup.data_dir.join(format!("{COORDINATION_TOPIC}-0")),
+            partition: entry.name,
+        }),
+        None => Ok(()),
+    }
 }
 
 async fn check_cluster_id(
@@ -80,9 +135,9 @@ async fn count_up_epoch(
 async fn left_behind(setup: &ControllerSetup) -> Result<Vec<String>, ControllerError> {
     let tree = &setup.coordination;
     let mut paths = Vec::new();
-    if tree.exists("/brokers/ids").await? {
-        let (ids, _) = tree.children("/brokers/ids", None).await?;
-        paths.extend(ids.iter().map(|id| format!("/brokers/ids/{id}")));
+    if tree.exists(BROKERS).await? {
+        let (ids, _) = tree.children(BROKERS, None).await?;
+        paths.extend(ids.iter().map(|id| format!("{BROKERS}/{id}")));
     }
     if tree.exists(CONTROLLER).await? {
         paths.push(CONTROLLER.into());

@@ -280,8 +280,7 @@ impl Follower {
             spec.clone(),
             Arc::clone(recovery),
         );
-        let set_aside = self.shared.new_id();
-        let open = move || directories.open(&spec, first, &recovery, set_aside);
+        let open = move || directories.open(&spec, first, &recovery);
         joined(spawn_blocking(open).await)
     }
 

@@ -15,7 +15,8 @@
 //! - what the image shows stands in the tree, and its partitions are open, or offline because they
 //!   could not be opened when the broker started;
 //! - a topic that is new and could not be opened is not in the image, and whoever asked for it is told why;
-//! - a topic created again under an old name has a new id and starts empty (`directories.rs`).
+//! - a topic created again under an old name has a new id and starts empty; a directory that does not say that
+//!   it is its topic's is neither opened nor moved (`identity.rs`).
 //!
 //! Left out: sessions (the znodes that are ephemeral in Kafka, `/brokers/ids/N` and `/controller`,
 //! are written anew at each start), changes of settings after creation, more than one broker.
@@ -33,7 +34,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::coordination::{ANY_VERSION, ErrorCode, Operation};
 use crate::driver::DriverError;
-use crate::log::checkpoint::{Checkpoint, Checkpoints, Positions};
+use crate::log::checkpoint::{self, Checkpoint, Checkpoints, Positions};
 use crate::log::{LogConfig, LogError};
 use crate::partition::{DirtyBudget, Partition};
 use crate::vfs::Vfs;
@@ -44,10 +45,12 @@ mod directories;
 mod error;
 mod first_nodes;
 mod follower;
+mod identity;
 mod ids;
 mod image;
 pub mod kafka_uuid;
 pub mod log_settings;
+mod registry;
 pub mod topic_config;
 mod tree;
 mod znodes;
@@ -57,11 +60,13 @@ mod tests;
 
 pub use adopted::{Adopted, AdoptedTopic};
 use directories::Directories;
-pub use directories::{read_partition_id, write_partition_id};
 pub use error::ControllerError;
+pub use first_nodes::recorded_ids;
 pub(crate) use follower::joined;
 use follower::{Follower, Shared};
+pub use identity::{Identity, write_partition_id};
 pub use image::{MetadataImage, Topic};
+pub use registry::registered_topics;
 pub use tree::{CoordinationTree, Watcher};
 use znodes::TopicSpec;
 
@@ -75,6 +80,11 @@ pub const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_sta
 /// Whether nobody but the broker makes, fills and deletes the topic.
 pub fn is_internal(topic: &TopicName) -> bool {
     INTERNAL_TOPICS.contains(&topic.as_str())
+}
+
+/// Whether a file would take the topic's name for something of its own.
+fn is_reserved(topic: &TopicName) -> bool {
+    topic.as_str() == COORDINATION_TOPIC || topic.as_str().starts_with(checkpoint::CHECKSUM)
 }
 
 /// The most partitions of one topic.
@@ -217,7 +227,7 @@ impl Controller {
     pub fn validate_topic(&self, topic: &NewTopic) -> Result<(), ControllerError> {
         let image = self.image();
         let name = &topic.name;
-        if image.topic(name.as_str()).is_some() || name.as_str() == COORDINATION_TOPIC {
+        if image.topic(name.as_str()).is_some() || is_reserved(name) {
             return Err(ControllerError::TopicExists(name.clone()));
         }
         let metric_name = |name: &TopicName| name.as_str().replace('.', "_");
@@ -263,6 +273,10 @@ impl Controller {
             name: topic.name,
             configs: topic.configs,
         };
+        if self.tree.exists(&znodes::topic(spec.name.as_str())).await? {
+            return Err(ControllerError::TopicExists(spec.name));
+        }
+        self.clear_the_way(&spec, 0).await?;
         let operations = spec.creation(image.broker_id, image.controller_epoch);
         match self.tree.multi(operations).await {
             Ok(zxid) => self.wait_until_shown(zxid).await?,
@@ -277,6 +291,14 @@ impl Controller {
             Some(topic) if topic.id == spec.id => Ok(Arc::clone(topic)),
             _ => Err(self.take_back(spec.name).await),
         }
+    }
+
+    /// See [`Directories::clear_the_way`]; before the tree is changed.
+    async fn clear_the_way(&self, spec: &TopicSpec, first: i32) -> Result<(), ControllerError> {
+        let (directories, spec) = (Arc::clone(&self.directories), spec.clone());
+        let unique = self.shared.new_id();
+        let clear = move || directories.clear_the_way(&spec, first, unique);
+        joined(tokio::task::spawn_blocking(clear).await)
     }
 
     /// Removes the znodes of a topic that could not be opened; gives the reason why it could not.
@@ -345,6 +367,7 @@ impl Controller {
             configs: topic.configs.clone(),
         };
         let (old, new) = (spec(before), spec(count));
+        self.clear_the_way(&new, before).await?;
         let growth = new.growth(before, image.broker_id, image.controller_epoch);
         let zxid = self.tree.multi(growth).await?;
         self.wait_until_shown(zxid).await?;

@@ -431,7 +431,7 @@ async fn a_topic_that_cannot_be_opened_is_taken_back() {
 }
 
 #[tokio::test]
-async fn another_topics_directory_is_set_aside_and_kept() {
+async fn what_an_interrupted_deletion_has_left_is_set_aside_and_kept() {
     let vfs = SimVfs::new(10);
     let controller = start(&vfs).await;
     let topic = controller
@@ -440,9 +440,12 @@ async fn another_topics_directory_is_set_aside_and_kept() {
         .unwrap();
     append(&topic).await;
     controller.shutdown().await.unwrap();
-    // The tree is lost, the data are not.
-    vfs.remove_dir_all(&Path::new(DATA).join("__coordination-0"))
-        .unwrap();
+    // Gone from the tree, and the process ends before its files are put away.
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(1_000)));
+    let tree = open_tree(&vfs, &clock).unwrap();
+    let deletion = znodes::deletion(&topic.name, Some(&["0".to_owned()]), true);
+    tree.multi(deletion).await.unwrap();
+    drop(tree);
 
     let controller = start(&vfs).await;
     assert_eq!(listed(&controller), []);
@@ -456,6 +459,29 @@ async fn another_topics_directory_is_set_aside_and_kept() {
     let stray = stray.iter().find(|d| d.ends_with("-stray")).unwrap();
     let log = Path::new(DATA).join(stray).join("00000000000000000000.log");
     assert!(vfs.read(&log).unwrap().len() > 61);
+    // The next start sees the new topic's directory, and no other.
+    let controller = start(&vfs.crash()).await;
+    assert!(controller.is_all_open());
+    let found = controller.image().topic("t").unwrap().id;
+    assert_eq!(found, topic.id);
+}
+
+/// Without the tree a topic that is made again would give its offsets again.
+#[tokio::test]
+async fn a_tree_that_is_lost_is_not_taken_for_a_new_one() {
+    let vfs = SimVfs::new(10);
+    let controller = start(&vfs).await;
+    let created = controller.create_topic(new_topic("t", Some(1))).await;
+    append(&created.unwrap()).await;
+    controller.shutdown().await.unwrap();
+    vfs.remove_dir_all(&Path::new(DATA).join("__coordination-0"))
+        .unwrap();
+    let error = try_start(&vfs).await.unwrap_err();
+    assert!(
+        error.starts_with("/data/__coordination-0: the coordination log is empty"),
+        "{error}"
+    );
+    assert!(error.contains("'t-0'"), "{error}");
 }
 
 #[tokio::test]
@@ -686,10 +712,7 @@ async fn a_directory_that_is_gone_is_not_taken_for_a_new_one() {
         let controller = start(&vfs).await;
         let image = controller.image();
         let reason = &image.offline_partitions().next().unwrap().reason;
-        assert!(
-            reason.ends_with("the log ends at offset 0, expected at least 1"),
-            "{reason}"
-        );
+        assert!(reason.starts_with("/data/t-0: missing"), "{reason}");
         assert!(!vfs.exists(&dir), "nothing is put in its place");
         controller.shutdown().await.unwrap();
     }

@@ -44,6 +44,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use record_log::replay_batches;
 pub use record_log::{LogRecord, RecordLog, ReplayError, ReplayRecord, Standing};
 
 /// When, and where in the log, a machine decides.

@@ -173,7 +173,7 @@ impl RecordLog for Arc<Partition> {
 }
 
 /// Replays whole batches; gives the offset after the last.
-fn replay_batches(
+pub(crate) fn replay_batches(
     log: &str,
     from: Offset,
     bytes: Bytes,

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use brooklet_protocol::Offset;
 
+use crate::vfs::Vfs;
+
 pub(super) const LOG: &str = "log";
 pub(super) const OFFSET_INDEX: &str = "index";
 pub(super) const TIME_INDEX: &str = "timeindex";
@@ -39,6 +41,8 @@ pub(super) enum FileKind {
     Index(Offset),
     /// The producers' state at this offset.
     Snapshot(Offset),
+    /// A segment that is gone: its file is to be removed.
+    Retired(Offset),
     /// Half-written or already deleted; nobody will ask for it.
     Leftover,
     /// A compacted segment whose swap was interrupted.
@@ -52,7 +56,8 @@ pub(super) fn classify(name: &str) -> FileKind {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let swapped = stem.strip_suffix(".log").and_then(base_offset);
     match (extension, base_offset(stem)) {
-        ("tmp" | "deleted" | "cleaned", _) => FileKind::Leftover,
+        (DELETED, _) => swapped.map_or(FileKind::Leftover, FileKind::Retired),
+        ("tmp" | "cleaned", _) => FileKind::Leftover,
         ("swap", _) => swapped.map_or(FileKind::Leftover, FileKind::Swap),
         (LOG, Some(base)) => FileKind::Segment(base),
         (OFFSET_INDEX | TIME_INDEX | TXN_INDEX, Some(base)) => FileKind::Index(base),
@@ -91,6 +96,16 @@ pub(super) fn indexes_of(log: &Path) -> [PathBuf; 3] {
     [OFFSET_INDEX, TIME_INDEX, TXN_INDEX].map(|extension| log.with_extension(extension))
 }
 
+/// The next free name of a side file, for what is taken out of `log`.
+pub(super) fn side_path(vfs: &dyn Vfs, log: &Path) -> PathBuf {
+    let name = |number| log.with_extension(format!("{LOG}.cut-{number}"));
+    let mut number = 1;
+    while vfs.exists(&name(number)) {
+        number += 1;
+    }
+    name(number)
+}
+
 /// What a file is called until it is removed.
 pub(super) fn deleted(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -111,7 +126,8 @@ mod tests {
         assert_eq!(kind("log"), FileKind::Segment(Offset(4096)));
         assert_eq!(kind("index"), FileKind::Index(Offset(4096)));
         assert_eq!(kind("timeindex"), FileKind::Index(Offset(4096)));
-        for leftover in ["log.deleted", "index.tmp", "log.cleaned"] {
+        assert_eq!(kind("log.deleted"), FileKind::Retired(Offset(4096)));
+        for leftover in ["index.deleted", "index.tmp", "log.cleaned"] {
             assert_eq!(kind(leftover), FileKind::Leftover);
         }
         assert_eq!(kind("log.swap"), FileKind::Swap(Offset(4096)));

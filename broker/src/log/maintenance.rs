@@ -16,11 +16,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use brooklet_protocol::records::BatchHeader;
 use brooklet_protocol::{Offset, Timestamp};
 
 use super::LogError;
 use super::error::OrIo;
 use super::retention::{self, RetainedSegment};
+use super::segment::WALK_WINDOW_BYTES;
 use super::shared::Shared;
 use crate::clock::Monotonic;
 
@@ -53,6 +55,45 @@ impl Maintenance {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Where the log starts and ends.
+    pub(super) fn offsets(&self) -> (Offset, Offset) {
+        (self.shared.log_start(), self.shared.end_offset())
+    }
+
+    /// The header of the first batch that ends at `offset` or behind; `None` at the log's end.
+    pub(super) fn header_at(&self, offset: Offset) -> Result<Option<BatchHeader>, LogError> {
+        let segments = self.shared.segments();
+        let above = segments.partition_point(|segment| segment.base_offset() <= offset);
+        for segment in &segments[above.saturating_sub(1)..] {
+            let mut cursor = if segment.base_offset() < offset {
+                segment.seek(offset, WALK_WINDOW_BYTES)?
+            } else {
+                segment.walk(WALK_WINDOW_BYTES)
+            };
+            if let Some(header) = cursor.header()? {
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks at all headers, in their order.
+    pub(super) fn each_header(&self, mut look: impl FnMut(&BatchHeader)) -> Result<(), LogError> {
+        for segment in &*self.shared.segments() {
+            let mut cursor = segment.walk(WALK_WINDOW_BYTES);
+            while let Some(header) = cursor.header()? {
+                look(&header);
+                cursor.advance(&header);
+            }
+        }
+        Ok(())
+    }
+
+    /// Below which offset compaction may have left gaps.
+    pub fn gaps_below(&self) -> Offset {
+        self.shared.gaps_below()
     }
 
     /// Up to where retention wants to delete, if anything: see [`retention`](super::retention). The

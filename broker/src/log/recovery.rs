@@ -13,6 +13,7 @@
 //! | a bad batch at or above the recovery point | torn tail | copied to a side file, then cut; refused while the disk has no room for the copy |
 //! | segments behind a torn tail or a hole above the recovery point | unreachable | renamed to side files |
 //! | a bad batch below the recovery point | damage | refused, no segment is touched |
+//! | a bad batch or a hole, and nobody knows the recovery point | perhaps damage | refused, no segment is touched |
 //! | a hole between segments below the recovery point | damage | refused, no segment is touched |
 //! | the first segment begins above the log start that was written down | begins late | served from there |
 //! | the log ends below the log start that was written down | all deleted | set aside; an empty segment begins at the log start |
@@ -22,7 +23,7 @@
 //! | a snapshot of the producers that is damaged, newer than the log, or older than its first segment | snapshot ignored | removed; the log is replayed from the one before |
 //! | `.tmp`, `.deleted`, `.cleaned`; an index without its segment | leftover | removed |
 //! | `.swap` of a `.log` | interrupted swap | completed: takes the place of the segments that it covers |
-//! | `.swap` of a `.log`, damaged | damage | refused, no segment is touched |
+//! | `.swap` of a `.log`, damaged or cut | damage | set aside if what it replaces is all there, else refused (`swaps`) |
 //!
 //! The recovery point is some seconds old. What was synced since the log knows itself
 //! ([`synced-offsets`](super::sync_points)), and where the table says "recovery point" to tell a torn tail from
@@ -45,6 +46,7 @@ use std::sync::Arc;
 
 use brooklet_protocol::Offset;
 
+use super::checkpoint::UNKNOWN;
 use super::compaction::swaps;
 use super::error::OrIo;
 use super::files::{self, FileKind};
@@ -63,11 +65,13 @@ const SCAN_WINDOW_BYTES: usize = 1 << 20;
 pub struct RecoveryStart {
     /// Whether the last shutdown was clean: then nothing is scanned.
     pub clean_shutdown: bool,
-    /// Everything below was synced: a bad batch below it is damage, not a torn tail.
+    /// Everything below was synced: a bad batch below it is damage, not a torn tail. Where it is
+    /// [`UNKNOWN`](super::checkpoint::UNKNOWN), every bad batch may be damage.
     pub recovery_point: Offset,
     /// Records below were deleted, though their segment may still be there.
     pub log_start_offset: Offset,
-    /// Segments that begin below were, or may have been, compacted.
+    /// Segments that begin below were, or may have been, compacted;
+    /// [`UNKNOWN`](super::checkpoint::UNKNOWN) if any may.
     pub cleaned_below: Offset,
     /// Segments that begin below may hold batches whose max timestamp was not computed from their
     /// records; [`RecoveryStart::ALL_UNCHECKED`] where nobody knows.
@@ -100,6 +104,8 @@ struct Recovery<'a> {
     start: RecoveryStart,
     /// Everything below was synced, as the recovery point or the log says.
     synced: Offset,
+    /// Whether nobody knows what was synced: then nothing is cut.
+    is_point_unknown: bool,
     segments: Vec<Arc<Segment>>,
     unsynced_names: BTreeSet<PathBuf>,
     /// Offsets of the producers' snapshots, ascending.
@@ -136,14 +142,19 @@ pub(super) fn open(
     vfs: Arc<dyn Vfs>,
     dir: &Path,
     config: &LogConfig,
-    start: RecoveryStart,
+    mut start: RecoveryStart,
 ) -> Result<Opened, LogError> {
+    let is_point_unknown = start.recovery_point == UNKNOWN;
+    if is_point_unknown {
+        start.recovery_point = Offset::ZERO;
+    }
     let mut recovery = Recovery {
         synced: sync_points::read(&*vfs, dir).max(start.recovery_point),
         vfs,
         dir,
         config,
         start,
+        is_point_unknown,
         segments: Vec::new(),
         unsynced_names: BTreeSet::new(),
         snapshots: Vec::new(),
@@ -200,7 +211,7 @@ impl Recovery<'_> {
         for name in names() {
             let path = self.dir.join(name);
             match files::classify(name) {
-                FileKind::Leftover => self.leftovers.push(path),
+                FileKind::Leftover | FileKind::Retired(_) => self.leftovers.push(path),
                 FileKind::Index(base) if !bases.contains(&base) => self.leftovers.push(path),
                 FileKind::Snapshot(offset) => self.snapshots.push(offset),
                 FileKind::Index(base) if name.ends_with(files::TXN_INDEX) => {
@@ -259,7 +270,7 @@ impl Recovery<'_> {
         let (dir, segments) = (self.dir.to_owned(), self.segments.into());
         let config = self.config.clone();
         let shared = Shared::new(self.vfs, dir, config, segments, ends, self.unsynced_names);
-        shared.allow_gaps(self.start.cleaned_below);
+        shared.allow_gaps(self.start.cleaned_below.min(end));
         for segment in &*shared.segments() {
             if segment.base_offset() < self.start.unchecked_below && segment.size() > 0 {
                 segment.distrust_times();
@@ -271,7 +282,7 @@ impl Recovery<'_> {
             }
         }
         // What is written down is what was begun; only an orderly end says that it was finished.
-        if self.start.clean_shutdown {
+        if self.start.clean_shutdown && self.start.cleaned_below != UNKNOWN {
             shared.set_cleaned_below(self.start.cleaned_below);
         }
         Opened {
@@ -475,7 +486,7 @@ impl Recovery<'_> {
     /// Torn tail or damage: what was synced tells.
     fn judge(&self, tail: &Tail, broken: LogError) -> Result<(), LogError> {
         let (next_offset, synced) = (tail.next_offset, self.synced.max(self.synced_below()));
-        if next_offset < synced {
+        if next_offset < synced || self.is_point_unknown {
             tracing::debug!(%broken, %next_offset, %synced, "damage: refused");
             return Err(broken);
         }
@@ -490,7 +501,7 @@ impl Recovery<'_> {
         if good == size {
             return Ok(());
         }
-        let side_path = self.side_path(path);
+        let side_path = files::side_path(&*self.vfs, path);
         let side_file =
             (self.vfs.open(&side_path, OpenMode::CreateNew)).or_io("create", &side_path)?;
         let mut position = good;
@@ -517,7 +528,7 @@ impl Recovery<'_> {
         for base in bases {
             let path = log_path(self.dir, *base);
             let (_, size) = self.open_file(&path)?;
-            let side_path = self.side_path(&path);
+            let side_path = files::side_path(&*self.vfs, &path);
             tracing::warn!(segment = %path.display(), to = %side_path.display(), "unreachable: renamed");
             self.vfs.rename(&path, &side_path).or_io("rename", &path)?;
             let indexes = files::indexes_of(&path).into_iter();
@@ -533,18 +544,6 @@ impl Recovery<'_> {
     fn note_cut(&mut self, side_path: PathBuf, bytes: u64) {
         self.report.bytes_cut += bytes;
         self.report.side_file.get_or_insert(side_path);
-    }
-
-    /// The next free name of a side file.
-    fn side_path(&self, path: &Path) -> PathBuf {
-        let mut number = 1;
-        loop {
-            let side_path = path.with_extension(format!("{}.cut-{number}", files::LOG));
-            if !self.vfs.exists(&side_path) {
-                return side_path;
-            }
-            number += 1;
-        }
     }
 
     /// Puts the parts together; the tail becomes the active segment.

@@ -105,9 +105,10 @@ fn load(shared: &Shared, found: &[Offset]) -> Result<(ProducerStates, Offset), L
             // A transaction that it has for open may have ended in what is deleted.
             format!("it is older than the log, which begins at {begin}")
         } else {
-            match snapshot::decode(&vfs.read(&path).or_io("read", &path)?) {
+            let read = vfs.read(&path).map_err(|error| error.to_string());
+            match read.and_then(|bytes| snapshot::decode(&bytes).map_err(|e| e.to_string())) {
                 Ok(states) => return Ok((states, *offset)),
-                Err(error) => error.to_string(),
+                Err(reason) => reason,
             }
         };
         tracing::warn!(snapshot = %path.display(), reason = %ignored, "snapshot ignored");

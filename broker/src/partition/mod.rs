@@ -148,7 +148,7 @@ impl Partition {
         // Until somebody writes, it costs no descriptor: a topic may have thousands of partitions.
         log.rest();
         let (reader, maintenance) = (log.reader(), log.maintenance());
-        let epochs = LeaderEpochs::read(&*vfs, dir, reader.log_end_offset());
+        let epochs = LeaderEpochs::read(&*vfs, dir, &maintenance);
         let progress = Arc::new(Progress {
             high_watermark: AtomicI64::new(reader.log_end_offset().0),
             waiters: Arc::default(),

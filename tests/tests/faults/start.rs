@@ -110,7 +110,7 @@ fn a_directory_of_something_else_is_left_alone() {
 }
 
 #[test]
-fn unknown_versions_and_malformed_properties_are_named_and_kept() {
+fn unknown_versions_are_named_and_malformed_properties_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Server::on(dir.path()).terminate().success());
     let meta = dir.path().join(META);
@@ -125,40 +125,35 @@ fn unknown_versions_and_malformed_properties_are_named_and_kept() {
             replaced("brooklet.format", "brooklet.format=99"),
             "brooklet.format is 99, expected 1",
         ),
-        // Kafka's own directories have no such key.
-        (
-            replaced("brooklet.format", ""),
-            "this directory is Apache Kafka's. --adopt takes it over",
-        ),
         (replaced("version", "version=0"), "version is 0, expected 1"),
-        (replaced("node.id", "node.id=x"), "node.id"),
-        (replaced("node.id", "node.id=-1"), "node.id"),
-        (replaced("cluster.id", ""), "cluster.id"),
-        (
-            replaced("directory.id", "directory.id=short"),
-            "directory.id",
-        ),
-        (String::new(), "version is missing"),
-        ("\0\u{1}\u{2}".into(), "version is missing"),
     ];
     for (content, words) in cases {
         fs::write(&meta, &content).unwrap();
-        assert_not_served(dir.path(), 1, &[text(&meta), words]);
+        assert_not_served(dir.path(), 1, &[text(&meta), words, "damaged"]);
         assert_eq!(fs::read_to_string(&meta).unwrap(), content, "{words}");
     }
-    fs::write(&meta, [0xff, 0xfe, 0x00]).unwrap();
-    assert_not_served(dir.path(), 1, &[text(&meta)]);
+    // What makes no sense is made anew: the coordination log has both ids.
+    let damaged = [
+        replaced("node.id", "node.id=x"),
+        replaced("node.id", "node.id=-1"),
+        replaced("cluster.id", ""),
+        replaced("directory.id", "directory.id=short"),
+        replaced("brooklet.format", ""),
+        String::new(),
+        "\0\u{1}\u{2}".into(),
+    ];
+    let ids = |meta: &str| -> Vec<String> {
+        let is_id = |line: &&str| line.starts_with("cluster.id") || line.starts_with("node.id");
+        meta.lines().filter(is_id).map(str::to_owned).collect()
+    };
+    for content in damaged {
+        fs::write(&meta, &content).unwrap();
+        assert!(Server::on(dir.path()).terminate().success(), "{content:?}");
+        let remade = fs::read_to_string(&meta).unwrap();
+        assert_eq!(ids(&remade), ids(&good), "{content:?}");
+    }
     fs::write(&meta, good).unwrap();
     assert!(Server::on(dir.path()).terminate().success());
-}
-
-#[test]
-fn a_malformed_checkpoint_is_named_with_its_line() {
-    let dir = tempfile::tempdir().unwrap();
-    assert!(Server::on(dir.path()).terminate().success());
-    let checkpoint = dir.path().join("recovery-point-offset-checkpoint");
-    fs::write(&checkpoint, "0\n1\nt zero 5\n").unwrap();
-    assert_not_served(dir.path(), 1, &[text(&checkpoint), "line 3"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use brooklet_protocol::metadata_record::MetadataRecord;
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{Offset, TopicName};
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::controller::topic_config;
 use crate::vfs::Vfs;
@@ -118,6 +119,15 @@ impl KafkaMetadata {
             MetadataRecord::ProducerIds { next } => self.producer_ids_end = next,
             MetadataRecord::Config { .. } | MetadataRecord::Other => {}
         }
+    }
+
+    /// The id of a topic.
+    pub(super) fn id_of(&self, topic: &TopicName) -> Option<Uuid> {
+        let mut ids = self
+            .names
+            .iter()
+            .filter(|(_, name)| *name == topic.as_str());
+        ids.next().map(|(id, _)| Uuid::from_bytes(*id))
     }
 
     /// The settings of a topic that are settings here, too.

@@ -24,8 +24,7 @@ use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use uuid::Uuid;
 
 use crate::controller::{
-    Adopted, AdoptedTopic, CLUSTER_METADATA, COORDINATION_TOPIC, read_partition_id,
-    write_partition_id,
+    Adopted, AdoptedTopic, CLUSTER_METADATA, COORDINATION_TOPIC, Identity, write_partition_id,
 };
 use crate::log::checkpoint::Positions;
 use crate::vfs::Vfs;
@@ -38,7 +37,8 @@ use metadata::KafkaMetadata;
 const PRODUCER_IDS_END_UNKNOWN: i64 = 1 << 40;
 
 /// The topics whose partitions are in `dir`, and what else Kafka knew. A partition without
-/// `partition.metadata`, from before Kafka 2.8, gets one.
+/// `partition.metadata`, from before Kafka 2.8, gets one. The id is that of Kafka's metadata log, or else the one
+/// that most of the topic's partitions have.
 pub(super) fn adopt(
     vfs: &dyn Vfs,
     dir: &Path,
@@ -69,13 +69,13 @@ pub(super) fn adopt(
             .iter()
             .map(|n| dir.join(format!("{name}-{n}")))
             .collect();
-        let mut id = None;
-        for dir in &dirs {
-            id = id.or(read_partition_id(vfs, dir)?);
-        }
+        let found: Vec<_> = dirs.iter().map(|dir| Identity::read(vfs, dir)).collect();
+        let recorded = metadata.as_ref().and_then(|metadata| metadata.id_of(&name));
+        let id = recorded.or_else(|| most_named(&found));
         let id = id.unwrap_or_else(&mut new_id);
-        for dir in &dirs {
-            if read_partition_id(vfs, dir)?.is_none() {
+        for (dir, found) in dirs.iter().zip(&found) {
+            // One that is damaged stays as it is: the partition is offline then, and named.
+            if matches!(found, Ok(Identity::Missing | Identity::Unfinished)) {
                 write_partition_id(vfs, dir, id)?;
             }
         }
@@ -97,6 +97,18 @@ pub(super) fn adopt(
         topics,
         producer_ids_end,
     })
+}
+
+/// The id that most of a topic's partitions name: a single one may be damaged.
+fn most_named(found: &[io::Result<Identity>]) -> Option<Uuid> {
+    let mut counts = BTreeMap::<Uuid, usize>::new();
+    for identity in found.iter().flatten() {
+        if let Identity::Topic(id) = identity {
+            *counts.entry(*id).or_default() += 1;
+        }
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(id, _)| id)
 }
 
 /// What can be known of a topic's settings without Kafka's metadata.

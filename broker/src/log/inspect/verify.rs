@@ -134,7 +134,7 @@ pub fn verify_log(vfs: &dyn Vfs, dir: &Path, start: RecoveryStart) -> io::Result
 fn note_other_files(vfs: &dyn Vfs, dir: &Path, summary: &mut LogSummary) -> io::Result<()> {
     for entry in vfs.read_dir(dir)? {
         let words = match files::classify(&entry.name) {
-            FileKind::Leftover => "left over; the next start removes it",
+            FileKind::Leftover | FileKind::Retired(_) => "left over; the next start removes it",
             FileKind::Swap(_) => "a compaction was interrupted; the next start finishes it",
             FileKind::Other if entry.name.contains(".log.cut-") => "cut off by a recovery",
             _ => continue,

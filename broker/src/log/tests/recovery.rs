@@ -395,14 +395,43 @@ fn leftovers_are_removed_and_foreign_files_are_not() {
     assert_eq!(names(&vfs), expected);
 }
 
+/// A swap that had not begun takes nothing with it; one that had is needed.
 #[test]
-fn damage_a_swap_that_is_not_whole_is_left_alone() {
-    let vfs = SimVfs::new(0);
-    filled(&vfs, 3).close().unwrap();
-    let torn = content(&vfs, 0)[..150].to_vec();
-    overwrite(&vfs, &segment(0).with_extension("log.swap"), &torn);
-    refused(&vfs, start(true, 3));
-    refused(&vfs, start(false, 0));
+fn damage_a_swap_that_is_not_whole_never_takes_a_place() {
+    let written = SimVfs::new(0);
+    filled(&written, 3).close().unwrap();
+    let (old, rest) = (content(&written, 0), content(&written, 2));
+    let swap = segment(0).with_extension("log.swap");
+    let retired = segment(0).with_extension("log.deleted");
+    for length in 0..=old.len() {
+        for flipped in [false, true] {
+            let mut new = old[..length].to_vec();
+            if flipped && let Some(last) = new.last_mut() {
+                *last ^= 1;
+            }
+            let is_whole = new == old;
+            let has_begun = |old_name: &Path| {
+                let vfs = SimVfs::new(0);
+                vfs.create_dir_all(dir()).unwrap();
+                overwrite(&vfs, old_name, &old);
+                overwrite(&vfs, &segment(2), &rest);
+                overwrite(&vfs, &swap, &new);
+                vfs
+            };
+            for clean in [true, false] {
+                let vfs = has_begun(&segment(0));
+                reopen(&vfs, start(clean, 3), 3);
+                assert_eq!(content(&vfs, 0), old, "{length} {flipped}");
+                assert!(!vfs.exists(&swap));
+                let vfs = has_begun(&retired);
+                if is_whole {
+                    reopen(&vfs, start(clean, 3), 3);
+                } else {
+                    refused(&vfs, start(clean, 3));
+                }
+            }
+        }
+    }
 }
 
 #[test]

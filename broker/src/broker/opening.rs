@@ -1,0 +1,187 @@
+//! From a locked data directory to topics that are open.
+//!
+//! ```text
+//!  meta.properties, checkpoints ─▶ __coordination-0 ─▶ tree ─▶ whose directory it is
+//!    ─▶ controller: topics, partitions ─▶ what was damaged and could be computed is written anew
+//! ```
+//!
+//! Nothing is written anew before the tree and the partitions are open: until then nobody knows whether
+//! they agree with it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use brooklet_protocol::{BrokerId, Offset, TopicPartition};
+use tokio::task::spawn_blocking;
+
+use super::advertised;
+use super::config::{BrokerConfig, Environment, StartError};
+use super::data_dir::{COORDINATION_DIR, DataDir, Found, FoundMeta};
+use super::meta::Meta;
+use crate::clock::Clock;
+use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, recorded_ids};
+use crate::log::checkpoint::{Checkpoint, UNKNOWN};
+use crate::log::{LogConfig, RecoveryStart};
+use crate::partition::{DirtyBudget, Durability, Partition};
+
+/// What stands between the data directory and the handlers.
+pub(super) struct Opened {
+    pub(super) coordination: Arc<Partition>,
+    pub(super) controller: Arc<Controller>,
+    pub(super) dirty: Arc<DirtyBudget>,
+}
+
+/// Opens the coordination log, then the topics; makes anew what was found damaged and can be.
+pub(super) async fn open(
+    environment: &Environment,
+    config: &BrokerConfig,
+    data: Arc<DataDir>,
+    kafka: Option<SocketAddr>,
+) -> Result<Opened, StartError> {
+    let (clock, seed) = (Arc::clone(&environment.clock), environment.seed);
+    let (adopt, node_id) = (config.adopt, config.node_id);
+    let opening = {
+        let (data, clock) = (Arc::clone(&data), Arc::clone(&clock));
+        spawn_blocking(move || {
+            let found = data.read(seed, adopt, node_id)?;
+            open_coordination(&data, clock, found)
+        })
+    };
+    let (found, coordination, tree) = opening.await??;
+    let (meta, is_written) = identify(&data, found.meta, &tree, (seed, node_id)).await?;
+    let dirty = DirtyBudget::new(config.log_dirty_bytes_max);
+    let setup = ControllerSetup {
+        vfs: Arc::clone(&data.vfs),
+        clock,
+        data_dir: data.path.clone(),
+        coordination: tree,
+        cluster_id: meta.cluster_id.clone(),
+        broker_id: meta.node_id,
+        advertised: kafka.map(|bound| advertised(config, bound)),
+        partition_count_default: config.num_partitions,
+        partitions_max: config.partitions_max,
+        log: config.log.clone(),
+        sync: !data.is_ephemeral,
+        dirty: Arc::clone(&dirty),
+        clean_shutdown: found.clean_shutdown,
+        positions: found.positions,
+        checkpoints: Arc::clone(&data.checkpoints),
+        adopted: (found.adopting.as_ref()).map_or_else(Adopted::default, |a| a.adopted.clone()),
+        // Not the seed itself, of which the cluster id was made.
+        id_seed: seed.rotate_left(32),
+    };
+    let controller = Controller::start(setup).await?;
+    if !data.is_ephemeral {
+        let controller = Arc::clone(&controller);
+        spawn_blocking(move || {
+            mend_cleaner_offsets(&data, &controller);
+            if found.adopting.is_none() && is_written {
+                return Ok(());
+            }
+            // Last: only now the tree is known to be of this cluster. A file that says that it is ours
+            // stands for checkpoints that are all there.
+            data.checkpoints.make()?;
+            match found.adopting {
+                Some(adopting) => data.mark_adopted(&adopting),
+                None => data.write_meta(&meta),
+            }
+        })
+        .await??;
+    }
+    Ok(Opened {
+        coordination,
+        controller,
+        dirty,
+    })
+}
+
+/// Whose directory it is, and whether `meta.properties` says so as it should: if that is lost, the tree
+/// knows.
+async fn identify(
+    data: &DataDir,
+    found: FoundMeta,
+    tree: &CoordinationTree,
+    (seed, node_id): (u128, Option<BrokerId>),
+) -> Result<(Meta, bool), StartError> {
+    let (why, error) = match found {
+        FoundMeta::Whole(meta) => return Ok((meta, true)),
+        FoundMeta::Stale(meta) => return Ok((meta, false)),
+        FoundMeta::Lost(why, error) => (why, error),
+    };
+    let Some((cluster_id, broker_id)) = recorded_ids(tree).await? else {
+        return Err(error);
+    };
+    data.check_node_id(broker_id, node_id)?;
+    tracing::warn!(
+        "{}: made anew from the coordination log with cluster.id {cluster_id} and node.id {broker_id}, \
+         because {why}",
+        data.meta_path().display()
+    );
+    let meta = DataDir::remade_meta(cluster_id, broker_id, seed);
+    Ok((meta, false))
+}
+
+/// Writes down which logs may have gaps, if that is lost. Blocks.
+fn mend_cleaner_offsets(data: &DataDir, controller: &Controller) {
+    let file = &data.checkpoints.cleaner_offsets;
+    let image = controller.image();
+    let open = image.partitions().map(|partition| {
+        let gaps_below = partition.maintenance().gaps_below();
+        (partition.id().clone(), gaps_below)
+    });
+    let offline = image.offline_partitions();
+    let offline = offline.map(|partition| (partition.id.clone(), UNKNOWN));
+    let gaps: Checkpoint = open
+        .filter(|(_, below)| *below > Offset::ZERO)
+        .chain(offline)
+        .collect();
+    if gaps.is_empty() || file.is_readable() {
+        return;
+    }
+    if let Err(error) = file.write(|| gaps) {
+        // The next start allows gaps once more.
+        tracing::warn!("{error}");
+    }
+}
+
+type Coordination = (Found, Arc<Partition>, Arc<CoordinationTree>);
+
+/// Blocks.
+fn open_coordination(
+    data: &DataDir,
+    clock: Arc<dyn Clock>,
+    found: Found,
+) -> Result<Coordination, StartError> {
+    let id = TopicPartition::from_dir_name(COORDINATION_DIR).expect("the name is legal");
+    let known = found.positions.get(&id);
+    let start = RecoveryStart {
+        clean_shutdown: found.clean_shutdown,
+        recovery_point: known
+            .and_then(|known| known.recovery_point)
+            .unwrap_or_default(),
+        ..RecoveryStart::default()
+    };
+    let (partition, report) = Partition::open(
+        Arc::clone(&data.vfs),
+        Arc::clone(&clock),
+        id.clone(),
+        &data.path.join(COORDINATION_DIR),
+        LogConfig::default(),
+        start,
+        // A budget of its own: it is always synced, and waits for nobody.
+        (!data.is_ephemeral)
+            .then(|| DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT))
+            .as_ref(),
+    )?;
+    if let Some(side_file) = &report.side_file {
+        let (bytes, side_file) = (report.bytes_cut, side_file.display());
+        tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");
+    }
+    let durability = if data.is_ephemeral {
+        Durability::Written
+    } else {
+        Durability::Synced
+    };
+    let tree = CoordinationTree::open(Arc::clone(&partition), clock, durability)?;
+    Ok((found, partition, tree))
+}

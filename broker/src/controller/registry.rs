@@ -1,0 +1,82 @@
+//! Which topics a data directory has, for whoever mends it while no broker runs.
+//!
+//! The coordination log is read and replayed as at a start, but not opened: nothing is written, and a torn
+//! tail stays as it is.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use brooklet_protocol::{Offset, Timestamp, TopicName};
+use uuid::Uuid;
+
+use super::COORDINATION_TOPIC;
+use super::znodes::{self, TOPICS, TopicSpec};
+use crate::clock::Monotonic;
+use crate::coordination::{Command, Coordination, Reply};
+use crate::driver::{Moment, ReplayError, StateMachine, replay_batches};
+use crate::log::LogError;
+use crate::log::inspect::{SegmentFiles, SegmentScan};
+use crate::vfs::Vfs;
+
+/// The topics in the coordination log of `data_dir`, with their ids. Blocks.
+///
+/// # Errors
+/// The log cannot be read, or is none.
+pub fn registered_topics(
+    vfs: &dyn Vfs,
+    data_dir: &Path,
+) -> Result<BTreeMap<TopicName, Uuid>, ReplayError> {
+    let dir = data_dir.join(format!("{COORDINATION_TOPIC}-0"));
+    let failed = |source: io::Error| LogError::Io {
+        action: "read",
+        path: dir.clone(),
+        source,
+    };
+    let mut tree = Coordination::default();
+    let mut next = Offset::ZERO;
+    for segment in SegmentFiles::in_dir(vfs, &dir).map_err(failed)? {
+        let mut scan = SegmentScan::open(vfs, &segment.log).map_err(failed)?;
+        while let Ok(batch) = scan.next_batch().map_err(failed)? {
+            // What follows damage was never acknowledged, or the next start refuses the log.
+            if batch.crc.is_err() {
+                return Ok(topics(&mut tree, next));
+            }
+            let each = &mut |offset, record: &_| tree.replay(offset, record).map(drop);
+            next = replay_batches(COORDINATION_TOPIC, next, batch.bytes, each)?;
+        }
+    }
+    Ok(topics(&mut tree, next))
+}
+
+fn topics(tree: &mut Coordination, end: Offset) -> BTreeMap<TopicName, Uuid> {
+    let mut ask = |command| {
+        let at = Moment {
+            wall: Timestamp(0),
+            monotonic: Monotonic(Duration::ZERO),
+            offset: end,
+        };
+        tree.decide(at, command).answer.result.ok()
+    };
+    let children = ask(Command::GetChildren {
+        path: TOPICS.into(),
+        watch: None,
+    });
+    let names = match children {
+        Some(Reply::Children { names, .. }) => names,
+        _ => Vec::new(),
+    };
+    let mut id_of = |name: &str| {
+        let path = znodes::topic(name);
+        let name = TopicName::new(name).ok()?;
+        match ask(Command::GetData { path, watch: None })? {
+            Reply::Data { data, .. } => {
+                let spec = TopicSpec::read(name, data.as_deref(), None).ok()?;
+                Some((spec.name, spec.id))
+            }
+            _ => None,
+        }
+    };
+    names.iter().filter_map(|name| id_of(name)).collect()
+}
