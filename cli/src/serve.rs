@@ -125,13 +125,14 @@ fn apply(
 
 /// Runs a broker until a signal comes.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    // Before anything that takes time or may fail: a reader of the file must not find an old one.
+    if let Some(file) = &args.ready_file {
+        files::remove_stale(file)?;
+    }
     let mut config = args.broker_config()?;
     let mut stop = Stop::on_signal()?;
     let open_files_max = raise_open_files();
     config.open_files_max = Some(open_files_max);
-    if let Some(file) = &args.ready_file {
-        files::remove_stale(file)?;
-    }
     let http = match args.http_address(&config) {
         Some(address) => {
             match Http::start(address, globals.clock.monotonic().0, open_files_max).await {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use brooklet_broker::log::RecoveryStart;
-use brooklet_broker::log::checkpoint::{Checkpoints, Positions};
+use brooklet_broker::log::checkpoint::{Checkpoints, Positions, UNKNOWN};
 use brooklet_broker::log::inspect::SegmentFiles;
 use brooklet_broker::vfs::Vfs;
 use brooklet_broker::vfs::disk::DiskVfs;
@@ -45,7 +45,7 @@ enum Verb {
     Index(index::Args),
     /// Check everything; exit code 5 on corruption
     Verify(verify::Args),
-    /// Cut a damaged log where the damage begins, and keep what is cut
+    /// Cut a damaged log where the damage begins, or write partition.metadata anew; what was there is kept
     Repair(repair::Args),
 }
 
@@ -103,7 +103,10 @@ fn partition(dir: &Path) -> anyhow::Result<Partition> {
     };
     let start = RecoveryStart {
         clean_shutdown: false,
-        recovery_point: known.recovery_point.unwrap_or(Offset::ZERO),
+        // Where nobody knows it, whatever is bad is found all the same.
+        recovery_point: (known.recovery_point)
+            .filter(|point| *point != UNKNOWN)
+            .unwrap_or(Offset::ZERO),
         log_start_offset: known.log_start,
         cleaned_below: known.cleaned_below,
         unchecked_below: known.unchecked_below,

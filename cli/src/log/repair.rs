@@ -2,6 +2,9 @@
 //!
 //! What would be cut is written down first, in a file beside the log; what is cut stays in side
 //! files. Both are for a person: the broker never reads them.
+//!
+//! A directory that does not say whose partition it holds is not served either, and is given its topic's id
+//! anew ([`identity`]).
 
 use std::fmt::Write as _;
 use std::io::IoSlice;
@@ -14,11 +17,13 @@ use brooklet_broker::log::inspect::{Finding, Severity, verify_log};
 use brooklet_broker::log::{Log, LogConfig, RecoveryStart, forget_synced};
 use brooklet_broker::vfs::disk::DiskVfs;
 use brooklet_broker::vfs::{OpenMode, Vfs};
-use brooklet_protocol::Offset;
+use brooklet_protocol::{Offset, TopicPartition};
 
 use crate::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
+
+mod identity;
 
 /// Arguments of `log repair`.
 #[derive(Debug, clap::Args)]
@@ -57,12 +62,16 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
             lock_path.display()
         )
     })?;
+    let identity = identity::plan(&*vfs, data_dir, &dir, id)?;
     let summary = verify_log(&*vfs, &dir, partition.start)?;
     let mut output = Output::stdout(true);
     let unreadable = say_unreadable(&summary.findings, &mut output)?;
     let can_be_cut =
         |finding: &&Finding| matches!(finding.severity, Severity::TornTail | Severity::Corrupt);
-    let Some(damage) = summary.findings.iter().find(can_be_cut) else {
+    let damage = summary.findings.iter().find(can_be_cut);
+    let cut_plan = damage.map(|damage| plan(damage, &summary.findings));
+    let cut_plan = cut_plan.transpose()?;
+    if identity.is_none() && cut_plan.is_none() {
         if unreadable > 0 {
             output.flush()?;
             return Ok(Exit::Corruption);
@@ -70,20 +79,40 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         output.line(format!("{id}: nothing to repair"))?;
         output.flush()?;
         return Ok(Exit::Ok);
-    };
-    let plan = plan(damage, &summary.findings)?;
-    output.line(plan.trim_end())?;
+    }
+    for words in identity.iter().map(|plan| &plan.words).chain(&cut_plan) {
+        output.line(words.trim_end())?;
+    }
     output.flush()?;
     if args.dry_run {
         globals.note("nothing was changed; --yes does it");
         return Ok(Exit::Corruption);
     }
-    let written = write_down(&*vfs, &dir, &plan)?;
-    globals.note(format_args!("written down in {}", written.display()));
-    // From here on what is bad counts as never synced.
-    forget_synced(&*vfs, &dir)?;
-    let end = cut(Arc::clone(&vfs), &dir, partition.start)?;
-    let checkpoints = Checkpoints::new(&vfs, data_dir);
+    if let Some(identity) = identity {
+        identity.write(globals, &*vfs, &dir)?;
+    }
+    if let Some(plan) = cut_plan {
+        let written = write_down(&*vfs, &dir, &plan)?;
+        globals.note(format_args!("written down in {}", written.display()));
+        // From here on what is bad counts as never synced.
+        forget_synced(&*vfs, &dir)?;
+        let end = cut(Arc::clone(&vfs), &dir, partition.start)?;
+        note_end(&vfs, data_dir, id, end)?;
+        globals.note(format_args!("{id} ends at offset {end} now"));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes down that the log ends where it was cut, and that it was not shut down so.
+fn note_end(
+    vfs: &Arc<dyn Vfs>,
+    data_dir: &Path,
+    id: &TopicPartition,
+    end: Offset,
+) -> anyhow::Result<()> {
+    let checkpoints = Checkpoints::new(vfs, data_dir);
+    // In their order, or those that are made before would count as lost.
+    checkpoints.make()?;
     // A line that is missing means: scan everything. That is true of what is left, and safe.
     checkpoints.recovery_points.retain(|known| known != id)?;
     checkpoints.recovery_points.raise(id, end)?;
@@ -92,8 +121,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         vfs.remove_file(&mark)?;
         vfs.sync_dir(data_dir)?;
     }
-    globals.note(format_args!("{id} ends at offset {end} now"));
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 /// Names the batches that stay, because they are what was written; returns how many there are.

@@ -9,6 +9,7 @@ mod crowd;
 mod disk;
 mod files;
 mod sectors;
+mod small;
 mod start;
 mod transactions;
 mod wire;
