@@ -191,7 +191,7 @@ async def measure(broker, arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("binary", type=pathlib.Path, help="brooklet, built with --release")
+    parser.add_argument("binary", type=pathlib.Path, help="brooklet, built with --profile dist")
     parser.add_argument("--kafka", action="store_true", help="Apache Kafka as well")
     parser.add_argument("--jars", default="target/peers/lib", help="where its jars are")
     parser.add_argument("--groups", type=int, default=50)

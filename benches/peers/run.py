@@ -257,7 +257,7 @@ def starts(arguments, peers, jars, directory):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("binary", type=pathlib.Path, help="brooklet, built with --release")
+    parser.add_argument("binary", type=pathlib.Path, help="brooklet, built with --profile dist")
     parser.add_argument("--quick", action="store_true", help="a few minutes, few cases")
     parser.add_argument("--matrix", action="store_true", help="all sizes, codecs, partitions and acks: hours")
     parser.add_argument("--rounds", type=int, default=2, help="of each case, for both brokers (2: A B B A)")

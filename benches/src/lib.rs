@@ -1,7 +1,7 @@
 //! Inputs that the benchmarks share; the benchmarks stand in `benches/`.
 //!
-//! Run them with `cargo bench -p brooklet-benches`. The figures are for comparing two states of the
-//! code on one machine in one sitting, nothing else.
+//! Run them with `cargo bench --profile dist -p brooklet-benches`. The figures are for comparing two
+//! states of the code on one machine in one sitting, nothing else.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -86,17 +86,21 @@ mod in_rust {
         encoder.finish().expect(IN_MEMORY)
     }
 
-    /// Appends what `body` holds to `out`, at most `limit` bytes.
+    /// Appends what `body` holds to `out`, at most `limit` bytes and, on its way to an error, one block.
     pub(in super::super) fn decompress(
         body: &[u8],
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Failed> {
         check_frames(body)?;
+        let start = out.len();
+        // A block that the limit cuts off would count as corrupt; with room for it, it is too large.
+        let roomy = limit.saturating_add(MAX_BLOCK_SIZE);
         let read = DECOMPRESSOR.with_borrow_mut(|decompressor| {
-            decompressor.decompress_into_with_limit(body, out, limit)
+            decompressor.decompress_into_with_limit(body, out, roomy)
         });
         match read {
+            _ if out.len() - start > limit => Err(Failed::TooLarge),
             Ok(_) => Ok(()),
             Err(DecompressError::OutputTooSmall) => Err(Failed::TooLarge),
             Err(error) => Err(broken(error)),
@@ -105,13 +109,15 @@ mod in_rust {
 
     /// Walks all frames: what they ask for must be what their bytes can back.
     fn check_frames(mut rest: &[u8]) -> Result<(), Failed> {
-        while !rest.is_empty() {
+        loop {
             rest = match skippable(rest)? {
                 Some(rest) => rest,
                 None => check_frame(rest)?,
             };
+            if rest.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// What follows a skippable frame; `None` when this is none.
@@ -257,7 +263,7 @@ mod tests {
                 "{cut}"
             );
         }
-        for cut in 1..one.len() {
+        for cut in 0..one.len() {
             assert!(read(&one[..cut]).is_err(), "{cut}");
         }
     }
