@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use crate::Globals;
 use crate::exit::{CliError, Exit};
-use crate::output::{Output, OutputFormat, print_all, table};
+use crate::output::{Output, OutputFormat, print_all};
+use crate::text::table;
 
 /// The version of the JSON that `cluster` prints; it changes when a key changes its meaning.
 const SCHEMA: u32 = 1;
@@ -180,7 +181,7 @@ async fn info<W: Write>(
         ]
     };
     let rows: Vec<_> = info.brokers.iter().map(row).collect();
-    Ok(output.line(table(&["BROKER", "ADDRESS", "ROLE"], &rows))?)
+    Ok(output.text(&table(&["BROKER", "ADDRESS", "ROLE"], &rows))?)
 }
 
 /// An API as `cluster apis` prints it.

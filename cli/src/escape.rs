@@ -1,8 +1,15 @@
-//! Backslash escapes in delimiters and formats, as kcat reads them.
+//! Backslash escapes: read in delimiters and formats, written where a terminal would obey.
 //!
-//! `\n`, `\r`, `\t`; `\xNN` a byte in hexadecimal; `\NNN` a byte in decimal, or in octal with a
-//! leading 0; a backslash before anything else is dropped. The result is bytes, not text: `\xff` is
-//! one byte.
+//! Read, as kcat does it: `\n`, `\r`, `\t`; `\xNN` a byte in hexadecimal; `\NNN` a byte in decimal, or
+//! in octal with a leading 0; a backslash before anything else is dropped. The result is bytes, not
+//! text: `\xff` is one byte.
+//!
+//! Written, as JSON does it ([`printable`]): `\n`, `\r`, `\t`, and `\uNNNN` for any other character
+//! that moves a cursor, changes a colour or turns the direction of writing. So a line of JSON stays
+//! JSON, and means the same.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use thiserror::Error;
 
@@ -56,6 +63,37 @@ fn escaped<'a>(text: &'a str, out: &mut Vec<u8>) -> Result<&'a str, EscapeError>
     Ok(&text[end..])
 }
 
+/// Text as a terminal may have it: without control characters, line breaks among them.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let Some(first) = text.find(is_obeyed) else {
+        return Cow::Borrowed(text);
+    };
+    let mut printable = text[..first].to_owned();
+    for c in text[first..].chars() {
+        match c {
+            '\n' => printable.push_str("\\n"),
+            '\r' => printable.push_str("\\r"),
+            '\t' => printable.push_str("\\t"),
+            c if is_obeyed(c) => {
+                write!(printable, "\\u{:04x}", u32::from(c)).expect("a String takes all");
+            }
+            c => printable.push(c),
+        }
+    }
+    Cow::Owned(printable)
+}
+
+/// What a terminal obeys instead of showing it: control characters (C0, DEL and C1, of which U+009B
+/// begins a sequence as ESC [ does), line separators, and marks of the direction of writing. All are
+/// below U+10000, so that four digits name them.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
 /// A delimiter: escapes replaced, and not empty.
 pub(crate) fn delimiter(text: &str) -> Result<Delimiter, String> {
     match unescape(text).map_err(|e| e.to_string())? {
@@ -96,7 +134,34 @@ mod tests {
         assert!(delimiter("").is_err());
     }
 
+    #[test]
+    fn what_a_terminal_obeys_is_written_as_json_writes_it() {
+        for (text, expected) in [
+            ("flights-0", "flights-0"),
+            ("grün 航班 \\n", "grün 航班 \\n"),
+            ("a\nb\r\tc", "a\\nb\\r\\tc"),
+            ("\x1b[2J\x07\0", "\\u001b[2J\\u0007\\u0000"),
+            ("\u{7f}\u{9b}31m", "\\u007f\\u009b31m"),
+            (
+                "txt\u{202e}gpj\u{2066}\u{200f}",
+                "txt\\u202egpj\\u2066\\u200f",
+            ),
+            ("\u{2028}\u{61c}", "\\u2028\\u061c"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn printable_text_has_nothing_to_obey_and_json_stays_the_same(text in "\\PC{0,8}[\\x00-\\x{9f}]{0,8}\\p{Cf}?") {
+            let shown = printable(&text);
+            proptest::prop_assert!(!shown.contains(is_obeyed));
+            let json = serde_json::to_string(&text).unwrap();
+            let read: String = serde_json::from_str(&printable(&json)).unwrap();
+            proptest::prop_assert_eq!(read, text);
+        }
+
         #[test]
         fn any_text_is_read_or_refused(text in r"[\\x0-9a-fnü]{0,12}") {
             drop(unescape(&text));

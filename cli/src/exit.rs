@@ -16,8 +16,7 @@ use brooklet_protocol::records::BatchError;
 use thiserror::Error;
 
 use crate::http::HttpError;
-use crate::output::OutputError;
-use crate::terminal::{self, Stream};
+use crate::output::{OutputError, say_error};
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +74,7 @@ pub(crate) fn report(error: &Error) -> Exit {
     if let Some(OutputError::Closed) = error.downcast_ref() {
         return Exit::Ok;
     }
-    let (start, end) = if terminal::color(Stream::Stderr) {
-        ("\x1b[1;31m", "\x1b[0m")
-    } else {
-        ("", "")
-    };
-    eprintln!("{start}error:{end} {}", describe(error));
+    say_error(&describe(error));
     exit_of(error)
 }
 

@@ -16,7 +16,8 @@ use serde::Serialize;
 
 use crate::Globals;
 use crate::exit::Exit;
-use crate::output::{Output, OutputFormat, print_all, table};
+use crate::output::{Output, OutputFormat, print_all};
+use crate::text::{Text, table};
 
 /// The version of the JSON that `group` prints; it changes when a key changes its meaning.
 const SCHEMA: u32 = 1;
@@ -200,12 +201,11 @@ async fn describe<W: Write>(
         groups.push(Described::from(client.describe_group(group).await?));
     }
     print_all(output, (args.output, SCHEMA, "groups"), &groups, |groups| {
-        let texts: Vec<_> = groups.iter().map(description).collect();
-        texts.join("\n\n")
+        Text::paragraphs(groups.iter().map(description))
     })
 }
 
-fn description(group: &Described) -> String {
+fn description(group: &Described) -> Text {
     let row = |member: &DescribedMember| {
         vec![
             member.member.clone(),
@@ -220,12 +220,12 @@ fn description(group: &Described) -> String {
     };
     let rows: Vec<_> = group.members.iter().map(row).collect();
     let (name, state, protocol) = (&group.group, &group.state, or_dash(&group.protocol));
-    let head = format!("group {name}  {state}  assignor {protocol}");
+    let head = Text::line(format!("group {name}  {state}  assignor {protocol}"));
     if rows.is_empty() {
         return head;
     }
     let header = ["MEMBER", "INSTANCE", "CLIENT", "HOST", "PARTITIONS"];
-    format!("{head}\n{}", table(&header, &rows))
+    head.and(table(&header, &rows))
 }
 
 fn or_dash(text: &str) -> String {

@@ -19,6 +19,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::escape::printable;
 use crate::exit::CliError;
 use crate::rfc3339::to_rfc3339;
 
@@ -100,10 +101,8 @@ impl Subscriber for StderrLog {
         event.record(&mut line);
         let time = to_rfc3339(self.clock.wall());
         let (level, target) = (metadata.level(), metadata.target());
-        let text = format!(
-            "{time} {level:>5} {target}: {}{}\n",
-            line.message, line.fields
-        );
+        let words = line.message + &line.fields;
+        let text = format!("{time} {level:>5} {target}: {}\n", printable(&words));
         // One write per line, so that lines of two threads do not mix. When stderr is gone, there
         // is nobody left to tell.
         drop(std::io::stderr().write_all(text.as_bytes()));

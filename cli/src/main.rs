@@ -40,6 +40,7 @@ mod setting;
 mod split;
 mod start_offset;
 mod terminal;
+mod text;
 
 use anyhow::Context;
 use brooklet_broker::clock::SystemClock;
@@ -110,7 +111,7 @@ impl Globals {
     /// Says something on stderr that is not an error.
     fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet {
-            eprintln!("{text}");
+            output::say(text.to_string());
         }
     }
 }

@@ -1,7 +1,12 @@
-//! Data on stdout: buffered, and quiet when the reader goes away.
+//! What is printed: data on stdout, buffered, and quiet when the reader goes away; notes on stderr.
 //!
 //! A verb appends to [`Output::buffer`] and says when a record is complete; bytes leave in large
 //! writes, at the latest when the verb is about to wait.
+//!
+//! Names come from others: a topic, a group or a setting of a foreign broker may hold an escape
+//! sequence. A terminal never gets one: every line, of text or of JSON, passes through [`printable`],
+//! here and in [`Text`]. Only [`Output::buffer`] is raw, for the data of records, and
+//! [`Text::styled`], for colours of our own.
 
 use std::io::{self, Write};
 
@@ -9,6 +14,10 @@ use clap::ValueEnum;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
+
+use crate::escape::printable;
+use crate::terminal::{self, Stream};
+use crate::text::Text;
 
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -80,9 +89,18 @@ impl<W: Write> Output<W> {
         Ok(())
     }
 
-    /// Appends a line.
+    /// Appends one line; a line break inside it is printed as an escape.
     pub(crate) fn line(&mut self, line: impl AsRef<str>) -> Result<(), OutputError> {
-        self.buffer.extend_from_slice(line.as_ref().as_bytes());
+        self.raw_line(&printable(line.as_ref()))
+    }
+
+    /// Appends lines.
+    pub(crate) fn text(&mut self, text: &Text) -> Result<(), OutputError> {
+        text.lines().iter().try_for_each(|line| self.raw_line(line))
+    }
+
+    fn raw_line(&mut self, line: &str) -> Result<(), OutputError> {
+        self.buffer.extend_from_slice(line.as_bytes());
         self.buffer.push(b'\n');
         self.end_record()
     }
@@ -110,10 +128,10 @@ pub(crate) fn print_all<T: Serialize, W: Write>(
     output: &mut Output<W>,
     (format, schema, key): (OutputFormat, u32, &'static str),
     items: &[T],
-    text: impl Fn(&[T]) -> String,
+    text: impl Fn(&[T]) -> Text,
 ) -> anyhow::Result<()> {
     match format {
-        OutputFormat::Table => output.line(text(items))?,
+        OutputFormat::Table => output.text(&text(items))?,
         OutputFormat::Json => output.json(&Document { schema, key, items })?,
         OutputFormat::Jsonl => {
             for item in items {
@@ -146,42 +164,24 @@ struct Line<'a, T> {
     item: &'a T,
 }
 
-/// Lines up columns: each as wide as its widest cell, two spaces between them, none at the end.
-pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let header = header.iter().map(|cell| (*cell).to_owned()).collect();
-    let lines = std::iter::once(&header)
-        .chain(rows)
-        .map(|row: &Vec<String>| {
-            let cells = row.iter().zip(&widths);
-            let padded: Vec<_> = cells
-                .map(|(cell, width)| format!("{cell:<width$}"))
-                .collect();
-            padded.join("  ").trim_end().to_owned()
-        });
-    lines.collect::<Vec<_>>().join("\n")
+/// Prints a line on stderr: whatever is not data.
+pub(crate) fn say(line: impl AsRef<str>) {
+    eprintln!("{}", printable(line.as_ref()));
+}
+
+/// Prints an error on stderr.
+pub(crate) fn say_error(words: &str) {
+    let (start, end) = if terminal::color(Stream::Stderr) {
+        ("\x1b[1;31m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
+    eprintln!("{start}error:{end} {}", printable(words));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [
-            vec!["a".into(), "3".into()],
-            vec!["longer".into(), "12".into()],
-        ];
-        assert_eq!(
-            table(&["NAME", "N"], &rows),
-            "NAME    N\na       3\nlonger  12"
-        );
-    }
 
     #[test]
     fn items_are_printed_in_each_form() {
@@ -192,7 +192,8 @@ mod tests {
         let printed = |format| {
             let mut output = Output::new(Vec::new(), false);
             let items = [Item { name: "a" }, Item { name: "b" }];
-            let text = |items: &[Item]| items.iter().map(|item| item.name).collect();
+            let text =
+                |items: &[Item]| Text::line(items.iter().map(|item| item.name).collect::<String>());
             print_all(&mut output, (format, 1, "items"), &items, text).unwrap();
             String::from_utf8(output.sink).unwrap()
         };
@@ -201,6 +202,24 @@ mod tests {
         assert_eq!(printed(OutputFormat::Json), format!("{json}\n"));
         let lines = "{\"schema\":1,\"name\":\"a\"}\n{\"schema\":1,\"name\":\"b\"}\n";
         assert_eq!(printed(OutputFormat::Jsonl), lines);
+    }
+
+    #[test]
+    fn a_name_is_never_obeyed_by_a_terminal_and_stays_the_same_in_json() {
+        #[derive(Serialize)]
+        struct Item {
+            name: &'static str,
+        }
+        let evil = "\x1b[2J\u{9b}31m\n";
+        let mut output = Output::new(Vec::new(), false);
+        output.line(evil).unwrap();
+        output.json(&Item { name: evil }).unwrap();
+        let printed = String::from_utf8(output.sink).unwrap();
+        let shown = r"\u001b[2J\u009b31m\n";
+        assert_eq!(printed, format!("{shown}\n{{\"name\":\"{shown}\"}}\n"));
+        let json: serde_json::Value =
+            serde_json::from_str(printed.lines().nth(1).unwrap()).unwrap();
+        assert_eq!(json["name"], evil);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::output::{Output, OutputError};
 use crate::terminal;
+use crate::text::Text;
 
 /// What stands on the terminal.
 #[derive(Debug, Default)]
@@ -18,12 +19,12 @@ impl Picture {
     /// Stdout takes no more.
     pub(crate) fn draw<W: Write>(
         &mut self,
-        lines: &[String],
+        text: &Text,
         output: &mut Output<W>,
     ) -> Result<(), OutputError> {
         // What has scrolled away cannot be drawn over.
         let rows = terminal::height_rows().saturating_sub(1);
-        self.draw_in(lines, (terminal::width_columns(), rows), output)
+        self.draw_in(text.lines(), (terminal::width_columns(), rows), output)
     }
 
     fn draw_in<W: Write>(
@@ -38,9 +39,9 @@ impl Picture {
             output.buffer().extend_from_slice(back.as_bytes());
         }
         self.lines_drawn = lines.len().min(rows);
-        for line in &lines[..self.lines_drawn] {
-            output.line(clip(line, columns))?;
-        }
+        let clipped = lines[..self.lines_drawn].iter();
+        let clipped = clipped.map(|line| clip(line, columns)).collect();
+        output.text(&Text::styled(clipped))?;
         output.flush()
     }
 

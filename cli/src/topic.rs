@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use crate::Globals;
 use crate::exit::Exit;
-use crate::output::{Output, OutputFormat, print_all, table};
+use crate::output::{Output, OutputFormat, print_all};
 use crate::setting::Setting;
+use crate::text::{Text, table};
 
 mod copy;
 
@@ -362,11 +363,7 @@ async fn describe<W: Write>(
         topics.push(describe_topic(client, topic).await?);
     }
     print_all(output, (args.output, SCHEMA, "topics"), &topics, |topics| {
-        topics
-            .iter()
-            .map(description)
-            .collect::<Vec<_>>()
-            .join("\n\n")
+        Text::paragraphs(topics.iter().map(description))
     })
 }
 
@@ -408,7 +405,7 @@ async fn describe_topic(client: &Client, topic: &TopicMetadata) -> anyhow::Resul
     })
 }
 
-fn description(topic: &Described) -> String {
+fn description(topic: &Described) -> Text {
     let offset = |o: Option<i64>| o.map_or("-".into(), |o| o.to_string());
     let leader = |p: &DescribedPartition| match p.leader {
         -1 => "offline".into(),
@@ -431,12 +428,8 @@ fn description(topic: &Described) -> String {
         .map(|(key, value)| format!("  {key}={value}"))
         .collect();
     let configs = configs.concat();
-    format!(
-        "topic {}  id {}{configs}\n{}",
-        topic.name,
-        topic.id,
-        table(&header, &rows)
-    )
+    let head = format!("topic {}  id {}{configs}", topic.name, topic.id);
+    Text::line(head).and(table(&header, &rows))
 }
 
 #[cfg(test)]
@@ -473,12 +466,23 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_of_a_foreign_broker_is_shown_and_not_obeyed() {
+        let mut topic = described();
+        let evil = "\x1b]0;title\x07\nfake";
+        topic.configs = BTreeMap::from([("k".into(), evil.into())]);
+        let head = r"topic flights  id 7  k=\u001b]0;title\u0007\nfake";
+        assert_eq!(description(&topic).lines()[0], head);
+    }
+
+    #[test]
     fn a_description_lines_up() {
         assert_eq!(
-            description(&described()),
-            "topic flights  id 7\n\
-             PARTITION  LEADER  REPLICAS  ISR  START  END\n\
-             0          1       1,2       1    0      2009"
+            description(&described()).lines(),
+            [
+                "topic flights  id 7",
+                "PARTITION  LEADER  REPLICAS  ISR  START  END",
+                "0          1       1,2       1    0      2009"
+            ]
         );
     }
 }

@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::Globals;
 use crate::exit::{CliError, Exit};
-use crate::output::{Output, OutputFormat, print_all, table};
+use crate::output::{Output, OutputFormat, print_all};
 use crate::rfc3339::to_rfc3339;
+use crate::text::table;
 
 /// The version of the JSON that `txn` prints; it changes when a key changes its meaning.
 const SCHEMA: u32 = 1;

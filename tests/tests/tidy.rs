@@ -45,7 +45,7 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 80;
 
 /// Calls that belong to one home: (text, the paths where it may stand, why).
-const BANNED: [(&str, &[&str], &str); 9] = [
+const BANNED: [(&str, &[&str], &str); 10] = [
     (
         "Instant::now",
         &["broker/src/clock.rs", "engine/src/client/wall.rs", "cli/"],
@@ -74,7 +74,16 @@ const BANNED: [(&str, &[&str], &str); 9] = [
         &["cli/src/main.rs", "cli/src/signals.rs"],
         "only the command line exits",
     ),
-    ("println!", &["cli/"], "only the command line prints"),
+    (
+        "println!",
+        &["cli/src/output.rs"],
+        "what is printed passes through one place, where control characters are escaped",
+    ),
+    (
+        "io::stderr()",
+        &["cli/src/logging.rs", "cli/src/terminal.rs"],
+        "as above",
+    ),
 ];
 
 /// Crates by which a build script compiles C, or looks for a C library.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::output::say;
+
 /// A directory that is removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Scratch(PathBuf);
@@ -27,7 +29,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("cannot remove {}: {error}", self.0.display());
+            say(format!("cannot remove {}: {error}", self.0.display()));
         }
     }
 }

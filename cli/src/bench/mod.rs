@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use crate::Globals;
 use crate::exit::Exit;
-use crate::output::{Output, OutputFormat, table};
+use crate::output::{Output, OutputFormat};
+use crate::text::table;
 
 mod disk;
 mod files;
@@ -276,7 +277,7 @@ fn print(options: &Options, rows: &[Row]) -> anyhow::Result<()> {
         OutputFormat::Table => {
             let cells: Vec<_> = rows.iter().map(cells).collect();
             let header = ["WHAT", "FIGURE", "SPREAD", "LIMIT", "", "SHARE", "GOAL"];
-            output.line(table(&header, &cells))?;
+            output.text(&table(&header, &cells))?;
         }
     }
     output.flush()?;

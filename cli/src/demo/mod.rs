@@ -41,6 +41,7 @@ use crate::output::Output;
 use crate::picture::Picture;
 use crate::signals::Stop;
 use crate::terminal::{self, Stream};
+use crate::text::Text;
 use crate::{Globals, files};
 use board::Board;
 use new_york::NewYork;
@@ -96,8 +97,8 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let stays =
         terminal::is_terminal(Stream::Stdout) && !args.exit && std::env::var_os("CI").is_none();
     if stays && matches!(outcome, Ok(Exit::Ok)) {
-        globals
-            .note("\nThe broker stays up: try kcat, or brooklet consume flights. Ctrl-C ends it.");
+        globals.note("");
+        globals.note("The broker stays up: try kcat, or brooklet consume flights. Ctrl-C ends it.");
         stop.wait().await;
     }
     broker
@@ -313,7 +314,9 @@ impl<'a> Show<'a> {
             rate: self.rate.per_second,
             colour,
         };
-        Ok(self.picture.draw(&frame.lines(), &mut self.output)?)
+        Ok(self
+            .picture
+            .draw(&Text::styled(frame.lines()), &mut self.output)?)
     }
 
     fn note_the_day(&mut self, board: &Board) {

@@ -11,6 +11,7 @@ use crate::Globals;
 use crate::exit::CliError;
 use crate::files::write_whole;
 use crate::output::Output;
+use crate::terminal::{Stream, is_terminal};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -56,6 +57,9 @@ pub(super) async fn export<W: Write>(
         Some(file) => {
             write_whole(file, &text)?;
             globals.note(format_args!("{count} offsets in {}", file.display()));
+        }
+        None if is_terminal(Stream::Stdout) => {
+            text.lines().try_for_each(|line| output.line(line))?;
         }
         None => output.buffer().extend_from_slice(text.as_bytes()),
     }

@@ -17,11 +17,12 @@ use serde::Serialize;
 use super::{SCHEMA, or_dash};
 use crate::Globals;
 use crate::exit::words;
-use crate::output::{Output, OutputFormat, print_all, table};
+use crate::output::{Output, OutputFormat, print_all};
 use crate::picture::Picture;
 use crate::rfc3339::to_rfc3339;
 use crate::signals::Stop;
 use crate::terminal::{Stream, is_terminal};
+use crate::text::{Text, table};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -175,9 +176,8 @@ impl<'a> Watch<'a> {
         let time = to_rfc3339(self.globals.clock.wall());
         match self.args.output {
             OutputFormat::Table if is_terminal(Stream::Stdout) => {
-                let text = format!("{time}\n{}", lag_tables(&groups));
-                let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-                return Ok(self.picture.draw(&lines, output)?);
+                let text = Text::line(&time).and(lag_tables(&groups));
+                return Ok(self.picture.draw(&text, output)?);
             }
             OutputFormat::Table => output.line(&time)?,
             OutputFormat::Json | OutputFormat::Jsonl => {
@@ -257,12 +257,11 @@ async fn lags_of(client: &Client, group: &str) -> anyhow::Result<Lagging> {
     })
 }
 
-fn lag_tables(groups: &[Lagging]) -> String {
-    let texts: Vec<_> = groups.iter().map(lag_table).collect();
-    texts.join("\n\n")
+fn lag_tables(groups: &[Lagging]) -> Text {
+    Text::paragraphs(groups.iter().map(lag_table))
 }
 
-fn lag_table(lags: &Lagging) -> String {
+fn lag_table(lags: &Lagging) -> Text {
     let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let row = |lag: &Progress| {
         vec![
@@ -276,12 +275,8 @@ fn lag_table(lags: &Lagging) -> String {
     };
     let rows: Vec<_> = lags.partitions.iter().map(row).collect();
     let header = ["TOPIC", "PARTITION", "OFFSET", "END", "LAG", "CLIENT"];
-    format!(
-        "group {}  lag {}\n{}",
-        lags.group,
-        lags.lag,
-        table(&header, &rows)
-    )
+    let head = Text::line(format!("group {}  lag {}", lags.group, lags.lag));
+    head.and(table(&header, &rows))
 }
 
 #[cfg(test)]

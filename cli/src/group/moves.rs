@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use super::SCHEMA;
 use crate::Globals;
-use crate::output::{Output, OutputFormat, print_all, table};
+use crate::output::{Output, OutputFormat, print_all};
 use crate::start_offset::OffsetRange;
+use crate::text::{Text, table};
 
 /// Where a group goes.
 pub(super) type Targets = BTreeMap<TopicPartition, Offset>;
@@ -113,7 +114,7 @@ async fn refuse_members(client: &Client, group: &str) -> Result<(), ClientError>
     }
 }
 
-fn text(moves: &[Move], name_groups: bool) -> String {
+fn text(moves: &[Move], name_groups: bool) -> Text {
     let row = |m: &Move| {
         let from = m.from.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let mut row = vec![m.topic.clone(), m.partition.to_string(), from];

@@ -81,7 +81,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     for words in identity.iter().map(|plan| &plan.words).chain(&cut_plan) {
-        output.line(words.trim_end())?;
+        words.lines().try_for_each(|line| output.line(line))?;
     }
     output.flush()?;
     if args.dry_run {

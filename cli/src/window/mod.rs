@@ -36,7 +36,7 @@ use tokio::sync::Notify;
 
 use crate::Globals;
 use crate::exit::{CliError, Exit};
-use crate::output::{Output, OutputError, OutputFormat};
+use crate::output::{Output, OutputError, OutputFormat, say};
 use crate::rfc3339::to_rfc3339;
 use crate::signals::Stop;
 use aggregate::Aggregates;
@@ -296,7 +296,9 @@ fn malformed_hook(quiet: bool) -> impl Fn(&Malformed<'_>) + Send + Sync + 'stati
                 reason,
                 ..
             } = malformed;
-            eprintln!("skipped: partition {partition} offset {offset}: {reason}");
+            say(format!(
+                "skipped: partition {partition} offset {offset}: {reason}"
+            ));
         }
     }
 }

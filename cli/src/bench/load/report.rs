@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::Run;
 use super::tally::Figure;
 use super::verdict::{Observed, Verdict, judge};
-use crate::output::{Output, OutputFormat, table};
+use crate::output::{Output, OutputFormat};
+use crate::text::{Text, table};
 
 /// The version of the JSON; it changes when a key changes its meaning.
 const SCHEMA: u32 = 1;
@@ -72,12 +73,12 @@ impl Report {
     ) -> anyhow::Result<()> {
         match format {
             OutputFormat::Json | OutputFormat::Jsonl => output.json(self)?,
-            OutputFormat::Table => output.line(self.text())?,
+            OutputFormat::Table => output.text(&self.text())?,
         }
         Ok(())
     }
 
-    fn text(&self) -> String {
+    fn text(&self) -> Text {
         let number = |number: f64| match number.abs() {
             100.0.. => format!("{number:.0}"),
             _ => format!("{number:.3}"),
@@ -90,21 +91,17 @@ impl Report {
             ]
         };
         let rows: Vec<_> = self.figures.iter().map(cells).collect();
-        let mut lines = vec![
-            format!("{}  broker {}", self.bench, self.broker),
-            format!("load: {}", self.workload),
-            format!("durability: {}", self.durability),
-            table(&["WHAT", "MEDIAN", "SPREAD"], &rows),
-        ];
-        lines.extend(
-            self.verdict
-                .notes
-                .iter()
-                .map(|note| format!("note: {note}")),
-        );
-        let reasons = self.verdict.reasons.iter();
-        lines.extend(reasons.map(|reason| format!("NOT VALID: {reason}")));
-        lines.join("\n")
+        let mut text = Text::line(format!("{}  broker {}", self.bench, self.broker))
+            .and(Text::line(format!("load: {}", self.workload)))
+            .and(Text::line(format!("durability: {}", self.durability)))
+            .and(table(&["WHAT", "MEDIAN", "SPREAD"], &rows));
+        for note in &self.verdict.notes {
+            text = text.and(Text::line(format!("note: {note}")));
+        }
+        for reason in &self.verdict.reasons {
+            text = text.and(Text::line(format!("NOT VALID: {reason}")));
+        }
+        text
     }
 }
 
