@@ -21,6 +21,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
+use brooklet_protocol::Timestamp;
 use parking_lot::RwLock;
 use socket2::{Domain, Socket, Type};
 
@@ -189,6 +190,10 @@ impl Vfs for ReliefVfs {
 
     fn exists(&self, path: &Path) -> bool {
         self.vfs.exists(path)
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        self.vfs.modified(path)
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileId> {

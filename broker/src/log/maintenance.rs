@@ -15,6 +15,7 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use brooklet_protocol::records::BatchHeader;
 use brooklet_protocol::{Offset, Timestamp};
@@ -46,6 +47,19 @@ pub struct TakenAway {
     pub segments: usize,
     /// Bytes of batches in them.
     pub bytes: u64,
+}
+
+/// Records that go by age although they have only just come: their own timestamps are old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenEarly {
+    /// How many offsets they have.
+    pub records: i64,
+    /// How long ago the last of them was written.
+    pub written_ago: Duration,
+    /// How old the youngest of them is by its own timestamp.
+    pub age: Duration,
+    /// `retention.ms`.
+    pub age_max: Duration,
 }
 
 impl Maintenance {
@@ -122,6 +136,50 @@ impl Maintenance {
             segments[index].max_timestamp()
         })?;
         Ok(count.checked_sub(1).map(|last| facts[last].end))
+    }
+
+    /// What of the records below `below` retention takes early, told once per log: then somebody has
+    /// copied or replayed old records, and will wonder where they are. The segments' files say when they
+    /// were written; what cannot be asked is not early.
+    ///
+    /// # Errors
+    /// The disk, where indexes have to be looked at.
+    pub fn taken_early(
+        &self,
+        below: Offset,
+        now: Timestamp,
+    ) -> Result<Option<TakenEarly>, LogError> {
+        let config = self.shared.config();
+        let Some(age_max) = config.retention_age_max.filter(|_| config.cleanup.delete) else {
+            return Ok(None);
+        };
+        let age = |time: Timestamp| {
+            Duration::from_millis(u64::try_from(now.0.saturating_sub(time.0)).unwrap_or(0))
+        };
+        let end = self.shared.end_offset();
+        let segments = self.shared.segments();
+        let ends = segments.iter().skip(1).map(|next| next.base_offset());
+        let mut early: Option<TakenEarly> = None;
+        for (segment, end) in segments.iter().zip(ends.chain([end])) {
+            let Some(newest) = segment.max_timestamp()?.filter(|time| time.0 >= 0) else {
+                continue;
+            };
+            let Ok(written) = self.shared.vfs().modified(segment.path()) else {
+                continue;
+            };
+            let is_early = age(newest) > age_max && age(written) <= age_max;
+            if end > below || end <= self.shared.log_start() || !is_early {
+                continue;
+            }
+            let before = early.map_or(0, |early| early.records);
+            early = Some(TakenEarly {
+                records: before + (end.0 - segment.base_offset().0),
+                written_ago: age(written).min(early.map_or(Duration::MAX, |e| e.written_ago)),
+                age: age(newest).min(early.map_or(Duration::MAX, |e| e.age)),
+                age_max,
+            });
+        }
+        Ok(early.filter(|_| self.shared.says_early()))
     }
 
     /// Moves the log start to `offset`, unless it is there or beyond; never above the log's end.

@@ -58,7 +58,7 @@ mod tests;
 pub use buffers::trim_read_buffers;
 pub use config::{CleanupPolicy, FOREVER, LogConfig, TimestampType};
 pub use error::{Damage, LogError};
-pub use maintenance::{Maintenance, TakenAway};
+pub use maintenance::{Maintenance, TakenAway, TakenEarly};
 pub use read_files::OPEN_MAX as READ_FILES_MAX;
 pub use reader::{LogReader, SegmentInfo};
 pub use recovery::{RecoveryReport, RecoveryStart};

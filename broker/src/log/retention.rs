@@ -8,6 +8,10 @@
 //! As in Kafka, a segment goes as a whole or not at all, so that a log may be larger and older than
 //! its settings say by up to one segment. Unlike Kafka, which asks the file system, a segment whose
 //! records have no timestamps does not age.
+//!
+//! Records that go by age although they have only just been written (old ones, copied or replayed) would be
+//! missed without a word: [`Maintenance::taken_early`](super::Maintenance::taken_early) finds them by the
+//! time of their files.
 
 use brooklet_protocol::{Offset, Timestamp};
 

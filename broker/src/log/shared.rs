@@ -59,6 +59,8 @@ pub(super) struct Shared {
     /// Segments whose files are still to be removed.
     retired: Mutex<Vec<Retired>>,
     offline: AtomicBool,
+    /// Whether it was said that retention takes what has just come.
+    has_said_early: AtomicBool,
 }
 
 impl Shared {
@@ -89,6 +91,7 @@ impl Shared {
             maintenance_turn: Mutex::new(()),
             retired: Mutex::default(),
             offline: AtomicBool::new(false),
+            has_said_early: AtomicBool::new(false),
         }
     }
 
@@ -168,6 +171,11 @@ impl Shared {
     /// Names in the log's directory have changed.
     pub(super) fn note_unsynced_names(&self) {
         self.unsynced_names.lock().insert(self.dir.clone());
+    }
+
+    /// `true` the first time.
+    pub(super) fn says_early(&self) -> bool {
+        !self.has_said_early.swap(true, Ordering::AcqRel)
     }
 
     pub(super) fn log_start(&self) -> Offset {

@@ -10,8 +10,20 @@ use std::sync::atomic::AtomicBool;
 use super::Partition;
 use crate::log::compaction::{Compacted, CompactionContext, Dirt};
 use crate::log::producer_state::ProducerState;
-use crate::log::{LogError, TakenAway};
+use crate::log::{LogError, TakenAway, TakenEarly};
 use brooklet_protocol::{Offset, ProducerId};
+
+/// For somebody who wonders where the records are.
+fn words(early: &TakenEarly) -> String {
+    let TakenEarly { records, .. } = early;
+    let days = early.age.as_secs() / (24 * 3600);
+    let (written, age_max) = (early.written_ago.as_secs(), early.age_max.as_millis());
+    format!(
+        "retention deleted {records} records that were written {written} s ago, because their own \
+         timestamps are {days} days old and more, and retention.ms is {age_max}. Set retention.ms=-1 \
+         to keep such records, or message.timestamp.type=LogAppendTime to count from their arrival"
+    )
+}
 
 impl Partition {
     /// Retires the segments that retention does not keep, as the settings of this moment say.
@@ -25,6 +37,7 @@ impl Partition {
         let Some(below) = self.maintenance.expired_below(high_watermark, now)? else {
             return Ok(TakenAway::default());
         };
+        let early = self.maintenance.taken_early(below, now)?;
         if below >= self.log_end_offset() {
             self.roll_if_filled()?;
         }
@@ -35,6 +48,9 @@ impl Partition {
             "{}: retention deleted {segments} segments, {bytes} bytes, below {below}",
             self.id
         );
+        if let Some(early) = early {
+            tracing::warn!("{}: {}", self.id, words(&early));
+        }
         Ok(taken)
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
+use brooklet_protocol::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
@@ -107,6 +108,9 @@ impl Vfs for GatedVfs {
     }
     fn exists(&self, path: &Path) -> bool {
         self.sim.exists(path)
+    }
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        self.sim.modified(path)
     }
     fn identity(&self, path: &Path) -> io::Result<FileId> {
         self.sim.identity(path)

@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 
+use brooklet_protocol::Timestamp;
+
 use super::{DirEntry, OpenMode, Vfs};
 
 /// Walks through all promises inside the empty directory `dir`.
@@ -31,6 +33,9 @@ fn open_modes(vfs: &dyn Vfs, dir: &Path) {
     assert_eq!(file.append(&[IoSlice::new(b"e")]).unwrap(), 4);
     assert_eq!(vfs.read(&path).unwrap(), b"abcde");
     drop(file);
+    assert!(vfs.modified(&path).unwrap() >= Timestamp(0));
+    let kind = vfs.modified(&dir.join("missing")).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::NotFound);
     let file = vfs.open(&path, OpenMode::Truncate).unwrap();
     assert!(file.is_empty().unwrap());
     assert_eq!(file.append(&[IoSlice::new(b"new")]).unwrap(), 0);

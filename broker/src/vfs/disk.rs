@@ -10,7 +10,9 @@ use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
+use brooklet_protocol::Timestamp;
 use parking_lot::Mutex;
 
 use super::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
@@ -69,6 +71,14 @@ impl Vfs for DiskVfs {
 
     fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        let modified = fs::metadata(path)?.modified()?;
+        // A time before 1970 is as good as 1970.
+        let millis = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = i64::try_from(millis.as_millis()).unwrap_or(i64::MAX);
+        Ok(Timestamp(millis))
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileId> {

@@ -15,6 +15,8 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use brooklet_protocol::Timestamp;
+
 pub mod disk;
 pub mod sim;
 pub mod watched;
@@ -80,6 +82,11 @@ pub trait Vfs: Debug + Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Whether there is a file or directory.
     fn exists(&self, path: &Path) -> bool;
+    /// When a file's content was last changed.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn modified(&self, path: &Path) -> io::Result<Timestamp>;
     /// Which file or directory has this name now.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use brooklet_protocol::Timestamp;
 use parking_lot::Mutex;
 
 use super::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
@@ -166,6 +167,10 @@ impl Vfs for WatchedVfs {
 
     fn is_read_only(&self, path: &Path) -> io::Result<bool> {
         self.place.vfs.is_read_only(path)
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        self.place.vfs.modified(path)
     }
 
     fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {

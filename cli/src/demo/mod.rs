@@ -192,8 +192,11 @@ async fn perform(globals: &Globals, args: &Args, broker: &Broker) -> anyhow::Res
 
 async fn create_topic(client: &Client, args: &Args) -> anyhow::Result<()> {
     let topic = TopicName::new(query::TOPIC)?;
+    // The flights are of 2013: a broker that keeps records for a week would delete them at once.
+    let configs = [("retention.ms", "-1"), ("retention.bytes", "-1")];
+    let configs = configs.map(|(key, value)| (key.to_owned(), value.to_owned()));
     match client
-        .create_topic(&topic, Some(replay::PARTITIONS), &BTreeMap::new())
+        .create_topic(&topic, Some(replay::PARTITIONS), &BTreeMap::from(configs))
         .await
     {
         Err(ClientError::Broker {

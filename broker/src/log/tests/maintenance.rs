@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Monotonic;
+use crate::log::TakenEarly;
 
 pub(super) const NOW: Monotonic = Monotonic(Duration::from_secs(100));
 
@@ -256,4 +257,42 @@ fn gaps_are_damage_above() {
         matches!(refused, Err(LogError::Corrupt { .. })),
         "{refused:?}"
     );
+}
+
+#[test]
+fn old_records_that_have_only_just_come_are_told_once_when_they_go() {
+    const DAY: i64 = 24 * 3600 * 1000;
+    let now = Timestamp(40 * DAY);
+    let filled_at = |time: Timestamp| {
+        let vfs = SimVfs::new(0);
+        vfs.set_time(time);
+        filled(&vfs, 5)
+    };
+    let log = filled_at(Timestamp(now.0 - 5000));
+    let maintenance = log.maintenance();
+    assert_eq!(
+        maintenance
+            .taken_early(Offset(4), Timestamp(6 * DAY))
+            .unwrap(),
+        None,
+        "their time has not come"
+    );
+    let early = maintenance.taken_early(Offset(4), now).unwrap().unwrap();
+    let millis = |ms: i64| Duration::from_millis(ms as u64);
+    // The youngest record of the first four has time 30.
+    let expected = TakenEarly {
+        records: 4,
+        written_ago: millis(5000),
+        age: millis(now.0 - 30),
+        age_max: millis(7 * DAY),
+    };
+    assert_eq!(early, expected);
+    assert_eq!(
+        maintenance.taken_early(Offset(4), now).unwrap(),
+        None,
+        "once"
+    );
+
+    let old = filled_at(Timestamp(now.0 - 8 * DAY)).maintenance();
+    assert_eq!(old.taken_early(Offset(4), now).unwrap(), None, "long there");
 }

@@ -31,6 +31,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use brooklet_protocol::Timestamp;
 use parking_lot::Mutex;
 
 use super::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
@@ -58,6 +59,7 @@ struct State {
     opens: u64,
     files_open: usize,
     files_open_max: Option<usize>,
+    time: Timestamp,
     locked: BTreeSet<PathBuf>,
     read_only: bool,
 }
@@ -94,12 +96,18 @@ impl SimVfs {
             opens: 0,
             files_open: 0,
             files_open_max: None,
+            time: Timestamp(0),
             locked: BTreeSet::new(),
             read_only: false,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
         }
+    }
+
+    /// What the file system's clock says from now on; it says 1970 before.
+    pub fn set_time(&self, time: Timestamp) {
+        self.state.lock().time = time;
     }
 
     /// The file system that is found after a power cut now: what was synced, and of the rest what
@@ -232,7 +240,9 @@ impl State {
         } else {
             fits
         };
-        let position = self.tree.file_mut(id)?.append(&bytes[..taken]);
+        let file = self.tree.file_mut(id)?;
+        file.set_modified(self.time);
+        let position = file.append(&bytes[..taken]);
         match (interrupted, full) {
             (true, _) => Err(no_power()),
             (false, true) => Err(storage_full()),
@@ -246,7 +256,9 @@ impl State {
         if (self.capacity_bytes).is_some_and(|capacity| used > capacity) {
             return Err(storage_full());
         }
-        self.tree.file_mut(id)?.set_len(length as usize);
+        let file = self.tree.file_mut(id)?;
+        file.set_modified(self.time);
+        file.set_len(length as usize);
         Ok(())
     }
 
@@ -332,6 +344,12 @@ impl Vfs for SimVfs {
 
     fn exists(&self, path: &Path) -> bool {
         self.state.lock().tree.find(path).is_ok()
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<Timestamp> {
+        let mut state = self.state.lock();
+        let id = state.tree.find(path)?;
+        Ok(state.tree.file_mut(id)?.modified())
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileId> {

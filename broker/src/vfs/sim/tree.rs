@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Component, Path};
 
+use brooklet_protocol::Timestamp;
+
 use super::random::Random;
 use crate::vfs::DirEntry;
 
@@ -37,6 +39,8 @@ pub(super) struct File {
     settled: usize,
     /// Bytes that no read gets.
     unreadable: Vec<Range<u64>>,
+    /// When it was last changed.
+    modified_ms: i64,
 }
 
 /// A directory: its entries as seen, as on the medium, and the changes that lie between, in order.
@@ -53,6 +57,14 @@ type Change = Vec<(String, Option<InodeId>)>;
 impl File {
     pub(super) fn len(&self) -> u64 {
         self.live.len() as u64
+    }
+
+    pub(super) fn modified(&self) -> Timestamp {
+        Timestamp(self.modified_ms)
+    }
+
+    pub(super) fn set_modified(&mut self, time: Timestamp) {
+        self.modified_ms = time.0;
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> u64 {
@@ -119,6 +131,7 @@ impl File {
             settled: content.len(),
             durable: content,
             unreadable: self.unreadable.clone(),
+            modified_ms: self.modified_ms,
         }
     }
 
