@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::http::HttpError;
 use crate::output::{OutputError, say_error};
+use crate::refused::remedy;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,16 @@ pub(crate) enum CliError {
     /// A topic or partition that is not there.
     #[error("{0}")]
     NotFound(String),
+    /// Something was done, and something is missing; the source says why.
+    #[error("{what}")]
+    Incomplete {
+        /// What is missing.
+        what: String,
+        /// How to do the rest.
+        go_on: String,
+        /// Why it is missing.
+        source: ClientError,
+    },
 }
 
 /// Prints an error to stderr and says how the process should end. A closed stdout is no error.
@@ -94,6 +105,7 @@ fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         return Some(match error {
             CliError::Usage(_) => Exit::Usage,
             CliError::NotFound(_) => Exit::NotFound,
+            CliError::Incomplete { source, .. } => exit_of_client(source).unwrap_or(Exit::Failed),
         });
     }
     let corrupt = matches!(cause.downcast_ref(), Some(LogError::Corrupt { .. }));
@@ -112,7 +124,7 @@ fn exit_of_client(error: &ClientError) -> Option<Exit> {
             | TransportError::Broken { .. }
             | TransportError::TimedOut { .. },
         )
-        | ClientError::DeliveryTimedOut(_) => Some(Exit::CannotConnect),
+        | ClientError::DeliveryTimedOut { .. } => Some(Exit::CannotConnect),
         ClientError::UnknownTopic(_)
         | ClientError::UnknownGroup(_)
         | ClientError::UnknownTransactionalId(_) => Some(Exit::NotFound),
@@ -181,8 +193,16 @@ pub(crate) fn io_words(error: &io::Error) -> String {
     }
 }
 
-fn next_step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    match cause.downcast_ref::<ClientError>()? {
+fn next_step(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(CliError::Incomplete { go_on, .. }) = cause.downcast_ref() {
+        return Some(go_on.clone());
+    }
+    let error = cause.downcast_ref::<ClientError>()?;
+    remedy(error).or_else(|| next_step_of(error).map(str::to_owned))
+}
+
+fn next_step_of(error: &ClientError) -> Option<&'static str> {
+    match error {
         ClientError::Transport(TransportError::Connect { source, .. })
             if source.kind() != io::ErrorKind::InvalidInput =>
         {

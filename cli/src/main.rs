@@ -35,6 +35,8 @@ mod output;
 mod picture;
 mod process;
 mod properties;
+mod ranges;
+mod refused;
 mod rfc3339;
 mod setting;
 mod split;

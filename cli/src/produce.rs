@@ -9,15 +9,13 @@
 //! slows the reading down instead of filling memory. The first Ctrl-C stops the reading, what was
 //! read is still delivered.
 
-use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use brooklet_broker::clock::Clock;
 use brooklet_engine::Client;
-use brooklet_engine::client::{Acks, NewRecord, ProducerConfig};
+use brooklet_engine::client::{Acks, ClientError, NewRecord, ProducerConfig};
 use brooklet_protocol::records::Compression;
 use brooklet_protocol::{PartitionId, TopicName};
 use bytes::Bytes;
@@ -28,20 +26,23 @@ use tokio::sync::mpsc;
 
 use crate::Globals;
 use crate::escape::{Delimiter, delimiter};
-use crate::exit::Exit;
+use crate::exit::{CliError, Exit};
 use crate::files::{Input, open_input};
+use crate::ranges::Ranges;
+use crate::refused::remedy;
 use crate::signals::{Signal, Stop};
 use crate::split::{Splitter, split_key};
 use crate::terminal::{Stream, is_terminal};
 
+mod reading;
 mod sender;
 
+use reading::{Chunk, start_reading};
 use sender::{Sender, Tally};
 
-/// Bytes read at once.
-const READ_BYTES: usize = 64 * 1024;
-/// Chunks that may wait between reader and producer.
-const CHUNKS_MAX: usize = 4;
+/// Longer lines are not kept in memory: more than the largest request that a broker takes by default
+/// (`socket.request.max.bytes`).
+const LINE_BYTES_MAX: usize = 128 << 20;
 
 /// Arguments of `produce`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +55,11 @@ Examples:
   brooklet produce flights departures.csv --transactional-id loader
 
 Empty lines are skipped. Without -K a record has no key, and neither has a line without the
-separator. Prints what was stored to stderr; exits 1 if any record was not.")]
+separator. Prints what was stored to stderr; exits 1 if any record was not.
+
+A record that the topic does not take (too large, without the key that a compacted topic needs) is named
+by its line, and the others are sent. The end says how to send the missing ones, with --lines. In a
+transaction it is all or nothing: the first record that is refused ends it.")]
 pub(crate) struct Args {
     /// The topic; an unknown one is created if the broker allows it
     #[arg(value_parser = TopicName::new)]
@@ -82,6 +87,13 @@ pub(crate) struct Args {
     /// With -K: an empty key or value becomes null
     #[arg(short = 'Z', long)]
     null: bool,
+    /// Send only these lines of the input, counted from 1, as in 17,23-40,100-
+    #[arg(long, value_name = "LIST")]
+    lines: Option<Ranges>,
+    /// The largest record in bytes, before compression, with what a batch adds [default: what the topic's
+    /// max.message.bytes allows]
+    #[arg(long, value_name = "BYTES")]
+    max_request_size: Option<usize>,
     /// Who has to confirm a record: 0 nobody, 1 in memory, all durable
     #[arg(long, value_enum, default_value_t = AcksArg::All)]
     acks: AcksArg,
@@ -169,15 +181,9 @@ impl RecordMaker {
             key: key.filter(is_kept).or_else(|| self.fixed_key.clone()),
             value: Some(value).filter(is_kept),
             headers: self.headers.clone(),
+            compression: None,
         }
     }
-}
-
-/// What one read brought.
-#[derive(Debug)]
-struct Chunk {
-    lines: Vec<Bytes>,
-    bytes_read: u64,
 }
 
 /// Produces until the input ends or a signal comes.
@@ -202,122 +208,167 @@ pub(crate) async fn produce(
         // A producer can only be idempotent if it learns what was stored.
         idempotence: acks == Acks::All,
         transactional_id: args.transactional_id.clone(),
+        request_bytes_max: args.max_request_size,
         ..ProducerConfig::default()
     };
-    let splitter = Splitter::new(&args.delimiter.0, config.request_bytes_max);
+    let line_bytes_max = args.max_request_size.unwrap_or(0).max(LINE_BYTES_MAX);
+    let splitter = Splitter::new(&args.delimiter.0, line_bytes_max);
     let topic = args.topic.clone();
-    let mut sender = Sender::new(client, topic, config, args.commit_every).await?;
+    let mut sender = Sender::new(client, (topic, noun(args)), config, args.commit_every).await?;
     let progress = progress_bar(globals, input.bytes_total);
     let started = globals.clock.monotonic().0;
     let chunks = start_reading(input, splitter)?;
     let maker = RecordMaker::new(args);
-    let sent = send_all(chunks, &maker, &mut sender, stop, &progress).await;
-    let whole = matches!(sent, Ok(None));
+    let feed = Feed {
+        maker: &maker,
+        lines: args.lines.as_ref(),
+        line_bytes_max,
+        progress: &progress,
+    };
+    let sent = feed.send_all(chunks, &mut sender, stop).await;
+    let whole = matches!(sent.end, End::Whole);
     let tally = sender.finish(whole).await;
     progress.finish_and_clear();
-    summarize(
-        globals,
-        &args.topic,
-        &tally,
-        globals.clock.monotonic().0.saturating_sub(started),
-    );
-    conclude(sent, tally)
+    let took = globals.clock.monotonic().0.saturating_sub(started);
+    summarize(globals, &args.topic, &tally, took);
+    conclude(globals, args, sent, tally)
 }
 
-/// Sends until the input ends; a signal that came earlier is returned.
-async fn send_all(
-    mut chunks: mpsc::Receiver<anyhow::Result<Chunk>>,
-    maker: &RecordMaker,
-    sender: &mut Sender,
-    mut stop: Stop,
-    progress: &ProgressBar,
-) -> anyhow::Result<Option<Signal>> {
-    loop {
-        let chunk = tokio::select! {
-            chunk = chunks.recv() => chunk,
-            signal = stop.wait() => return Ok(Some(signal)),
+/// What a piece of the input is called.
+fn noun(args: &Args) -> &'static str {
+    if args.delimiter.0 == b"\n" {
+        "line"
+    } else {
+        "record"
+    }
+}
+
+/// How the sending ended.
+#[derive(Debug)]
+enum End {
+    /// With the input.
+    Whole,
+    Signal(Signal),
+    /// With something that no other record would have got past.
+    Failed(anyhow::Error),
+}
+
+/// What was sent.
+#[derive(Debug)]
+struct Sent {
+    end: End,
+    /// The first line that was not sent.
+    next_line: u64,
+}
+
+/// What becomes records.
+struct Feed<'a> {
+    maker: &'a RecordMaker,
+    lines: Option<&'a Ranges>,
+    line_bytes_max: usize,
+    progress: &'a ProgressBar,
+}
+
+impl Feed<'_> {
+    /// Sends until the input ends, a signal comes or it makes no sense to go on.
+    async fn send_all(
+        &self,
+        mut chunks: mpsc::Receiver<anyhow::Result<Chunk>>,
+        sender: &mut Sender,
+        mut stop: Stop,
+    ) -> Sent {
+        let mut next_line = 1;
+        let end = loop {
+            let chunk = tokio::select! {
+                chunk = chunks.recv() => chunk,
+                signal = stop.wait() => break End::Signal(signal),
+            };
+            match chunk {
+                None => break End::Whole,
+                Some(Err(error)) => break End::Failed(error),
+                Some(Ok(chunk)) => {
+                    let sent = self.send_chunk(chunk, sender, &stop, &mut next_line).await;
+                    if let Some(end) = sent {
+                        break end;
+                    }
+                }
+            }
         };
-        let Some(chunk) = chunk else {
-            return Ok(None);
-        };
-        let chunk = chunk?;
+        Sent { end, next_line }
+    }
+
+    async fn send_chunk(
+        &self,
+        chunk: Chunk,
+        sender: &mut Sender,
+        stop: &Stop,
+        next_line: &mut u64,
+    ) -> Option<End> {
         for line in chunk.lines {
             if let Some(signal) = stop.asked() {
-                return Ok(Some(signal));
+                return Some(End::Signal(signal));
             }
-            sender.send(maker.make(line)).await?;
+            let number = line.number;
+            // Whatever becomes of this one, the tally knows it.
+            *next_line = number + 1;
+            if self.lines.is_none_or(|lines| lines.contains(number)) {
+                let sent = match line.record {
+                    Some(record) => sender.send(self.maker.make(record), number).await,
+                    None => sender.refuse_long(number, self.line_bytes_max),
+                };
+                if let Err(error) = sent {
+                    return Some(End::Failed(error.into()));
+                }
+            }
         }
-        progress.inc(chunk.bytes_read);
+        self.progress.inc(chunk.bytes_read);
+        None
     }
 }
 
-fn conclude(sent: anyhow::Result<Option<Signal>>, tally: Tally) -> anyhow::Result<Exit> {
-    if let Some(error) = tally.first_error {
-        let all = tally.stored + tally.failed;
-        let what = match tally.failed {
-            0 => "the transaction did not end".to_owned(),
-            failed => format!("{failed} of {all} records were not stored"),
-        };
-        return Err(anyhow::Error::from(error).context(what));
+/// Says what is missing, and how to send it.
+fn conclude(globals: &Globals, args: &Args, sent: Sent, tally: Tally) -> anyhow::Result<Exit> {
+    let (mut missing, refused) = (tally.missing, tally.refused);
+    if !matches!(sent.end, End::Whole) {
+        missing.insert_from(sent.next_line);
     }
-    Ok(sent?.map_or(Exit::Ok, Signal::exit))
-}
-
-fn start_reading(
-    input: Input,
-    splitter: Splitter,
-) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Chunk>>> {
-    let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
-    std::thread::Builder::new()
-        .name("input".into())
-        .spawn(move || {
-            if let Err(error) = read_all(input.reader, splitter, &chunks) {
-                // Without a receiver the verb has ended, and with it the interest in errors.
-                drop(chunks.blocking_send(Err(error)));
-            }
-        })
-        .context("cannot start a thread")?;
-    Ok(receiver)
-}
-
-fn read_all(
-    mut reader: impl Read,
-    mut splitter: Splitter,
-    chunks: &mpsc::Sender<anyhow::Result<Chunk>>,
-) -> anyhow::Result<()> {
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) => bail!("cannot read the input: {e}"),
-        };
-        splitter.push(&buffer[..count]);
-        let mut chunk = Chunk {
-            lines: Vec::new(),
-            bytes_read: count as u64,
-        };
-        // Records before one that is too long are still sent.
-        let result = loop {
-            match splitter.next() {
-                Ok(Some(line)) => chunk.lines.push(line),
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        if chunks.blocking_send(Ok(chunk)).is_err() {
-            return Ok(());
+    if let Some(first) = tally.uncommitted_from {
+        missing = Ranges::default();
+        missing.insert_from(first);
+    }
+    if let Some(lines) = &args.lines {
+        missing = missing.and(lines);
+    }
+    let go_on = format!("send what is missing with: --lines {missing}");
+    let source = match (sent.end, tally.first_error) {
+        (End::Failed(error), _) => match error.downcast::<ClientError>() {
+            Ok(error) => error,
+            Err(error) => return Err(error.context(format!("stopped; {go_on}"))),
+        },
+        (_, Some(error)) => error,
+        (End::Signal(signal), None) => {
+            globals.note(format_args!("interrupted; {go_on}"));
+            return Ok(signal.exit());
         }
-        result?;
-    }
-    let lines = Vec::from_iter(splitter.finish()?);
-    let last = Chunk {
-        lines,
-        bytes_read: 0,
+        (End::Whole, None) => return Ok(Exit::Ok),
     };
-    drop(chunks.blocking_send(Ok(last)));
-    Ok(())
+    let noun = noun(args);
+    let plural = if missing.count() == 1 { "" } else { "s" };
+    let all = tally.stored + refused;
+    let what = match tally.uncommitted_from {
+        Some(_) => "the transaction was not committed".to_owned(),
+        None => format!("{refused} of {all} records were not stored ({noun}{plural} {missing})"),
+    };
+    let go_on = match remedy(&source) {
+        Some(remedy) => format!("{remedy}, then {go_on}"),
+        None => format!("Later, {go_on}"),
+    };
+    Err(CliError::Incomplete {
+        what,
+        go_on,
+        source,
+    }
+    .into())
 }
 
 /// A bar on stderr when a person watches a file being sent, else an invisible one.
@@ -354,8 +405,6 @@ fn summarize(globals: &Globals, topic: &TopicName, tally: &Tally, took: Duration
 
 #[cfg(test)]
 mod tests {
-    use brooklet_engine::client::ClientError;
-
     use super::*;
 
     fn maker(separator: Option<&'static str>, fixed: Option<&'static str>) -> RecordMaker {
@@ -398,28 +447,5 @@ mod tests {
         assert_eq!("a=".parse(), Ok(Header("a".into(), Some("".into()))));
         assert_eq!("a".parse(), Ok(Header("a".into(), None)));
         assert!("=b".parse::<Header>().is_err());
-    }
-
-    #[test]
-    fn reading_keeps_what_came_before_a_record_that_is_too_long() {
-        let (chunks, mut receiver) = mpsc::channel(CHUNKS_MAX);
-        let result = read_all(&b"one\ntoo long\n"[..], Splitter::new(b"\n", 4), &chunks);
-        assert!(result.is_err());
-        let chunk = receiver.try_recv().unwrap().unwrap();
-        assert_eq!(chunk.lines, ["one"]);
-    }
-
-    #[test]
-    fn the_tally_keeps_the_first_error() {
-        let mut tally = Tally::default();
-        tally.count(3, Ok(()));
-        tally.count(3, Err(ClientError::UnknownTopic("first".into())));
-        tally.count(3, Err(ClientError::Closed));
-        let error = conclude(Ok(None), tally).unwrap_err();
-        assert_eq!(error.to_string(), "2 of 3 records were not stored");
-        assert_eq!(
-            error.root_cause().to_string(),
-            "topic 'first' does not exist"
-        );
     }
 }

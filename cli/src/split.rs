@@ -6,20 +6,21 @@
 //! ```
 //!
 //! As in kcat: an empty line is no record, the last record needs no delimiter after it, and a key
-//! ends at the first key delimiter; without one there is no key.
+//! ends at the first key delimiter; without one there is no key. Empty lines count as lines, so that a
+//! line's number is the one that an editor shows.
 //!
 //! Invariants: records are slices of what was read, not copies; memory is bounded by the longest
-//! record allowed; no byte is searched twice.
+//! record allowed, and what is longer is passed over as it is read; no byte is searched twice.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
-use thiserror::Error;
 
-/// A record longer than allowed.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("a record is longer than {bytes_max} bytes. Is the delimiter (-D) right?")]
-pub(crate) struct RecordTooLong {
-    bytes_max: usize,
+/// A line with its number, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) number: u64,
+    /// `None` for one that is longer than allowed.
+    pub(crate) record: Option<Bytes>,
 }
 
 /// Bytes waiting to become records.
@@ -30,6 +31,10 @@ pub(crate) struct Splitter {
     buffer: BytesMut,
     /// No delimiter begins before this position.
     searched: usize,
+    /// How many lines have ended.
+    ended: u64,
+    /// Whether the line that has begun is too long, and its beginning is gone.
+    is_too_long: bool,
 }
 
 impl Splitter {
@@ -41,6 +46,8 @@ impl Splitter {
             record_bytes_max,
             buffer: BytesMut::new(),
             searched: 0,
+            ended: 0,
+            is_too_long: false,
         }
     }
 
@@ -49,46 +56,46 @@ impl Splitter {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next record that is complete, `None` when more bytes are needed.
-    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, RecordTooLong> {
+    /// The next line that is complete and not empty, `None` when more bytes are needed.
+    pub(crate) fn next(&mut self) -> Option<Line> {
         let delimiter_bytes = self.delimiter.needle().len();
         while let Some(at) = self.delimiter.find(&self.buffer[self.searched..]) {
             let record = self.buffer.split_to(self.searched + at);
             let delimiter = self.buffer.split_to(delimiter_bytes);
             drop(delimiter);
             self.searched = 0;
-            if !record.is_empty() {
-                return self.check(record.freeze()).map(Some);
+            if let Some(line) = self.end_line(record.freeze()) {
+                return Some(line);
             }
         }
         // A delimiter may have begun in the last bytes.
         self.searched = (self.buffer.len() + 1).saturating_sub(delimiter_bytes);
         if self.buffer.len() > self.record_bytes_max + delimiter_bytes {
-            return Err(self.too_long());
+            self.is_too_long = true;
+            let gone = self.buffer.split_to(self.searched);
+            drop(gone);
+            self.searched = 0;
         }
-        Ok(None)
+        None
     }
 
     /// What is left when the input has ended.
-    pub(crate) fn finish(mut self) -> Result<Option<Bytes>, RecordTooLong> {
+    pub(crate) fn finish(mut self) -> Option<Line> {
         let rest = self.buffer.split().freeze();
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        self.check(rest).map(Some)
+        self.end_line(rest)
     }
 
-    fn check(&self, record: Bytes) -> Result<Bytes, RecordTooLong> {
-        if record.len() > self.record_bytes_max {
-            return Err(self.too_long());
+    fn end_line(&mut self, record: Bytes) -> Option<Line> {
+        self.ended += 1;
+        let is_too_long = std::mem::take(&mut self.is_too_long);
+        let is_too_long = is_too_long || record.len() > self.record_bytes_max;
+        if record.is_empty() && !is_too_long {
+            return None;
         }
-        Ok(record)
-    }
-
-    fn too_long(&self) -> RecordTooLong {
-        RecordTooLong {
-            bytes_max: self.record_bytes_max,
-        }
+        Some(Line {
+            number: self.ended,
+            record: (!is_too_long).then_some(record),
+        })
     }
 }
 
@@ -114,11 +121,11 @@ mod tests {
         let mut records = Vec::new();
         for chunk in chunks {
             splitter.push(chunk);
-            while let Some(record) = splitter.next().unwrap() {
-                records.push(record);
+            while let Some(line) = splitter.next() {
+                records.extend(line.record);
             }
         }
-        records.extend(splitter.finish().unwrap());
+        records.extend(splitter.finish().and_then(|line| line.record));
         records
     }
 
@@ -137,16 +144,31 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_end_is_refused() {
-        let mut splitter = Splitter::new(b"\n", 4);
-        splitter.push(b"1234\n");
-        assert_eq!(splitter.next().unwrap().unwrap(), "1234");
-        splitter.push(b"123456");
-        assert_eq!(splitter.next(), Err(RecordTooLong { bytes_max: 4 }));
-
-        let mut splitter = Splitter::new(b"\n", 4);
-        splitter.push(b"12345\n");
-        assert!(splitter.next().is_err());
+    fn a_line_that_is_too_long_is_passed_over_in_little_memory() {
+        for delimiter in ["\n", "<>"] {
+            let mut splitter = Splitter::new(delimiter.as_bytes(), 4);
+            let mut found = Vec::new();
+            let text = "1234,,12345,a,xxxxxxxxxxxxxxxxxxxxxxxx,b,123456789";
+            for byte in text.replace(',', delimiter).as_bytes() {
+                splitter.push(&[*byte]);
+                found.extend(std::iter::from_fn(|| splitter.next()));
+                assert!(splitter.buffer.len() <= 4 + delimiter.len());
+            }
+            found.extend(splitter.finish());
+            let line = |number, record: Option<&'static str>| Line {
+                number,
+                record: record.map(Bytes::from),
+            };
+            let expected = [
+                line(1, Some("1234")),
+                line(3, None),
+                line(4, Some("a")),
+                line(5, None),
+                line(6, Some("b")),
+                line(7, None),
+            ];
+            assert_eq!(found, expected, "{delimiter:?}");
+        }
     }
 
     #[test]

@@ -4,10 +4,14 @@ use std::collections::VecDeque;
 
 use brooklet_engine::Client;
 use brooklet_engine::client::{
-    ClientError, Delivery, NewRecord, Producer, ProducerConfig, TransactionalProducer,
+    ClientError, Delivery, NewRecord, Producer, ProducerConfig, RecordSize, SizeLimit,
+    TransactionalProducer,
 };
-use brooklet_protocol::TopicName;
+use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 use bytes::Bytes;
+
+use crate::ranges::Ranges;
+use crate::refused::{Refusals, is_of_record};
 
 /// Records sent and not yet looked at again.
 const DELIVERIES_MAX: usize = 16 * 1024;
@@ -17,25 +21,15 @@ const DELIVERIES_MAX: usize = 16 * 1024;
 pub(super) struct Tally {
     pub(super) stored: u64,
     pub(super) bytes_stored: u64,
-    pub(super) failed: u64,
+    /// How many records were refused, or are not known to be stored.
+    pub(super) refused: u64,
+    /// Their lines.
+    pub(super) missing: Ranges,
     pub(super) first_error: Option<ClientError>,
     /// Records that are stored and do not count, as their transaction was aborted.
     pub(super) aborted: u64,
-}
-
-impl Tally {
-    pub(super) fn count(&mut self, bytes: u64, result: Result<(), ClientError>) {
-        match result {
-            Ok(()) => {
-                self.stored += 1;
-                self.bytes_stored += bytes;
-            }
-            Err(error) => {
-                self.failed += 1;
-                self.first_error.get_or_insert(error);
-            }
-        }
-    }
+    /// The first line of a transaction that was not committed.
+    pub(super) uncommitted_from: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -47,6 +41,8 @@ enum Way {
         every: Option<u64>,
         /// Records of the open one.
         open: u64,
+        /// The line that it begins with, once it has one.
+        from: Option<u64>,
     },
 }
 
@@ -55,16 +51,26 @@ enum Way {
 pub(super) struct Sender {
     way: Way,
     topic: TopicName,
-    /// Deliveries with the size of their record, oldest first.
-    under_way: VecDeque<(u64, Delivery)>,
+    /// What a piece of the input is called: line or record.
+    noun: &'static str,
+    /// Records under way, oldest first.
+    under_way: VecDeque<UnderWay>,
     tally: Tally,
+    refusals: Refusals,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    bytes: u64,
+    line: u64,
+    delivery: Delivery,
 }
 
 impl Sender {
     /// `every`: how many records are committed at a time, if the settings have a transactional id.
     pub(super) async fn new(
         client: Client,
-        topic: TopicName,
+        (topic, noun): (TopicName, &'static str),
         config: ProducerConfig,
         every: Option<u64>,
     ) -> Result<Self, ClientError> {
@@ -75,6 +81,7 @@ impl Sender {
                 producer: Box::new(producer),
                 every,
                 open: 0,
+                from: None,
             }
         } else {
             Way::Plain(Producer::new(client, config).await?)
@@ -82,61 +89,142 @@ impl Sender {
         Ok(Self {
             way,
             topic,
+            noun,
             under_way: VecDeque::new(),
             tally: Tally::default(),
+            refusals: Refusals::default(),
         })
     }
 
     /// Queues a record. When too many are under way, waits for the oldest; when a transaction is full, for
-    /// its end.
-    pub(super) async fn send(&mut self, record: NewRecord) -> Result<(), ClientError> {
-        let bytes = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len) as u64;
-        let size = bytes(&record.key) + bytes(&record.value);
-        let delivery = match &mut self.way {
-            Way::Plain(producer) => producer.send(&self.topic, record).await?,
-            Way::InTransactions { producer, open, .. } => {
+    /// its end. Fails if it makes no sense to send more.
+    pub(super) async fn send(&mut self, record: NewRecord, line: u64) -> Result<(), ClientError> {
+        let size = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len) as u64;
+        let bytes = size(&record.key) + size(&record.value);
+        let sent = match &mut self.way {
+            Way::Plain(producer) => producer.send(&self.topic, record).await,
+            Way::InTransactions {
+                producer,
+                open,
+                from,
+                ..
+            } => {
                 *open += 1;
-                producer.send(&self.topic, record).await?
+                from.get_or_insert(line);
+                producer.send(&self.topic, record).await
             }
         };
-        self.under_way.push_back((size, delivery));
-        if self.under_way.len() >= DELIVERIES_MAX {
-            self.settle_oldest().await;
+        match sent {
+            Ok(delivery) => self.under_way.push_back(UnderWay {
+                bytes,
+                line,
+                delivery,
+            }),
+            Err(error) => return self.refuse(line, error),
         }
+        if self.under_way.len() >= DELIVERIES_MAX {
+            self.settle_oldest().await?;
+        }
+        self.commit_if_full().await
+    }
+
+    async fn commit_if_full(&mut self) -> Result<(), ClientError> {
         if let Way::InTransactions {
             producer,
             every,
             open,
+            from,
         } = &mut self.way
             && Some(*open) == *every
         {
             producer.commit().await?;
             producer.begin()?;
-            *open = 0;
+            (*open, *from) = (0, None);
         }
         Ok(())
     }
 
-    async fn settle_oldest(&mut self) {
-        if let Some((bytes, delivery)) = self.under_way.pop_front() {
-            self.tally.count(bytes, delivery.wait().await.map(drop));
+    /// Notes a line that is too long to be kept.
+    pub(super) fn refuse_long(&mut self, line: u64, bytes_max: usize) -> Result<(), ClientError> {
+        if let Way::InTransactions { from, .. } = &mut self.way {
+            from.get_or_insert(line);
+        }
+        let error = ClientError::RecordTooLarge {
+            partition: TopicPartition::new(self.topic.clone(), PartitionId(-1)),
+            size: RecordSize {
+                record_bytes: bytes_max + 1,
+                batch_bytes: bytes_max + 1,
+                is_compressed: false,
+            },
+            limit: Some(Box::new(SizeLimit {
+                setting: "a line's length",
+                bytes: bytes_max,
+                because: Some("is the delimiter (-D) right?".to_owned()),
+            })),
+        };
+        self.refuse(line, error)
+    }
+
+    /// Notes a record that was not stored; returns the error if it makes no sense to send more.
+    fn refuse(&mut self, line: u64, error: ClientError) -> Result<(), ClientError> {
+        self.tally.refused += 1;
+        self.tally.missing.insert(line);
+        if !is_of_record(&error) {
+            return Err(error);
+        }
+        self.refusals.say(&format!("{} {line}", self.noun), &error);
+        match self.way {
+            Way::InTransactions { .. } => Err(error),
+            Way::Plain(_) => {
+                self.tally.first_error.get_or_insert(error);
+                Ok(())
+            }
+        }
+    }
+
+    async fn settle_oldest(&mut self) -> Result<(), ClientError> {
+        let Some(UnderWay {
+            bytes,
+            line,
+            delivery,
+        }) = self.under_way.pop_front()
+        else {
+            return Ok(());
+        };
+        match delivery.wait().await {
+            Ok(_) => {
+                self.tally.stored += 1;
+                self.tally.bytes_stored += bytes;
+                Ok(())
+            }
+            Err(error) => self.refuse(line, error),
         }
     }
 
     /// Waits for all that is under way, and ends the open transaction: commits it if the input was
     /// `whole` and all of it is stored, and aborts it otherwise.
     pub(super) async fn finish(mut self, whole: bool) -> Tally {
-        let ended = match &mut self.way {
+        let (ended, from) = match &mut self.way {
             Way::Plain(producer) => {
                 if let Err(error) = producer.flush().await {
                     tracing::debug!(%error, "the flush failed; the deliveries say of which records");
                 }
-                Ok(0)
+                (Ok(0), None)
             }
-            Way::InTransactions { producer, open, .. } => end(producer, whole, *open).await,
+            Way::InTransactions {
+                producer,
+                open,
+                from,
+                ..
+            } => (end(producer, whole, *open).await, *from),
         };
         while !self.under_way.is_empty() {
-            self.settle_oldest().await;
+            if let Err(error) = self.settle_oldest().await {
+                self.tally.first_error.get_or_insert(error);
+            }
+        }
+        if !whole || ended.is_err() {
+            self.tally.uncommitted_from = from;
         }
         match ended {
             Ok(aborted) => self.tally.aborted = aborted,

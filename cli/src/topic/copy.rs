@@ -1,10 +1,15 @@
 //! `topic copy`: the records of a topic, with their keys, timestamps and headers, to another topic or
 //! another cluster.
 //!
-//! Each record goes to the partition of the number that it came from, in the order that it has there. What
-//! counts is copied: records of committed transactions, up to the last stable offset of the beginning.
+//! Each record goes to the partition of the number that it came from, in the order that it has there, in a
+//! batch of the codec that it had: else it might not fit where it did before. What counts is copied:
+//! records of committed transactions, up to the last stable offset of the beginning.
+//!
+//! A record that the target does not take is named and passed over, and the copy fails at its end. It
+//! says what is missing as `--only` wants it; so the copy can be completed, never begun anew.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::str::FromStr;
 
 use brooklet_engine::Client;
 use brooklet_engine::client::{
@@ -12,14 +17,17 @@ use brooklet_engine::client::{
     Producer, ProducerConfig,
 };
 use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::records::{RecordBatch, Records};
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use bytes::Bytes;
 
 use crate::Globals;
 use crate::exit::CliError;
+use crate::ranges::Ranges;
+use crate::refused::{Refusals, is_of_record, remedy};
 
-/// What a batch may grow to when it is decompressed.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+/// What a batch may grow to when it is decompressed: as much as any that Brooklet stores.
+const DECOMPRESSED_BYTES_MAX: usize = 1 << 30;
 /// Records sent and not yet looked at again.
 const DELIVERIES_MAX: usize = 16 * 1024;
 
@@ -28,8 +36,13 @@ const DELIVERIES_MAX: usize = 16 * 1024;
 Examples:
   brooklet topic copy flights flights-copy
   brooklet topic copy flights flights --to kafka:9092
+  brooklet topic copy flights flights-copy --only 0:17,23-40 --only 2:100-
 
-A target that is not there is created, with as many partitions and the settings of the source.")]
+A target that is not there is created, with as many partitions and the settings of the source.
+
+A record that the target does not take (too large, too old) is named by its partition and offset, and the
+others are copied. Exits 1 then, and says how to copy what is missing, with --only: that comes behind what
+was copied before.")]
 pub(super) struct CopyArgs {
     /// The topic to read
     #[arg(value_name = "FROM", value_parser = TopicName::new)]
@@ -40,7 +53,39 @@ pub(super) struct CopyArgs {
     /// The brokers of the target, if they are others
     #[arg(long, value_name = "HOST:PORT,..")]
     to: Option<String>,
+    /// Copy only these offsets of a partition, as in 0:17,23-40,100-; may be repeated
+    #[arg(long, value_name = "PARTITION:LIST")]
+    only: Vec<Only>,
+    /// The largest record in bytes, before compression, with what a batch adds [default: what the target's
+    /// max.message.bytes allows]
+    #[arg(long, value_name = "BYTES")]
+    max_request_size: Option<usize>,
 }
+
+/// Offsets of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Only {
+    partition: i32,
+    offsets: Ranges,
+}
+
+impl FromStr for Only {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected PARTITION:LIST as in 0:17,23-40, found '{text}'");
+        let (partition, offsets) = text.split_once(':').ok_or_else(expected)?;
+        Ok(Self {
+            partition: (partition.parse().ok())
+                .filter(|number| *number >= 0)
+                .ok_or_else(expected)?,
+            offsets: offsets.parse()?,
+        })
+    }
+}
+
+/// What is to be copied of each partition.
+type Wanted = BTreeMap<TopicPartition, Ranges>;
 
 pub(super) async fn copy(globals: &Globals, client: &Client, args: CopyArgs) -> anyhow::Result<()> {
     let target = match &args.to {
@@ -54,44 +99,69 @@ pub(super) async fn copy(globals: &Globals, client: &Client, args: CopyArgs) -> 
     };
     let count = client.partition_count(&args.from).await?;
     prepare(client, &target, &args, count).await?;
-    let places: Vec<_> = (0..count)
-        .map(|number| TopicPartition::new(args.from.clone(), PartitionId(number)))
-        .collect();
-    let starts = client.list_offsets(&places, OffsetSpec::Earliest).await?;
-    let isolation = Isolation::ReadCommitted;
-    let ends = client
-        .list_offsets_in(&places, OffsetSpec::Latest, isolation)
-        .await?;
-    let config = ConsumerConfig {
-        isolation,
-        ..ConsumerConfig::default()
+    let wanted = wanted(client, &args, count).await?;
+    let config = ProducerConfig {
+        request_bytes_max: args.max_request_size,
+        ..ProducerConfig::default()
     };
-    let mut consumer = Consumer::new(client.clone(), config);
-    consumer.assign(starts.iter().map(|(place, start)| (place.clone(), *start)));
     let mut copier = Copier {
-        producer: Producer::new(target, ProducerConfig::default()).await?,
+        producer: Producer::new(target, config).await?,
         target: args.target.clone(),
         under_way: VecDeque::new(),
-        copied: 0,
+        failed: Wanted::new(),
+        next: BTreeMap::new(),
+        refusals: Refusals::default(),
+        tally: Tally::default(),
     };
-    let mut remaining: BTreeMap<_, _> = ends
-        .into_iter()
-        .filter(|(place, end)| starts[place] < *end)
-        .collect();
-    while !remaining.is_empty() {
-        for fetched in consumer.poll().await? {
-            if let Some(end) = remaining.get(&fetched.partition) {
-                copier.send(&fetched, *end).await?;
-            }
-        }
-        remaining.retain(|place, end| consumer.position(place) < Some(*end));
+    let mut outcome = copier.run(client, &wanted).await;
+    let settled = copier.finish().await;
+    if outcome.is_ok() {
+        outcome = settled;
     }
-    let copied = copier.finish().await?;
+    let copied = copier.tally.copied;
     globals.note(format_args!(
         "copied {copied} records of {} to {}",
         args.from, args.target
     ));
-    Ok(())
+    copier.conclude(outcome, &wanted)
+}
+
+/// What there is of what is asked for.
+async fn wanted(client: &Client, args: &CopyArgs, count: i32) -> anyhow::Result<Wanted> {
+    if let Some(only) = args.only.iter().find(|only| only.partition >= count) {
+        let words = format!(
+            "topic '{}' has no partition {}, it has {count}, from 0",
+            args.from, only.partition
+        );
+        return Err(CliError::NotFound(words).into());
+    }
+    let places: Vec<_> = (0..count)
+        .map(|number| TopicPartition::new(args.from.clone(), PartitionId(number)))
+        .collect();
+    let starts = client.list_offsets(&places, OffsetSpec::Earliest).await?;
+    let ends = client
+        .list_offsets_in(&places, OffsetSpec::Latest, Isolation::ReadCommitted)
+        .await?;
+    let mut wanted = Wanted::new();
+    for (place, end) in ends {
+        let (start, end) = (starts[&place].0 as u64, end.0 as u64);
+        let mut offsets = Ranges::default();
+        if start < end {
+            offsets.insert_range(start, end - 1);
+        }
+        if !args.only.is_empty() {
+            let mut asked = Ranges::default();
+            let only = args.only.iter();
+            for only in only.filter(|only| only.partition == place.partition.0) {
+                asked = asked.or(&only.offsets);
+            }
+            offsets = offsets.and(&asked);
+        }
+        if !offsets.is_empty() {
+            wanted.insert(place, offsets);
+        }
+    }
+    Ok(wanted)
 }
 
 /// Sees to it that the target is there, and has partitions enough.
@@ -124,57 +194,219 @@ async fn prepare(
     Ok(())
 }
 
+/// What was copied.
+#[derive(Debug, Default)]
+struct Tally {
+    copied: u64,
+    refused: u64,
+    first_refusal: Option<ClientError>,
+}
+
 #[derive(Debug)]
 struct Copier {
     producer: Producer,
     target: TopicName,
-    under_way: VecDeque<Delivery>,
-    copied: u64,
+    under_way: VecDeque<(TopicPartition, Offset, Delivery)>,
+    /// What was sent, and is not known to be in the target.
+    failed: Wanted,
+    /// Up to where each partition was sent.
+    next: BTreeMap<TopicPartition, u64>,
+    refusals: Refusals,
+    tally: Tally,
 }
 
 impl Copier {
-    /// Sends what counts of a fetch, up to `end`.
-    async fn send(&mut self, fetched: &Fetched, end: Offset) -> anyhow::Result<()> {
+    /// Sends all that is wanted.
+    async fn run(&mut self, client: &Client, wanted: &Wanted) -> anyhow::Result<()> {
+        let config = ConsumerConfig {
+            isolation: Isolation::ReadCommitted,
+            ..ConsumerConfig::default()
+        };
+        let mut consumer = Consumer::new(client.clone(), config);
+        let first = |offsets: &Ranges| Offset(offsets.next(0).map_or(0, |first| first as i64));
+        let starts = wanted.iter();
+        consumer.assign(starts.map(|(place, offsets)| (place.clone(), first(offsets))));
+        let mut remaining = wanted.clone();
+        while !remaining.is_empty() {
+            for fetched in consumer.poll().await? {
+                if let Some(offsets) = remaining.get(&fetched.partition) {
+                    self.send_fetched(&fetched, offsets).await?;
+                }
+            }
+            remaining.retain(|place, offsets| {
+                let position = consumer.position(place).map_or(0, |offset| offset.0 as u64);
+                let next = offsets.next(position);
+                // What is not wanted is not read.
+                if let Some(next) = next.filter(|next| *next > position) {
+                    consumer.seek(place, Offset(next as i64));
+                }
+                next.is_some()
+            });
+        }
+        Ok(())
+    }
+
+    /// Sends what is wanted of a fetch.
+    async fn send_fetched(&mut self, fetched: &Fetched, wanted: &Ranges) -> anyhow::Result<()> {
         for batch in &fetched.batches {
-            for record in &batch.records(DECOMPRESSED_BYTES_MAX)? {
+            let place = &fetched.partition;
+            let records = decompressed(batch).map_err(|error| {
+                let offset = batch.header().base_offset;
+                error.context(format!("{place}, batch at offset {offset}"))
+            })?;
+            let compression = batch.header().compression().ok();
+            for record in &records {
                 let record = record?;
-                if record.offset < fetched.position || record.offset >= end {
+                let offset = record.offset;
+                if offset < fetched.position || !wanted.contains(offset.0 as u64) {
                     continue;
                 }
                 let headers = record
                     .headers()
                     .map(|(name, value)| (name.into_owned(), value.map(Bytes::copy_from_slice)));
                 let copy = NewRecord {
-                    partition: Some(fetched.partition.partition),
+                    partition: Some(place.partition),
                     timestamp: Some(record.timestamp),
                     key: record.key.map(Bytes::copy_from_slice),
                     value: record.value.map(Bytes::copy_from_slice),
                     headers: headers.collect(),
+                    compression,
                 };
-                let delivery = self.producer.send(&self.target, copy).await?;
-                self.under_way.push_back(delivery);
-                if self.under_way.len() >= DELIVERIES_MAX {
-                    self.settle_oldest().await?;
-                }
+                self.next.insert(place.clone(), offset.0 as u64 + 1);
+                self.send(place, offset, copy).await?;
             }
         }
         Ok(())
     }
 
-    async fn settle_oldest(&mut self) -> Result<(), ClientError> {
-        if let Some(delivery) = self.under_way.pop_front() {
-            delivery.wait().await?;
-            self.copied += 1;
+    async fn send(
+        &mut self,
+        place: &TopicPartition,
+        offset: Offset,
+        copy: NewRecord,
+    ) -> Result<(), ClientError> {
+        match self.producer.send(&self.target, copy).await {
+            Ok(delivery) => self.under_way.push_back((place.clone(), offset, delivery)),
+            Err(error) => return self.refuse(place, offset, error),
+        }
+        if self.under_way.len() >= DELIVERIES_MAX {
+            self.settle_oldest().await?;
         }
         Ok(())
     }
 
-    /// Waits for all that is under way; tells how many were copied.
-    async fn finish(mut self) -> Result<u64, ClientError> {
-        self.producer.flush().await?;
-        while !self.under_way.is_empty() {
-            self.settle_oldest().await?;
+    /// Names a record that the target does not take; returns the error if it makes no sense to go on.
+    fn refuse(
+        &mut self,
+        place: &TopicPartition,
+        offset: Offset,
+        error: ClientError,
+    ) -> Result<(), ClientError> {
+        let failed = self.failed.entry(place.clone()).or_default();
+        failed.insert(offset.0 as u64);
+        if !is_of_record(&error) {
+            return Err(error);
         }
-        Ok(self.copied)
+        self.refusals
+            .say(&format!("{place} offset {offset}"), &error);
+        self.tally.refused += 1;
+        self.tally.first_refusal.get_or_insert(error);
+        Ok(())
+    }
+
+    async fn settle_oldest(&mut self) -> Result<(), ClientError> {
+        if let Some((place, offset, delivery)) = self.under_way.pop_front() {
+            if let Err(error) = delivery.wait().await {
+                return self.refuse(&place, offset, error);
+            }
+            self.tally.copied += 1;
+        }
+        Ok(())
+    }
+
+    /// Waits for all that is under way.
+    async fn finish(&mut self) -> anyhow::Result<()> {
+        if let Err(error) = self.producer.flush().await {
+            tracing::debug!(%error, "the flush failed; the deliveries say of which records");
+        }
+        let mut outcome = Ok(());
+        while !self.under_way.is_empty() {
+            let settled = self.settle_oldest().await;
+            if outcome.is_ok() {
+                outcome = settled.map_err(anyhow::Error::from);
+            }
+        }
+        outcome
+    }
+
+    /// Says what is missing, and how to copy it.
+    fn conclude(self, outcome: anyhow::Result<()>, wanted: &Wanted) -> anyhow::Result<()> {
+        let mut missing = self.failed;
+        if outcome.is_err() {
+            for (place, offsets) in wanted {
+                let mut rest = Ranges::default();
+                rest.insert_from(self.next.get(place).copied().unwrap_or(0));
+                let failed = missing.remove(place).unwrap_or_default();
+                missing.insert(place.clone(), failed.or(&rest.and(offsets)));
+            }
+            missing.retain(|_, offsets| !offsets.is_empty());
+        }
+        let go_on = go_on(&missing);
+        let Tally {
+            copied,
+            refused,
+            first_refusal,
+        } = self.tally;
+        let source = match (outcome, first_refusal) {
+            (Ok(()), None) => return Ok(()),
+            (Ok(()), Some(error)) => error,
+            (Err(error), _) => match error.downcast::<ClientError>() {
+                Ok(error) => error,
+                Err(error) => {
+                    return Err(error.context(format!("stopped after {copied} records; {go_on}")));
+                }
+            },
+        };
+        let what = match refused {
+            0 => format!("stopped after {copied} records"),
+            _ => format!("{refused} of {} records were not copied", copied + refused),
+        };
+        let go_on = match remedy(&source) {
+            Some(remedy) => format!("{remedy}, then {go_on}"),
+            None => format!("Later, {go_on}"),
+        };
+        Err(CliError::Incomplete {
+            what,
+            go_on,
+            source,
+        }
+        .into())
+    }
+}
+
+fn decompressed(batch: &RecordBatch) -> anyhow::Result<Records> {
+    Ok(batch.records(DECOMPRESSED_BYTES_MAX)?)
+}
+
+fn go_on(missing: &Wanted) -> String {
+    let each = missing.iter();
+    let each = each.map(|(place, offsets)| format!(" --only {}:{offsets}", place.partition));
+    format!("copy what is missing with:{}", each.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_of_a_partition_are_a_list() {
+        let only: Only = "2:17,20-".parse().unwrap();
+        assert_eq!(
+            (only.partition, only.offsets.to_string()),
+            (2, "17,20-".into())
+        );
+        for wrong in ["", "17", "a:1", "-1:1", "0:", "0:x"] {
+            assert!(wrong.parse::<Only>().is_err(), "{wrong}");
+        }
     }
 }

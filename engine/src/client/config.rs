@@ -40,9 +40,12 @@ pub struct ProducerConfig {
     pub batch_bytes: usize,
     /// `compression.type` (none).
     pub compression: Compression,
-    /// `max.request.size` in bytes (1048576).
-    pub request_bytes_max: usize,
-    /// `buffer.memory` in bytes (33554432): `send` waits when it is used up.
+    /// `max.request.size` in bytes: the largest record, not compressed, with what a batch adds. `None`
+    /// (the default; Kafka's is 1048576): what its topic allows, which the broker is asked for when a
+    /// record has more than 1048576 bytes; a record that is compressed is the broker's to refuse.
+    pub request_bytes_max: Option<usize>,
+    /// `buffer.memory` in bytes (33554432): `send` waits when it is used up. A record that is larger
+    /// has all of it for itself.
     pub buffer_bytes: usize,
     /// `delivery.timeout.ms` (120000).
     pub delivery_timeout: Duration,
@@ -64,7 +67,7 @@ impl Default for ProducerConfig {
             linger: Duration::from_millis(5),
             batch_bytes: 16384,
             compression: Compression::None,
-            request_bytes_max: 1 << 20,
+            request_bytes_max: None,
             buffer_bytes: 32 << 20,
             delivery_timeout: Duration::from_secs(120),
             idempotence: true,

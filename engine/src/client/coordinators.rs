@@ -11,6 +11,7 @@ use brooklet_protocol::messages::kafka::FindCoordinatorRequest;
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 use parking_lot::Mutex;
 
+use super::trouble::Trouble;
 use super::{Client, ClientError, backoff, wall};
 use crate::transport::Node;
 
@@ -54,10 +55,13 @@ impl Place<'_> {
         read: impl Fn(ResponseKind) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         let deadline = wall::monotonic() + BLOCK_MAX;
-        let mut failures = 0;
+        let (mut failures, mut trouble) = (0, Trouble::default());
         loop {
             let error = match self.ask_once(version, body.clone()).await.and_then(&read) {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    trouble.passed();
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
             failures += 1;
@@ -65,7 +69,11 @@ impl Place<'_> {
             if !passes(&error) || wall::monotonic() + pause > deadline {
                 return Err(error);
             }
-            tracing::debug!(%error, "{what}: once more");
+            match &error {
+                // Its own words say what was attempted.
+                ClientError::Broker { .. } => trouble.failed(&error),
+                _ => trouble.failed(&format_args!("{what}: {error}")),
+            }
             *self.node.lock() = None;
             tokio::time::sleep(pause).await;
         }

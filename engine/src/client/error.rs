@@ -65,24 +65,78 @@ pub enum ClientError {
         /// Of which partition.
         partition: TopicPartition,
     },
-    /// A record that no request could carry.
-    #[error("{partition}: a record of {size} bytes, the limit is {limit} ({setting})")]
+    /// A record that is larger than the producer or the topic allows.
+    #[error("{}", too_large(partition, *size, limit.as_deref()))]
     RecordTooLarge {
-        /// Where it was to go.
+        /// Where it was to go; partition -1 if none was chosen yet.
         partition: TopicPartition,
-        /// Bytes of the record, at most, before compression.
-        size: usize,
-        /// Bytes allowed.
-        limit: usize,
-        /// The setting that says so.
-        setting: &'static str,
+        /// How large it is.
+        size: RecordSize,
+        /// What it is too large for; `None` if only the broker knows.
+        limit: Option<Box<SizeLimit>>,
     },
     /// Delivery timed out.
-    #[error("record not acknowledged within {0:?}")]
-    DeliveryTimedOut(Duration),
+    #[error("{partition}: not acknowledged within {after:?}{}", last_attempt(last.as_deref()))]
+    DeliveryTimedOut {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// `delivery.timeout.ms`.
+        after: Duration,
+        /// Why the last attempt failed; `None` if it is still under way.
+        last: Option<Box<ClientError>>,
+    },
     /// The producer or consumer was closed.
     #[error("the client is closed")]
     Closed,
+}
+
+/// How large a record is, on its way into a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordSize {
+    /// Bytes of its key, its value and its headers.
+    pub record_bytes: usize,
+    /// Bytes of a batch that holds it alone, as it was (or would be) sent.
+    pub batch_bytes: usize,
+    /// Whether the batch is compressed.
+    pub is_compressed: bool,
+}
+
+/// A setting that says how large a batch may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizeLimit {
+    /// The setting's name in Kafka.
+    pub setting: &'static str,
+    /// Bytes allowed.
+    pub bytes: usize,
+    /// Why the limit is not the topic's own, if that could not be looked up.
+    pub because: Option<String>,
+}
+
+/// The sum, so that a reader can check it: record + what a batch adds = batch > limit.
+fn too_large(partition: &TopicPartition, size: RecordSize, limit: Option<&SizeLimit>) -> String {
+    let (record, batch) = (size.record_bytes, size.batch_bytes);
+    let place = if partition.partition.0 < 0 {
+        partition.topic.to_string()
+    } else {
+        partition.to_string()
+    };
+    let makes = if size.is_compressed {
+        format!("a record of {record} bytes makes a compressed batch of {batch} bytes")
+    } else {
+        let added = batch.saturating_sub(record);
+        format!("a record of {record} bytes makes a batch of {batch} bytes ({added} are added)")
+    };
+    let of_topic = "the topic's max.message.bytes allows fewer".to_owned();
+    let allowed = limit.map_or(of_topic, |limit| {
+        let because = limit.because.as_ref();
+        let because = because.map_or_else(String::new, |words| format!("; {words}"));
+        format!("the limit is {} ({}){because}", limit.bytes, limit.setting)
+    });
+    format!("{place}: {makes}, {allowed}")
+}
+
+fn last_attempt(last: Option<&ClientError>) -> String {
+    last.map_or_else(String::new, |last| format!("; the last attempt: {last}"))
 }
 
 impl ClientError {
@@ -90,8 +144,17 @@ impl ClientError {
         Self::Broker {
             what: what.into(),
             code,
-            message: words.map(str::to_owned),
+            message: words.filter(|words| !words.is_empty()).map(str::to_owned),
         }
+    }
+
+    /// The error of a batch, with the broker's words about one record of it.
+    pub(crate) fn of_record(&self, words: Option<&str>) -> Self {
+        let mut error = self.duplicate();
+        if let (Self::Broker { message, .. }, Some(words)) = (&mut error, words) {
+            *message = Some(words.to_owned());
+        }
+        error
     }
 
     pub(crate) fn unexpected(expected: &str, found: &ResponseKind) -> Self {
@@ -112,7 +175,7 @@ impl ClientError {
             | Self::OffsetOutOfRange { .. }
             | Self::NoOffset { .. }
             | Self::RecordTooLarge { .. }
-            | Self::DeliveryTimedOut(_)
+            | Self::DeliveryTimedOut { .. }
             | Self::Closed => false,
         }
     }
@@ -155,14 +218,20 @@ impl ClientError {
                 partition,
                 size,
                 limit,
-                setting,
             } => Self::RecordTooLarge {
                 partition: partition.clone(),
                 size: *size,
-                limit: *limit,
-                setting,
+                limit: limit.clone(),
             },
-            Self::DeliveryTimedOut(limit) => Self::DeliveryTimedOut(*limit),
+            Self::DeliveryTimedOut {
+                partition,
+                after,
+                last,
+            } => Self::DeliveryTimedOut {
+                partition: partition.clone(),
+                after: *after,
+                last: last.as_ref().map(|last| Box::new(last.duplicate())),
+            },
             Self::Closed => Self::Closed,
         }
     }
@@ -227,6 +296,71 @@ mod tests {
             assert_eq!(error.to_string(), duplicate.to_string());
             assert_eq!(error.is_retriable(), duplicate.is_retriable());
         }
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_a_sum_that_adds_up() {
+        let partition = |number| {
+            let topic = brooklet_protocol::TopicName::new("t").unwrap();
+            TopicPartition::new(topic, brooklet_protocol::PartitionId(number))
+        };
+        let too_large = |number, is_compressed, limit| {
+            let size = RecordSize {
+                record_bytes: 1000,
+                batch_bytes: 1070,
+                is_compressed,
+            };
+            let partition = partition(number);
+            ClientError::RecordTooLarge {
+                partition,
+                size,
+                limit,
+            }
+        };
+        let limit = |because: Option<&str>| {
+            Some(Box::new(SizeLimit {
+                setting: "max.message.bytes",
+                bytes: 1069,
+                because: because.map(str::to_owned),
+            }))
+        };
+        let rows = [
+            (
+                too_large(2, false, limit(None)),
+                "t-2: a record of 1000 bytes makes a batch of 1070 bytes (70 are added), \
+                 the limit is 1069 (max.message.bytes)",
+            ),
+            (
+                too_large(-1, false, limit(Some("nobody knows"))),
+                "t: a record of 1000 bytes makes a batch of 1070 bytes (70 are added), \
+                 the limit is 1069 (max.message.bytes); nobody knows",
+            ),
+            (
+                too_large(0, true, None),
+                "t-0: a record of 1000 bytes makes a compressed batch of 1070 bytes, \
+                 the topic's max.message.bytes allows fewer",
+            ),
+        ];
+        for (error, words) in rows {
+            assert_eq!(error.to_string(), words);
+            assert_eq!(error.duplicate().to_string(), words);
+        }
+    }
+
+    #[test]
+    fn a_timeout_carries_what_the_last_attempt_met() {
+        let topic = brooklet_protocol::TopicName::new("t").unwrap();
+        let partition = TopicPartition::new(topic, brooklet_protocol::PartitionId(1));
+        let last = ClientError::broker("send to t-1", ErrorCode::KafkaStorageError, Some("full"));
+        let error = ClientError::DeliveryTimedOut {
+            partition,
+            after: Duration::from_secs(120),
+            last: Some(Box::new(last)),
+        };
+        let words = "t-1: not acknowledged within 120s; the last attempt: \
+                     send to t-1: KafkaStorageError (full)";
+        assert_eq!(error.to_string(), words);
+        assert_eq!(error.duplicate().to_string(), words);
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod offsets;
 mod producer;
 mod settings;
 mod transactions;
+mod trouble;
 mod wall;
 
 use std::sync::Arc;
@@ -46,7 +47,7 @@ use parking_lot::RwLock;
 pub use cluster::{BrokerSetting, LogDir, ServedApi};
 pub use config::{Acks, ConsumerConfig, GroupConfig, Isolation, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
-pub use error::ClientError;
+pub use error::{ClientError, RecordSize, SizeLimit};
 pub use group::{Assignor, Commit, GroupConsumer, GroupEvent, Polled};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use metadata::{ClusterMetadata, PartitionMetadata, TopicMetadata};

@@ -15,6 +15,7 @@ use brooklet_protocol::messages::{ErrorCode, ResponseKind, StrBytes};
 use brooklet_protocol::{Offset, TopicName, TopicPartition};
 
 use super::{Client, ClientError, wire_name};
+use crate::transport::Node;
 
 const INCREMENTAL_ALTER_CONFIGS_VERSION: i16 = 1;
 const DESCRIBE_CONFIGS_VERSION: i16 = 4;
@@ -103,6 +104,44 @@ impl Client {
                 let given = given.filter(|config| config.config_source != DEFAULT_CONFIG);
                 let pair = |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
                 Ok(given.filter_map(|c| Some(pair(c.value?, c.name))).collect())
+            }
+            other => Err(ClientError::unexpected("DescribeConfigs", &other)),
+        }
+    }
+
+    /// A topic's `max.message.bytes`, if the broker tells.
+    pub(crate) async fn message_bytes_max(&self, name: &TopicName) -> Option<usize> {
+        let setting = "max.message.bytes";
+        let settings = self.topic_settings(name, &[setting]).await.ok()?;
+        settings.get(setting)?.parse().ok()
+    }
+
+    /// What holds for a topic, whoever says so, of these settings (DescribeConfigs).
+    pub(super) async fn topic_settings(
+        &self,
+        name: &TopicName,
+        settings: &[&str],
+    ) -> Result<BTreeMap<String, String>, ClientError> {
+        let keys = settings.iter();
+        let keys = keys.map(|key| StrBytes::from_string((*key).to_owned()));
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(StrBytes::from_string(name.to_string()))
+            .with_configuration_keys(Some(keys.collect()));
+        let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        match self
+            .ask_again(Node::Any, DESCRIBE_CONFIGS_VERSION, body.into())
+            .await?
+        {
+            ResponseKind::DescribeConfigs(answer) => {
+                let result = answer.results.into_iter().next().ok_or_else(nothing)?;
+                let words = result.error_message.as_deref();
+                check(name, "describe", result.error_code, words)?;
+                let pair = |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
+                let configs = result.configs.into_iter();
+                Ok(configs
+                    .filter_map(|c| Some(pair(c.value?, c.name)))
+                    .collect())
             }
             other => Err(ClientError::unexpected("DescribeConfigs", &other)),
         }

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_protocol::messages::kafka::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult,
+};
 use brooklet_protocol::messages::kafka::fetch_response::{FetchableTopicResponse, PartitionData};
 use brooklet_protocol::messages::kafka::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
@@ -15,11 +18,12 @@ use brooklet_protocol::messages::kafka::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use brooklet_protocol::messages::kafka::produce_response::{
-    PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use brooklet_protocol::messages::kafka::{
-    FetchRequest, FetchResponse, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
-    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+    DescribeConfigsResponse, FetchRequest, FetchResponse, InitProducerIdResponse,
+    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest,
+    ProduceResponse,
 };
 use brooklet_protocol::messages::{ErrorCode, Request, RequestKind, Response, StrBytes};
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
@@ -52,6 +56,12 @@ struct State {
     auto_create: usize,
     produce_faults: VecDeque<Fault>,
     fetch_faults: VecDeque<Fault>,
+    /// What DescribeConfigs tells of every topic; `None`: it is not allowed.
+    settings: Option<BTreeMap<&'static str, String>>,
+    /// The largest batch that is taken.
+    batch_bytes_max: Option<usize>,
+    /// Records with this value are refused, by their index or only by the error.
+    refused_value: Option<(&'static str, bool)>,
     /// Next sequence by producer, topic and partition.
     sequences: HashMap<(i64, String, i32), i32>,
     producer_ids: i64,
@@ -107,6 +117,19 @@ impl FakeBroker {
 
     pub(crate) fn client(self: &Arc<Self>) -> Client {
         Client::new(Arc::clone(self) as Arc<dyn Transport>)
+    }
+
+    /// Batches may have so many bytes; DescribeConfigs tells it.
+    pub(crate) fn limit_batches(&self, bytes_max: usize) {
+        let mut state = self.state.lock();
+        state.batch_bytes_max = Some(bytes_max);
+        let told = ("max.message.bytes", bytes_max.to_string());
+        state.settings.get_or_insert_default().extend([told]);
+    }
+
+    /// Records with this value are refused; the answer may or may not say which ones.
+    pub(crate) fn refuse_value(&self, value: &'static str, tells_which: bool) {
+        self.state.lock().refused_value = Some((value, tells_which));
     }
 
     pub(crate) fn auto_create(&self, partition_count: usize) {
@@ -192,6 +215,7 @@ impl FakeBroker {
                 }
             }
             RequestKind::ListOffsets(request) => Ok(self.list_offsets(&request).into()),
+            RequestKind::DescribeConfigs(_) => Ok(self.describe_configs().into()),
             other => panic!("not played: {other:?}"),
         }
     }
@@ -238,6 +262,22 @@ impl FakeBroker {
             .with_topics(topics)
     }
 
+    fn describe_configs(&self) -> DescribeConfigsResponse {
+        let mut state = self.state.lock();
+        state.requests.push("DescribeConfigs");
+        let refused = ErrorCode::TopicAuthorizationFailed.code();
+        let config = |(name, value): (&&'static str, &String)| {
+            DescribeConfigsResourceResult::default()
+                .with_name(StrBytes::from_static_str(name))
+                .with_value(Some(StrBytes::from_string(value.clone())))
+        };
+        let configs = state.settings.iter().flatten().map(config);
+        let result = DescribeConfigsResult::default()
+            .with_error_code(if state.settings.is_some() { 0 } else { refused })
+            .with_configs(configs.collect());
+        DescribeConfigsResponse::default().with_results(vec![result])
+    }
+
     fn produce(&self, request: &ProduceRequest, refusal: Option<ErrorCode>) -> ProduceResponse {
         let mut state = self.state.lock();
         let mut topics = Vec::new();
@@ -245,6 +285,10 @@ impl FakeBroker {
             let mut partitions = Vec::new();
             for data in &topic.partition_data {
                 let records = data.records.clone().unwrap();
+                let (refusal, culprits) = match state.refusal(&records) {
+                    Some((code, culprits)) => (Some(code), culprits),
+                    None => (refusal, Vec::new()),
+                };
                 let stored = match refusal {
                     Some(code) => Err(code),
                     None => state.append(&topic.name, data.index, records),
@@ -252,6 +296,7 @@ impl FakeBroker {
                 partitions.push(
                     PartitionProduceResponse::default()
                         .with_index(data.index)
+                        .with_record_errors(culprits)
                         .with_error_code(stored.err().map_or(0, |code| code.code()))
                         .with_base_offset(stored.unwrap_or(-1)),
                 );
@@ -350,6 +395,21 @@ impl FakeBroker {
 }
 
 impl State {
+    /// What is against a batch.
+    fn refusal(&self, records: &Bytes) -> Option<(ErrorCode, Vec<BatchIndexAndErrorMessage>)> {
+        if self.batch_bytes_max.is_some_and(|max| records.len() > max) {
+            return Some((ErrorCode::MessageTooLarge, Vec::new()));
+        }
+        let (refused, tells_which) = self.refused_value?;
+        let batch = RecordBatch::split_from(&mut records.clone()).unwrap();
+        let values = values_of(&batch, 0);
+        let culprits = values.iter().enumerate().filter(|(_, v)| **v == refused);
+        let culprits: Vec<_> = culprits.map(|(index, _)| culprit(index)).collect();
+        let is_refused = !culprits.is_empty();
+        let told = if tells_which { culprits } else { Vec::new() };
+        is_refused.then_some((ErrorCode::InvalidRecord, told))
+    }
+
     fn append(&mut self, topic: &str, partition: i32, records: Bytes) -> Result<i64, ErrorCode> {
         let batch = RecordBatch::split_from(&mut records.clone()).unwrap();
         batch.verify_crc().unwrap();
@@ -376,6 +436,12 @@ impl State {
         log.push(at_offset(&batch, end));
         Ok(end)
     }
+}
+
+fn culprit(index: usize) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage::default()
+        .with_batch_index(i32::try_from(index).unwrap())
+        .with_batch_index_error_message(Some(StrBytes::from_static_str("not this one")))
 }
 
 impl Transport for FakeBroker {

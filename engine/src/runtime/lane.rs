@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use super::{Ends, RunError};
-use crate::client::{Consumer, Fetched, NewRecord, Producer};
+use crate::client::{ClientError, Consumer, Fetched, NewRecord, Producer};
 use crate::origin;
 use crate::outbox::{OutRecord, Outbox};
 use crate::task::{InputRecord, Task};
 
 /// The most that one batch may decompress to.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+const DECOMPRESSED_BYTES_MAX: usize = 1 << 30;
 
 /// How a lane learns where its input ends.
 #[derive(Clone)]
@@ -195,12 +195,22 @@ impl Lane {
             is_empty = false;
             let (topic, record) = new_record(record);
             // The flush waits for the delivery and reports its failure.
-            drop(self.producer.send(&topic, record).await?);
+            let sent = self.producer.send(&topic, record).await;
+            drop(sent.map_err(|source| self.cannot_write(source))?);
         }
         if !is_empty {
-            self.producer.flush().await?;
+            let flushed = self.producer.flush().await;
+            flushed.map_err(|source| self.cannot_write(source))?;
         }
         Ok(())
+    }
+
+    fn cannot_write(&self, source: ClientError) -> RunError {
+        RunError::Write {
+            partition: self.partition.clone(),
+            position: self.position,
+            source,
+        }
     }
 }
 
@@ -245,6 +255,7 @@ fn new_record(record: OutRecord) -> (TopicName, NewRecord) {
         key: record.key,
         value: record.value,
         headers: origin.into_iter().collect(),
+        compression: None,
     };
     (record.topic, new)
 }

@@ -58,6 +58,9 @@ use lane::{End, Idleness, Lane};
 const LOOKUPS_MAX: u32 = 50;
 const LOOKUP_PAUSE: Duration = Duration::from_millis(100);
 
+/// `max.message.bytes` where nobody sets it.
+const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
+
 /// Why a run failed.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -67,6 +70,16 @@ pub enum RunError {
     /// A request failed. It is the source, so that whoever handles errors by kind can find it.
     #[error("{0}")]
     Client(#[from] ClientError),
+    /// What was made of a record cannot be written.
+    #[error("what {partition} gives, below offset {position}, cannot be written: {source}")]
+    Write {
+        /// The partition that was read.
+        partition: TopicPartition,
+        /// Up to where it was read.
+        position: Offset,
+        /// Why not.
+        source: ClientError,
+    },
     /// A batch cannot be read.
     #[error("{partition}, batch at offset {offset}: {source}")]
     Batch {
@@ -207,8 +220,9 @@ impl Run {
         for (topic, partitions) in parallelism.repartitions.iter() {
             create_repartition(client, topic, *partitions).await?;
         }
+        let sink_configs = sink_configs(client, counts.keys()).await;
         for topic in sinks {
-            create(client, &topic, None, &BTreeMap::new()).await?;
+            create(client, &topic, None, &sink_configs).await?;
         }
         Ok(Self {
             client: client.clone(),
@@ -290,6 +304,24 @@ impl Run {
     }
 }
 
+/// How topics of `.to(…)` are created: where a source holds records of more than Kafka's default, what is
+/// made of one may be as large, twice that with what is added.
+async fn sink_configs(
+    client: &Client,
+    sources: impl Iterator<Item = &TopicName>,
+) -> BTreeMap<String, String> {
+    let mut largest = 0;
+    for topic in sources {
+        // A broker that does not tell has its reasons; then the default is as good as any.
+        largest = largest.max(client.message_bytes_max(topic).await.unwrap_or(0));
+    }
+    if largest <= MESSAGE_BYTES_MAX_DEFAULT {
+        return BTreeMap::new();
+    }
+    let bytes_max = largest.saturating_mul(2).min(i32::MAX as usize);
+    BTreeMap::from([("max.message.bytes".to_owned(), bytes_max.to_string())])
+}
+
 /// All topics are there before the first record is sent. One that is gone was deleted, perhaps because
 /// the run was cut short: what is still under way shall not bring it back.
 fn producer_config(options: &RunOptions) -> ProducerConfig {
@@ -312,6 +344,8 @@ async fn create_repartition(
 ) -> Result<(), RunError> {
     let configs = [
         ("cleanup.policy", "delete"),
+        // What a source may hold, with what we add to it.
+        ("max.message.bytes", "2147483647"),
         ("message.timestamp.type", "CreateTime"),
         ("retention.bytes", "-1"),
         ("retention.ms", "-1"),

@@ -169,6 +169,16 @@ pub(super) fn put_record(
     }
 }
 
+/// Bytes of a batch that holds this one record, not compressed.
+pub fn single_record_bytes(
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[(&str, Option<&[u8]>)],
+) -> usize {
+    let size = record_size(0, 0, key, value, headers);
+    BATCH_HEADER_BYTES + varint::size(size as i64) + size
+}
+
 /// Bytes of a record after its length.
 fn record_size(
     timestamp_delta: i64,

@@ -48,7 +48,7 @@ mod tests;
 mod zstd;
 
 pub use batch::{BATCH_HEADER_BYTES, BatchHeader, Batches, RecordBatch};
-pub use builder::BatchBuilder;
+pub use builder::{BatchBuilder, single_record_bytes};
 pub use codec::{Compression, UnknownCompression};
 pub use control::EndTxnMarker;
 pub use error::BatchError;

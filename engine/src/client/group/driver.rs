@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::assignor::PartitionCounts;
 use super::membership::{Identity, Membership, Outcome, Task};
 use super::protocol::Places;
+use crate::client::trouble::Trouble;
 use crate::client::{Client, ClientError, backoff, groups, wall};
 use crate::transport::Node;
 
@@ -208,6 +209,7 @@ impl Shared {
 /// Keeps the membership up until it is over.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut tasks = JoinSet::new();
+    let mut trouble = Trouble::default();
     loop {
         let next = {
             let mut membership = shared.membership.lock();
@@ -231,7 +233,13 @@ pub(super) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             Some(done) = tasks.join_next() => match done {
                 Ok(outcome) => {
-                    shared.membership.lock().done(outcome, shared.now());
+                    let mut membership = shared.membership.lock();
+                    membership.done(outcome, shared.now());
+                    match membership.trouble() {
+                        Some(error) => trouble.failed(error),
+                        None => trouble.passed(),
+                    }
+                    drop(membership);
                     shared.changed.notify_one();
                 }
                 Err(error) => match error.try_into_panic() {

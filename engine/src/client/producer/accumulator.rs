@@ -8,7 +8,7 @@
 //!
 //! Time is told, as the duration since the producer was started. The sender's part: [`drain`] what
 //! may go, and say of every drained batch exactly once what became of it ([`stored`], [`rejected`],
-//! [`lost`], [`retry`]).
+//! [`lost`], [`retry`], [`refused_in_part`]).
 //!
 //! Sequences: a partition's batches count their records through, 0, 1, 2 …, and wrap from 2³¹-1 to
 //! 0. A batch is stamped when it is first drained, after all before it are settled. So a batch that
@@ -21,6 +21,7 @@
 //! [`rejected`]: Accumulator::rejected
 //! [`lost`]: Accumulator::lost
 //! [`retry`]: Accumulator::retry
+//! [`refused_in_part`]: Accumulator::refused_in_part
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use std::time::Duration;
 use brooklet_protocol::records::Compression;
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
-use super::batch::{Batch, BatchState, Identity, Stamp, record_bytes_max};
+use super::batch::{Batch, BatchState, Identity, Split, Stamp, record_bytes_max};
 use super::gate::Gate;
 use super::partitioner::{Choice, choose};
 use super::{ClientError, Delivery, NewRecord, ProducerConfig};
@@ -39,6 +40,7 @@ use crate::client::backoff;
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     pub(super) batch_bytes: usize,
+    pub(super) buffer_bytes: usize,
     pub(super) linger: Duration,
     pub(super) delivery_timeout: Duration,
     pub(super) compression: Compression,
@@ -49,13 +51,23 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn new(config: &ProducerConfig) -> Self {
         Self {
-            batch_bytes: config.batch_bytes.min(config.request_bytes_max),
+            batch_bytes: config
+                .batch_bytes
+                .min(config.request_bytes_max.unwrap_or(usize::MAX)),
+            buffer_bytes: config.buffer_bytes,
             linger: config.linger,
             delivery_timeout: config.delivery_timeout,
             compression: config.compression,
             is_idempotent: config.is_idempotent(),
             is_transactional: config.transactional_id.is_some(),
         }
+    }
+}
+
+impl Limits {
+    /// The share of `buffer.memory` that a record takes: one that is larger takes all of it.
+    pub(super) fn share_of_buffer(&self, record: &NewRecord) -> usize {
+        record_bytes_max(record).min(self.buffer_bytes)
     }
 }
 
@@ -71,7 +83,18 @@ pub(super) struct Accumulator {
     gate: Option<Gate>,
     /// The first error of a batch since the last [`take_failure`](Self::take_failure).
     first_failure: Option<ClientError>,
+    /// Why there is no identity, while it is asked for again.
+    trouble: Option<ClientError>,
     is_closed: bool,
+}
+
+/// A batch that the broker has refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) partition: TopicPartition,
+    pub(super) stamp: Option<Stamp>,
+    /// What batches of its topic may grow to from now on, if it was refused for its size.
+    pub(super) batch_bytes_max: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +115,10 @@ struct Queue {
     in_flight: Option<Arc<BatchState>>,
     /// Nothing is sent before.
     backoff_until: Duration,
+    /// Why the last attempt failed, until one succeeds.
+    trouble: Option<ClientError>,
+    /// What a batch may grow to: less than `batch.size` once the broker has refused one for its size.
+    batch_bytes: usize,
     next_sequence: i32,
 }
 
@@ -103,6 +130,7 @@ impl Accumulator {
             gate: limits.is_transactional.then(Gate::default),
             identity: None,
             first_failure: None,
+            trouble: None,
             is_closed: false,
             limits,
         }
@@ -122,7 +150,8 @@ impl Accumulator {
         for number in known..partition_count {
             queues.push(self.queues.len());
             let partition = TopicPartition::new(topic.clone(), PartitionId(number));
-            self.queues.push(Queue::new(partition));
+            self.queues
+                .push(Queue::new(partition, self.limits.batch_bytes));
         }
     }
 
@@ -197,7 +226,14 @@ impl Accumulator {
         }
         let buffer_bytes = late.iter().map(|batch| batch.buffer_bytes).sum();
         for batch in late {
-            let error = ClientError::DeliveryTimedOut(self.limits.delivery_timeout);
+            let own = self.queue_of(&batch).trouble.as_ref();
+            let last = own.map(ClientError::duplicate);
+            let last = last.or_else(|| self.trouble.as_ref().map(ClientError::duplicate));
+            let error = ClientError::DeliveryTimedOut {
+                partition: batch.state.partition.clone(),
+                after: self.limits.delivery_timeout,
+                last: last.map(Box::new),
+            };
             self.give_up(batch, error);
         }
         buffer_bytes
@@ -205,14 +241,63 @@ impl Accumulator {
 
     /// The broker has stored a batch at this offset.
     pub(super) fn stored(&mut self, batch: Batch, base_offset: Offset) {
-        self.queue_of(&batch).in_flight = None;
+        let queue = self.queue_of(&batch);
+        queue.in_flight = None;
+        queue.trouble = None;
         batch.state.finish(Ok(base_offset));
     }
 
     /// The broker has refused a batch for good.
     pub(super) fn rejected(&mut self, batch: Batch, error: ClientError) {
-        self.queue_of(&batch).in_flight = None;
+        let queue = self.queue_of(&batch);
+        queue.in_flight = None;
+        queue.trouble = None;
         self.give_up(batch, error);
+    }
+
+    /// The broker has refused a batch, and not all of its records are to blame: the others are sent in
+    /// its place, before all that came later.
+    pub(super) fn refused_in_part(&mut self, refused: &Refused, split: Split) {
+        let identity = self.identity;
+        let index = self.index_of(&refused.partition);
+        let queue = &mut self.queues[index];
+        queue.in_flight = None;
+        queue.trouble = None;
+        if let Some(stamp) = refused.stamp
+            && Some(stamp.identity) == identity
+        {
+            queue.next_sequence = stamp.base_sequence;
+        }
+        for batch in split.batches.into_iter().rev() {
+            queue.ready.push_front(batch);
+        }
+        if let Some(error) = split.failure {
+            self.first_failure.get_or_insert(error);
+        }
+        if let Some(bytes_max) = refused.batch_bytes_max {
+            for queue in &mut self.queues {
+                if queue.partition.topic == refused.partition.topic {
+                    queue.batch_bytes = queue.batch_bytes.min(bytes_max);
+                }
+            }
+        }
+    }
+
+    /// Why what waits for a topic (`None`: for all) is not sent.
+    pub(super) fn note_trouble(&mut self, topic: Option<&TopicName>, error: &ClientError) {
+        let Some(topic) = topic else {
+            self.trouble = Some(error.duplicate());
+            return;
+        };
+        let waiting = self.queues.iter_mut().filter(|queue| queue.is_waiting());
+        for queue in waiting.filter(|queue| queue.partition.topic == *topic) {
+            queue.trouble = Some(error.duplicate());
+        }
+    }
+
+    /// Whether anything is being tried again.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.trouble.is_some() || self.queues.iter().any(|queue| queue.trouble.is_some())
     }
 
     /// A batch has failed, and what the broker knows of the producer with it.
@@ -222,10 +307,11 @@ impl Accumulator {
     }
 
     /// A batch is to be sent again, after a pause.
-    pub(super) fn retry(&mut self, mut batch: Batch, now: Duration) {
+    pub(super) fn retry(&mut self, mut batch: Batch, error: ClientError, now: Duration) {
         batch.failures += 1;
         let queue = self.queue_of(&batch);
         queue.in_flight = None;
+        queue.trouble = Some(error);
         queue.backoff_until = now + backoff::after(batch.failures);
         queue.retry = Some(batch);
     }
@@ -260,6 +346,7 @@ impl Accumulator {
     /// Takes a new identity. Batches that were sent under the old one keep it.
     pub(super) fn identify(&mut self, identity: Identity) {
         self.identity = Some(identity);
+        self.trouble = None;
         for queue in &mut self.queues {
             queue.next_sequence = 0;
         }
@@ -362,11 +449,15 @@ impl Accumulator {
     }
 
     fn queue_of(&mut self, batch: &Batch) -> &mut Queue {
-        let partition = &batch.state.partition;
+        let index = self.index_of(&batch.state.partition);
+        &mut self.queues[index]
+    }
+
+    fn index_of(&self, partition: &TopicPartition) -> usize {
         let number = partition.partition.0 as usize;
         let topic = self.topics.get(&partition.topic);
         let index = topic.and_then(|topic| topic.queues.get(number));
-        &mut self.queues[*index.expect("a batch comes back to the queue it was drained from")]
+        *index.expect("a batch comes back to the queue it was drained from")
     }
 }
 
@@ -384,7 +475,7 @@ impl Topic {
 }
 
 impl Queue {
-    fn new(partition: TopicPartition) -> Self {
+    fn new(partition: TopicPartition, batch_bytes: usize) -> Self {
         Self {
             partition,
             open: None,
@@ -392,16 +483,19 @@ impl Queue {
             retry: None,
             in_flight: None,
             backoff_until: Duration::ZERO,
+            trouble: None,
+            batch_bytes,
             next_sequence: 0,
         }
     }
 
     /// Whether the open batch has room for a record.
     fn fits(&self, record: &NewRecord, limits: &Limits) -> bool {
+        let codec = record.compression.unwrap_or(limits.compression);
         let size = |batch: &Batch| batch.size() + record_bytes_max(record);
         self.open
             .as_ref()
-            .is_some_and(|batch| size(batch) <= limits.batch_bytes)
+            .is_some_and(|batch| size(batch) <= self.batch_bytes && batch.compression() == codec)
     }
 
     fn append(
@@ -416,14 +510,15 @@ impl Queue {
             self.ready.extend(self.open.take());
             wake = true;
         }
-        let begin = || Batch::new(self.partition.clone(), limits.compression, now);
+        let codec = record.compression.unwrap_or(limits.compression);
+        let begin = || Batch::new(self.partition.clone(), codec, now);
         let batch = self.open.get_or_insert_with(begin);
-        let index = batch.append(record, timestamp);
+        let index = batch.append(record, timestamp, limits.share_of_buffer(record));
         let delivery = Delivery {
             batch: Arc::clone(&batch.state),
             index,
         };
-        if batch.size() >= limits.batch_bytes {
+        if batch.size() >= self.batch_bytes {
             self.ready.extend(self.open.take());
             wake = true;
         }

@@ -25,16 +25,18 @@ mod coordinator;
 mod gate;
 mod identity;
 mod partitioner;
+mod rules;
 mod sender;
 mod transaction;
 mod verdict;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::records::BATCH_HEADER_BYTES;
+use brooklet_protocol::records::Compression;
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -42,8 +44,9 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use self::accumulator::{Accumulator, Limits};
-use self::batch::{BatchState, Identity, record_bytes_max};
+use self::batch::{BatchState, Identity};
 use self::coordinator::Coordinator;
+use self::rules::Rules;
 pub use self::transaction::{GroupMetadata, TransactionalProducer};
 use super::{Client, ClientError, ProducerConfig, wall};
 
@@ -60,7 +63,12 @@ pub struct NewRecord {
     pub value: Option<Bytes>,
     /// The headers.
     pub headers: Vec<(String, Option<Bytes>)>,
+    /// The codec of its batch; `None`: the producer's.
+    pub compression: Option<Compression>,
 }
+
+/// `max.request.size` where nobody sets it.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 /// Batches records and sends them, in order per partition. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -86,9 +94,14 @@ impl Drop for Handle {
 struct Shared {
     client: Client,
     config: ProducerConfig,
+    limits: Limits,
     /// The zero of the accumulator's time.
     start: Instant,
     accumulator: Mutex<Accumulator>,
+    /// What topics allow, as far as it was asked for.
+    rules: Mutex<HashMap<TopicName, Arc<Rules>>>,
+    /// Topics of which it was said that they will delete what they get.
+    warned: Mutex<HashSet<TopicName>>,
     /// Free bytes of `buffer.memory`; closed when the sender has ended.
     space: Semaphore,
     /// How many `send`s wait for space: then nothing lingers.
@@ -126,12 +139,7 @@ impl Delivery {
     /// # Errors
     /// The record was not (or not known to be) stored.
     pub async fn wait(self) -> Result<(TopicPartition, Offset), ClientError> {
-        let base = self.batch.outcome().await?;
-        let offset = if base.0 < 0 {
-            base
-        } else {
-            base.plus(self.index)
-        };
+        let offset = self.batch.offset_of(self.index).await?;
         Ok((self.batch.partition.clone(), offset))
     }
 }
@@ -161,7 +169,8 @@ impl Producer {
         identity: Option<Identity>,
         coordinator: Option<Arc<Coordinator>>,
     ) -> Self {
-        let mut accumulator = Accumulator::new(Limits::new(&config));
+        let limits = Limits::new(&config);
+        let mut accumulator = Accumulator::new(limits.clone());
         if let Some(identity) = identity {
             accumulator.identify(identity);
         }
@@ -169,8 +178,11 @@ impl Producer {
         let shared = Arc::new(Shared {
             client,
             config,
+            limits,
             start: wall::monotonic(),
             accumulator: Mutex::new(accumulator),
+            rules: Mutex::default(),
+            warned: Mutex::default(),
             space: Semaphore::new(space),
             waiting_for_space: AtomicUsize::new(0),
             wake: Notify::new(),
@@ -193,9 +205,11 @@ impl Producer {
         record: NewRecord,
     ) -> Result<Delivery, ClientError> {
         let shared = &*self.handle.shared;
-        let size = shared.check_size(topic, &record)?;
         shared.learn(topic, record.partition).await?;
-        let space = shared.reserve(size).await?;
+        shared.check_size(topic, &record).await?;
+        shared.warn_of_retention(topic, &record).await;
+        let share = shared.limits.share_of_buffer(&record);
+        let space = shared.reserve(share).await?;
         let (delivery, wake) = {
             let timestamp = record.timestamp.unwrap_or_else(wall::wall);
             let now = shared.now();
@@ -268,27 +282,6 @@ impl Producer {
 }
 
 impl Shared {
-    /// The space a record needs, if it can be sent at all.
-    fn check_size(&self, topic: &TopicName, record: &NewRecord) -> Result<usize, ClientError> {
-        let size = record_bytes_max(record);
-        let too_large = |limit, setting| ClientError::RecordTooLarge {
-            partition: TopicPartition::new(
-                topic.clone(),
-                record.partition.unwrap_or(PartitionId(-1)),
-            ),
-            size,
-            limit,
-            setting,
-        };
-        if BATCH_HEADER_BYTES + size > self.config.request_bytes_max {
-            return Err(too_large(self.config.request_bytes_max, "max.request.size"));
-        }
-        if size > self.config.buffer_bytes || u32::try_from(size).is_err() {
-            return Err(too_large(self.config.buffer_bytes, "buffer.memory"));
-        }
-        Ok(size)
-    }
-
     /// Makes sure that the accumulator knows the topic and the partition.
     async fn learn(
         &self,

@@ -10,21 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use brooklet_protocol::messages::ResponseKind;
 use brooklet_protocol::messages::kafka::ProduceResponse;
 use brooklet_protocol::messages::kafka::produce_request::{
     PartitionProduceData, ProduceRequest, TopicProduceData,
 };
+use brooklet_protocol::messages::{ErrorCode, ResponseKind};
 use brooklet_protocol::{TopicName, TopicPartition};
 use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
-use tracing::debug;
 
+use super::accumulator::Refused;
 use super::batch::{Batch, Identity};
 use super::coordinator::Coordinator;
-use super::verdict::{Verdict, judge};
-use super::{Shared, identity};
-use crate::client::{Acks, Client, ClientError, MissingTopic, backoff, wire_name};
+use super::verdict::{InPart, Rejection, Verdict, judge};
+use super::{REQUEST_BYTES_MAX, Shared, identity};
+use crate::client::trouble::Trouble;
+use crate::client::{Acks, Client, ClientError, MissingTopic, TopicMetadata, backoff, wire_name};
 use crate::transport::Node;
 
 /// The newest version that names topics; the next one wants their ids.
@@ -44,7 +45,8 @@ enum Finished {
         batches: Vec<Batch>,
         answer: Result<ProduceResponse, ClientError>,
     },
-    Refreshed,
+    /// What keeps topics from being sent to.
+    Refreshed(Vec<(TopicName, ClientError)>),
     Identified(Result<Identity, ClientError>),
     Added {
         partitions: Vec<TopicPartition>,
@@ -105,6 +107,7 @@ struct Sender<'a> {
     refresh_failures: u32,
     is_identifying: bool,
     identity_failures: u32,
+    trouble: Trouble,
 }
 
 impl<'a> Sender<'a> {
@@ -118,6 +121,7 @@ impl<'a> Sender<'a> {
             refresh_failures: 0,
             is_identifying: false,
             identity_failures: 0,
+            trouble: Trouble::default(),
         }
     }
 
@@ -174,6 +178,7 @@ impl<'a> Sender<'a> {
     /// Sends batches to one leader, in requests of at most `max.request.size`.
     fn produce(&mut self, node: Node, batches: Vec<Batch>) {
         let limit = self.shared.config.request_bytes_max;
+        let limit = limit.unwrap_or(REQUEST_BYTES_MAX);
         let (mut request, mut size) = (Vec::new(), 0);
         for mut batch in batches {
             let bytes = batch.seal();
@@ -223,8 +228,7 @@ impl<'a> Sender<'a> {
             if failures > 0 {
                 tokio::time::sleep(backoff::after(failures)).await;
             }
-            refresh(&client, &topics, missing).await;
-            Finished::Refreshed
+            Finished::Refreshed(refresh(&client, &topics, missing).await)
         });
     }
 
@@ -256,7 +260,16 @@ impl<'a> Sender<'a> {
 
     fn settle(&mut self, finished: Finished) {
         match finished {
-            Finished::Refreshed => self.is_refreshing = false,
+            Finished::Refreshed(troubles) => {
+                self.is_refreshing = false;
+                for (topic, error) in troubles {
+                    self.shared
+                        .accumulator
+                        .lock()
+                        .note_trouble(Some(&topic), &error);
+                    self.trouble.failed(&error);
+                }
+            }
             Finished::Added {
                 partitions,
                 outcome,
@@ -278,7 +291,8 @@ impl<'a> Sender<'a> {
             Finished::Identified(Err(error)) => {
                 // Without an identity nothing can be sent; what is queued waits for the next
                 // attempt, until its delivery timeout.
-                debug!(%error, "no producer id");
+                self.shared.accumulator.lock().note_trouble(None, &error);
+                self.trouble.failed(&error);
                 self.is_identifying = false;
                 self.identity_failures += 1;
             }
@@ -303,36 +317,104 @@ impl<'a> Sender<'a> {
         match verdict {
             Verdict::Stored(offset) => {
                 self.refresh_failures = 0;
-                self.shared.accumulator.lock().stored(batch, offset);
+                let mut accumulator = self.shared.accumulator.lock();
+                accumulator.stored(batch, offset);
+                if !accumulator.is_in_trouble() {
+                    self.trouble.passed();
+                }
             }
             Verdict::Retry {
                 maybe_stored,
                 error,
             } => {
-                debug!(partition = %batch.state.partition, %error, "batch is sent again");
                 let mut batch = batch;
                 batch.maybe_stored |= maybe_stored;
+                self.trouble.failed(&error);
                 self.stale_topics.insert(topic);
-                self.shared.accumulator.lock().retry(batch, now);
+                self.shared.accumulator.lock().retry(batch, error, now);
                 return;
             }
-            Verdict::Rejected(error) => {
-                self.shared.accumulator.lock().rejected(batch, error);
-            }
+            Verdict::Rejected(rejection) => return self.reject(batch, rejection),
             Verdict::Lost(error) => {
                 self.shared.accumulator.lock().lost(batch, error);
             }
         }
         self.shared.space.add_permits(buffer_bytes);
     }
+
+    /// The broker has refused a batch; what of it may be accepted is sent again.
+    fn reject(&mut self, batch: Batch, rejection: Rejection) {
+        let buffer_bytes = batch.buffer_bytes;
+        let may_be_split = batch.record_count > 1
+            && !batch.maybe_stored
+            && rejection.in_part != InPart::No
+            && rejection.culprits.len() < batch.record_count as usize;
+        if may_be_split {
+            let refused = Refused {
+                partition: batch.state.partition.clone(),
+                stamp: batch.stamp,
+                batch_bytes_max: (rejection.in_part == InPart::Smaller)
+                    .then(|| batch.uncompressed_bytes() / 2),
+            };
+            let state = Arc::clone(&batch.state);
+            match batch.split(&rejection.error, &rejection.culprits) {
+                Ok(split) => {
+                    let freed_bytes = split.freed_bytes;
+                    let mut accumulator = self.shared.accumulator.lock();
+                    accumulator.refused_in_part(&refused, split);
+                    drop(accumulator);
+                    self.shared.space.add_permits(freed_bytes);
+                }
+                Err(source) => unreachable!("{}: our own batch: {source}", state.partition),
+            }
+            return;
+        }
+        let error = match batch.single_record() {
+            Some(size) if rejection.in_part == InPart::Smaller => ClientError::RecordTooLarge {
+                partition: batch.state.partition.clone(),
+                size,
+                limit: self.shared.known_limit(&batch.state.partition.topic),
+            },
+            _ => rejection.error,
+        };
+        self.shared.accumulator.lock().rejected(batch, error);
+        self.shared.space.add_permits(buffer_bytes);
+    }
 }
 
-/// Looks all topics up again; one that fails is found stale once more when it is next needed.
-async fn refresh(client: &Client, topics: &BTreeSet<TopicName>, missing: MissingTopic) {
+/// Looks topics up again; returns what keeps them from being sent to. They are found stale once more when
+/// they are next needed.
+async fn refresh(
+    client: &Client,
+    topics: &BTreeSet<TopicName>,
+    missing: MissingTopic,
+) -> Vec<(TopicName, ClientError)> {
     let names: Vec<_> = topics.iter().map(TopicName::as_str).collect();
-    if let Err(error) = client.ask_metadata(Some(&names), missing).await {
-        debug!(%error, "no metadata");
-    }
+    let found = match client.ask_metadata(Some(&names), missing).await {
+        Ok(found) => found.topics,
+        Err(error) => {
+            let each = topics.iter();
+            return each
+                .map(|topic| (topic.clone(), error.duplicate()))
+                .collect();
+        }
+    };
+    let trouble = |topic: &TopicMetadata| {
+        let name = TopicName::new(&topic.name).ok()?;
+        let leaderless = topic.partitions.iter().find(|p| p.leader < 0);
+        let (what, code) = match (topic.error, leaderless) {
+            (Some(code), _) => (format!("look up topic '{name}'"), code),
+            (None, Some(partition)) => {
+                let partition = TopicPartition::new(name.clone(), partition.partition);
+                let what = format!("find the leader of {partition}");
+                (what, ErrorCode::LeaderNotAvailable)
+            }
+            (None, None) => return None,
+        };
+        let words = code.to_string();
+        Some((name, ClientError::broker(what, code, Some(&words))))
+    };
+    found.iter().filter_map(trouble).collect()
 }
 
 fn produce_request(acks: Acks, batches: &[(Batch, Bytes)]) -> ProduceRequest {

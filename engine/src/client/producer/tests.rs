@@ -4,6 +4,7 @@ use super::*;
 use crate::client::Acks;
 use crate::client::testing::{FakeBroker, Fault};
 use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::records::{Compression, RecordBatch};
 use proptest::prelude::*;
 
 fn topic() -> TopicName {
@@ -97,7 +98,9 @@ async fn a_refused_batch_fails_and_leaves_no_gap_in_the_sequence() {
     broker.fail_produce([Fault::Refuse(ErrorCode::MessageTooLarge)]);
     let (b, c) = (send(&producer, "b").await, send(&producer, "c").await);
     let error = b.wait().await.unwrap_err();
-    assert_eq!(error.to_string(), "send to t-0: MessageTooLarge");
+    let words = "t-0: a record of 1 bytes makes a batch of 69 bytes (68 are added), \
+                 the topic's max.message.bytes allows fewer";
+    assert_eq!(error.to_string(), words);
     c.wait().await.unwrap();
     assert_eq!(broker.values(0), ["a", "c"]);
     assert_eq!(broker.count("InitProducerId"), 1);
@@ -131,7 +134,9 @@ async fn a_batch_is_given_up_after_its_delivery_timeout() {
     let producer = producer(&broker, config).await;
     broker.fail_produce([Fault::LoseRequest; 20]);
     let error = send(&producer, "a").await.wait().await.unwrap_err();
-    assert!(matches!(error, ClientError::DeliveryTimedOut(_)), "{error}");
+    let words = "t-0: not acknowledged within 2s; the last attempt: \
+                 the connection to fake:9092 broke: as told";
+    assert_eq!(error.to_string(), words);
     assert!(producer.flush().await.is_err());
     assert!(broker.values(0).is_empty());
 }
@@ -260,17 +265,15 @@ async fn a_topic_is_created_for_a_producer_only() {
 async fn a_record_that_cannot_be_sent_is_refused_at_once() {
     let broker = FakeBroker::new(1);
     let producer = producer(&broker, ProducerConfig::default()).await;
-    let large = NewRecord {
+    let large = || NewRecord {
         value: Some(Bytes::from(vec![0; 1 << 20])),
         ..record("")
     };
-    let error = producer.send(&topic(), large).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .ends_with("the limit is 1048576 (max.request.size)"),
-        "{error}"
-    );
+    let error = producer.send(&topic(), large()).await.unwrap_err();
+    let words = "t-0: a record of 1048576 bytes makes a batch of 1048650 bytes (74 are added), the limit \
+                 is 1048576 (max.request.size); the topic's max.message.bytes cannot be looked up \
+                 (describe topic 't': TopicAuthorizationFailed)";
+    assert_eq!(error.to_string(), words);
     let elsewhere = NewRecord {
         partition: Some(PartitionId(5)),
         ..record("a")
@@ -279,6 +282,173 @@ async fn a_record_that_cannot_be_sent_is_refused_at_once() {
     assert!(
         error.to_string().contains("topic 't' has 1 partitions"),
         "{error}"
+    );
+}
+
+/// A record whose batch has so many bytes; more than 8 KiB and less than 1 GiB.
+fn record_of(batch_bytes: usize) -> NewRecord {
+    let framing = if batch_bytes < (1 << 20) + 74 { 72 } else { 74 };
+    NewRecord {
+        value: Some(Bytes::from(vec![7; batch_bytes - framing])),
+        ..record("")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_may_be_as_large_as_its_topic_allows_and_not_a_byte_larger() {
+    const LIMIT: usize = 3 << 20;
+    let broker = FakeBroker::new(1);
+    broker.limit_batches(LIMIT);
+    let producer = producer(&broker, ProducerConfig::default()).await;
+    for size in [LIMIT - 1, LIMIT] {
+        let sent = producer.send(&topic(), record_of(size)).await.unwrap();
+        sent.wait().await.unwrap();
+        let stored = broker.batches(0);
+        assert_eq!(stored.last().unwrap().bytes().len(), size);
+    }
+    let error = producer.send(&topic(), record_of(LIMIT + 1)).await;
+    let words = "t-0: a record of 3145655 bytes makes a batch of 3145729 bytes (74 are added), \
+                 the limit is 3145728 (max.message.bytes)";
+    assert_eq!(error.unwrap_err().to_string(), words);
+    assert_eq!(broker.count("Produce"), 2);
+    assert_eq!(broker.count("DescribeConfigs"), 1, "it is remembered");
+    broker.limit_batches(LIMIT + 1);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let sent = producer.send(&topic(), record_of(LIMIT + 1)).await.unwrap();
+    sent.wait().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_size_that_is_set_is_exact() {
+    let broker = FakeBroker::new(1);
+    let config = ProducerConfig {
+        request_bytes_max: Some(2000),
+        ..ProducerConfig::default()
+    };
+    let producer = producer(&broker, config).await;
+    let of = |value_bytes| NewRecord {
+        value: Some(Bytes::from(vec![7; value_bytes])),
+        ..record("")
+    };
+    let sent = producer.send(&topic(), of(2000 - 70)).await.unwrap();
+    sent.wait().await.unwrap();
+    assert_eq!(broker.batches(0)[0].bytes().len(), 2000);
+    let error = producer.send(&topic(), of(2000 - 69)).await.unwrap_err();
+    let words = error.to_string();
+    let sum = "makes a batch of 2001 bytes (70 are added), the limit is 2000 (max.request.size)";
+    assert!(words.ends_with(sum), "{words}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_larger_than_the_buffer_has_it_for_itself() {
+    let broker = FakeBroker::new(1);
+    let config = ProducerConfig {
+        buffer_bytes: 1000,
+        ..one_by_one()
+    };
+    let producer = producer(&broker, config).await;
+    for _ in 0..3 {
+        producer.send(&topic(), record_of(9000)).await.unwrap();
+        send(&producer, "small").await;
+    }
+    producer.flush().await.unwrap();
+    assert_eq!(broker.values(0).len(), 6);
+    let free = producer.handle.shared.space.available_permits();
+    assert_eq!(free, 1000, "all was given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_too_large_goes_in_pieces_and_in_order() {
+    for compression in [Compression::None, Compression::Gzip] {
+        let broker = FakeBroker::new(1);
+        broker.limit_batches(200);
+        let config = ProducerConfig {
+            linger: Duration::from_secs(1),
+            compression,
+            ..ProducerConfig::default()
+        };
+        let producer = producer(&broker, config).await;
+        let mut deliveries = Vec::new();
+        for number in 0..100 {
+            deliveries.push(send(&producer, &format!("record number {number}")).await);
+        }
+        let big = NewRecord {
+            value: Some((0..400_u32).flat_map(|n| (n * n).to_be_bytes()).collect()),
+            ..record("")
+        };
+        let big = producer.send(&topic(), big).await.unwrap();
+        let after = send(&producer, "after").await;
+        assert!(producer.flush().await.is_err());
+        for (number, delivery) in deliveries.into_iter().enumerate() {
+            assert_eq!(delivery.wait().await.unwrap().1, Offset(number as i64));
+        }
+        assert!(matches!(
+            big.wait().await,
+            Err(ClientError::RecordTooLarge { .. })
+        ));
+        assert_eq!(after.wait().await.unwrap().1, Offset(100));
+        let values: Vec<_> = (0..100)
+            .map(|number| format!("record number {number}"))
+            .collect();
+        assert_eq!(
+            broker.values(0),
+            [&values[..], &["after".to_owned()]].concat()
+        );
+        let free = producer.handle.shared.space.available_permits();
+        assert_eq!(free, 32 << 20, "all was given back");
+        assert_eq!(broker.count("InitProducerId"), 1, "no sequence is in doubt");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_refused_takes_no_neighbour_with_it() {
+    for tells_which in [true, false] {
+        let broker = FakeBroker::new(1);
+        broker.refuse_value("bad", tells_which);
+        let config = ProducerConfig {
+            linger: Duration::from_secs(1),
+            ..ProducerConfig::default()
+        };
+        let producer = producer(&broker, config).await;
+        let mut deliveries = Vec::new();
+        for value in ["a", "bad", "b", "c", "bad", "d"] {
+            deliveries.push(send(&producer, value).await);
+        }
+        let flushed = producer.flush().await.unwrap_err().to_string();
+        let mut found = Vec::new();
+        for delivery in deliveries {
+            found.push(delivery.wait().await.map(|(_, offset)| offset.0).ok());
+        }
+        assert_eq!(found, [Some(0), None, Some(1), Some(2), None, Some(3)]);
+        assert_eq!(broker.values(0), ["a", "b", "c", "d"]);
+        if tells_which {
+            assert_eq!(flushed, "send to t-0: InvalidRecord (not this one)");
+            assert_eq!(broker.count("Produce"), 2);
+        }
+        let free = producer.handle.shared.space.available_permits();
+        assert_eq!(free, 32 << 20, "all was given back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_chooses_its_codec_and_order_stays() {
+    let broker = FakeBroker::new(1);
+    let producer = producer(&broker, ProducerConfig::default()).await;
+    for (value, codec) in [("a", None), ("b", Some(Compression::Gzip)), ("c", None)] {
+        let compression = codec;
+        let record = NewRecord {
+            compression,
+            ..record(value)
+        };
+        producer.send(&topic(), record).await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    assert_eq!(broker.values(0), ["a", "b", "c"]);
+    let codec = |batch: &RecordBatch| batch.header().compression().unwrap();
+    let codecs: Vec<_> = broker.batches(0).iter().map(codec).collect();
+    assert_eq!(
+        codecs,
+        [Compression::None, Compression::Gzip, Compression::None]
     );
 }
 

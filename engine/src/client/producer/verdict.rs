@@ -11,11 +11,16 @@
 //! | sequence or epoch out of order               | failed, and the sequence is lost          |
 //! | an answer that makes no sense                | failed, and the sequence is lost          |
 //! | any other error                              | refused                                   |
+//!
+//! Of a batch that is refused the answer may say which records are to blame (KIP-467). Where it does not
+//! and the fault is that of one record, or the batch is too large, halves of it may do.
 
+use std::collections::BTreeMap;
+
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::produce_response::{
-    PartitionProduceResponse, ProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse,
 };
-use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::{Offset, TopicPartition};
 
 use crate::client::{Acks, ClientError};
@@ -34,9 +39,40 @@ pub(super) enum Verdict {
         error: ClientError,
     },
     /// It was refused and is not stored.
-    Rejected(ClientError),
+    Rejected(Rejection),
     /// It has failed, and the broker's idea of our sequences is not ours.
     Lost(ClientError),
+}
+
+/// Why a batch was refused.
+#[derive(Debug)]
+pub(super) struct Rejection {
+    pub(super) error: ClientError,
+    /// The records that are to blame, by their index in the batch, with the broker's words.
+    pub(super) culprits: BTreeMap<usize, Option<String>>,
+    /// Whether a part of the batch may be accepted.
+    pub(super) in_part: InPart,
+}
+
+/// What may help a batch that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InPart {
+    /// Nothing.
+    No,
+    /// To leave out the records that are to blame.
+    WithoutCulprits,
+    /// To send less at a time.
+    Smaller,
+}
+
+impl Rejection {
+    fn new(error: ClientError) -> Self {
+        Self {
+            error,
+            culprits: BTreeMap::new(),
+            in_part: InPart::No,
+        }
+    }
 }
 
 /// Decides about the batch of one partition.
@@ -62,7 +98,7 @@ pub(super) fn judge(
             error: error.duplicate(),
         },
         Err(error) => match error {
-            ClientError::Transport(_) => Verdict::Rejected(error.duplicate()),
+            ClientError::Transport(_) => Verdict::Rejected(Rejection::new(error.duplicate())),
             _ => Verdict::Lost(error.duplicate()),
         },
     }
@@ -82,15 +118,17 @@ fn find<'a>(
 
 fn judge_answer(partition: &TopicPartition, answer: &PartitionProduceResponse) -> Verdict {
     use ErrorCode::{
-        DuplicateSequenceNumber, InvalidProducerEpoch, KafkaStorageError,
-        NotEnoughReplicasAfterAppend, OutOfOrderSequenceNumber, ProducerFenced, RequestTimedOut,
-        UnknownProducerId,
+        DuplicateSequenceNumber, InvalidProducerEpoch, InvalidRecord, InvalidTimestamp,
+        KafkaStorageError, MessageTooLarge, NotEnoughReplicasAfterAppend, OutOfOrderSequenceNumber,
+        ProducerFenced, RecordListTooLarge, RequestTimedOut, UnknownProducerId,
     };
     let Some(code) = ErrorCode::try_from_code(answer.error_code) else {
         return Verdict::Stored(Offset(answer.base_offset));
     };
-    let words = answer.error_message.as_ref().map(StrBytes::as_str);
-    let error = ClientError::broker(format!("send to {partition}"), code, words);
+    let words = answer.error_message.as_ref().map(ToString::to_string);
+    // Many brokers send none; Kafka's own are better than a name alone.
+    let words = words.unwrap_or_else(|| code.to_string());
+    let error = ClientError::broker(format!("send to {partition}"), code, Some(&words));
     match code {
         DuplicateSequenceNumber => Verdict::Stored(Offset(-1)),
         OutOfOrderSequenceNumber | UnknownProducerId | InvalidProducerEpoch | ProducerFenced => {
@@ -105,13 +143,31 @@ fn judge_answer(partition: &TopicPartition, answer: &PartitionProduceResponse) -
             maybe_stored: false,
             error,
         },
-        _ => Verdict::Rejected(error),
+        _ => Verdict::Rejected(Rejection {
+            error,
+            culprits: culprits(answer),
+            in_part: match code {
+                InvalidRecord | InvalidTimestamp => InPart::WithoutCulprits,
+                MessageTooLarge | RecordListTooLarge => InPart::Smaller,
+                _ => InPart::No,
+            },
+        }),
     }
+}
+
+fn culprits(answer: &PartitionProduceResponse) -> BTreeMap<usize, Option<String>> {
+    let culprit = |record: &BatchIndexAndErrorMessage| {
+        let index = usize::try_from(record.batch_index).ok()?;
+        let words = record.batch_index_error_message.as_ref();
+        Some((index, words.map(ToString::to_string)))
+    };
+    answer.record_errors.iter().filter_map(culprit).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use brooklet_protocol::messages::StrBytes;
     use brooklet_protocol::messages::kafka::TopicName as WireName;
     use brooklet_protocol::messages::kafka::produce_response::TopicProduceResponse;
     use brooklet_protocol::{PartitionId, TopicName};

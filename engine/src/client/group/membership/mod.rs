@@ -119,6 +119,8 @@ pub(super) struct Membership {
     /// After a failure: nothing is done before.
     not_before: Duration,
     failures: u32,
+    /// Why the last attempt failed, if it did.
+    trouble: Option<ClientError>,
     heartbeat_at: Duration,
     polled_at: Duration,
     /// Empty until the coordinator has given one.
@@ -146,6 +148,7 @@ impl Membership {
             is_under_way: false,
             not_before: Duration::ZERO,
             failures: 0,
+            trouble: None,
             heartbeat_at: now,
             polled_at: now,
             member_id: String::new(),
@@ -198,7 +201,7 @@ impl Membership {
         match outcome {
             Outcome::Left => self.left(now),
             Outcome::Failed(_) if matches!(self.phase, Phase::Leaving { .. }) => self.left(now),
-            Outcome::Failed(error) if error.is_retriable() => self.pause(now),
+            Outcome::Failed(error) if error.is_retriable() => self.pause(error, now),
             Outcome::Failed(error) => self.fail(error),
             Outcome::Joined(answer) => self.joined(answer, now),
             Outcome::Looked(counts) => self.looked(counts, now),
@@ -229,6 +232,11 @@ impl Membership {
     /// Why the member is out of the group, once.
     pub(super) fn take_failure(&mut self) -> Option<ClientError> {
         self.failure.take()
+    }
+
+    /// Why the last attempt failed, while it is tried again.
+    pub(super) fn trouble(&self) -> Option<&ClientError> {
+        self.trouble.as_ref()
     }
 
     /// `None` outside of any generation.
@@ -332,7 +340,7 @@ impl Membership {
             let words = format!("group '{}' agreed on assignor '{name}'", self.terms.group);
             return self.fail(ClientError::Unexpected(words));
         };
-        self.failures = 0;
+        self.succeeded();
         self.must_rejoin = false;
         self.counts = None;
         self.member_id = answer.member_id.to_string();
@@ -353,7 +361,7 @@ impl Membership {
     }
 
     fn looked(&mut self, counts: PartitionCounts, now: Duration) {
-        self.failures = 0;
+        self.succeeded();
         self.look_at = now + self.terms.metadata_age_max;
         if let (Phase::Looking(members), Some(assignor)) = (&self.phase, self.assignor) {
             let assignments = assignor.assign(&counts, members);
@@ -384,7 +392,7 @@ impl Membership {
             );
             return self.fail(ClientError::Unexpected(words));
         };
-        self.failures = 0;
+        self.succeeded();
         self.phase = Phase::Stable;
         self.heartbeat_at = now + self.terms.heartbeat_interval;
         self.previous = (assigned.clone(), self.generation);
@@ -405,12 +413,14 @@ impl Membership {
         if let Some(code) = ErrorCode::try_from_code(code) {
             return self.refused("heartbeat", code, now);
         }
-        self.failures = 0;
+        self.succeeded();
         self.heartbeat_at = now + self.terms.heartbeat_interval;
     }
 
     /// An answer with an error code.
     fn refused(&mut self, what: &str, code: ErrorCode, now: Duration) {
+        let what = format!("{what} in group '{}'", self.terms.group);
+        let error = ClientError::broker(what, code, None);
         match code {
             ErrorCode::RebalanceInProgress if matches!(self.phase, Phase::Stable) => {
                 self.heartbeat_at = now + self.terms.heartbeat_interval;
@@ -422,17 +432,14 @@ impl Membership {
             ErrorCode::UnknownMemberId => {
                 self.member_id.clear();
                 self.lose();
-                self.pause(now);
+                self.pause(error, now);
             }
             ErrorCode::IllegalGeneration => {
                 self.lose();
-                self.pause(now);
+                self.pause(error, now);
             }
-            _ if code.is_retriable() => self.pause(now),
-            _ => {
-                let what = format!("{what} in group '{}'", self.terms.group);
-                self.fail(ClientError::broker(what, code, None));
-            }
+            _ if code.is_retriable() => self.pause(error, now),
+            _ => self.fail(error),
         }
     }
 
@@ -466,7 +473,13 @@ impl Membership {
         }
     }
 
-    fn pause(&mut self, now: Duration) {
+    fn succeeded(&mut self) {
+        self.failures = 0;
+        self.trouble = None;
+    }
+
+    fn pause(&mut self, error: ClientError, now: Duration) {
+        self.trouble = Some(error);
         self.failures += 1;
         self.not_before = now + backoff::after(self.failures);
     }

@@ -116,7 +116,7 @@ fn a_batch_that_is_sent_again_has_its_bytes_and_goes_first() {
     append(&mut accumulator, 0, &"b".repeat(200), ms(0));
     let mut batch = drain(&mut accumulator, ms(0)).remove(0);
     let bytes = batch.seal();
-    accumulator.retry(batch, ms(0));
+    accumulator.retry(batch, refused(), ms(0));
     assert!(drain(&mut accumulator, ms(99)).is_empty(), "it pauses");
     assert_eq!(accumulator.next_wake(ms(0)), Some(ms(100)));
     assert_eq!(drain(&mut accumulator, ms(100)).remove(0).seal(), bytes);
@@ -276,7 +276,7 @@ proptest! {
                     stored[number].extend(values_of(&bytes, 0));
                     accumulator.stored(batch, Offset(0));
                 }
-                Step::Retry => accumulator.retry(in_flight.remove(0), now),
+                Step::Retry => accumulator.retry(in_flight.remove(0), refused(), now),
                 Step::Refuse => {
                     let mut batch = in_flight.remove(0);
                     given_back += batch.buffer_bytes;

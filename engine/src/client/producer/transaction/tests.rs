@@ -160,7 +160,7 @@ async fn a_transaction_that_has_failed_can_only_be_aborted() {
         .await
         .unwrap();
     let error = producer.commit().await.unwrap_err();
-    assert!(error.to_string().contains("MessageTooLarge"), "{error}");
+    assert!(error.to_string().contains("max.message.bytes"), "{error}");
     large.wait().await.unwrap_err();
     let refused = producer.commit().await.unwrap_err();
     assert_eq!(
