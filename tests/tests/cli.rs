@@ -747,7 +747,12 @@ fn what_is_produced_in_a_transaction_counts_once_it_is_committed() {
     assert_fails(
         &failed,
         1,
-        &["2 of 4 records were not stored", "MessageTooLarge"],
+        &[
+            "line 4: ",
+            "the transaction was not committed",
+            "max.message.bytes",
+            "--lines 3-",
+        ],
     );
 
     let described = server.stdout_of(&["txn", "describe", "loader", "-o", "json"], b"");

@@ -317,11 +317,8 @@ impl<'a> Sender<'a> {
         match verdict {
             Verdict::Stored(offset) => {
                 self.refresh_failures = 0;
-                let mut accumulator = self.shared.accumulator.lock();
-                accumulator.stored(batch, offset);
-                if !accumulator.is_in_trouble() {
-                    self.trouble.passed();
-                }
+                self.shared.accumulator.lock().stored(batch, offset);
+                self.answered();
             }
             Verdict::Retry {
                 maybe_stored,
@@ -340,6 +337,13 @@ impl<'a> Sender<'a> {
             }
         }
         self.shared.space.add_permits(buffer_bytes);
+    }
+
+    /// A broker has answered; that may be the end of the trouble.
+    fn answered(&mut self) {
+        if !self.shared.accumulator.lock().is_in_trouble() {
+            self.trouble.passed();
+        }
     }
 
     /// The broker has refused a batch; what of it may be accepted is sent again.
@@ -364,6 +368,7 @@ impl<'a> Sender<'a> {
                     accumulator.refused_in_part(&refused, split);
                     drop(accumulator);
                     self.shared.space.add_permits(freed_bytes);
+                    self.answered();
                 }
                 Err(source) => unreachable!("{}: our own batch: {source}", state.partition),
             }
@@ -379,6 +384,7 @@ impl<'a> Sender<'a> {
         };
         self.shared.accumulator.lock().rejected(batch, error);
         self.shared.space.add_permits(buffer_bytes);
+        self.answered();
     }
 }
 

@@ -142,6 +142,21 @@ async fn a_batch_is_given_up_after_its_delivery_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_disk_is_named_when_the_time_is_up() {
+    let broker = FakeBroker::new(1);
+    let config = ProducerConfig {
+        delivery_timeout: Duration::from_secs(2),
+        ..one_by_one()
+    };
+    let producer = producer(&broker, config).await;
+    broker.fail_produce([Fault::Refuse(ErrorCode::KafkaStorageError); 20]);
+    let error = send(&producer, "a").await.wait().await.unwrap_err();
+    let words = "t-0: not acknowledged within 2s; the last attempt: send to t-0: KafkaStorageError \
+                 (Disk error when trying to access log file on the disk.)";
+    assert_eq!(error.to_string(), words);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_does_not_linger() {
     let broker = FakeBroker::new(1);
     let hour = Duration::from_secs(3600);
