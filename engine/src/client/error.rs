@@ -135,6 +135,21 @@ fn too_large(partition: &TopicPartition, size: RecordSize, limit: Option<&SizeLi
     format!("{place}: {makes}, {allowed}")
 }
 
+/// What an error code means, of those that a program may meet for minutes; brokers often send no words.
+pub(crate) fn words_of(code: ErrorCode) -> Option<&'static str> {
+    Some(match code {
+        ErrorCode::KafkaStorageError => "the broker cannot write to its disk",
+        ErrorCode::LeaderNotAvailable => "the partition has no leader",
+        ErrorCode::NotLeaderOrFollower => "another broker leads the partition",
+        ErrorCode::UnknownTopicOrPartition => "the topic or the partition is not there",
+        ErrorCode::RequestTimedOut => "the broker did not finish in time",
+        ErrorCode::NotEnoughReplicas | ErrorCode::NotEnoughReplicasAfterAppend => {
+            "fewer replicas are in sync than the topic demands"
+        }
+        _ => return None,
+    })
+}
+
 fn last_attempt(last: Option<&ClientError>) -> String {
     last.map_or_else(String::new, |last| format!("; the last attempt: {last}"))
 }

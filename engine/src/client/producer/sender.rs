@@ -24,6 +24,7 @@ use super::batch::{Batch, Identity};
 use super::coordinator::Coordinator;
 use super::verdict::{InPart, Rejection, Verdict, judge};
 use super::{REQUEST_BYTES_MAX, Shared, identity};
+use crate::client::error::words_of;
 use crate::client::trouble::Trouble;
 use crate::client::{Acks, Client, ClientError, MissingTopic, TopicMetadata, backoff, wire_name};
 use crate::transport::Node;
@@ -417,8 +418,7 @@ async fn refresh(
             }
             (None, None) => return None,
         };
-        let words = code.to_string();
-        Some((name, ClientError::broker(what, code, Some(&words))))
+        Some((name, ClientError::broker(what, code, words_of(code))))
     };
     found.iter().filter_map(trouble).collect()
 }

@@ -152,7 +152,7 @@ async fn a_full_disk_is_named_when_the_time_is_up() {
     broker.fail_produce([Fault::Refuse(ErrorCode::KafkaStorageError); 20]);
     let error = send(&producer, "a").await.wait().await.unwrap_err();
     let words = "t-0: not acknowledged within 2s; the last attempt: send to t-0: KafkaStorageError \
-                 (Disk error when trying to access log file on the disk.)";
+                 (the broker cannot write to its disk)";
     assert_eq!(error.to_string(), words);
 }
 

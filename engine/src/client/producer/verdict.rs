@@ -23,6 +23,7 @@ use brooklet_protocol::messages::kafka::produce_response::{
 };
 use brooklet_protocol::{Offset, TopicPartition};
 
+use crate::client::error::words_of;
 use crate::client::{Acks, ClientError};
 use crate::transport::TransportError;
 
@@ -125,10 +126,9 @@ fn judge_answer(partition: &TopicPartition, answer: &PartitionProduceResponse) -
     let Some(code) = ErrorCode::try_from_code(answer.error_code) else {
         return Verdict::Stored(Offset(answer.base_offset));
     };
-    let words = answer.error_message.as_ref().map(ToString::to_string);
-    // Many brokers send none; Kafka's own are better than a name alone.
-    let words = words.unwrap_or_else(|| code.to_string());
-    let error = ClientError::broker(format!("send to {partition}"), code, Some(&words));
+    let words = answer.error_message.as_deref();
+    let words = words.or_else(|| words_of(code));
+    let error = ClientError::broker(format!("send to {partition}"), code, words);
     match code {
         DuplicateSequenceNumber => Verdict::Stored(Offset(-1)),
         OutOfOrderSequenceNumber | UnknownProducerId | InvalidProducerEpoch | ProducerFenced => {
