@@ -40,11 +40,14 @@ counters! {
     SourceCounters => SourceCounts {
         /// Records read.
         records,
-        /// Records whose value did not decode: skipped.
+        /// Values that the records held: one each, unless the codec reads several from a record.
+        items,
+        /// Values that did not decode: skipped.
         malformed,
         /// Records without a value: skipped.
         null_values,
-        /// Records with an impossible event time (negative, or the very end of time): skipped.
+        /// Values with an impossible event time (negative, or the very end of time), or with none:
+        /// skipped.
         impossible_times,
         /// Records that were to be keyed by their own key and had none: skipped.
         null_keys,

@@ -2,13 +2,13 @@
 //!
 //! A repartition topic mixes the records of several senders. What the receiver must know to put
 //! them back in order, and to know how far time has come, travels in the header
-//! `brooklet.origin`, 33 bytes, big-endian:
+//! `brooklet.origin`, 41 bytes, big-endian:
 //!
 //! ```text
-//! 0      1        5         9         17       25             33
-//! ├──────┼────────┼─────────┼─────────┼────────┼──────────────┤
-//! │ kind │ sender │ senders │ arrival │ offset │ stream time  │
-//! │ i8   │ i32    │ i32     │ i64     │ i64    │ i64          │
+//! 0      1        5         9         17       25            33           41
+//! ├──────┼────────┼─────────┼─────────┼────────┼─────────────┼────────────┤
+//! │ kind │ sender │ senders │ arrival │ offset │ stream time │ event time │
+//! │ i8   │ i32    │ i32     │ i64     │ i64    │ i64         │ i64        │
 //! ```
 //!
 //! - *kind*: 0 a record; 1 a marker: no record, but the sender has come this far; 2 the sender's
@@ -17,6 +17,8 @@
 //! - *arrival*: the running maximum of the record timestamps that the sender has read; with
 //!   *offset*, how far it has read. Together the sender's position; it never goes back.
 //! - *stream time*: the sender's, the record itself included.
+//! - *event time*: the record's. It is not the record's timestamp: brokers refuse timestamps that are
+//!   far from their clock, and event times may be.
 
 use brooklet_protocol::{Offset, Timestamp};
 
@@ -47,10 +49,11 @@ pub(crate) struct Origin {
     pub(crate) arrival: Timestamp,
     pub(crate) offset: Offset,
     pub(crate) stream_time: Timestamp,
+    pub(crate) event_time: Timestamp,
 }
 
 /// Bytes of the header's value.
-const BYTES: usize = 33;
+const BYTES: usize = 41;
 
 impl Origin {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -67,6 +70,7 @@ impl Origin {
         bytes.extend_from_slice(&self.arrival.0.to_be_bytes());
         bytes.extend_from_slice(&self.offset.0.to_be_bytes());
         bytes.extend_from_slice(&self.stream_time.0.to_be_bytes());
+        bytes.extend_from_slice(&self.event_time.0.to_be_bytes());
         bytes
     }
 
@@ -93,6 +97,7 @@ impl Origin {
             arrival: Timestamp(int64(9)),
             offset: Offset(int64(17)),
             stream_time: Timestamp(int64(25)),
+            event_time: Timestamp(int64(33)),
         };
         if origin.senders != senders || !(0..senders).contains(&origin.sender) {
             let (sender, of) = (origin.sender, origin.senders);
@@ -117,11 +122,11 @@ mod tests {
             arrival: Timestamp(4),
             offset: Offset(5),
             stream_time: Timestamp::MIN,
+            event_time: Timestamp(6),
         };
         let mut bytes = vec![1, 0, 0, 0, 2, 0, 0, 0, 3];
-        bytes.extend([
-            0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0x80, 0, 0, 0, 0, 0, 0, 0,
-        ]);
+        bytes.extend([0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5]);
+        bytes.extend([0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6]);
         assert_eq!(origin.encode(), bytes);
         assert_eq!(Origin::decode(&bytes, 3), Ok(origin));
         let error = Origin::decode(&bytes, 2).unwrap_err();
@@ -130,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode_safely(bytes in proptest::collection::vec(any::<u8>(), 0..40), senders: i32) {
+        fn any_bytes_decode_safely(bytes in proptest::collection::vec(any::<u8>(), 0..48), senders: i32) {
             if let Ok(origin) = Origin::decode(&bytes, senders) {
                 prop_assert_eq!(origin.encode(), bytes);
             }

@@ -14,7 +14,7 @@ pub struct OutRecord {
     pub topic: TopicName,
     /// `None`: by the key's murmur2, or any without a key.
     pub partition: Option<PartitionId>,
-    /// Event time.
+    /// Event time. In a repartition topic the header has it, and the record gets the time of writing.
     pub timestamp: Timestamp,
     /// The key.
     pub key: Option<Bytes>,

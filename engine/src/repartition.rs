@@ -4,7 +4,7 @@
 //! the new key, and a second stage reads it. What must not happen on the way is that time becomes
 //! a matter of luck: which sender was read first, how batches were cut. Hence the rule:
 //!
-//! - every record carries its sender's position and stream time ([`crate::origin`]);
+//! - every record carries its event time, its sender's position and stream time ([`crate::origin`]);
 //! - whenever a sender's stream time advances, the partitions that did not get the record get a
 //!   *marker* at the same position, so that every receiver sees every step of every sender's time;
 //! - at the end of each batch the partitions that have not heard of its last position get a marker,
@@ -101,6 +101,7 @@ impl<F, C> Sender<F, C> {
             arrival: at.arrival,
             offset: at.offset,
             stream_time: self.stream_time,
+            event_time: at.event_time,
         };
         Bytes::from(origin.encode())
     }
@@ -110,8 +111,7 @@ impl<F, C> Sender<F, C> {
         let record = OutRecord {
             topic: self.spec.topic.clone(),
             partition: Some(PartitionId(partition as i32)),
-            // Kafka takes no negative timestamps; a marker's has no meaning.
-            timestamp: self.stream_time.max(Timestamp(0)),
+            timestamp: at.event_time,
             key: None,
             value: None,
             origin: Some(self.origin(kind, at)),
@@ -251,7 +251,7 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
                 return true;
             }
             Kind::Marker => Ok(None),
-            Kind::Record => self.decode(record).map(Some).ok_or(()),
+            Kind::Record => self.decode(&origin, record).map(Some).ok_or(()),
         };
         counts.records += u64::from(origin.kind == Kind::Record);
         let is_well_formed = decoded.is_ok();
@@ -264,8 +264,8 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
         is_well_formed
     }
 
-    fn decode(&self, record: &InputRecord<'_>) -> Option<Waiting<K, V>> {
-        let event_time = record.timestamp;
+    fn decode(&self, origin: &Origin, record: &InputRecord<'_>) -> Option<Waiting<K, V>> {
+        let event_time = origin.event_time;
         is_possible(event_time).then_some(())?;
         Some(Waiting {
             event_time,

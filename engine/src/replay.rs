@@ -141,15 +141,16 @@ fn receive(log: &[Said], cuts: &[usize]) -> Vec<OutRecord> {
             arrival: Timestamp(of_sender.0),
             offset: Offset(0),
             stream_time: Timestamp(of_sender.1),
+            event_time,
         };
         let value = serde_json::to_vec(&(1, event_time.0)).unwrap();
-        stored.push((event_time, origin.encode(), value));
+        stored.push((origin.encode(), value));
     }
     let mut inputs = Vec::new();
-    for (timestamp, origin, value) in &stored {
+    for (origin, value) in &stored {
         inputs.push(InputRecord {
             offset: Offset(0),
-            timestamp: *timestamp,
+            timestamp: Timestamp(0),
             key: Some(&[0, 0, 0, 1]),
             value: Some(value),
             origin: Some(origin),

@@ -342,6 +342,31 @@ mod tests {
         })
     }
 
+    /// Numbers of each length, up to the end of the type.
+    fn any_length() -> impl Strategy<Value = u64> {
+        (0u32..63, any::<u64>()).prop_map(|(bits, number)| (number >> 1) >> bits)
+    }
+
+    fn any_time() -> impl Strategy<Value = i64> {
+        let near = prop_oneof![
+            Just(i64::MIN),
+            Just(-1),
+            Just(0),
+            Just(i64::MAX - 1),
+            Just(i64::MAX)
+        ];
+        prop_oneof![any_length().prop_map(|n| n as i64), any::<i64>(), near]
+    }
+
+    fn windows_of_any_size() -> impl Strategy<Value = Windows> {
+        let per_record = Windows::PER_RECORD_MAX as u64;
+        (any_length(), 1..=per_record, any_length()).prop_map(move |(size, hops, grace)| {
+            let size = size.max(1);
+            let advance = size.div_ceil(hops).max(1);
+            Windows::try_new(millis(size), millis(advance), millis(grace)).unwrap()
+        })
+    }
+
     proptest! {
         #[test]
         fn windows_cover_time(windows in any_windows(), time in 0i64..500) {
@@ -363,6 +388,27 @@ mod tests {
             for window in windows.assign(Timestamp(time)) {
                 let closed = windows.is_closed(window, Timestamp(now));
                 prop_assert_eq!(closed, window.start < windows.open_from(Timestamp(now)));
+            }
+        }
+
+        #[test]
+        fn no_number_overflows_and_none_lies(windows in windows_of_any_size(), time in any_time(), now in any_time()) {
+            // The end of time is no event time: it stands for the end of the input.
+            prop_assume!(time != i64::MAX);
+            let (size, advance) = (i128::from(windows.size_ms), i128::from(windows.advance_ms));
+            let grace = i128::from(windows.grace_ms);
+            let open_from = windows.open_from(Timestamp(now));
+            let of_time: Vec<_> = windows.assign(Timestamp(time)).collect();
+            prop_assert_eq!(of_time.is_empty(), time < 0);
+            for window in of_time {
+                let start = i128::from(window.start.0);
+                prop_assert!(start % advance == 0 && start >= 0);
+                prop_assert!(start <= i128::from(time) && i128::from(time) < start + size);
+                // Past the end of time an end is the end of time, and a window stays open until then.
+                prop_assert_eq!(i128::from(window.end.0), (start + size).min(i128::from(i64::MAX)));
+                let closed = now == i64::MAX || i128::from(now) >= start + size + grace;
+                prop_assert_eq!(windows.is_closed(window, Timestamp(now)), closed);
+                prop_assert_eq!(window.start < open_from, closed);
             }
         }
 

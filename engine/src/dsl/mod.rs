@@ -51,7 +51,7 @@ use crate::topology::{Registry, Shared, SourceNode};
 
 pub use keyed::{KeyedStream, Windowed, WindowedStream};
 pub use ops::{Filter, FlatMap, Identity, Map, Ops};
-pub use source::{ByEvent, ByRecord, Malformed, MalformedReason, SourceRoot};
+pub use source::{ByBoth, ByEvent, ByRecord, Malformed, MalformedReason, SourceRoot};
 pub use stream::{PortRoot, Repartition, Root, Stream};
 
 /// A program: streams and what happens to them.
@@ -208,6 +208,69 @@ mod tests {
                 "2: its event time -5 is impossible",
             ]
         );
+    }
+
+    /// Numbers between blanks.
+    #[derive(Clone)]
+    struct Words;
+
+    impl Codec<i64> for Words {
+        fn decode(&self, bytes: &[u8]) -> Result<i64, DecodeError> {
+            let word = text().decode(bytes)?;
+            word.parse()
+                .map_err(|_| DecodeError(format!("{word} is no number")))
+        }
+        fn decode_each(&self, bytes: &[u8], take: impl FnMut(Result<i64, DecodeError>)) {
+            let words = bytes
+                .split(|byte| *byte == b' ')
+                .filter(|word| !word.is_empty());
+            words.map(|word| self.decode(word)).for_each(take);
+        }
+        fn encode(&self, value: &i64) -> Result<bytes::Bytes, EncodeError> {
+            text().encode(&value.to_string())
+        }
+    }
+
+    #[test]
+    fn a_record_may_hold_several_values_each_with_its_time() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let hook = Arc::clone(&seen);
+        let app = App::new("app");
+        let counts = app
+            .stream("in", Words)
+            .on_malformed(move |m| hook.lock().push(format!("{}: {}", m.offset, m.reason)))
+            .try_event_time(|n, record| match n {
+                0..50 => Ok(Timestamp(record.0 + n)),
+                _ => Err(format!("{n} is too far")),
+            })
+            .key_by("by", |_| 0u32, json())
+            .window(Tumbling::of(millis(10)).grace(millis(0)))
+            .count("n");
+        counts
+            .finals()
+            .map(|f| (f.window.start.0, f.value))
+            .to("out", |_| None, json());
+        counts
+            .late()
+            .map(|late| late.value)
+            .to("late", |_| None, json());
+        let mut driver = TestDriver::new(app, 1).unwrap().scheduled(5);
+        for value in [&b"3 x 25 4"[..], b"", b"26 99"] {
+            driver.pipe("in", 0, None, Some(value), Timestamp(100));
+        }
+        driver.end();
+        assert_eq!(values(driver.read("out")), ["[100,1]", "[120,2]"]);
+        assert_eq!(values(driver.read("late")), ["4"]);
+        assert_eq!(
+            *seen.lock(),
+            [
+                "0: its value does not decode: x is no number",
+                "2: 99 is too far"
+            ]
+        );
+        let counts = driver.report().sources["in"];
+        assert_eq!((counts.records, counts.items), (3, 6));
+        assert_eq!((counts.malformed, counts.impossible_times), (1, 1));
     }
 
     #[test]

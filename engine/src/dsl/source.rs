@@ -28,6 +28,8 @@ pub enum MalformedReason {
     NoValue,
     /// Its event time is before the epoch, or the very end of time.
     EventTime(Timestamp),
+    /// It has no event time, and the program says why ([`Stream::try_event_time`]).
+    NoEventTime(String),
 }
 
 impl fmt::Display for MalformedReason {
@@ -36,11 +38,12 @@ impl fmt::Display for MalformedReason {
             Self::Value(error) => write!(f, "its value does not decode: {error}"),
             Self::NoValue => f.write_str("it has no value"),
             Self::EventTime(time) => write!(f, "its event time {time} is impossible"),
+            Self::NoEventTime(why) => f.write_str(why),
         }
     }
 }
 
-/// A record that was skipped.
+/// A record that was skipped, or one value of a record that holds several ([`Codec::decode_each`]).
 #[derive(Clone, Debug)]
 pub struct Malformed<'a> {
     /// The partition of the source topic.
@@ -58,7 +61,10 @@ type MalformedHook = Arc<dyn Fn(&Malformed<'_>) + Send + Sync>;
 /// Where a value's event time comes from.
 pub trait EventTime<T>: Clone + Send + 'static {
     /// The value's event time, given its record's timestamp.
-    fn of(&mut self, value: &T, record: Timestamp) -> Timestamp;
+    ///
+    /// # Errors
+    /// It has none; why, in words.
+    fn of(&mut self, value: &T, record: Timestamp) -> Result<Timestamp, String>;
 }
 
 /// Event time is the record's timestamp.
@@ -66,8 +72,8 @@ pub trait EventTime<T>: Clone + Send + 'static {
 pub struct ByRecord;
 
 impl<T> EventTime<T> for ByRecord {
-    fn of(&mut self, _: &T, record: Timestamp) -> Timestamp {
-        record
+    fn of(&mut self, _: &T, record: Timestamp) -> Result<Timestamp, String> {
+        Ok(record)
     }
 }
 
@@ -82,8 +88,27 @@ impl<F> fmt::Debug for ByEvent<F> {
 }
 
 impl<T, F: FnMut(&T) -> Timestamp + Clone + Send + 'static> EventTime<T> for ByEvent<F> {
-    fn of(&mut self, value: &T, _: Timestamp) -> Timestamp {
-        (self.0)(value)
+    fn of(&mut self, value: &T, _: Timestamp) -> Result<Timestamp, String> {
+        Ok((self.0)(value))
+    }
+}
+
+/// Event time is what a closure makes of the value and its record's timestamp, if it makes any.
+#[derive(Clone, Copy)]
+pub struct ByBoth<F>(F);
+
+impl<F> fmt::Debug for ByBoth<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ByBoth")
+    }
+}
+
+impl<T, F> EventTime<T> for ByBoth<F>
+where
+    F: FnMut(&T, Timestamp) -> Result<Timestamp, String> + Clone + Send + 'static,
+{
+    fn of(&mut self, value: &T, record: Timestamp) -> Result<Timestamp, String> {
+        (self.0)(value, record)
     }
 }
 
@@ -161,6 +186,15 @@ impl<T: Send + 'static, C: Codec<T>> Stream<SourceRoot<T, C, ByRecord>, Identity
     {
         Stream::new(self.root.with_event_time(ByEvent(event_time)))
     }
+
+    /// As [`Stream::event_time`], from the value and its record's timestamp. A value for which the
+    /// closure has no time is skipped, and counted with those of impossible times.
+    pub fn try_event_time<F>(self, event_time: F) -> Stream<SourceRoot<T, C, ByBoth<F>>, Identity>
+    where
+        F: FnMut(&T, Timestamp) -> Result<Timestamp, String> + Clone + Send + 'static,
+    {
+        Stream::new(self.root.with_event_time(ByBoth(event_time)))
+    }
 }
 
 impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Stream<SourceRoot<T, C, E>, Identity> {
@@ -192,15 +226,17 @@ impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Root for SourceRoot<T, C, 
         let branch: crate::topology::SourceFactory = Box::new(move |info| {
             Box::new(Branch {
                 codec: codec.clone(),
-                event_time: event_time.clone(),
-                ops: ops.clone(),
-                terminal: terminal.open(info),
-                at: At::START,
-                skipped: Skipped {
-                    partition: info.partition,
-                    counts: SourceCounts::default(),
-                    counters: is_counting.then(|| Arc::clone(&counters)),
-                    hook: hook.clone(),
+                chain: Chain {
+                    event_time: event_time.clone(),
+                    ops: ops.clone(),
+                    terminal: terminal.open(info),
+                    at: At::START,
+                    skipped: Skipped {
+                        partition: info.partition,
+                        counts: SourceCounts::default(),
+                        counters: is_counting.then(|| Arc::clone(&counters)),
+                        hook: hook.clone(),
+                    },
                 },
                 item: PhantomData,
             })
@@ -225,7 +261,9 @@ impl Skipped {
         match reason {
             MalformedReason::Value(_) => self.counts.malformed += 1,
             MalformedReason::NoValue => self.counts.null_values += 1,
-            MalformedReason::EventTime(_) => self.counts.impossible_times += 1,
+            MalformedReason::EventTime(_) | MalformedReason::NoEventTime(_) => {
+                self.counts.impossible_times += 1;
+            }
         }
         tracing::debug!(partition = %self.partition, offset = %record.offset, %reason, "record skipped");
         if let Some(hook) = &self.hook {
@@ -242,25 +280,32 @@ impl Skipped {
 /// A branch from a source: decode, time, steps, terminal, in one loop.
 struct Branch<T, C, E, O, Z> {
     codec: C,
+    chain: Chain<E, O, Z>,
+    item: PhantomData<fn() -> T>,
+}
+
+/// What happens to a value once it is decoded.
+struct Chain<E, O, Z> {
     event_time: E,
     ops: O,
     terminal: Z,
     at: At,
     skipped: Skipped,
-    item: PhantomData<fn() -> T>,
 }
 
-impl<T, C, E, O, Z> Branch<T, C, E, O, Z>
-where
-    C: Codec<T>,
-    E: EventTime<T>,
-    O: Ops<T>,
-    Z: Terminal<O::Out>,
-{
-    fn push(&mut self, record: &InputRecord<'_>, out: &mut Outbox) {
-        self.at.arrival = self.at.arrival.max(record.timestamp);
-        self.at.offset = record.offset;
-        let (item, event_time) = match self.read(record) {
+impl<E, O, Z> Chain<E, O, Z> {
+    fn push<T>(
+        &mut self,
+        record: &InputRecord<'_>,
+        decoded: Result<T, DecodeError>,
+        out: &mut Outbox,
+    ) where
+        E: EventTime<T>,
+        O: Ops<T>,
+        Z: Terminal<O::Out>,
+    {
+        self.skipped.counts.items += 1;
+        let (item, event_time) = match self.with_time(decoded, record.timestamp) {
             Ok(read) => read,
             Err(reason) => return self.skipped.skip(record, reason),
         };
@@ -272,10 +317,17 @@ where
         self.terminal.after(&self.at, out);
     }
 
-    fn read(&mut self, record: &InputRecord<'_>) -> Result<(T, Timestamp), MalformedReason> {
-        let value = record.value.ok_or(MalformedReason::NoValue)?;
-        let item = self.codec.decode(value).map_err(MalformedReason::Value)?;
-        let event_time = self.event_time.of(&item, record.timestamp);
+    fn with_time<T>(
+        &mut self,
+        decoded: Result<T, DecodeError>,
+        timestamp: Timestamp,
+    ) -> Result<(T, Timestamp), MalformedReason>
+    where
+        E: EventTime<T>,
+    {
+        let item = decoded.map_err(MalformedReason::Value)?;
+        let event_time = self.event_time.of(&item, timestamp);
+        let event_time = event_time.map_err(MalformedReason::NoEventTime)?;
         if is_possible(event_time) {
             Ok((item, event_time))
         } else {
@@ -292,22 +344,28 @@ where
     Z: Terminal<O::Out>,
 {
     fn run(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox) {
+        let Self { codec, chain, .. } = self;
         for (step, record) in batch.iter().enumerate() {
-            self.at.step = step;
-            self.push(record, out);
+            chain.at.step = step;
+            chain.at.arrival = chain.at.arrival.max(record.timestamp);
+            chain.at.offset = record.offset;
+            match record.value {
+                Some(value) => codec.decode_each(value, |item| chain.push(record, item, out)),
+                None => chain.skipped.skip(record, MalformedReason::NoValue),
+            }
         }
-        self.terminal.batch_end(&self.at, out);
-        let counts = std::mem::take(&mut self.skipped.counts);
-        if let Some(counters) = &self.skipped.counters {
+        chain.terminal.batch_end(&chain.at, out);
+        let counts = std::mem::take(&mut chain.skipped.counts);
+        if let Some(counters) = &chain.skipped.counters {
             counters.add(&counts);
         }
     }
 
     fn idle(&mut self, out: &mut Outbox) {
-        self.terminal.idle(&self.at, out);
+        self.chain.terminal.idle(&self.chain.at, out);
     }
 
     fn end(&mut self, out: &mut Outbox) {
-        self.terminal.end(&self.at.end(), out);
+        self.chain.terminal.end(&self.chain.at.end(), out);
     }
 }

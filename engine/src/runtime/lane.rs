@@ -246,12 +246,14 @@ fn feed(
 }
 
 fn new_record(record: OutRecord) -> (TopicName, NewRecord) {
+    // A repartition topic is written now, whatever the event times: none is too far from the clock.
+    let timestamp = record.origin.is_none().then_some(record.timestamp);
     let origin = record
         .origin
         .map(|value| (origin::HEADER.to_owned(), Some(value)));
     let new = NewRecord {
         partition: record.partition,
-        timestamp: Some(record.timestamp),
+        timestamp,
         key: record.key,
         value: record.value,
         headers: origin.into_iter().collect(),

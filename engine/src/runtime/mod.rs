@@ -119,7 +119,8 @@ pub enum Start {
     /// At their log start offsets.
     #[default]
     Earliest,
-    /// At their high watermarks as of now.
+    /// At their ends as of now: the high watermarks, or under `read_committed` the last stable
+    /// offsets.
     Latest,
 }
 
@@ -131,7 +132,7 @@ pub type Ends = BTreeMap<TopicPartition, Offset>;
 pub enum Bound {
     /// Nowhere: the run goes on until it is dropped.
     Never,
-    /// At the high watermarks as of the beginning of the run.
+    /// At the ends as of the beginning of the run, which [`Start::Latest`] defines.
     #[default]
     AtEnd,
     /// Where someone says while the run goes on, once: a live replay learns its end this way.
@@ -157,7 +158,8 @@ pub struct RunOptions {
     /// How results and repartition topics are written; batches are of 256 KiB, since a lane writes in
     /// bulk and then waits. Without idempotence a retry may write a record twice.
     pub producer: ProducerConfig,
-    /// How topics are read.
+    /// How topics are read; under `read_committed` records of open and aborted transactions do not
+    /// count.
     pub consumer: ConsumerConfig,
 }
 
@@ -222,7 +224,7 @@ impl Run {
         }
         let sink_configs = sink_configs(client, counts.keys()).await;
         for topic in sinks {
-            create(client, &topic, None, &sink_configs).await?;
+            create_sink(client, &topic, &sink_configs).await?;
         }
         Ok(Self {
             client: client.clone(),
@@ -245,7 +247,11 @@ impl Run {
                 Start::Earliest if is_source => OffsetSpec::Earliest,
                 _ => OffsetSpec::Latest,
             };
-            let starts = self.client.list_offsets(&partitions, start).await?;
+            let isolation = self.options.consumer.isolation;
+            let starts = self
+                .client
+                .list_offsets_in(&partitions, start, isolation)
+                .await?;
             let end = self.end(is_source, &partitions).await?;
             for partition in partitions {
                 let number = partition.partition.0;
@@ -265,8 +271,9 @@ impl Run {
             _ if !is_source => End::Told,
             Bound::Never => End::Told,
             Bound::AtEnd => {
-                let latest = OffsetSpec::Latest;
-                End::At(self.client.list_offsets(partitions, latest).await?)
+                let (latest, isolation) = (OffsetSpec::Latest, self.options.consumer.isolation);
+                let ends = self.client.list_offsets_in(partitions, latest, isolation);
+                End::At(ends.await?)
             }
             Bound::Signalled(ends) => End::Signalled(ends.clone()),
         })
@@ -335,23 +342,38 @@ fn missing_offset(partition: &TopicPartition) -> ClientError {
     ClientError::Unexpected(format!("no offset for {partition}"))
 }
 
-/// Creates a repartition topic whose records no retention takes away before they are read, however
-/// long ago their event times are.
+/// What a repartition topic needs: no retention takes its records away before they are read; they get
+/// the broker's clock, so that none is refused because ours is wrong; and whatever a source holds fits.
+const REPARTITION_CONFIGS: [(&str, &str); 5] = [
+    ("cleanup.policy", "delete"),
+    ("max.message.bytes", REPARTITION_MESSAGE_BYTES_MAX),
+    ("message.timestamp.type", "LogAppendTime"),
+    ("retention.bytes", "-1"),
+    ("retention.ms", "-1"),
+];
+
+/// What a source may hold, with what we add to it: no other limit comes first.
+const REPARTITION_MESSAGE_BYTES_MAX: &str = "2147483647";
+
+/// Topics of results take any event time: bookings lie ahead of the clock.
+const SINK_CONFIGS: [(&str, &str); 2] = [
+    ("message.timestamp.after.max.ms", FOREVER_MS),
+    ("message.timestamp.before.max.ms", FOREVER_MS),
+];
+const FOREVER_MS: &str = "9223372036854775807";
+
+fn configs(of: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    of.iter().map(owned).collect()
+}
+
 async fn create_repartition(
     client: &Client,
     topic: &TopicName,
     partitions: i32,
 ) -> Result<(), RunError> {
-    let configs = [
-        ("cleanup.policy", "delete"),
-        // What a source may hold, with what we add to it.
-        ("max.message.bytes", "2147483647"),
-        ("message.timestamp.type", "CreateTime"),
-        ("retention.bytes", "-1"),
-        ("retention.ms", "-1"),
-    ];
-    let configs = configs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    create(client, topic, Some(partitions), &BTreeMap::from(configs)).await?;
+    let wanted = configs(&REPARTITION_CONFIGS);
+    create(client, topic, Some(partitions), &wanted).await?;
     let found = wait_for(client, topic).await?;
     if found == partitions {
         return Ok(());
@@ -361,6 +383,24 @@ async fn create_repartition(
         expected: partitions,
         found,
     })
+}
+
+/// Creates a topic of results unless it is there.
+async fn create_sink(
+    client: &Client,
+    topic: &TopicName,
+    others: &BTreeMap<String, String>,
+) -> Result<(), RunError> {
+    let mut wanted = configs(&SINK_CONFIGS);
+    wanted.extend(others.clone());
+    match create(client, topic, None, &wanted).await {
+        // Kafka knows these settings since 3.6 (KIP-937).
+        Err(RunError::Client(ClientError::Broker {
+            code: ErrorCode::InvalidConfig,
+            ..
+        })) => create(client, topic, None, others).await,
+        created => created,
+    }
 }
 
 /// Creates a topic unless it is there.

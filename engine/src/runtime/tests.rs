@@ -146,6 +146,36 @@ async fn a_bounded_run_gives_what_the_test_driver_gives_and_so_does_the_next() {
 }
 
 #[tokio::test]
+async fn event_times_may_lie_anywhere_and_so_may_results() {
+    let client = prepared().await;
+    let century = 4_102_444_800_000;
+    let times = [0, 5, century, century + 1, i64::MAX - 1];
+    let records: Vec<_> = (0..).zip(times).map(|(i, time)| (0, i, time)).collect();
+    produce(&client, "in", &records).await;
+    let app = App::new("app");
+    let counts = app
+        .stream("in", json::<i64>())
+        .event_time(|time| Timestamp(*time))
+        .key_by("by-rest", |_| 0u32, json())
+        .window(Tumbling::of(millis(10)).grace(millis(0)))
+        .count("count");
+    // The run creates this topic.
+    counts.finals().to("ahead", |_| None, json());
+    let report = app.run(&client, RunOptions::default()).await.unwrap();
+    let counts = report.windows["count"].counts;
+    assert_eq!(
+        (counts.records, counts.late_records, counts.finals),
+        (5, 0, 3)
+    );
+    let partition = [TopicPartition::new(topic("ahead"), PartitionId(0))];
+    let ends = client
+        .list_offsets(&partition, OffsetSpec::Latest)
+        .await
+        .unwrap();
+    assert_eq!(ends[&partition[0]], Offset(3));
+}
+
+#[tokio::test]
 async fn what_an_earlier_run_left_behind_is_not_read() {
     let client = prepared().await;
     create_topic(&client, "app-by-rest-repartition").await;
