@@ -21,7 +21,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::escape::printable;
 use crate::exit::CliError;
-use crate::rfc3339::to_rfc3339;
+use crate::time;
 
 /// Sends log lines of the whole process to stderr.
 ///
@@ -99,7 +99,7 @@ impl Subscriber for StderrLog {
         let metadata = event.metadata();
         let mut line = Line::default();
         event.record(&mut line);
-        let time = to_rfc3339(self.clock.wall());
+        let time = time::to_text(self.clock.wall());
         let (level, target) = (metadata.level(), metadata.target());
         let words = line.message + &line.fields;
         let text = format!("{time} {level:>5} {target}: {}\n", printable(&words));

@@ -37,12 +37,12 @@ mod process;
 mod properties;
 mod ranges;
 mod refused;
-mod rfc3339;
 mod setting;
 mod split;
 mod start_offset;
 mod terminal;
 mod text;
+mod time;
 
 use anyhow::Context;
 use brooklet_broker::clock::SystemClock;

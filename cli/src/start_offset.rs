@@ -11,7 +11,7 @@ use std::str::FromStr;
 use brooklet_protocol::{Offset, Timestamp};
 use thiserror::Error;
 
-use crate::rfc3339::parse_rfc3339;
+use crate::time;
 
 /// Where to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) enum StartOffset {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "expected beginning, end, an offset, -N (N before the end), or @TIME \
-     (milliseconds since 1970 or RFC 3339, as in @2013-03-08T19:40:00Z)"
+     (milliseconds since 1970, or RFC 3339 with an offset, as in @2013-03-08T19:40:00Z)"
 )]
 pub(crate) struct InvalidStartOffset;
 
@@ -47,9 +47,8 @@ impl FromStr for StartOffset {
         }
         // kcat writes the start as s@, to tell it from a stop, e@, which we do not have.
         if let Some(time) = text.strip_prefix("s@").or(text.strip_prefix('@')) {
-            let millis = time.parse().ok().map(Timestamp);
-            let time = millis.or_else(|| parse_rfc3339(time));
-            return time.map(Self::Time).ok_or(InvalidStartOffset);
+            let time = time::parse(time).map(Self::Time);
+            return time.ok_or(InvalidStartOffset);
         }
         let digits = text.strip_prefix('-').unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -112,6 +111,11 @@ mod tests {
                 "@2013-03-08T19:40:00Z",
                 StartOffset::Time(Timestamp(1_362_771_600_000)),
             ),
+            (
+                "@2013-03-08 14:40:00.000-05:00",
+                StartOffset::Time(Timestamp(1_362_771_600_000)),
+            ),
+            ("@-5", StartOffset::Time(Timestamp(-5))),
         ] {
             assert_eq!(text.parse(), Ok(start), "{text}");
         }

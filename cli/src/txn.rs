@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::{Output, OutputFormat, print_all};
-use crate::rfc3339::to_rfc3339;
 use crate::text::table;
+use crate::time;
 
 /// The version of the JSON that `txn` prints; it changes when a key changes its meaning.
 const SCHEMA: u32 = 1;
@@ -179,7 +179,7 @@ impl From<TransactionDescription> for Described {
             producer_id: found.producer.id.0,
             producer_epoch: found.producer.epoch.0,
             timeout_ms: found.timeout.as_millis(),
-            started: (found.started.0 >= 0).then(|| to_rfc3339(found.started)),
+            started: (found.started.0 >= 0).then(|| time::to_text(found.started)),
             partitions: found.partitions.iter().map(ToString::to_string).collect(),
         }
     }

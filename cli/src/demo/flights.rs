@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use brooklet_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::rfc3339::parse_rfc3339;
+use crate::time;
 
 const PACKED: &[u8] = include_bytes!("../../data/departures-2013-03-04.csv.gz");
 
@@ -67,7 +67,7 @@ pub(super) fn departures() -> anyhow::Result<Vec<Flight>> {
 }
 
 fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
-    parse_rfc3339(text).with_context(|| format!("{text:?} is not a time"))
+    time::parse_date(text).with_context(|| format!("{text:?} is not a time"))
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ use crate::Globals;
 use crate::exit::words;
 use crate::output::{Output, OutputFormat, print_all};
 use crate::picture::Picture;
-use crate::rfc3339::to_rfc3339;
 use crate::signals::Stop;
 use crate::terminal::{Stream, is_terminal};
 use crate::text::{Text, table};
+use crate::time;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -173,7 +173,7 @@ impl<'a> Watch<'a> {
         mut groups: Vec<Lagging>,
         output: &mut Output<W>,
     ) -> anyhow::Result<()> {
-        let time = to_rfc3339(self.globals.clock.wall());
+        let time = time::to_text(self.globals.clock.wall());
         match self.args.output {
             OutputFormat::Table if is_terminal(Stream::Stdout) => {
                 let text = Text::line(&time).and(lag_tables(&groups));

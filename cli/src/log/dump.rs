@@ -10,9 +10,10 @@ use brooklet_protocol::{Offset, ProducerId, Timestamp};
 use serde_json::{Value, json};
 
 use super::meaning::Meaning;
+use crate::escape::printable;
 use crate::exit::Exit;
 use crate::output::{Output, OutputFormat};
-use crate::rfc3339::to_rfc3339;
+use crate::time;
 
 /// Records are decompressed to at most so many bytes.
 const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
@@ -137,12 +138,8 @@ fn line(batch: &PlacedBatch) -> String {
         format!("{} records", header.record_count),
         format!("{} bytes", header.size()),
         codec,
-        format!(
-            "time {}..={}",
-            time(header.base_timestamp),
-            time(header.max_timestamp)
-        ),
     ];
+    words.extend(times(header));
     if header.producer_id != ProducerId::NONE {
         let (id, epoch) = (header.producer_id.0, header.producer_epoch.0);
         words.push(format!(
@@ -153,6 +150,19 @@ fn line(batch: &PlacedBatch) -> String {
     words.extend(flags(header).iter().map(|flag| (*flag).to_owned()));
     words.push(crc);
     words.join("  ")
+}
+
+/// The times of a batch. One that compaction has marked keeps its delete horizon where its base
+/// timestamp was: of its records only the highest time is known then.
+fn times(header: &BatchHeader) -> Vec<String> {
+    let highest = time(header.max_timestamp);
+    match header.delete_horizon() {
+        Some(horizon) => vec![
+            format!("time up to {highest}"),
+            format!("delete horizon {}", time(horizon)),
+        ],
+        None => vec![format!("time {}..={highest}", time(header.base_timestamp))],
+    }
 }
 
 fn flags(header: &BatchHeader) -> Vec<&'static str> {
@@ -172,7 +182,7 @@ fn time(time: Timestamp) -> String {
     if time == Timestamp::NONE {
         return "none".into();
     }
-    to_rfc3339(time)
+    time::to_text(time)
 }
 
 fn print_records(meaning: Meaning, batch: &PlacedBatch, output: &mut Output) -> anyhow::Result<()> {
@@ -195,14 +205,15 @@ fn print_records(meaning: Meaning, batch: &PlacedBatch, output: &mut Output) -> 
         let headers: Vec<_> = headers.collect();
         let words = meaning.words(&batch, &record);
         let words = words.map_or_else(String::new, |words| format!("  ({words})"));
-        output.line(format!(
+        let line = format!(
             "            offset {}  time {}  key {}  value {}{}{words}",
             record.offset,
             time(record.timestamp),
             text(record.key),
             text(record.value),
             headers.concat()
-        ))?;
+        );
+        output.line(printable(&line))?;
     }
     Ok(())
 }
@@ -246,13 +257,21 @@ fn fields(header: &BatchHeader) -> [(&'static str, usize, String); 13] {
                 header.last_offset()
             ),
         ),
-        ("base timestamp", 8, time(header.base_timestamp)),
+        (base_timestamp_name(header), 8, time(header.base_timestamp)),
         ("max timestamp", 8, time(header.max_timestamp)),
         ("producer id", 8, header.producer_id.0.to_string()),
         ("producer epoch", 2, header.producer_epoch.0.to_string()),
         ("base sequence", 4, header.base_sequence.to_string()),
         ("record count", 4, header.record_count.to_string()),
     ]
+}
+
+/// What the field of the base timestamp holds.
+fn base_timestamp_name(header: &BatchHeader) -> &'static str {
+    match header.delete_horizon() {
+        Some(_) => "delete horizon",
+        None => "base timestamp",
+    }
 }
 
 fn attributes(header: &BatchHeader) -> String {
@@ -313,6 +332,7 @@ fn as_json(args: &Args, batch: &PlacedBatch) -> anyhow::Result<Value> {
         "compression": header.compression().map_or("unknown".into(), |c| format!("{c:?}").to_lowercase()),
         "base_timestamp": header.base_timestamp.0,
         "max_timestamp": header.max_timestamp.0,
+        "delete_horizon": header.delete_horizon().map(|horizon| horizon.0),
         "producer_id": header.producer_id.0,
         "producer_epoch": header.producer_epoch.0,
         "base_sequence": header.base_sequence,

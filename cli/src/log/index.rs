@@ -12,7 +12,7 @@ use brooklet_protocol::{Offset, Timestamp};
 
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
-use crate::rfc3339::{parse_rfc3339, to_rfc3339};
+use crate::time;
 
 /// Arguments of `log index`.
 #[derive(Debug, clap::Args)]
@@ -28,18 +28,9 @@ pub(super) struct Args {
     /// Show how this offset is found
     #[arg(long, value_name = "OFFSET", conflicts_with = "find_time")]
     find: Option<i64>,
-    /// Show how this time is found: milliseconds since 1970, or RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    /// Show how this time is found: milliseconds since 1970, or RFC 3339 with any offset
+    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
     find_time: Option<Timestamp>,
-}
-
-fn timestamp(text: &str) -> Result<Timestamp, String> {
-    let parsed = text
-        .parse()
-        .ok()
-        .map(Timestamp)
-        .or_else(|| parse_rfc3339(text));
-    parsed.ok_or_else(|| "expected milliseconds, or a time as 2013-03-08T12:00:00Z".into())
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -114,7 +105,7 @@ fn list(segment: &SegmentFiles, output: &mut Output) -> anyhow::Result<()> {
         let index = read_time_index(&vfs, &path, base)?;
         output.line(head(&path, &index, 12))?;
         for (number, entry) in index.entries.iter().enumerate() {
-            let (time, last) = (to_rfc3339(entry.timestamp), entry.last_offset);
+            let (time, last) = (time::to_text(entry.timestamp), entry.last_offset);
             output.line(format!(
                 "  {number:>6}  {time} is first reached by the batch that ends at offset {last}"
             ))?;
@@ -217,7 +208,11 @@ fn find_time(segment: &SegmentFiles, time: Timestamp, output: &mut Output) -> an
     }
     let index = read_time_index(&DiskVfs, &path, segment.base_offset)?;
     let (found, taken) = index.floor(|entry| entry.timestamp <= time);
-    steps(&taken, |n| to_rfc3339(index.entries[n].timestamp), output)?;
+    steps(
+        &taken,
+        |n| time::to_text(index.entries[n].timestamp),
+        output,
+    )?;
     if index
         .entries
         .last()

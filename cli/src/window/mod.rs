@@ -37,7 +37,7 @@ use tokio::sync::Notify;
 use crate::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::{Output, OutputError, OutputFormat, say};
-use crate::rfc3339::to_rfc3339;
+use crate::time;
 use crate::signals::Stop;
 use aggregate::Aggregates;
 use row::{Fields, Format, Row};
@@ -309,11 +309,11 @@ fn late_record(late: &Late<String, Row>) -> Value {
     let original = serde_json::from_str(original).unwrap_or_else(|_| Value::from(original));
     json!({
         "key": late.key,
-        "event_time": to_rfc3339(late.timestamp),
-        "window_start": to_rfc3339(late.window.start),
-        "window_end": to_rfc3339(late.window.end),
-        "closed_at": to_rfc3339(late.close_at),
-        "stream_time": to_rfc3339(late.stream_time),
+        "event_time": time::to_text(late.timestamp),
+        "window_start": time::to_text(late.window.start),
+        "window_end": time::to_text(late.window.end),
+        "closed_at": time::to_text(late.close_at),
+        "stream_time": time::to_text(late.stream_time),
         "late_by_ms": u64::try_from(late.late_by().as_millis()).unwrap_or(u64::MAX),
         "reason": late.reason(),
         "record": original,
@@ -397,7 +397,7 @@ impl Printer {
             _ => value.to_string(),
         };
         let cells: Vec<_> = result.value.iter().map(cell).collect();
-        let seconds = |time| to_rfc3339(time).replace(".000Z", "Z");
+        let seconds = |time| time::to_text(time).replace(".000Z", "Z");
         table_line(
             &seconds(result.window.start),
             &seconds(result.window.end),
@@ -410,8 +410,8 @@ impl Printer {
     /// The fields in the order of the table's columns.
     fn object(&self, result: &Final<String, Vec<Value>>) -> String {
         let of_window = [
-            ("window_start", to_rfc3339(result.window.start)),
-            ("window_end", to_rfc3339(result.window.end)),
+            ("window_start", time::to_text(result.window.start)),
+            ("window_end", time::to_text(result.window.end)),
             ("key", result.key.clone()),
         ];
         let of_window = of_window.map(|(name, text)| (name, Value::from(text)));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::rfc3339::parse_rfc3339;
+use crate::time;
 
 /// How values are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ fn time_ms(value: Value, field: &str) -> Result<i64, String> {
     }
     let wrong =
         || format!("{field} is {value}, expected milliseconds or a time like 2013-03-08T19:40:00Z");
-    parse_rfc3339(value.as_str().ok_or_else(wrong)?)
+    time::parse(value.as_str().ok_or_else(wrong)?)
         .map(|t| t.0)
         .ok_or_else(wrong)
 }
