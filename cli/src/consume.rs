@@ -17,9 +17,11 @@ use crate::Globals;
 use crate::escape::{Delimiter, delimiter};
 use crate::exit::{CliError, Exit};
 use crate::format::{Format, Located, Parts, delimited};
+use crate::isolation::{isolation, note_open_transactions};
 use crate::output::{Output, OutputError};
 use crate::signals::Stop;
 use crate::start_offset::{OffsetRange, StartOffset};
+use crate::terminal::{Stream, is_terminal};
 use crate::topic::topic_error;
 
 /// What a batch may grow to when it is decompressed.
@@ -38,11 +40,13 @@ Examples:
   brooklet consume flights -e -J | jq .payload
   brooklet consume flights clicks -G readers    start it twice, and both share the partitions
   brooklet consume flights -G readers --assignor cooperative-sticky
-  brooklet consume payments --isolation read_committed
+  brooklet consume payments --isolation read_uncommitted     aborted and open transactions, too
 
 Format: %s value  %S its length  %R its length as 4 bytes  %k key  %K its length
         %T timestamp in ms  %h headers  %t topic  %p partition  %o offset  %% percent
-        \\n \\r \\t \\xNN; lengths of null are -1; nothing is added at the end")]
+        \\n \\r \\t \\xNN; lengths of null are -1; nothing is added at the end
+
+On a terminal, control characters in keys, values and headers are shown as escapes; a pipe gets the bytes.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Args {
     /// The topic; in a group several
@@ -58,9 +62,9 @@ pub(crate) struct Args {
     offset: StartOffset,
     #[command(flatten)]
     group: group::GroupArgs,
-    /// Whether to print records of transactions that are open or aborted: read_uncommitted, or not:
-    /// read_committed
-    #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted", value_parser = isolation)]
+    /// Whether to leave out records of transactions that are open or aborted: read_committed, or not:
+    /// read_uncommitted
+    #[arg(long, value_name = "LEVEL", default_value = "read_committed", value_parser = isolation)]
     isolation: Isolation,
     /// Exit after so many records
     #[arg(short = 'n', short_alias = 'c', long, value_name = "COUNT")]
@@ -89,14 +93,6 @@ pub(crate) struct Args {
     unbuffered: bool,
 }
 
-fn isolation(text: &str) -> Result<Isolation, String> {
-    match text {
-        "read_uncommitted" => Ok(Isolation::ReadUncommitted),
-        "read_committed" => Ok(Isolation::ReadCommitted),
-        _ => Err("expected read_uncommitted or read_committed".into()),
-    }
-}
-
 impl Args {
     fn consumer_config(&self) -> ConsumerConfig {
         ConsumerConfig {
@@ -116,6 +112,15 @@ impl Args {
     }
 
     fn format(&self) -> Format {
+        let format = self.format_in_a_pipe();
+        if is_terminal(Stream::Stdout) {
+            Format::ForTerminal(Box::new(format))
+        } else {
+            format
+        }
+    }
+
+    fn format_in_a_pipe(&self) -> Format {
         if self.json {
             return Format::Json;
         }
@@ -157,6 +162,10 @@ pub(crate) async fn consume<W: Write>(
     let ranges = ranges(&client, &partitions, args.isolation).await?;
     let starts = starts(&client, args.offset, &ranges).await?;
     report_moved_starts(globals, args.offset, &starts);
+    if args.exit_at_end && args.isolation == Isolation::ReadCommitted {
+        let ends = ranges.iter().map(|(p, range)| (p.clone(), range.end));
+        note_open_transactions(globals, &client, &ends.collect()).await?;
+    }
 
     let mut consumer = Consumer::new(client, args.consumer_config());
     consumer.assign(starts.clone());

@@ -83,6 +83,21 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(printable)
 }
 
+/// Appends data as a terminal may have it: line breaks and tabs as they are, other control characters as
+/// [`printable`] has them, and what is no text as `\xNN`.
+pub(crate) fn append_printable(out: &mut Vec<u8>, data: &[u8]) {
+    for chunk in data.utf8_chunks() {
+        for piece in chunk.valid().split_inclusive(['\n', '\t']) {
+            let end = piece.trim_end_matches(['\n', '\t']);
+            out.extend_from_slice(printable(end).as_bytes());
+            out.extend_from_slice(&piece.as_bytes()[end.len()..]);
+        }
+        for byte in chunk.invalid() {
+            out.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+        }
+    }
+}
+
 /// What a terminal obeys instead of showing it: control characters (C0, DEL and C1, of which U+009B
 /// begins a sequence as ESC [ does), line separators, and marks of the direction of writing. All are
 /// below U+10000, so that four digits name them.
@@ -132,6 +147,13 @@ mod tests {
         assert_eq!(unescape(r"\xü"), Err(EscapeError::NotAByte("x".into())));
         assert_eq!(unescape(r"\256"), Err(EscapeError::NotAByte("256".into())));
         assert!(delimiter("").is_err());
+    }
+
+    #[test]
+    fn data_keeps_its_lines_and_nothing_else_that_a_terminal_obeys() {
+        let mut out = Vec::new();
+        append_printable(&mut out, b"a\tb\n\n\x1b[2Jc\r\n\xff\x9b\0");
+        assert_eq!(out, b"a\tb\n\n\\u001b[2Jc\\r\n\\xff\\x9b\\u0000");
     }
 
     #[test]

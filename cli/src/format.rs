@@ -9,7 +9,8 @@
 //! | `%K` | key's length, -1 for null | | `%h` | headers, `n=v,n=v` |
 //! | `%%` | a percent sign | | | escapes as in [`crate::escape`] |
 //!
-//! Nothing is added between records: a format ends with `\n` if lines are wanted.
+//! Nothing is added between records: a format ends with `\n` if lines are wanted. In a pipe keys and
+//! values are the bytes that they are; a terminal gets escapes in place of control characters.
 
 use std::io::Write as _;
 use std::str::FromStr;
@@ -21,7 +22,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::escape::{Delimiter, EscapeError, unescape};
+use crate::escape::{Delimiter, EscapeError, append_printable, unescape};
 
 /// A record and where it is from.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,8 @@ pub(crate) enum Format {
     },
     /// One JSON object per line.
     Json,
+    /// Either, with the control characters of records as escapes: a terminal would obey them.
+    ForTerminal(Box<Self>),
 }
 
 /// A piece of a format string.
@@ -153,6 +156,24 @@ impl Format {
                 serde_json::to_writer(&mut *out, &Envelope(located)).expect("string keys only");
                 out.push(b'\n');
             }
+            Self::ForTerminal(format) => append_for_terminal(out, format, located),
+        }
+    }
+}
+
+/// What the format itself says is the user's own, and reaches the terminal as it is.
+fn append_for_terminal(out: &mut Vec<u8>, format: &Format, located: &Located<'_>) {
+    let Format::Tokens { parts, null } = format else {
+        let mut line = Vec::new();
+        format.append(&mut line, located);
+        return append_printable(out, &line);
+    };
+    for part in parts {
+        let mut data = Vec::new();
+        append_part(&mut data, part, null, located);
+        match part {
+            Part::Key | Part::Value | Part::Headers => append_printable(out, &data),
+            _ => out.append(&mut data),
         }
     }
 }

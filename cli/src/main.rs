@@ -30,6 +30,7 @@ mod escape;
 mod files;
 mod format;
 mod http;
+mod isolation;
 mod logging;
 mod output;
 mod picture;

@@ -113,3 +113,21 @@ fn base64_follows_the_vectors_of_the_rfc() {
         assert_eq!(base64(plain.as_bytes()), encoded);
     }
 }
+
+#[test]
+fn a_terminal_gets_no_control_characters_of_records() {
+    let evil = b"\x1b[2J\xff\x07\n";
+    let batch = batch(Some(evil), Some(evil), &[("\x1bh", Some(evil))]);
+    let shown = |format| printed(&Format::ForTerminal(Box::new(format)), &batch);
+    let data = "\\u001b[2J\\xff\\u0007\n";
+    assert_eq!(
+        String::from_utf8(shown(tokens("\\x1b[1m%k|%s|%h", ""))).unwrap(),
+        format!("\x1b[1m{data}|{data}|\\u001bh={data}")
+    );
+    let json = String::from_utf8(shown(Format::Json)).unwrap();
+    assert!(
+        json.ends_with("}\n") && !json.trim_end().contains(char::is_control),
+        "{json}"
+    );
+    assert!(json.contains(r#""headers":["\u001bh""#), "{json}");
+}
