@@ -62,8 +62,7 @@ pub(crate) struct Args {
     offset: StartOffset,
     #[command(flatten)]
     group: group::GroupArgs,
-    /// Whether to leave out records of transactions that are open or aborted: read_committed, or not:
-    /// read_uncommitted
+    /// read_committed leaves out records of aborted and of open transactions, read_uncommitted reads them
     #[arg(long, value_name = "LEVEL", default_value = "read_committed", value_parser = isolation)]
     isolation: Isolation,
     /// Exit after so many records

@@ -185,7 +185,9 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in "[-+0-9TtZz:. \\[\\]]{0,40}") {
-            drop(parse(&text));
+            if let Some(time) = parse(&text) {
+                prop_assert_eq!(parse(&to_text(time)), Some(time));
+            }
         }
     }
 }

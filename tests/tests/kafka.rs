@@ -399,3 +399,25 @@ fn we_serve_what_kafka_wrote_before_it_was_killed() {
     kafka.kill();
     check_adopted(&data);
 }
+
+#[test]
+fn a_window_on_kafka_takes_times_ahead_of_its_clock() {
+    let Some(class_path) = class_path() else {
+        return;
+    };
+    let parent = tempfile::tempdir().expect("a directory");
+    let kafka = Kafka::start(&class_path, parent.path());
+    let bookings = "{\"at\":\"2999-01-01T00:00:00Z\"}\n{\"at\":\"9999-12-31T23:59:59Z\"}\n\
+        {\"at\":\"2999-01-01T00:00:00Z\"}\n{\"at\":\"1970-01-01T00:00:00Z\"}\n";
+    kafka.stdout_of(&["topic", "create", "t"], b"");
+    kafka.stdout_of(&["produce", "t"], bookings.as_bytes());
+    let window = [
+        "window", "t", "--time", "/at", "--size", "1h", "--grace", "0s",
+    ];
+    let late = ["--late-to", "late", "-e", "-o", "jsonl"];
+    let results = kafka.stdout_of(&[&window[..], &late].concat(), b"");
+    assert_eq!(results.lines().count(), 2, "{results}");
+    let late = kafka.stdout_of(&["consume", "late", "-e", "-f", "%T "], b"");
+    assert_eq!(late, "32472144000000 0 ");
+    kafka.terminate();
+}

@@ -3,10 +3,19 @@
 //! The engine folds one value per window and key. Here that value is a small vector: for each
 //! `--agg` a count, a sum, a minimum or a maximum of the numbers that were there. A field that is
 //! null or absent contributes nothing, as in SQL.
+//!
+//! Integers are summed exactly, in 128 bits, and apart from the floats: so the order in which they come
+//! does not matter, and a sum of integers is an integer. Only where 128 bits are not enough, a sum goes on
+//! as a float, and that is counted.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use brooklet_engine::Aggregate;
-use serde_json::{Number, Value};
 
+use super::account::Tally;
+use super::number::Number;
 use super::row::Row;
 use super::spec::{AggregateSpec, Function};
 
@@ -19,18 +28,112 @@ struct Part {
 
 /// All aggregates of a query.
 #[derive(Clone, Debug)]
-pub(super) struct Aggregates(Vec<Part>);
+pub(super) struct Aggregates {
+    parts: Vec<Part>,
+    tally: Arc<Tally>,
+}
 
-/// What is kept of one aggregate: how many numbers, and their sum, minimum or maximum.
+/// What is kept of one aggregate.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Kept {
-    count: u64,
-    value: f64,
+pub(super) enum Kept {
+    /// There was no number.
+    Nothing,
+    /// So many rows.
+    Count(u64),
+    /// So many numbers, and their sum.
+    Total(u64, Total),
+    /// The least or the greatest.
+    Extreme(Number),
+}
+
+/// A sum, of the integers and of the floats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Total {
+    whole: i128,
+    /// `None`: all were integers.
+    float: Option<f64>,
+    /// Whether the integers went beyond 128 bits, and the float has them.
+    is_rounded: bool,
+}
+
+impl Total {
+    fn of(number: Number) -> Self {
+        let (whole, float) = match number {
+            Number::Whole(whole) => (whole, None),
+            Number::Float(float) => (0, Some(float)),
+        };
+        Self {
+            whole,
+            float,
+            is_rounded: false,
+        }
+    }
+
+    fn plus(self, later: Self) -> Self {
+        let float = match (self.float, later.float) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        let is_rounded = self.is_rounded || later.is_rounded;
+        match self.whole.checked_add(later.whole) {
+            Some(whole) => Self {
+                whole,
+                float,
+                is_rounded,
+            },
+            None => Self {
+                whole: 0,
+                float: Some(float.unwrap_or(0.0) + self.whole as f64 + later.whole as f64),
+                is_rounded: true,
+            },
+        }
+    }
+
+    fn to_float(self) -> f64 {
+        self.whole as f64 + self.float.unwrap_or(0.0)
+    }
+
+    fn to_number(self) -> Number {
+        match self.float {
+            None => Number::Whole(self.whole),
+            Some(_) => Number::Float(self.to_float()),
+        }
+    }
+}
+
+/// The result of one aggregate; displays as JSON, where a number that is none is null.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Answer {
+    /// There was no number.
+    Nothing,
+    /// A number.
+    Number(Number),
+    /// A sum beyond all numbers.
+    Overflow,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Nothing | Self::Overflow => f.write_str("null"),
+        }
+    }
+}
+
+impl Answer {
+    fn of_float(float: f64) -> Self {
+        if float.is_finite() {
+            Self::Number(Number::Float(float))
+        } else {
+            Self::Overflow
+        }
+    }
 }
 
 impl Aggregates {
     /// Of these specifications, over rows whose numbers are `fields`.
-    pub(super) fn new(specs: &[AggregateSpec], fields: &[String]) -> Self {
+    pub(super) fn new(specs: &[AggregateSpec], fields: &[String], tally: Arc<Tally>) -> Self {
         let part = |spec: &AggregateSpec| Part {
             function: spec.function,
             number: spec
@@ -38,75 +141,85 @@ impl Aggregates {
                 .as_ref()
                 .and_then(|f| fields.iter().position(|g| f == g)),
         };
-        Self(specs.iter().map(part).collect())
+        Self {
+            parts: specs.iter().map(part).collect(),
+            tally,
+        }
+    }
+
+    /// A sum that is not what it should be is counted; results go out once.
+    fn noted(&self, kept: Kept, answer: Answer) -> Answer {
+        let is_rounded = matches!(kept, Kept::Total(_, total) if total.is_rounded);
+        if is_rounded || answer == Answer::Overflow {
+            self.tally.overflows.fetch_add(1, Relaxed);
+        }
+        answer
     }
 }
 
 impl Part {
     fn lift(self, row: &Row) -> Kept {
-        match self
+        let number = self
             .number
-            .map(|index| row.numbers.get(index).copied().flatten())
-        {
-            None => Kept {
-                count: 1,
-                value: 0.0,
-            },
-            Some(Some(value)) => Kept { count: 1, value },
-            Some(None) => Kept {
-                count: 0,
-                value: 0.0,
-            },
+            .and_then(|index| row.numbers.get(index).copied().flatten());
+        match (self.function, number) {
+            (Function::Count, _) => Kept::Count(1),
+            (_, None) => Kept::Nothing,
+            (Function::Sum | Function::Mean, Some(number)) => Kept::Total(1, Total::of(number)),
+            (Function::Min | Function::Max, Some(number)) => Kept::Extreme(number),
         }
     }
 
     fn combine(self, earlier: Kept, later: Kept) -> Kept {
-        if earlier.count == 0 || later.count == 0 {
-            return if earlier.count == 0 { later } else { earlier };
-        }
-        let value = match self.function {
-            Function::Count | Function::Sum | Function::Mean => earlier.value + later.value,
-            Function::Min => earlier.value.min(later.value),
-            Function::Max => earlier.value.max(later.value),
-        };
-        Kept {
-            count: earlier.count + later.count,
-            value,
+        match (earlier, later) {
+            (Kept::Count(a), Kept::Count(b)) => Kept::Count(a + b),
+            (Kept::Total(a, earlier), Kept::Total(b, later)) => {
+                Kept::Total(a + b, earlier.plus(later))
+            }
+            (Kept::Extreme(a), Kept::Extreme(b)) => {
+                let is_better = match self.function {
+                    Function::Min => b < a,
+                    _ => b > a,
+                };
+                Kept::Extreme(if is_better { b } else { a })
+            }
+            (Kept::Nothing, kept) | (kept, _) => kept,
         }
     }
 
-    /// Null where there was no number.
-    fn lower(self, kept: Kept) -> Value {
-        let value = match self.function {
-            Function::Count => return Value::from(kept.count),
-            _ if kept.count == 0 => return Value::Null,
-            Function::Mean => kept.value / kept.count as f64,
-            Function::Sum | Function::Min | Function::Max => kept.value,
-        };
-        // JSON has no infinity; a sum can overflow to one.
-        Number::from_f64(value).map_or(Value::Null, Value::Number)
+    fn lower(self, kept: Kept) -> Answer {
+        match kept {
+            Kept::Nothing => Answer::Nothing,
+            Kept::Count(count) => Answer::Number(Number::Whole(count.into())),
+            Kept::Extreme(number) => Answer::Number(number),
+            Kept::Total(count, total) if self.function == Function::Mean => {
+                Answer::of_float(total.to_float() / count as f64)
+            }
+            Kept::Total(_, total) => match total.to_number() {
+                Number::Float(float) => Answer::of_float(float),
+                whole @ Number::Whole(_) => Answer::Number(whole),
+            },
+        }
     }
 }
 
 impl Aggregate<Row> for Aggregates {
     type Acc = Vec<Kept>;
-    type Out = Vec<Value>;
+    type Out = Vec<Answer>;
 
     fn lift(&self, row: &Row) -> Vec<Kept> {
-        self.0.iter().map(|part| part.lift(row)).collect()
+        self.parts.iter().map(|part| part.lift(row)).collect()
     }
 
     fn combine(&self, earlier: &mut Vec<Kept>, later: &Vec<Kept>) {
-        for ((part, earlier), later) in self.0.iter().zip(earlier).zip(later) {
+        for ((part, earlier), later) in self.parts.iter().zip(earlier).zip(later) {
             *earlier = part.combine(*earlier, *later);
         }
     }
 
-    fn lower(&self, acc: &Vec<Kept>) -> Vec<Value> {
-        self.0
-            .iter()
-            .zip(acc)
-            .map(|(part, kept)| part.lower(*kept))
+    fn lower(&self, acc: &Vec<Kept>) -> Vec<Answer> {
+        let all = self.parts.iter().zip(acc);
+        all.map(|(part, kept)| self.noted(*kept, part.lower(*kept)))
             .collect()
     }
 }
@@ -114,27 +227,105 @@ impl Aggregate<Row> for Aggregates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// The answers of these aggregates over rows of the numbers a, b and c, as JSON.
+    fn answers(specs: &[&str], rows: &[[Option<&str>; 3]]) -> (Vec<String>, u64) {
+        let specs: Vec<AggregateSpec> = specs.iter().map(|s| s.parse().unwrap()).collect();
+        let fields = ["a", "b", "c"].map(String::from);
+        let tally = Arc::new(Tally::default());
+        let aggregates = Aggregates::new(&specs, &fields, Arc::clone(&tally));
+        let rows = rows.iter().map(|numbers| Row {
+            time: None,
+            key: String::new(),
+            numbers: numbers
+                .map(|n| n.map(|n| Number::parse(n).unwrap()))
+                .to_vec(),
+            original: None,
+        });
+        let lifted: Vec<_> = rows.map(|row| aggregates.lift(&row)).collect();
+        let mut acc = lifted[0].clone();
+        for later in &lifted[1..] {
+            aggregates.combine(&mut acc, later);
+        }
+        let found = aggregates.lower(&acc);
+        let overflows = tally.overflows.load(Relaxed);
+        (found.iter().map(ToString::to_string).collect(), overflows)
+    }
+
+    fn of_a(spec: &str, numbers: &[&str]) -> (String, u64) {
+        let rows: Vec<_> = numbers.iter().map(|n| [Some(*n), None, None]).collect();
+        let (mut found, overflows) = answers(&[spec], &rows);
+        (found.remove(0), overflows)
+    }
 
     #[test]
     fn each_aggregate_takes_its_own_field_and_skips_what_is_absent() {
         let specs = ["count", "sum:a", "mean:a", "min:b", "max:b", "mean:c"];
-        let specs: Vec<AggregateSpec> = specs.iter().map(|s| s.parse().unwrap()).collect();
-        let fields = ["a", "b", "c"].map(String::from);
-        let aggregates = Aggregates::new(&specs, &fields);
-        let row = |a, b| Row {
-            time_ms: None,
-            key: String::new(),
-            numbers: vec![a, b, None],
-            original: None,
-        };
-        let mut acc = aggregates.lift(&row(Some(1.0), None));
-        for next in [row(Some(2.0), Some(-5.0)), row(None, Some(7.0))] {
-            aggregates.add(&mut acc, &next);
-        }
-        let found = aggregates.lower(&acc);
+        let rows = [
+            [Some("1"), None, None],
+            [Some("2.0"), Some("-5.5"), None],
+            [None, Some("7"), None],
+        ];
         assert_eq!(
-            serde_json::to_string(&found).unwrap(),
-            "[3,3.0,1.5,-5.0,7.0,null]"
+            answers(&specs, &rows).0,
+            ["3", "3", "1.5", "-5.5", "7", "null"]
         );
+    }
+
+    #[test]
+    fn integers_are_summed_to_the_last_digit_and_floats_as_floats() {
+        let exact = |spec, numbers: &[&str], sum: &str| {
+            assert_eq!(of_a(spec, numbers), (sum.to_owned(), 0), "{numbers:?}");
+        };
+        exact(
+            "sum:a",
+            &["9007199254740993", "9007199254740993"],
+            "18014398509481986",
+        );
+        exact(
+            "sum:a",
+            &["9223372036854775807", "1"],
+            "9223372036854775808",
+        );
+        exact(
+            "sum:a",
+            &["18446744073709551615", "-1"],
+            "18446744073709551614",
+        );
+        exact(
+            "max:a",
+            &["9007199254740993", "9007199254740992"],
+            "9007199254740993",
+        );
+        exact("sum:a", &["0.5", "1"], "1.5");
+        exact("sum:a", &["0.5", "0.5"], "1.0");
+        exact("mean:a", &["2", "4"], "3.0");
+        exact("min:a", &["-0.0", "1e300"], "0");
+    }
+
+    #[test]
+    fn what_is_too_large_is_counted() {
+        let most = i128::MAX.to_string();
+        assert_eq!(
+            of_a("sum:a", &[&most, &most]),
+            ("3.402823669209385e+38".into(), 1)
+        );
+        assert_eq!(of_a("sum:a", &["1.7e308", "1.7e308"]), ("null".into(), 1));
+        assert_eq!(of_a("mean:a", &["1.7e308", "1.7e308"]), ("null".into(), 1));
+        assert_eq!(of_a("max:a", &["1.7e308", "1.7e308"]).1, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn a_sum_of_integers_is_that_of_more_bits_in_any_order(numbers in proptest::collection::vec(any::<i64>(), 1..50)) {
+            let sum: i128 = numbers.iter().map(|n| i128::from(*n)).sum();
+            let mut texts: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+            for _ in 0..2 {
+                let texts_now: Vec<_> = texts.iter().map(String::as_str).collect();
+                prop_assert_eq!(of_a("sum:a", &texts_now), (sum.to_string(), 0));
+                texts.reverse();
+            }
+        }
     }
 }

@@ -1,171 +1,229 @@
-//! Turns a record's value into the few fields that a windowed query needs.
+//! A row: what a query needs of one JSON value or of one line of CSV, and the rules by which its fields
+//! become times, keys and numbers.
 //!
-//! A value is JSON, addressed by JSON pointers (RFC 6901, `/delay_min`, `/route/from`), or a line of
-//! CSV, addressed by column names. Whatever cannot be read is an error in words: the engine counts
-//! the record as malformed, and the run goes on.
+//! | a field is asked for as | it may be |
+//! |---|---|
+//! | time | RFC 3339, or a number in the unit that was named; as a string, too, with blanks around it |
+//! | key | anything but null: of a string its characters, of a number its value, else its JSON |
+//! | number | a number, also as a string with blanks around it; null, absent or an empty cell is none |
+//!
+//! What cannot be read is an error in words, with the field and what was found in it.
 
-use brooklet_engine::codec::{Codec, DecodeError, EncodeError, json};
-use bytes::Bytes;
+use std::borrow::Cow;
+
+use brooklet_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::number::{Decimal, Number, NumberError};
 use crate::time;
 
-/// How values are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Json,
-    /// With the names of the columns, in order.
-    Csv(Vec<String>),
-}
+/// Characters of a field that an error shows.
+const SHOWN_CHARS: usize = 60;
 
-/// Which fields a query needs.
-#[derive(Clone, Debug)]
-pub(super) struct Fields {
-    pub(super) format: Format,
-    /// Event time; the record's timestamp when absent.
-    pub(super) time: Option<String>,
-    /// The parts of the key.
-    pub(super) by: Vec<String>,
-    /// The numbers that are aggregated.
-    pub(super) numbers: Vec<String>,
-    /// Whether rows carry the value they were read from.
-    pub(super) keep_original: bool,
-}
-
-/// What is left of a record.
+/// What is left of a record, or of one line in it. Key and time travel beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
-    /// Milliseconds since the epoch; `None`: the record's timestamp.
-    pub(super) time_ms: Option<i64>,
+    /// Event time; `None`: the record's timestamp, an error: why it cannot be one.
+    #[serde(skip)]
+    pub(super) time: Option<Result<Timestamp, String>>,
     /// The key's parts: one as it is, several as a line of CSV, so that no two keys look alike.
+    #[serde(skip)]
     pub(super) key: String,
-    /// In the order of [`Fields::numbers`]; null and absent fields are `None`.
-    pub(super) numbers: Vec<Option<f64>>,
-    /// The value as it was, if it was asked for.
+    /// In the order of the query's numbers; what is absent is `None`.
+    pub(super) numbers: Vec<Option<Number>>,
+    /// What it was read from, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) original: Option<String>,
 }
 
-/// Reads rows from a topic's values.
-impl Codec<Row> for Fields {
-    fn decode(&self, bytes: &[u8]) -> Result<Row, DecodeError> {
-        self.read(bytes).map_err(DecodeError)
-    }
-
-    /// Rows travel as JSON, whatever they were read from.
-    fn encode(&self, row: &Row) -> Result<Bytes, EncodeError> {
-        json().encode(row)
-    }
+/// A field that is there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell<'a> {
+    /// Characters: a cell of CSV, or a string of JSON.
+    Text(Cow<'a, str>),
+    /// A number of JSON, as it is spelled.
+    Number(&'a str),
+    /// Any other JSON.
+    Other(&'a str),
 }
 
-impl Fields {
-    /// Says which field no value can have.
+impl<'a> Cell<'a> {
+    /// A piece of JSON; null counts as absent.
     ///
     /// # Errors
-    /// In words: a JSON field that is no pointer, a CSV column that is not there.
-    pub(super) fn check(&self) -> Result<(), String> {
-        for field in self.time.iter().chain(&self.by).chain(&self.numbers) {
-            match &self.format {
-                Format::Json if field.is_empty() || field.starts_with('/') => {}
-                Format::Json => {
-                    return Err(format!(
-                        "a field of JSON is named by a pointer: /{field}, not {field}"
-                    ));
-                }
-                Format::Csv(columns) if columns.iter().any(|column| column == name(field)) => {}
-                Format::Csv(columns) => {
-                    let columns = columns.join(", ");
-                    return Err(format!("there is no column {field}, only {columns}"));
-                }
+    /// A string that stands for no characters, as half of a surrogate pair.
+    pub(super) fn of_json(json: &'a str) -> Result<Option<Self>, String> {
+        Ok(match json.as_bytes().first() {
+            Some(b'n') => None,
+            Some(b'"') => {
+                let text: String =
+                    serde_json::from_str(json).map_err(|e| format!("not JSON: {e}"))?;
+                Some(Self::Text(text.into()))
             }
-        }
-        Ok(())
-    }
-
-    /// Reads one value.
-    ///
-    /// # Errors
-    /// In words: not JSON or CSV, a field that is missing, no time, no number.
-    pub(super) fn read(&self, value: &[u8]) -> Result<Row, String> {
-        let record = self.parse(value)?;
-        let time_ms = match &self.time {
-            Some(field) => Some(time_ms(
-                record.get(field).ok_or_else(|| missing(field))?,
-                field,
-            )?),
-            None => None,
-        };
-        let parts = self.by.iter().map(|field| match record.get(field) {
-            Some(value) => Ok(text(&value)),
-            None => Err(missing(field)),
-        });
-        let key = joined(parts.collect::<Result<Vec<_>, _>>()?);
-        let numbers = self
-            .numbers
-            .iter()
-            .map(|field| number(record.get(field), field));
-        let original = self
-            .keep_original
-            .then(|| String::from_utf8_lossy(value).into_owned());
-        Ok(Row {
-            time_ms,
-            key,
-            numbers: numbers.collect::<Result<_, _>>()?,
-            original,
+            Some(b'-' | b'0'..=b'9') => Some(Self::Number(json)),
+            _ => Some(Self::Other(json)),
         })
     }
 
-    fn parse(&self, value: &[u8]) -> Result<Parsed<'_>, String> {
-        match &self.format {
-            Format::Json => serde_json::from_slice(value)
-                .map(Parsed::Json)
-                .map_err(|e| format!("not JSON: {e}")),
-            Format::Csv(columns) => {
-                let mut reader = csv::ReaderBuilder::new()
-                    .has_headers(false)
-                    .from_reader(value);
-                let row = reader.records().next().ok_or("an empty line")?;
-                let row = row.map_err(|e| format!("not CSV: {e}"))?;
-                if row.len() != columns.len() {
-                    return Err(format!("{} columns, expected {}", row.len(), columns.len()));
-                }
-                Ok(Parsed::Csv(columns, row))
-            }
-        }
+    /// A cell of CSV; an empty one counts as absent, with blanks in it or without.
+    pub(super) fn of_csv(cell: Cow<'a, str>) -> Option<Self> {
+        (!cell.trim().is_empty()).then_some(Self::Text(cell))
     }
-}
 
-/// A parsed value, whose fields are looked up by name.
-enum Parsed<'a> {
-    Json(Value),
-    Csv(&'a [String], csv::StringRecord),
-}
-
-impl Parsed<'_> {
-    /// A JSON pointer, or a column's name with or without a leading slash. Null counts as absent.
-    fn get(&self, field: &str) -> Option<Value> {
+    /// What is read where a number or a time is expected.
+    fn literal(&self) -> &str {
         match self {
-            Self::Json(value) => value.pointer(field).filter(|v| !v.is_null()).cloned(),
-            Self::Csv(columns, row) => {
-                let index = columns.iter().position(|column| column == name(field))?;
-                row.get(index).filter(|v| !v.is_empty()).map(Value::from)
+            Self::Text(text) => text.trim(),
+            Self::Number(json) | Self::Other(json) => json,
+        }
+    }
+
+    /// As an error shows it.
+    fn shown(&self) -> String {
+        let shown = match self {
+            Self::Text(text) => Value::from(text.as_ref()).to_string(),
+            Self::Number(json) | Self::Other(json) => (*json).to_owned(),
+        };
+        match shown.char_indices().nth(SHOWN_CHARS) {
+            Some((end, _)) => format!("{}…", &shown[..end]),
+            None => shown,
+        }
+    }
+
+    /// Its part of the key.
+    ///
+    /// # Errors
+    /// JSON with a number that is beyond all numbers.
+    pub(super) fn key(self) -> Result<String, String> {
+        Ok(match self {
+            Self::Text(text) => text.into_owned(),
+            // Without more digits than a number has, it is its own spelling.
+            Self::Number(json) => Number::parse(json).map_or_else(|_| json.into(), String::from),
+            // Names in order and no blanks: objects that mean the same are one key.
+            Self::Other(json) => {
+                let value: Value =
+                    serde_json::from_str(json).map_err(|e| format!("not JSON: {e}"))?;
+                value.to_string()
             }
+        })
+    }
+
+    /// Its number.
+    ///
+    /// # Errors
+    /// It has none, or one that would have to be rounded.
+    pub(super) fn number(&self, field: &str) -> Result<Number, String> {
+        Number::parse(self.literal()).map_err(|error| match error {
+            NumberError::NotANumber => format!("{field} is {}, expected a number", self.shown()),
+            NumberError::TooLarge => format!(
+                "{field} is {}, beyond the largest numbers: integers up to 1.7e38, others up to 1.8e308",
+                self.shown()
+            ),
+        })
+    }
+
+    /// Its time; the inner error is that of a time that windows cannot have.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(super) fn time(
+        &self,
+        field: &str,
+        unit: Unit,
+    ) -> Result<Result<Timestamp, String>, String> {
+        let literal = self.literal();
+        if Decimal::parse(literal).is_some() {
+            return Ok(unit.time(field, literal));
+        }
+        let date = match self {
+            Self::Text(_) => time::parse_date(literal),
+            Self::Number(_) | Self::Other(_) => None,
+        };
+        match date {
+            Some(date) if date < Timestamp(0) => Ok(Err(before_1970(field, literal))),
+            Some(date) => Ok(Ok(date)),
+            None => Err(format!(
+                "{field} is {}, expected {}",
+                self.shown(),
+                unit.expected()
+            )),
         }
     }
 }
 
-/// The column that a field names.
-fn name(field: &str) -> &str {
-    field.strip_prefix('/').unwrap_or(field)
+fn before_1970(what: &str, time: &str) -> String {
+    format!("{what} is {time}, before 1970, where windows begin")
 }
 
-fn missing(field: &str) -> String {
-    format!("no field {field}")
+/// The unit of a time that is a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Unit {
+    /// Seconds
+    S,
+    /// Milliseconds
+    #[default]
+    Ms,
+    /// Microseconds
+    Us,
+    /// Nanoseconds
+    Ns,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::S => "seconds",
+            Self::Ms => "milliseconds",
+            Self::Us => "microseconds",
+            Self::Ns => "nanoseconds",
+        }
+    }
+
+    fn expected(self) -> String {
+        time::EXPECTED.replace("milliseconds", self.name())
+    }
+
+    /// The milliseconds of a number in this unit; none if a calendar does not have them.
+    fn millis(self, number: &str) -> Option<Timestamp> {
+        let powers_of_ten = match self {
+            Self::S => 3,
+            Self::Ms => 0,
+            Self::Us => -3,
+            Self::Ns => -6,
+        };
+        let (millis, _) = Decimal::parse(number)?.floor(powers_of_ten)?;
+        let time = Timestamp(i64::try_from(millis).ok()?);
+        time::is_in_calendar(time).then_some(time)
+    }
+
+    /// The time that a number means.
+    ///
+    /// # Errors
+    /// Windows cannot have it: it is before 1970, or so far away that the unit must be another one.
+    pub(super) fn time(self, what: &str, number: &str) -> Result<Timestamp, String> {
+        match self.millis(number) {
+            Some(time) if time >= Timestamp(0) => return Ok(time),
+            None if !number.starts_with('-') => {}
+            _ => return Err(before_1970(what, number)),
+        }
+        let finer = [Self::Us, Self::Ns].into_iter();
+        let mut finer = finer.filter_map(|unit| Some((unit, unit.millis(number)?)));
+        let advice = finer.next().map_or_else(String::new, |(unit, time)| {
+            let (name, time) = (unit.name(), time::to_text(time));
+            let value = clap::ValueEnum::to_possible_value(&unit);
+            let value = value.map_or(String::new(), |value| value.get_name().to_owned());
+            format!("; in {name} it is {time}: add --time-unit {value}")
+        });
+        let name = self.name();
+        Err(format!(
+            "{what} is {number}, after the year 9999 if it is in {name}{advice}"
+        ))
+    }
 }
 
 /// Parts that hold a comma, a quote or a line break are quoted, unless there is only one.
-fn joined(mut parts: Vec<String>) -> String {
+pub(super) fn joined(mut parts: Vec<String>) -> String {
     if parts.len() > 1 {
         for part in &mut parts {
             if part.contains([',', '"', '\n', '\r']) {
@@ -176,72 +234,12 @@ fn joined(mut parts: Vec<String>) -> String {
     parts.join(",")
 }
 
-fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn number(value: Option<Value>, field: &str) -> Result<Option<f64>, String> {
-    let Some(value) = value else { return Ok(None) };
-    let number = value
-        .as_f64()
-        .or_else(|| value.as_str()?.trim().parse().ok());
-    match number {
-        Some(number) if number.is_finite() => Ok(Some(number)),
-        _ => Err(format!("{field} is {value}, expected a number")),
-    }
-}
-
-/// A time is milliseconds since the epoch, or RFC 3339.
-fn time_ms(value: Value, field: &str) -> Result<i64, String> {
-    if let Some(ms) = value.as_i64().or_else(|| value.as_str()?.parse().ok()) {
-        return Ok(ms);
-    }
-    let wrong =
-        || format!("{field} is {value}, expected milliseconds or a time like 2013-03-08T19:40:00Z");
-    time::parse(value.as_str().ok_or_else(wrong)?)
-        .map(|t| t.0)
-        .ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fields(format: Format) -> Fields {
-        Fields {
-            format,
-            time: Some("/at".into()),
-            by: vec!["/from".into(), "/seat".into()],
-            numbers: vec!["/delay".into()],
-            keep_original: false,
-        }
-    }
-
-    #[test]
-    fn json_fields_are_found_by_pointer() {
-        let read = |json: &str| fields(Format::Json).read(json.as_bytes());
-        let row = Row {
-            time_ms: Some(1500),
-            key: "EWR,7".into(),
-            numbers: vec![Some(-2.5)],
-            original: None,
-        };
-        assert_eq!(
-            read(r#"{"at":1500,"from":"EWR","seat":7,"delay":-2.5}"#),
-            Ok(row.clone())
-        );
-        let rfc = r#"{"at":"1970-01-01T00:00:01.5Z","from":"EWR","seat":7,"delay":"-2.5"}"#;
-        assert_eq!(read(rfc), Ok(row.clone()));
-        let null = r#"{"at":1500,"from":"EWR","seat":7,"delay":null}"#;
-        assert_eq!(
-            read(null),
-            Ok(Row {
-                numbers: vec![None],
-                ..row
-            })
-        );
+    fn text(text: &str) -> Cell<'_> {
+        Cell::Text(text.into())
     }
 
     #[test]
@@ -256,58 +254,97 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_no_value_can_have_is_refused_before_reading() {
-        let of = |format, name: &str| Fields {
-            numbers: vec![name.into()],
-            ..fields(format)
-        };
-        let columns = || Format::Csv(["at", "from", "seat"].map(String::from).to_vec());
-        assert_eq!(of(Format::Json, "/a/b").check(), Ok(()));
-        assert_eq!(
-            of(Format::Json, "a").check().unwrap_err(),
-            "a field of JSON is named by a pointer: /a, not a"
-        );
-        assert_eq!(of(columns(), "/seat").check(), Ok(()));
-        assert_eq!(
-            of(columns(), "seats").check().unwrap_err(),
-            "there is no column seats, only at, from, seat"
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_said_in_words() {
-        let read = |json: &str| fields(Format::Json).read(json.as_bytes()).unwrap_err();
-        assert!(read("{").starts_with("not JSON"));
-        assert_eq!(read(r#"{"at":1}"#), "no field /from");
-        assert_eq!(read(r#"{"from":"a"}"#), "no field /at");
-        let time = read(r#"{"at":"noon","from":"a","seat":1}"#);
+    fn keys_that_look_alike_are_one() {
+        let key = |json| Cell::of_json(json).unwrap().unwrap().key().unwrap();
+        for seven in ["7", "\"7\"", "7.0", "70e-1"] {
+            assert_eq!(key(seven), "7");
+        }
+        assert_eq!(key("-0.0"), "0");
+        assert_eq!(key("\"7.0\""), "7.0");
+        assert_eq!(key("1e400"), "1e400");
+        assert_eq!(key("18446744073709551617"), "18446744073709551617");
+        assert_eq!(key("true"), "true");
+        assert_eq!(key(r#"{"z":1,"y":[1, 2]}"#), r#"{"y":[1,2],"z":1}"#);
+        assert_eq!(key(r#""\u00e9\u0000\n""#), "é\0\n");
+        assert_eq!(Cell::of_json("null"), Ok(None));
         assert!(
-            time.contains("/at is \"noon\", expected milliseconds"),
-            "{time}"
+            Cell::of_json(r#""\ud800""#)
+                .unwrap_err()
+                .contains("not JSON")
         );
-        let number = read(r#"{"at":1,"from":"a","seat":1,"delay":"x"}"#);
-        assert_eq!(number, "/delay is \"x\", expected a number");
     }
 
     #[test]
-    fn csv_columns_are_found_by_name() {
-        let columns = ["at", "from", "seat", "delay"].map(String::from).to_vec();
-        let read = |line: &str| fields(Format::Csv(columns.clone())).read(line.as_bytes());
-        let row = Row {
-            time_ms: Some(1500),
-            key: "\"a,b\",7".into(),
-            numbers: vec![Some(3.0)],
-            original: None,
-        };
-        assert_eq!(read("1500,\"a,b\",7,3"), Ok(row.clone()));
+    fn a_number_may_be_in_quotes_and_between_blanks() {
+        let number = |cell: Cell<'_>| cell.number("price").map(|n| n.to_string());
+        assert_eq!(number(text(" 3\t")), Ok("3".into()));
+        assert_eq!(number(text("2.50")), Ok("2.5".into()));
         assert_eq!(
-            read("1500,\"a,b\",7,"),
-            Ok(Row {
-                numbers: vec![None],
-                ..row
-            })
+            number(Cell::Number("9007199254740993")),
+            Ok("9007199254740993".into())
         );
-        assert_eq!(read("1500,a"), Err("2 columns, expected 4".into()));
-        assert_eq!(read(""), Err("an empty line".into()));
+        let wrong = |cell| number(cell).unwrap_err();
+        assert_eq!(wrong(text("NaN")), "price is \"NaN\", expected a number");
+        assert_eq!(
+            wrong(Cell::Other("true")),
+            "price is true, expected a number"
+        );
+        assert!(wrong(Cell::Number("1e400")).starts_with("price is 1e400, beyond the largest"));
+        let long = "9".repeat(5000);
+        assert!(wrong(text(&long)).len() < 200);
+        assert_eq!(Cell::of_csv(" ".into()), None);
+    }
+
+    #[test]
+    fn a_time_is_a_number_in_its_unit_or_a_date() {
+        let moment = Ok(Ok(Timestamp(1_782_379_000_123)));
+        for (cell, unit) in [
+            (Cell::Number("1782379000123"), Unit::Ms),
+            (Cell::Number("1782379000123.0"), Unit::Ms),
+            (Cell::Number("1782379000123.9"), Unit::Ms),
+            (Cell::Number("1.782379000123e12"), Unit::Ms),
+            (text(" 1782379000123 "), Unit::Ms),
+            (Cell::Number("1782379000.1239"), Unit::S),
+            (Cell::Number("1782379000123456"), Unit::Us),
+            (Cell::Number("1782379000123456789"), Unit::Ns),
+            (text("2026-06-25T09:16:40.123Z"), Unit::Ns),
+            (text(" 2026-06-25 11:16:40.1239+02:00\n"), Unit::S),
+        ] {
+            assert_eq!(cell.time("/at", unit), moment, "{cell:?}");
+        }
+        for cell in [
+            text("noon"),
+            Cell::Other("true"),
+            Cell::Other("[1]"),
+            text(""),
+        ] {
+            let words = cell.time("/at", Unit::Us).unwrap_err();
+            assert!(
+                words.contains("expected microseconds since 1970, or a time"),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_that_no_window_has_is_named_by_its_unit() {
+        let words = |text: &str| Unit::Ms.time("/at", text).unwrap_err();
+        assert_eq!(
+            words("1782379000123456"),
+            "/at is 1782379000123456, after the year 9999 if it is in milliseconds; \
+             in microseconds it is 2026-06-25T09:16:40.123Z: add --time-unit us"
+        );
+        assert!(words("1782379000123456789").ends_with("add --time-unit ns"));
+        assert!(words("1e400").ends_with("if it is in milliseconds"));
+        for past in ["-1", "-0.5", "-1e400", "-9223372036854775809"] {
+            assert!(
+                words(past).ends_with("before 1970, where windows begin"),
+                "{past}"
+            );
+        }
+        let date = text("1969-12-31T23:59:59.9999Z")
+            .time("/at", Unit::Ms)
+            .unwrap();
+        assert!(date.unwrap_err().contains("before 1970"));
     }
 }

@@ -1,0 +1,104 @@
+//! The query as a program of the engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use brooklet_engine::codec::json;
+use brooklet_engine::dsl::{Malformed, MalformedReason};
+use brooklet_engine::{App, Final, Late, Repartition, Windows};
+use brooklet_protocol::Timestamp;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::account::Tally;
+use super::aggregate::{Aggregates, Answer};
+use super::fields::Fields;
+use super::row::Row;
+use super::{Args, BY_KEY};
+use crate::output::say;
+use crate::time;
+
+/// Malformed rows that are shown one by one; the others are counted.
+const MALFORMED_SHOWN_MAX: u32 = 3;
+
+/// Declares the query; `read` are how rows are read, their numbers, and where they are counted.
+pub(super) fn program(
+    name: &str,
+    args: &Args,
+    (fields, numbers, tally): (Fields, Vec<String>, Arc<Tally>),
+    windows: Windows,
+    print: impl FnMut(Final<String, Vec<Answer>>) + Clone + Send + 'static,
+    malformed: impl Fn(&Malformed<'_>) + Send + Sync + 'static,
+) -> App {
+    let app = App::new(name);
+    let times = fields.clone();
+    let rows = app
+        .stream(&args.topic, fields)
+        .on_malformed(malformed)
+        .try_event_time(move |row: &Row, record: Timestamp| times.event_time(row, record));
+    // One partition: all keys meet in one task, and results have one order.
+    let by_key = Repartition::named(BY_KEY).partitions(1);
+    let keyed = rows.key_by(by_key, |row: &Row| row.key.clone(), json());
+    let aggregates = Aggregates::new(&args.aggregates, &numbers, tally);
+    let results = keyed.window(windows).aggregate("results", aggregates);
+    results.finals().for_each(print);
+    if let Some(topic) = &args.late_to {
+        let key = |late: &LateRecord| Some(Bytes::copy_from_slice(late.key.as_bytes()));
+        let late = results.late().map(|late| LateRecord::new(&late));
+        late.to(topic, key, json());
+    }
+    app
+}
+
+/// Shows the first malformed rows on stderr.
+pub(super) fn show_malformed(quiet: bool) -> impl Fn(&Malformed<'_>) + Send + Sync + 'static {
+    let shown = AtomicU32::new(0);
+    move |malformed| {
+        if !quiet && shown.fetch_add(1, Relaxed) < MALFORMED_SHOWN_MAX {
+            let (partition, offset) = (malformed.partition, malformed.offset);
+            let reason = match &malformed.reason {
+                MalformedReason::Value(words) => words.to_string(),
+                other => other.to_string(),
+            };
+            say(format!(
+                "skipped: partition {partition} offset {offset}: {reason}"
+            ));
+        }
+    }
+}
+
+/// What `--late-to` gets of a row and a window that was closed to it.
+#[derive(Debug, Serialize, Deserialize)]
+struct LateRecord {
+    key: String,
+    event_time: String,
+    window_start: String,
+    window_end: String,
+    closed_at: String,
+    stream_time: String,
+    late_by_ms: u64,
+    reason: String,
+    /// JSON as it was, other text as a string.
+    record: Box<RawValue>,
+}
+
+impl LateRecord {
+    fn new(late: &Late<String, Row>) -> Self {
+        let original = late.value.original.clone().unwrap_or_default();
+        let as_text = |_| RawValue::from_string(Value::from(original.as_str()).to_string());
+        let record = RawValue::from_string(original.clone()).or_else(as_text);
+        Self {
+            key: late.key.clone(),
+            event_time: time::to_text(late.timestamp),
+            window_start: time::to_text(late.window.start),
+            window_end: time::to_text(late.window.end),
+            closed_at: time::to_text(late.close_at),
+            stream_time: time::to_text(late.stream_time),
+            late_by_ms: u64::try_from(late.late_by().as_millis()).unwrap_or(u64::MAX),
+            reason: late.reason(),
+            record: record.expect("a string is JSON"),
+        }
+    }
+}
