@@ -1,5 +1,6 @@
 //! Records that do not get where they should: too large, too old, or with nobody there to take them. The
 //! user learns which, why, and how to go on.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
