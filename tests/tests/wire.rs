@@ -43,7 +43,7 @@ fn records(batch: &RecordBatch) -> Vec<(Offset, Expected)> {
         let record = record.unwrap();
         let headers = record
             .headers()
-            .map(|(k, v)| (k.to_owned(), owned(v)))
+            .map(|(k, v)| (k.into_owned(), owned(v)))
             .collect();
         (
             record.offset,

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::data_dir::DataDir;
+use super::opening::write_unchecked_offsets;
 use crate::clock::{Clock, Monotonic};
 use crate::controller::Controller;
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
@@ -174,6 +175,7 @@ impl Background {
         let (data, before) = (Arc::clone(&self.data), std::mem::take(written));
         let writing = tokio::task::spawn_blocking(move || {
             settle_all(&controller, &coordination);
+            write_unchecked_offsets(&data, &controller);
             let points = || recovery_points(controller.recovery_points(), &coordination);
             if points() == before {
                 return Ok(before);

@@ -8,6 +8,7 @@
 //!       log-start-offset-checkpoint        below these, records were deleted
 //!       cleaner-offset-checkpoint          below these, logs may have been compacted
 //!       replication-offset-checkpoint      high watermarks, written and not read
+//!       unchecked-offset-checkpoint        below these, batches may not have been checked
 //!       __coordination-0/                  the coordination log
 //!       TOPIC-PARTITION/                   the others
 //! ```

@@ -75,6 +75,7 @@ pub(super) async fn open(
         let controller = Arc::clone(&controller);
         spawn_blocking(move || {
             mend_cleaner_offsets(&data, &controller);
+            write_unchecked_offsets(&data, &controller);
             if found.adopting.is_none() && is_written {
                 return Ok(());
             }
@@ -140,6 +141,26 @@ fn mend_cleaner_offsets(data: &DataDir, controller: &Controller) {
     }
     if let Err(error) = file.write(|| gaps) {
         // The next start allows gaps once more.
+        tracing::warn!("{error}");
+    }
+}
+
+/// Writes down which logs hold batches that were not checked, if that has changed. Blocks.
+pub(super) fn write_unchecked_offsets(data: &DataDir, controller: &Controller) {
+    let image = controller.image();
+    let open = image.partitions().map(|partition| {
+        let unchecked_below = partition.log().unchecked_below();
+        (partition.id().clone(), unchecked_below)
+    });
+    let offline = image.offline_partitions();
+    let offline = offline.map(|partition| (partition.id.clone(), UNKNOWN));
+    let unchecked = open
+        .filter(|(_, below)| *below > Offset::ZERO)
+        .chain(offline)
+        .collect();
+    let file = &data.checkpoints.unchecked_offsets;
+    if let Err(error) = file.write_if_other(&unchecked) {
+        // The next start takes all timestamps from the records.
         tracing::warn!("{error}");
     }
 }

@@ -23,10 +23,12 @@
 //! | `log-start-offset-checkpoint` | records that somebody has deleted would come back | the start is refused: nobody else knows |
 //! | `cleaner-offset-checkpoint` | a gap that compaction has left looks like damage | gaps are allowed everywhere, and the file is written anew |
 //! | `replication-offset-checkpoint` | nothing: it is not read | it is written anew |
+//! | `unchecked-offset-checkpoint` | whether a batch's max timestamp was computed from its records | timestamps of all logs are taken from the records once, and the file is written anew |
 //!
 //! The first three are made before the first checkpoint ([`Checkpoints::make`]), in the order of
 //! [`Checkpoints::all`], and stay. So one that is missing while a later one, or the mark of a clean shutdown, is
 //! there is lost, and counts as damaged. (Not in a directory that Kafka or an older version has written.)
+//! The last one is ours alone. Where it is missing, Kafka or an older version has written the logs.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -48,12 +50,15 @@ pub const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 /// High watermarks.
 pub const REPLICATION_FILE: &str = "replication-offset-checkpoint";
 
+/// Up to where each log may hold batches that were not checked when they were appended.
+pub const UNCHECKED_FILE: &str = "unchecked-offset-checkpoint";
+
 const VERSION: &str = "0";
 /// In the place of a topic's name; what follows is the checksum.
 pub(crate) const CHECKSUM: &str = "__brooklet_crc32c";
 
 /// In the place of an offset: nobody knows. As a recovery point it has every batch checked and none cut;
-/// as a cleaner offset it allows gaps everywhere.
+/// as a cleaner offset it allows gaps everywhere; as an unchecked offset it stands for the log's end.
 pub const UNKNOWN: Offset = Offset(i64::MAX);
 
 /// The offsets in a checkpoint file.
@@ -173,6 +178,18 @@ impl CheckpointFile {
         Ok(offsets)
     }
 
+    /// Replaces its content, unless it is this already. Blocks.
+    ///
+    /// # Errors
+    /// As [`write()`].
+    pub fn write_if_other(&self, offsets: &Checkpoint) -> Result<(), CheckpointError> {
+        let _turn = self.turn.lock();
+        if self.exists() && self.read().is_ok_and(|written| written == *offsets) {
+            return Ok(());
+        }
+        write(&*self.vfs, &self.path, offsets)
+    }
+
     /// Moves one line up to `offset`, or adds it, durably; one that is there or beyond stays. Blocks.
     ///
     /// # Errors
@@ -239,6 +256,8 @@ pub struct Checkpoints {
     /// `replication-offset-checkpoint`: high watermarks, for whoever looks. With one replica a log's
     /// high watermark is its end, so nothing here reads it.
     pub high_watermarks: CheckpointFile,
+    /// `unchecked-offset-checkpoint`: see [`RecoveryStart::unchecked_below`](super::RecoveryStart).
+    pub unchecked_offsets: CheckpointFile,
 }
 
 /// Which of the files must be there.
@@ -274,10 +293,11 @@ impl Checkpoints {
             log_starts: file(LOG_START_FILE),
             cleaner_offsets: file(CLEANER_FILE),
             high_watermarks: file(REPLICATION_FILE),
+            unchecked_offsets: file(UNCHECKED_FILE),
         }
     }
 
-    /// All of them, in the order in which they are made.
+    /// Those whose lack has a meaning, in the order in which they are made.
     pub fn all(&self) -> [&CheckpointFile; 4] {
         [
             &self.log_starts,
@@ -294,7 +314,8 @@ impl Checkpoints {
     pub fn read(&self) -> Result<BTreeMap<TopicPartition, Positions>, CheckpointError> {
         let cleaned = self.cleaner_offsets.read_kafkas()?;
         let starts = self.log_starts.read_kafkas()?;
-        Ok(merged(self.recovery_points.read_kafkas()?, starts, cleaned))
+        let points = self.recovery_points.read_kafkas()?;
+        Ok(merged(points, starts, cleaned, Checkpoint::new()))
     }
 
     /// Makes those that are missing and say something by being there, without lines. Blocks.
@@ -330,7 +351,15 @@ impl Checkpoints {
             );
             unknown()
         });
-        Ok(merged(points, starts?, cleaned))
+        let unchecked = match self.unchecked_offsets.read() {
+            Ok(offsets) if self.unchecked_offsets.exists() => offsets,
+            Ok(_) => unknown(),
+            Err(damaged) => {
+                tracing::warn!("{damaged}; timestamps are taken from the records of every log");
+                unknown()
+            }
+        };
+        Ok(merged(points, starts?, cleaned, unchecked))
     }
 
     /// Each one's lines, in their order, where those are not lost.
@@ -362,14 +391,17 @@ impl Checkpoints {
         self.recovery_points.retain_if_readable(&keep)?;
         self.log_starts.retain(&keep)?;
         self.cleaner_offsets.retain_if_readable(&keep)?;
+        self.unchecked_offsets.retain_if_readable(&keep)?;
         self.high_watermarks.retain_if_readable(&keep)
     }
 }
 
+/// What the files say, by partition.
 fn merged(
     points: Checkpoint,
     starts: Checkpoint,
     cleaned: Checkpoint,
+    unchecked: Checkpoint,
 ) -> BTreeMap<TopicPartition, Positions> {
     let mut logs = BTreeMap::<_, Positions>::new();
     for (id, offset) in points {
@@ -380,6 +412,9 @@ fn merged(
     }
     for (id, offset) in cleaned {
         logs.entry(id).or_default().cleaned_below = offset;
+    }
+    for (id, offset) in unchecked {
+        logs.entry(id).or_default().unchecked_below = offset;
     }
     logs
 }

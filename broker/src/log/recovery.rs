@@ -74,13 +74,8 @@ pub struct RecoveryStart {
     /// [`UNKNOWN`](super::checkpoint::UNKNOWN) if any may.
     pub cleaned_below: Offset,
     /// Segments that begin below may hold batches whose max timestamp was not computed from their
-    /// records; [`RecoveryStart::ALL_UNCHECKED`] where nobody knows.
+    /// records; [`UNKNOWN`](super::checkpoint::UNKNOWN) if any may.
     pub unchecked_below: Offset,
-}
-
-impl RecoveryStart {
-    /// An `unchecked_below` that says so of all that is found.
-    pub const ALL_UNCHECKED: Offset = Offset(i64::MAX);
 }
 
 /// What opening a log found and did.

@@ -54,7 +54,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::process::{self, ProcessSnapshot};
-use crate::rfc3339::to_rfc3339;
+use crate::time;
 use host::Names;
 use seats::{Seat, Seats};
 
@@ -336,7 +336,7 @@ fn readiness(reasons: Option<Vec<Unready>>) -> (StatusCode, String) {
 fn reason_line(reason: &Unready) -> String {
     let text = reason.text.replace(char::is_control, " ");
     match reason.since {
-        Some(since) => format!("{text} (since {})\n", to_rfc3339(since)),
+        Some(since) => format!("{text} (since {})\n", time::to_text(since)),
         None => format!("{text}\n"),
     }
 }

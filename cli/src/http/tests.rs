@@ -52,7 +52,7 @@ async fn it_is_alive_before_it_is_ready_and_says_when_it_stops() {
     assert!(answer.contains("\nkafka_brokers 1\n"), "{answer}");
     let health = broker.health();
     assert!(health.report(DISK_FULL, "the volume of /data\nis full"));
-    let since = to_rfc3339(health.troubles()[0].since);
+    let since = crate::time::to_text(health.troubles()[0].since);
     let (status, answer) = get(http.address(), "/readyz").await;
     assert_eq!(status, 503);
     let line = format!("\r\n\r\nthe volume of /data is full (since {since})\n");

@@ -471,6 +471,7 @@ impl World {
             recovery_point: Offset(self.points.0),
             log_start_offset: Offset(self.points.1),
             cleaned_below: Offset(self.points.2),
+            ..RecoveryStart::default()
         };
         let vfs = Arc::new(self.vfs.clone());
         Log::open(vfs, Path::new(DIR), self.config.clone(), start).map(|(log, _)| log)

@@ -131,7 +131,7 @@ async fn a_batch_is_refused_if_its_records_are_not_what_its_header_says() {
         builder.append(Timestamp(1), None, Some(&[b'v'; 1000]), &[]);
         builder.build().bytes().slice(61..)
     };
-    let cases: [(&str, u8, i32, Vec<u8>, Option<i32>); 10] = [
+    let cases = [
         (
             "three records said, two there",
             0,

@@ -12,7 +12,7 @@ use crate::log::compaction::{Compacted, CompactionContext};
 
 fn all_unchecked(clean_shutdown: bool, recovery_point: i64) -> RecoveryStart {
     RecoveryStart {
-        unchecked_below: RecoveryStart::ALL_UNCHECKED,
+        unchecked_below: checkpoint::UNKNOWN,
         ..start(clean_shutdown, recovery_point)
     }
 }

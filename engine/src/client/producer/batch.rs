@@ -328,7 +328,8 @@ impl Batch {
                 split.batches.push(begin());
             }
             let batch = split.batches.last_mut().expect("there is one");
-            let headers: Vec<_> = record.headers().collect();
+            let owned: Vec<_> = record.headers().collect();
+            let headers: Vec<_> = owned.iter().map(|(key, value)| (&**key, *value)).collect();
             let share = share_of_buffer(record.key, record.value, &headers).min(split.freed_bytes);
             split.freed_bytes -= share;
             let key_and_value = (record.key, record.value);
