@@ -28,6 +28,7 @@ use socket2::{Domain, Socket, Type};
 use super::config::{BrokerConfig, Environment, StartError};
 use crate::controller::Controller;
 use crate::counters::{Counters, Limit};
+use crate::log::close_read_files;
 use crate::vfs::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// What the process needs for itself.
@@ -131,14 +132,15 @@ impl ReliefVfs {
         }
     }
 
-    /// Lets go of all files of logs that are synced and that nobody writes right now. False if there are
-    /// none.
+    /// Closes the files of sealed segments that were kept for readers, and those of logs that are synced
+    /// and that nobody writes right now. False if there are none.
     fn relieve(&self) -> bool {
         self.counters.rejected(Limit::LogFiles);
+        let closed = close_read_files();
         let Some(controller) = self.controller.get().and_then(Weak::upgrade) else {
-            return false;
+            return closed > 0;
         };
-        controller.image().rest_logs() > 0
+        controller.image().rest_logs() + closed > 0
     }
 }
 

@@ -20,7 +20,8 @@ use crate::log::LogError;
 use crate::log::inspect::{SegmentFiles, SegmentScan};
 use crate::vfs::Vfs;
 
-/// The topics in the coordination log of `data_dir`, with their ids. Blocks.
+/// The topics in the coordination log of `data_dir`, with their ids; none where there is no such log, as in
+/// a directory of Kafka's. Blocks.
 ///
 /// # Errors
 /// The log cannot be read, or is none.
@@ -35,6 +36,9 @@ pub fn registered_topics(
         source,
     };
     let mut tree = Coordination::default();
+    if !vfs.exists(&dir) {
+        return Ok(topics(&mut tree, Offset::ZERO));
+    }
     let mut next = Offset::ZERO;
     for segment in SegmentFiles::in_dir(vfs, &dir).map_err(failed)? {
         let mut scan = SegmentScan::open(vfs, &segment.log).map_err(failed)?;

@@ -59,7 +59,7 @@ pub use buffers::trim_read_buffers;
 pub use config::{CleanupPolicy, FOREVER, LogConfig, TimestampType};
 pub use error::{Damage, LogError};
 pub use maintenance::{Maintenance, TakenAway, TakenEarly};
-pub use read_files::OPEN_MAX as READ_FILES_MAX;
+pub use read_files::{OPEN_MAX as READ_FILES_MAX, close_read_files};
 pub use reader::{LogReader, SegmentInfo};
 pub use recovery::{RecoveryReport, RecoveryStart};
 pub use sync_points::forget as forget_synced;
