@@ -372,6 +372,13 @@ impl Log {
         Ok(())
     }
 
+    /// Closes the file of a log that was opened and not written yet. What recovery has cut the next sync
+    /// makes durable all the same: it opens the file again.
+    pub fn close_opened(&mut self) {
+        self.active.file = None;
+        self.active.segment.close_file();
+    }
+
     /// Lets go of the open file, if all is synced: a log that nobody writes costs no descriptor.
     /// The next append opens it again. True if there was one.
     pub fn rest(&mut self) -> bool {

@@ -145,10 +145,10 @@ impl Partition {
         dirty: Option<&Arc<DirtyBudget>>,
     ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
         let (mut log, report) = Log::open(Arc::clone(&vfs), dir, config, start)?;
-        // Until somebody writes, it costs no descriptor: a topic may have thousands of partitions.
-        log.rest();
         let (reader, maintenance) = (log.reader(), log.maintenance());
         let epochs = LeaderEpochs::read(&*vfs, dir, &maintenance);
+        // Until somebody writes, it costs no descriptor: a topic may have thousands of partitions.
+        log.close_opened();
         let progress = Arc::new(Progress {
             high_watermark: AtomicI64::new(reader.log_end_offset().0),
             waiters: Arc::default(),
