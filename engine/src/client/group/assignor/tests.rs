@@ -304,14 +304,16 @@ proptest! {
         prop_assert_eq!(moves(&first, &second), moves_min(&members, &first, total));
     }
 
-    /// Two rounds after a change all is even, and never has a partition two readers.
+    /// Never has a partition two readers, and soon after a change all is even. With unequal subscriptions,
+    /// giving away what was given up may take one thing more from somebody else; so two rounds, which
+    /// are enough for equal ones, may not be.
     #[test]
     fn cooperative_gives_away_only_what_has_been_given_up(
         before in members(), after in members(), sizes in [0..9, 0..9, 0..9],
     ) {
         let (assignor, counts) = (Assignor::CooperativeSticky, counted(sizes));
         let mut had = assignor.assign(&counts, &named(&before));
-        for generation in 1..=2 {
+        for generation in 1..=5 {
             let members = rejoined(assignor, &named(&after), &had, generation);
             let found = assignor.assign(&counts, &members);
             for (id, places) in &found {
