@@ -9,7 +9,7 @@
 //!
 //! A log that is written has its file open; one that nobody has written for some seconds has not. If the
 //! logs need more than there are all the same, for example because a thousand partitions are written at
-//! once, the files of all that are synced are let go ([`ReliefVfs`]), and opened again with their next
+//! once, the files of all that are synced are let go (`ReliefVfs`), and opened again with their next
 //! append. Until a log is synced it keeps its file, and the sync of a new segment needs one more, for the
 //! directory. So some descriptors are spare: only what is closed again at once may use them. Thus a want
 //! of descriptors costs time, and no partition.

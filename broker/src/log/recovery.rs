@@ -26,7 +26,7 @@
 //! | `.swap` of a `.log`, damaged or cut | damage | set aside if what it replaces is all there, else refused (`swaps`) |
 //!
 //! The recovery point is some seconds old. What was synced since the log knows itself
-//! ([`synced-offsets`](super::sync_points)), and where the table says "recovery point" to tell a torn tail from
+//! (`synced-offsets`, see `sync_points`), and where the table says "recovery point" to tell a torn tail from
 //! damage, the greater of both counts. After a power cut the log may not know of its last syncs: damage to what
 //! was synced less than five seconds before the cut is then taken for a torn tail, and kept in a side file.
 //!
@@ -66,15 +66,15 @@ pub struct RecoveryStart {
     /// Whether the last shutdown was clean: then nothing is scanned.
     pub clean_shutdown: bool,
     /// Everything below was synced: a bad batch below it is damage, not a torn tail. Where it is
-    /// [`UNKNOWN`](super::checkpoint::UNKNOWN), every bad batch may be damage.
+    /// [`UNKNOWN`], every bad batch may be damage.
     pub recovery_point: Offset,
     /// Records below were deleted, though their segment may still be there.
     pub log_start_offset: Offset,
     /// Segments that begin below were, or may have been, compacted;
-    /// [`UNKNOWN`](super::checkpoint::UNKNOWN) if any may.
+    /// [`UNKNOWN`] if any may.
     pub cleaned_below: Offset,
     /// Segments that begin below may hold batches whose max timestamp was not computed from their
-    /// records; [`UNKNOWN`](super::checkpoint::UNKNOWN) if any may.
+    /// records; [`UNKNOWN`] if any may.
     pub unchecked_below: Offset,
 }
 

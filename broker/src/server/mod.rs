@@ -13,10 +13,10 @@
 //! - memory per connection is bounded: a frame grows as its bytes arrive, never by the length it
 //!   claims, up to `socket.request.max.bytes`; an answer is written before the next one is made;
 //! - so is the memory of all requests together (`queued.max.request.bytes`), of which a slow client
-//!   holds no more than it has sent, and that only while nobody waits for it ([`memory`]);
-//! - connections that ask for nothing keep nobody out ([`admission`]);
+//!   holds no more than it has sent, and that only while nobody waits for it (`memory`);
+//! - connections that ask for nothing keep nobody out (`admission`);
 //! - what somebody came with who is wrong here, or set up wrongly, leaves a line that names the client
-//!   and the cure ([`mistakes`]), once a minute ([`notices`]);
+//!   and the cure (`mistakes`), once a minute (`notices`);
 //! - what a client sends can close its own connection and nothing else, not even by a bug: a panic
 //!   ends one task;
 //! - a connection that makes no progress is closed: 10 minutes without a request, 30 seconds within

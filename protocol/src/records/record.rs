@@ -38,6 +38,7 @@ impl Records {
     }
 
     /// The records' bytes, decompressed.
+    #[cfg(test)]
     pub(super) fn body(&self) -> &[u8] {
         &self.body
     }

@@ -20,9 +20,18 @@
 //! record has and gives up on anything else; then [`RecordIter`](super::RecordIter) decides, and
 //! names what is wrong.
 
-use super::{BatchError, BatchHeader, RecordBatch, Records};
+use std::cell::RefCell;
+
+use super::{BatchError, BatchHeader, Compression, RecordBatch, Records, codec};
 use crate::Timestamp;
 use crate::varint::{self, Reader};
+
+/// What a thread keeps for the next batch: a new buffer costs a tenth of the decompression.
+const SCRATCH_BYTES_MAX: usize = 4 << 20;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What the records of a produced batch hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +69,21 @@ impl RecordBatch {
     /// The body does not decompress to at most `decompressed_bytes_max` bytes; a record is malformed
     /// or its offset delta is not its index; there are fewer or more records than the header says.
     pub fn survey(&self, decompressed_bytes_max: usize) -> Result<Survey, BatchError> {
-        let records = self.records(decompressed_bytes_max)?;
-        match quick(self.header(), records.body()) {
+        let found = match self.header().compression()? {
+            Compression::None => quick(self.header(), self.body()),
+            codec => SCRATCH.with_borrow_mut(|scratch| {
+                scratch.clear();
+                codec::decompress_into(codec, self.body(), decompressed_bytes_max, scratch)?;
+                let found = quick(self.header(), scratch);
+                if scratch.capacity() > SCRATCH_BYTES_MAX {
+                    *scratch = Vec::new();
+                }
+                Ok::<_, BatchError>(found)
+            })?,
+        };
+        match found {
             Some(survey) => Ok(survey),
-            None => thorough(&records),
+            None => thorough(&self.records(decompressed_bytes_max)?),
         }
     }
 
