@@ -76,6 +76,7 @@ class Refused {
         for (String value : values) {
             sent.add(producer.send(new ProducerRecord<>(topic, value)));
         }
+        producer.flush();
         for (var one : sent) {
             one.get();
         }
@@ -157,7 +158,8 @@ class Refused {
         create("small", Map.of("max.message.bytes", "3000")).close();
         var random = new Random(1);
         var values = range(0, 200).stream().map(n -> n + " ".repeat(1800)).collect(Collectors.toList());
-        try (var producer = producer("linger.ms", "5", "batch.size", "2000", "compression.type", "gzip")) {
+        // A batch waits until all is there that fits by the estimate, however slow the machine is.
+        try (var producer = producer("linger.ms", "10000", "batch.size", "2000", "compression.type", "gzip")) {
             for (String value : values) {
                 deliver(producer, "small", List.of(value));
             }
