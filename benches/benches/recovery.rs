@@ -86,7 +86,7 @@ fn open_after_clean_shutdown(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| scratch.recover(start).1.batches_scanned);
 }
 
-/// The first read of a sealed segment whose offset index is gone makes it anew, from 128 MiB of headers.
+/// The first read of a sealed segment whose offset index is gone rebuilds it, from 128 MiB of headers.
 /// The limit is a pass over the whole segment, 64 KiB at a time.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn rebuild_index(bencher: Bencher<'_, '_>) {

@@ -26,10 +26,10 @@ use tokio::sync::mpsc;
 
 use crate::Globals;
 use crate::escape::{Delimiter, delimiter};
-use crate::exit::{CliError, Exit};
+use crate::exit::Exit;
 use crate::files::{Input, open_input};
 use crate::ranges::Ranges;
-use crate::refused::remedy;
+use crate::refused::incomplete;
 use crate::signals::{Signal, Stop};
 use crate::split::{Splitter, split_key};
 use crate::terminal::{Stream, is_terminal};
@@ -359,16 +359,7 @@ fn conclude(globals: &Globals, args: &Args, sent: Sent, tally: Tally) -> anyhow:
         Some(_) => "the transaction was not committed".to_owned(),
         None => format!("{refused} of {all} records were not stored ({noun}{plural} {missing})"),
     };
-    let go_on = match remedy(&source) {
-        Some(remedy) => format!("{remedy}, then {go_on}"),
-        None => format!("Later, {go_on}"),
-    };
-    Err(CliError::Incomplete {
-        what,
-        go_on,
-        source,
-    }
-    .into())
+    Err(incomplete(what, &go_on, source).into())
 }
 
 /// A bar on stderr when a person watches a file being sent, else an invisible one.

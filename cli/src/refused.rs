@@ -7,6 +7,7 @@
 use brooklet_engine::client::ClientError;
 use brooklet_protocol::messages::ErrorCode;
 
+use crate::exit::CliError;
 use crate::output::say;
 
 /// Records that are named one by one; of the others the ranges are.
@@ -24,6 +25,20 @@ pub(crate) fn is_of_record(error: &ClientError) -> bool {
                 | ErrorCode::RecordListTooLarge
         ),
         _ => false,
+    }
+}
+
+/// The error of a run that did a part; `go_on` says how to do the rest, behind what would make the target
+/// take the record.
+pub(crate) fn incomplete(what: String, go_on: &str, source: ClientError) -> CliError {
+    let go_on = match remedy(&source) {
+        Some(remedy) => format!("{remedy}, then {go_on}"),
+        None => format!("Later, {go_on}"),
+    };
+    CliError::Incomplete {
+        what,
+        go_on,
+        source,
     }
 }
 

@@ -376,7 +376,7 @@ fn to_wire(aborted: log::AbortedTransaction) -> AbortedTransaction {
         .with_first_offset(aborted.first_offset.0)
 }
 
-/// The client learns only a code, and tries again; file and position are for whoever owns the disk, once in
+/// The client learns only a code, and tries again; file and position are for the person who owns the disk, once in
 /// a while.
 fn report(partition: &Partition, error: &LogError) {
     match error {

@@ -87,9 +87,9 @@ pub(super) struct Found {
 pub(super) enum FoundMeta {
     /// It is whole.
     Whole(Meta),
-    /// It says what it should, and is to be written anew.
+    /// It says what it should, and is to be rewritten.
     Stale(Meta),
-    /// It has to be made anew: why, and what to say if that is not possible.
+    /// It has to be rebuilt: why, and what to say if that is not possible.
     Lost(String, StartError),
 }
 
@@ -335,7 +335,7 @@ impl DataDir {
         }
     }
 
-    /// Writes `meta.properties` anew, durably. Blocks.
+    /// Rewrites `meta.properties`, durably. Blocks.
     pub(super) fn write_meta(&self, meta: &Meta) -> Result<(), StartError> {
         let path = self.path.join(META_FILE);
         let written = self.vfs.replace(&path, meta.to_text().as_bytes());

@@ -9,7 +9,7 @@
 //!
 //! A log that is written has its file open; one that nobody has written for some seconds has not. If the
 //! logs need more than there are all the same, for example because a thousand partitions are written at
-//! once, the files of all that are synced are let go (`ReliefVfs`), and opened again with their next
+//! once, the files of all that are synced are closed (`ReliefVfs`), and opened again with their next
 //! append. Until a log is synced it keeps its file, and the sync of a new segment needs one more, for the
 //! directory. So some descriptors are spare: only what is closed again at once may use them. Thus a want
 //! of descriptors costs time, and no partition.
@@ -37,7 +37,7 @@ const OWN: usize = 20;
 const SHARE_MIN: usize = 8;
 /// Descriptors for what is closed again at once.
 const SPARE: usize = 4;
-/// How often an operation is tried again after files were let go: others may be faster.
+/// How often an operation is tried again after files were closed: others may be faster.
 const TRIES: usize = 3;
 
 /// How many connections HTTP may have in a process that may have this many files open.
@@ -101,7 +101,7 @@ impl ReliefVfs {
         (vfs, counters)
     }
 
-    /// Whose logs may let go of their files.
+    /// Whose logs may close their files.
     pub(super) fn relieved_by(&self, controller: &Arc<Controller>) {
         // A second one is of no use: a broker has one.
         self.controller.get_or_init(|| Arc::downgrade(controller));
@@ -274,7 +274,7 @@ mod tests {
                 Err(io::Error::from_raw_os_error(code))
             });
             assert_eq!(done.unwrap_err().raw_os_error(), Some(code));
-            // Without a controller there is nothing to let go of.
+            // Without a controller there is nothing to close.
             assert_eq!(tried.into_inner(), 1);
             assert_eq!(counters.rejections(Limit::LogFiles), expected);
         }
@@ -285,7 +285,7 @@ mod tests {
         let mut environment = Environment::default();
         let (vfs, _) = ReliefVfs::put_into(&mut environment);
         let done = vfs.with_spare(|| {
-            // They are let go of while the lock is held.
+            // They are closed while the lock is held.
             let are_free = vfs.spare.is_locked_exclusive();
             are_free
                 .then_some(7)

@@ -15,12 +15,12 @@
 //!
 //! | found | called | done |
 //! |---|---|---|
-//! | the checksum fits the ids | ours | served; another line that makes no sense is written anew |
-//! | no checksum, every value makes sense | ours, of an older version | served, and written anew once the tree has the same cluster |
+//! | the checksum fits the ids | ours | served; another line that makes no sense is rewritten |
+//! | no checksum, every value makes sense | ours, of an older version | served, and rewritten once the tree has the same cluster |
 //! | only Kafka's lines, and no coordination log | Kafka's | refused, `--adopt` takes it over |
 //! | only Kafka's lines, beside a coordination log | an adoption that was interrupted, or damage | refused with both ways out; `--adopt` goes on |
 //! | another number as version or format | another version's, or damage | refused with both ways out |
-//! | anything else, or missing, or unreadable, beside a coordination log | damaged | made anew: the tree knows the ids |
+//! | anything else, or missing, or unreadable, beside a coordination log | damaged | rebuilt: the tree knows the ids |
 //! | the same without a coordination log | damaged | refused |
 //! | missing in an empty directory | new | written |
 

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!  meta.properties, checkpoints ─▶ __coordination-0 ─▶ tree ─▶ whose directory it is
-//!    ─▶ controller: topics, partitions ─▶ what was damaged and could be computed is written anew
+//!    ─▶ controller: topics, partitions ─▶ what was damaged and could be computed is rewritten
 //! ```
 //!
-//! Nothing is written anew before the tree and the partitions are open: until then nobody knows whether
+//! Nothing is rewritten before the tree and the partitions are open: until then nobody knows whether
 //! they agree with it.
 
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ pub(super) struct Opened {
     pub(super) dirty: Arc<DirtyBudget>,
 }
 
-/// Opens the coordination log, then the topics; makes anew what was found damaged and can be.
+/// Opens the coordination log, then the topics; rebuilds what was found damaged and can be.
 pub(super) async fn open(
     environment: &Environment,
     config: &BrokerConfig,
@@ -114,7 +114,7 @@ async fn identify(
     };
     data.check_node_id(broker_id, node_id)?;
     tracing::warn!(
-        "{}: made anew from the coordination log with cluster.id {cluster_id} and node.id {broker_id}, \
+        "{}: rebuilt from the coordination log with cluster.id {cluster_id} and node.id {broker_id}, \
          because {why}",
         data.meta_path().display()
     );

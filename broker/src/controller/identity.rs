@@ -26,7 +26,7 @@
 //! | the file or the directory cannot be read, or is not what it should be | the disk | offline |
 //!
 //! "Offline" is this one partition: nothing is renamed, nothing is written, no offset is given twice.
-//! `brooklet log repair` writes the file anew from the coordination log ([`registered_topics`]).
+//! `brooklet log repair` rewrites the file from the coordination log ([`registered_topics`]).
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -92,7 +92,7 @@ impl MetadataImage {
         self.states().filter_map(PartitionState::open)
     }
 
-    /// Has all logs let go of their files that are synced and that nobody writes right now; how many
+    /// Has all logs close their files that are synced and that nobody writes right now; how many
     /// there were.
     pub fn rest_logs(&self) -> usize {
         self.partitions().filter(|log| log.rest()).count()

@@ -21,9 +21,9 @@
 //! |---|---|---|
 //! | `recovery-point-offset-checkpoint` | a torn tail cannot be told from damage | every log is scanned from its start, and one with a bad batch is offline, not cut ([`UNKNOWN`]) |
 //! | `log-start-offset-checkpoint` | records that somebody has deleted would come back | the start is refused: nobody else knows |
-//! | `cleaner-offset-checkpoint` | a gap that compaction has left looks like damage | gaps are allowed everywhere, and the file is written anew |
-//! | `replication-offset-checkpoint` | nothing: it is not read | it is written anew |
-//! | `unchecked-offset-checkpoint` | whether a batch's max timestamp was computed from its records | timestamps of all logs are taken from the records once, and the file is written anew |
+//! | `cleaner-offset-checkpoint` | a gap that compaction has left looks like damage | gaps are allowed everywhere, and the file is rewritten |
+//! | `replication-offset-checkpoint` | nothing: it is not read | it is rewritten |
+//! | `unchecked-offset-checkpoint` | whether a batch's max timestamp was computed from its records | timestamps of all logs are taken from the records once, and the file is rewritten |
 //!
 //! The first three are made before the first checkpoint ([`Checkpoints::make`]), in the order of
 //! [`Checkpoints::all`], and stay. So one that is missing while a later one, or the mark of a clean shutdown, is
@@ -158,7 +158,7 @@ impl CheckpointFile {
         let _turn = self.turn.lock();
         match self.vfs.read(&self.path) {
             Ok(content) if content.is_empty() => write(&*self.vfs, &self.path, &Checkpoint::new()),
-            // Whoever reads it says what is wrong.
+            // The reader says what is wrong.
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -213,7 +213,7 @@ impl CheckpointFile {
         self.retain_of(self.read()?, keep)
     }
 
-    /// As [`CheckpointFile::retain`], for a file that is written anew from time to time: of one that is
+    /// As [`CheckpointFile::retain`], for a file that is rewritten from time to time: of one that is
     /// damaged nothing is kept.
     fn retain_if_readable(
         &self,
@@ -223,7 +223,7 @@ impl CheckpointFile {
         match self.read() {
             Ok(offsets) => self.retain_of(offsets, keep),
             Err(damaged) => {
-                tracing::warn!("{damaged}; it will be written anew");
+                tracing::warn!("{damaged}; it will be rewritten");
                 Ok(())
             }
         }
@@ -346,9 +346,7 @@ impl Checkpoints {
             unknown()
         });
         let cleaned = cleaned.unwrap_or_else(|damaged| {
-            tracing::warn!(
-                "{damaged}; gaps are allowed in every log, and the file is written anew"
-            );
+            tracing::warn!("{damaged}; gaps are allowed in every log, and the file is rewritten");
             unknown()
         });
         let unchecked = match self.unchecked_offsets.read() {

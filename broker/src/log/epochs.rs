@@ -12,13 +12,13 @@
 //!
 //! Every batch has its epoch in its header, outside of the checksum as Kafka has it, and the file has no checksum
 //! at all: so the two are held against each other when the log is opened. Where the file says what cannot be, or is
-//! missing or unreadable though there were several epochs, it is made anew from the headers.
+//! missing or unreadable though there were several epochs, it is rebuilt from the headers.
 //!
 //! | found | done |
 //! |---|---|
 //! | the last batch and those at each border are of epochs in the file, on the right side of the border | believed |
 //! | no file, and the last batch is of epoch 0 | epoch 0 from the start: epochs ascend |
-//! | anything else | every header is read once, and the file written anew |
+//! | anything else | every header is read once, and the file rewritten |
 //!
 //! A log that was begun here has one epoch. One that Apache Kafka has written brings its own; the last of
 //! them goes on, because an epoch that went back would be one that clients have seen end.
@@ -90,7 +90,7 @@ impl LeaderEpochs {
     /// Whether the log may be of these epochs, by its last batch and those at the borders.
     fn fits(&self, log: &Maintenance) -> bool {
         let (start, end) = log.offsets();
-        // Whoever reads a damaged batch finds it; those of old have no epoch.
+        // The reader of a damaged batch finds it; those of old have no epoch.
         let epoch_at = |offset| {
             let epoch = log.header_at(offset).ok()??.leader_epoch;
             (epoch >= LeaderEpoch(0)).then_some(epoch)
@@ -141,7 +141,7 @@ impl LeaderEpochs {
         } else {
             Self { begun }
         };
-        tracing::warn!("{}: {why}; made anew from the log", path.display());
+        tracing::warn!("{}: {why}; rebuilt from the log", path.display());
         if let Err(error) = vfs.replace(&path, epochs.to_text().as_bytes()) {
             tracing::warn!("{}: cannot write: {error}", path.display());
         }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Indexes are hints: a log without them is whole, only slower. So a failed write of an index is
-//! logged and no error, a file that is missing, cut, unreadable or inconsistent is made anew from the batches,
+//! logged and no error, a file that is missing, cut, unreadable or inconsistent is rebuilt from the batches,
 //! and whoever follows an entry checks that it leads where it says.
 //!
 //! What cannot be checked is whether an entry is missing at the end of a time index, and the look-up
@@ -276,7 +276,7 @@ impl Indexes {
         }
     }
 
-    /// Replaces the files of a growing index that was made anew, durably. The time index first: an
+    /// Replaces the files of a growing index that was rebuilt, durably. The time index first: an
     /// offset entry is taken to mean that the times before it are there.
     pub(super) fn replace_files(&self, vfs: &dyn Vfs, log: &Path) -> io::Result<()> {
         if let State::Growing(growing) = &mut *self.state.write() {
@@ -289,7 +289,7 @@ impl Indexes {
         Ok(())
     }
 
-    /// Takes indexes that were made anew, and replaces the files, if there are to be any.
+    /// Takes indexes that were rebuilt, and replaces the files, if there are to be any.
     pub(super) fn replace(&self, files: Option<(&dyn Vfs, &Path)>, mut rebuilt: GrowingIndexes) {
         rebuilt.add_highest();
         let is_filed = files.is_some_and(|(vfs, log)| {
@@ -456,7 +456,7 @@ impl IndexFiles {
     }
 }
 
-/// What to do about an index file that cannot be read: it is made anew, as if it were not there, unless
+/// What to do about an index file that cannot be read: it is rebuilt, as if it were not there, unless
 /// the fault is not its own.
 fn unusable(error: io::Error) -> io::Result<()> {
     if is_passing(&error) {

@@ -116,7 +116,7 @@ impl LogReader {
     }
 
     /// Whether a read from `from` on may have to wait for the disk: the bytes are from before the
-    /// open, or in a sealed segment, whose indexes may have to be loaded, or made anew, at first use.
+    /// open, or in a sealed segment, whose indexes may have to be loaded, or rebuilt, at first use.
     /// What this process has written to the active segment is in the page cache, as a rule.
     pub fn may_block(&self, from: Offset) -> bool {
         let segments = self.shared.segments();

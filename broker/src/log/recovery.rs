@@ -128,7 +128,7 @@ struct Tail {
     next_offset: Offset,
     /// Why the log does not go on there, if it should.
     broken: Option<LogError>,
-    /// Whether its indexes were made anew below the recovery point, where they will be believed.
+    /// Whether its indexes were rebuilt below the recovery point, where they will be believed.
     indexes_are_new: bool,
 }
 
@@ -223,7 +223,7 @@ impl Recovery<'_> {
         for path in &self.leftovers {
             tracing::info!(file = %path.display(), "leftover: removed");
             match self.vfs.remove_file(path) {
-                // An index that was made anew went this way.
+                // An index that was rebuilt went this way.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 removed => removed.or_io("remove", path)?,
             }
@@ -556,7 +556,7 @@ impl Recovery<'_> {
             size: tail.segment.size(),
             segment: Arc::new(tail.segment),
             file: None,
-            // Indexes made anew are in memory only.
+            // Rebuilt indexes are in memory only.
             is_ahead: self.report.batches_scanned + self.report.indexes_rebuilt > 0,
             preallocated: self.config.preallocate,
             first_timestamp,

@@ -1,6 +1,6 @@
 //! Lines in the log about clients: one per kind of trouble and client address in a minute.
 //!
-//! A client that is set up wrongly tries again for ever, and whoever wants to fill the log has many
+//! A client that is set up wrongly tries again for ever, and someone who wants to fill the log has many
 //! addresses. So a line that was there less than a minute ago is left out, and so is every line once
 //! [`LINES_MAX`] have been written in that minute; the next minute says how many there were.
 

@@ -1,7 +1,7 @@
 //! Places for connections: there are few, and the one that is least worth its place makes room.
 //!
 //! First the oldest of those that have not sent a complete request; if all have, the oldest, whose client
-//! is then slow to read. So a new connection is always let in, whoever holds the others.
+//! is then slow to read. So a new connection is always let in, no matter who holds the others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -96,7 +96,7 @@ fn list(segment: &SegmentFiles, output: &mut Output) -> anyhow::Result<()> {
         }
     } else {
         output.line(format!(
-            "{}  missing: it is made anew at first use",
+            "{}  missing: it is rebuilt at first use",
             name(&path)
         ))?;
     }
@@ -112,7 +112,7 @@ fn list(segment: &SegmentFiles, output: &mut Output) -> anyhow::Result<()> {
         }
     } else {
         output.line(format!(
-            "{}  missing: it is made anew at first use",
+            "{}  missing: it is rebuilt at first use",
             name(&path)
         ))?;
     }

@@ -45,7 +45,7 @@ enum Verb {
     Index(index::Args),
     /// Check everything; exit code 5 on corruption
     Verify(verify::Args),
-    /// Cut a damaged log where the damage begins, or write partition.metadata anew; what was there is kept
+    /// Cut a damaged log where the damage begins, or rewrite partition.metadata; what was there is kept
     Repair(repair::Args),
 }
 

@@ -6,7 +6,7 @@
 //! records of committed transactions, up to the last stable offset of the beginning.
 //!
 //! A record that the target does not take is named and passed over, and the copy fails at its end. It
-//! says what is missing as `--only` wants it; so the copy can be completed, never begun anew.
+//! says what is missing as `--only` wants it; so the copy can be completed and need not start over.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
@@ -24,7 +24,7 @@ use bytes::Bytes;
 use crate::Globals;
 use crate::exit::CliError;
 use crate::ranges::Ranges;
-use crate::refused::{Refusals, is_of_record, remedy};
+use crate::refused::{Refusals, incomplete, is_of_record};
 
 /// What a batch may grow to when it is decompressed: as much as any that Brooklet stores.
 const DECOMPRESSED_BYTES_MAX: usize = 1 << 30;
@@ -371,16 +371,7 @@ impl Copier {
             0 => format!("stopped after {copied} records"),
             _ => format!("{refused} of {} records were not copied", copied + refused),
         };
-        let go_on = match remedy(&source) {
-            Some(remedy) => format!("{remedy}, then {go_on}"),
-            None => format!("Later, {go_on}"),
-        };
-        Err(CliError::Incomplete {
-            what,
-            go_on,
-            source,
-        }
-        .into())
+        Err(incomplete(what, &go_on, source).into())
     }
 }
 

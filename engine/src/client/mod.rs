@@ -15,7 +15,7 @@
 //! Topics come into being by themselves only for producers, as with the Java client: whoever reads
 //! or describes a topic that is not there is told so.
 //!
-//! Left out: the cache does not age (Kafka asks again every five minutes), so partitions added later are seen only once a request fails or a client is made anew.
+//! Left out: the cache does not age (Kafka asks again every five minutes), so partitions added later are seen only once a request fails or a client is rebuilt.
 
 mod admin;
 mod backoff;

@@ -132,7 +132,7 @@ fn unknown_versions_are_named_and_malformed_properties_made_anew() {
         assert_not_served(dir.path(), 1, &[text(&meta), words, "damaged"]);
         assert_eq!(fs::read_to_string(&meta).unwrap(), content, "{words}");
     }
-    // What makes no sense is made anew: the coordination log has both ids.
+    // What makes no sense is rebuilt: the coordination log has both ids.
     let damaged = [
         replaced("node.id", "node.id=x"),
         replaced("node.id", "node.id=-1"),

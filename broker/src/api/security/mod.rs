@@ -1,5 +1,5 @@
 //! Who may do what: everybody everything. Nobody is authenticated, nothing is forbidden, no client is
-//! slowed down; and whoever asks is answered as a Kafka is that was started so, rather than cut off.
+//! slowed down; and a client that asks gets the answer of a Kafka that was started so, and is not cut off.
 //!
 //! | APIs | answer |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! DescribeClientQuotas (48), versions 0 and 1: there are none, whoever is asked for (KIP-546).
+//! DescribeClientQuotas (48), versions 0 and 1: there are none, for any user or client (KIP-546).
 //! DescribeUserScramCredentials (50), version 0: nobody has any; a user that is named gets
 //! RESOURCE_NOT_FOUND, as in Kafka (KIP-554).
 

@@ -433,7 +433,7 @@ async fn gaps_are_no_damage_where_nobody_knows_of_them() {
                 left.remove(&Path::new(DATA).join(".kafka_cleanshutdown"));
             }
             let mut vfs = harm.done_to(&left, &path);
-            // The second start finds what the first has written anew.
+            // The second start finds what the first has rewritten.
             for _ in 0..2 {
                 let broker = start_small(&vfs, 9).await.unwrap();
                 assert_eq!(broker.unready(), [], "{harm:?}");

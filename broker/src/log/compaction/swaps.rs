@@ -125,7 +125,7 @@ fn last_end(vfs: &Arc<dyn Vfs>, path: &Path, base: Offset) -> Result<Offset, Log
         match cursor.header() {
             Ok(Some(header)) => cursor.advance(&header),
             Ok(None) => return Ok(cursor.next_offset()),
-            // Whoever reads it finds the damage.
+            // The reader finds the damage.
             Err(error) if error.is_corruption() => return Ok(cursor.next_offset()),
             Err(error) => return Err(error),
         }

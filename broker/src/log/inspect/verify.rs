@@ -9,7 +9,7 @@
 //! | a batch whose max timestamp is not its records' | note: look-ups and retention go by the records |
 //! | a batch that the disk does not give back | corrupt |
 //! | a bad tail at or above the recovery point | torn tail: the next start cuts it, a running broker may be writing it |
-//! | an index entry that leads nowhere, or is out of order; a snapshot with a wrong checksum | hint: made anew when it is needed |
+//! | an index entry that leads nowhere, or is out of order; a snapshot with a wrong checksum | hint: rebuilt when it is needed |
 //! | side files, `.deleted`, `.cleaned`, `.swap` | note |
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 pub enum Severity {
     /// Worth knowing.
     Note,
-    /// What can be made anew is wrong.
+    /// What can be rebuilt is wrong.
     Hint,
     /// The end of the log is not whole, and nobody was promised that it is.
     TornTail,

@@ -4,7 +4,7 @@
 //! records here may have been aborted later. So of each index a span is kept, 24 bytes, which tells
 //! most of those who ask that the file says nothing to them. The entries stay in the file: nothing
 //! bounds their number. One that cannot be written, on a full disk or for want of a descriptor, waits in memory
-//! until it can be; before that no recovery point is written down, so a crash makes it anew.
+//! until it can be; before that no recovery point is written down, so a crash rebuilds it.
 
 use std::io::ErrorKind;
 use std::ops::{ControlFlow, Range};

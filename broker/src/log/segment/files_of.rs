@@ -48,7 +48,7 @@ impl Segment {
         }
     }
 
-    /// Makes the segment durable; not its indexes, which can be made anew.
+    /// Makes the segment durable; not its indexes, which can be rebuilt.
     ///
     /// # Errors
     /// The sync failed, which is final.
@@ -68,7 +68,7 @@ impl Segment {
         Ok(opened)
     }
 
-    /// Lets go of the file; whoever needs it opens it again. All that was written is synced. True if
+    /// Closes the file; the next user opens it again. All that was written is synced. True if
     /// there was one.
     ///
     /// Whoever opens it right now keeps it: that may be the one who asks, for want of descriptors.
@@ -165,7 +165,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Replaces the index files by what was made anew, durably.
+    /// Replaces the index files by what was rebuilt, durably.
     pub(in crate::log) fn replace_indexes(&self) -> Result<(), LogError> {
         let replaced = self.indexes.replace_files(&*self.vfs, &self.path);
         replaced.or_io("replace the indexes of", &self.path)

@@ -240,7 +240,7 @@ impl Segment {
         }
     }
 
-    /// Brings the index files of a sealed segment into memory, made anew if they are not usable.
+    /// Brings the index files of a sealed segment into memory, rebuilt if they are not usable.
     fn load_indexes(&self) -> Result<(), LogError> {
         if !self.is_sealed() || !self.indexes.is_unloaded() {
             return Ok(());

@@ -229,7 +229,7 @@ fn aborted_transactions_are_found_and_found_again() {
     };
     check(&log.reader());
     drop(log);
-    // Whatever the files say of what is replayed, is made anew.
+    // Whatever the files say of what is replayed, is rebuilt.
     for name in names(&vfs) {
         if name.ends_with(".snapshot") || name.ends_with(".txnindex") {
             vfs.remove_file(&dir().join(name)).unwrap();
@@ -395,7 +395,7 @@ fn an_aborted_transaction_that_cannot_be_written_down_yet_is_left_out_all_the_sa
             assert!(reader.settle().is_err(), "no recovery point vouches for it");
             assert_eq!(reader.settled_point(), point);
         }
-        // A crash makes it anew.
+        // A crash rebuilds it.
         vfs.set_capacity(None);
         let crashed = vfs.crash();
         let (log, _) = open_with(&crashed, config(1 << 20), start(false, point.0)).unwrap();

@@ -75,7 +75,7 @@ impl IdentityPlan {
             globals.note(format_args!("kept {}", aside.display()));
         }
         write_partition_id(vfs, dir, id)?;
-        globals.note(format_args!("{} is written anew", path.display()));
+        globals.note(format_args!("{} is rewritten", path.display()));
         Ok(())
     }
 }
