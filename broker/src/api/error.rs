@@ -199,6 +199,7 @@ pub fn batch_error_code(error: &BatchError) -> ErrorCode {
         | BatchError::Crc { .. } => ErrorCode::CorruptMessage,
         BatchError::Codec(_) => ErrorCode::UnsupportedCompressionType,
         BatchError::DecompressedTooLarge { .. } => ErrorCode::MessageTooLarge,
+        BatchError::ProducedLogAppendTime => ErrorCode::InvalidTimestamp,
         BatchError::Magic(0 | 1)
         | BatchError::Offsets { .. }
         | BatchError::RecordCount { .. }
@@ -207,7 +208,6 @@ pub fn batch_error_code(error: &BatchError) -> ErrorCode {
         | BatchError::ProducedBaseOffset(_)
         | BatchError::ProducedCount { .. }
         | BatchError::ProducedControl
-        | BatchError::ProducedLogAppendTime
         | BatchError::ProducedIdentity { .. } => ErrorCode::InvalidRecord,
     }
 }

@@ -1,14 +1,14 @@
 //! How the records of a batch are compressed and decompressed.
 //!
 //! Everything after the batch's header is compressed as one piece; the header stays readable, so
-//! that a broker can store and serve a batch without ever looking inside. What each codec writes:
+//! that a broker stores and serves the compressed bytes as they came. What each codec writes:
 //!
 //! | codec  | written                                            | read as well               |
 //! |--------|----------------------------------------------------|----------------------------|
 //! | gzip   | one member                                         | several members            |
 //! | snappy | blocks of 32 KiB in the framing of `snappy-java`   | a bare snappy block        |
-//! | lz4    | a frame of independent 64 KiB blocks               | any LZ4 frame              |
-//! | zstd   | one frame                                          | windows of at most 8 MiB   |
+//! | lz4    | a frame of independent 64 KiB blocks               | independent blocks         |
+//! | zstd   | one frame                                          | windows of at most 128 MiB |
 //!
 //! All of it is safe Rust. LZ4 has one compressor, the fast one: a level changes nothing. What the
 //! levels of zstd do is in [`zstd`].
@@ -166,7 +166,7 @@ pub(super) fn decompress_into(
         Compression::None => drain(body, limit, out),
         Compression::Gzip => drain(MultiGzDecoder::new(body), limit, out),
         Compression::Snappy => snappy_decompress(body, limit, out),
-        Compression::Lz4 if !lz4_frame::ends_whole(body) => Err(LZ4_CUT.into()),
+        Compression::Lz4 if !lz4_frame::is_readable(body) => Err(LZ4_CUT.into()),
         Compression::Lz4 => drain(FrameDecoder::new(body), limit, out),
         Compression::Zstd => zstd::decompress(body, limit, out),
     };
@@ -238,7 +238,7 @@ fn snappy_decompress(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(),
 }
 
 const SNAPPY_CUT: &str = "a snappy block is cut off";
-const LZ4_CUT: &str = "the LZ4 frame is cut off";
+const LZ4_CUT: &str = "the LZ4 frame is cut off, or has dependent blocks, a dictionary or an empty block, which Java's consumer does not read";
 
 /// Appends one decompressed block to `out`, which then has at most `limit` bytes.
 fn snappy_block(out: &mut Vec<u8>, block: &[u8], limit: usize) -> Result<(), Failed> {

@@ -14,7 +14,6 @@
 //! Only a wrong max timestamp is mended ([`RecordBatch::with_max_timestamp`]), because clients in
 //! use send it (kafkajs up to 2.2.4; sarama up to 1.44 sends -1 in every batch). Everything else
 //! refuses the batch.
-
 //!
 //! This is the hot path, so there are two walks. The quick one knows the shape that nearly every
 //! record has and gives up on anything else; then [`RecordIter`](super::RecordIter) decides, and
@@ -73,12 +72,13 @@ impl RecordBatch {
             Compression::None => quick(self.header(), self.body()),
             codec => SCRATCH.with_borrow_mut(|scratch| {
                 scratch.clear();
-                codec::decompress_into(codec, self.body(), decompressed_bytes_max, scratch)?;
-                let found = quick(self.header(), scratch);
+                let read =
+                    codec::decompress_into(codec, self.body(), decompressed_bytes_max, scratch);
+                let found = read.map(|()| quick(self.header(), scratch));
                 if scratch.capacity() > SCRATCH_BYTES_MAX {
                     *scratch = Vec::new();
                 }
-                Ok::<_, BatchError>(found)
+                found
             })?,
         };
         match found {

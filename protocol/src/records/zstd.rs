@@ -2,7 +2,8 @@
 //!
 //! Both write one frame without a checksum (the batch has its own), and read what a Kafka client may
 //! send: several frames, frames without a content size, checksums, skippable frames. Both refuse a
-//! dictionary, and a window above 8 MiB, which RFC 8878 asks of no decoder.
+//! dictionary, and a window above 128 MiB, as zstd's library does. What is written has a window of at most 8 MiB, more than which RFC 8878
+//! asks of no decoder; producers at levels from 20 on write larger ones, however small the batch.
 //!
 //! | level      | in Rust                                          | in C             |
 //! |------------|--------------------------------------------------|------------------|
@@ -25,8 +26,10 @@ pub(super) use in_rust::{compress, decompress};
 
 /// Kafka's and zstd's own default, for which 0 stands too.
 const LEVEL_DEFAULT: i32 = 3;
-/// The window that every decoder is asked to support.
-const WINDOW_LOG_MAX: u32 = 23;
+/// The window that every decoder is asked to support: what is written has no larger one.
+const WINDOW_LOG_WRITTEN: u32 = 23;
+/// The largest window that zstd's library reads by default, as Kafka does.
+const WINDOW_LOG_READ: u32 = 27;
 
 fn level_or_default(level: Option<i32>) -> i32 {
     level.filter(|level| *level != 0).unwrap_or(LEVEL_DEFAULT)
@@ -44,10 +47,10 @@ mod in_rust {
     use zrip::{CompressContext, DecompressContext, FrameEncoder, Options};
 
     use super::super::codec::{IN_MEMORY, broken};
-    use super::{Failed, WINDOW_LOG_MAX, level_or_default};
+    use super::{Failed, WINDOW_LOG_READ, WINDOW_LOG_WRITTEN, level_or_default};
 
     const LEVELS: RangeInclusive<i32> = -7..=4;
-    const WINDOW_BYTES_MAX: u64 = 1 << WINDOW_LOG_MAX;
+    const WINDOW_BYTES_MAX: u64 = 1 << WINDOW_LOG_READ;
 
     /// The low 4 bits of the magic number of a frame to be skipped are free.
     const SKIPPABLE: u32 = 0x184d_2a50;
@@ -65,7 +68,7 @@ mod in_rust {
 
     pub(in super::super) fn compress(level: Option<i32>, body: &[u8]) -> Vec<u8> {
         let level = level_or_default(level).clamp(*LEVELS.start(), *LEVELS.end());
-        if body.len() as u64 > WINDOW_BYTES_MAX {
+        if body.len() > 1 << WINDOW_LOG_WRITTEN {
             return compress_in_windows(level, body);
         }
         COMPRESSOR.with_borrow_mut(|compressor| {
@@ -79,7 +82,7 @@ mod in_rust {
     /// A frame that is written in one go has all of its content as its window. Of larger content no
     /// decoder need keep more than the window.
     fn compress_in_windows(level: i32, body: &[u8]) -> Vec<u8> {
-        let options = Options::default().window_log(WINDOW_LOG_MAX);
+        let options = Options::default().window_log(WINDOW_LOG_WRITTEN);
         let mut encoder =
             FrameEncoder::with_options(Vec::new(), level, &options).expect("the level is in range");
         encoder.write_all(body).expect(IN_MEMORY);
@@ -191,7 +194,7 @@ mod in_c {
     use ::zstd::zstd_safe::CParameter;
 
     use super::super::codec::{IN_MEMORY, broken, drain};
-    use super::{Failed, WINDOW_LOG_MAX, level_or_default};
+    use super::{Failed, WINDOW_LOG_READ, WINDOW_LOG_WRITTEN, level_or_default};
 
     /// Levels from here on have windows above the limit.
     const LEVEL_OF_LARGE_WINDOWS: i32 = 20;
@@ -200,7 +203,7 @@ mod in_c {
         let level = level_or_default(level);
         let mut compressor = Compressor::new(level).expect(IN_MEMORY);
         if level >= LEVEL_OF_LARGE_WINDOWS {
-            let window = CParameter::WindowLog(WINDOW_LOG_MAX);
+            let window = CParameter::WindowLog(WINDOW_LOG_WRITTEN);
             compressor.set_parameter(window).expect("it is in range");
         }
         compressor.compress(body).expect(IN_MEMORY)
@@ -213,7 +216,7 @@ mod in_c {
         out: &mut Vec<u8>,
     ) -> Result<(), Failed> {
         let mut decoder = ::zstd::Decoder::with_buffer(body).map_err(broken)?;
-        decoder.window_log_max(WINDOW_LOG_MAX).map_err(broken)?;
+        decoder.window_log_max(WINDOW_LOG_READ).map_err(broken)?;
         drain(decoder, limit, out)
     }
 }
@@ -240,11 +243,12 @@ mod tests {
     }
 
     #[test]
-    fn a_window_beyond_8_mib_is_refused() {
+    fn a_window_beyond_128_mib_is_refused() {
         // A window of 2^(10 + n) bytes is written as n << 3; of an eighth more with 1 behind it.
         assert_eq!(read(&frame(&[0, 13 << 3])), Ok(vec![7; 10]));
-        assert!(read(&frame(&[0, 13 << 3 | 1])).is_err());
-        assert!(read(&frame(&[0, 14 << 3])).is_err());
+        assert_eq!(read(&frame(&[0, 17 << 3])), Ok(vec![7; 10]));
+        assert!(read(&frame(&[0, 17 << 3 | 1])).is_err());
+        assert!(read(&frame(&[0, 18 << 3])).is_err());
     }
 
     #[test]
