@@ -84,14 +84,15 @@ impl MetaFile {
             return Self::damaged("a line", None, "KEY=VALUE");
         };
         let is_kafkas = entries.keys().all(|key| KAFKAS.contains(key));
-        if !is_kafkas && let Some(other) = Self::other_version(&entries) {
-            return other;
-        }
         let values = values(&entries, is_kafkas);
+        // The checksum is over this version's numbers, too: it proves that another one is damage.
         if let (Ok(meta), Some(sum)) = (&values, entries.get(CHECKSUM))
             && Some(*sum) == meta.checksum().as_deref()
         {
             return Self::Ours(meta.clone(), content == meta.to_text().as_bytes());
+        }
+        if !is_kafkas && let Some(other) = Self::other_version(&entries) {
+            return other;
         }
         let is_named = entries.contains_key("cluster.id");
         match values {
