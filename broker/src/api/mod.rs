@@ -82,7 +82,7 @@ pub use produce::{decompressed_bytes_max, expects_no_response, has_error};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("api key {api_key} version {version} is not served")]
 pub struct NotServed {
-    /// The API; -1 for one that nobody serves.
+    /// The API.
     pub api_key: i16,
     /// The version asked for.
     pub version: i16,
@@ -97,7 +97,7 @@ pub struct NotServed {
 /// The API or the version is not served.
 pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, NotServed> {
     let version = request.version;
-    let api_key = request.api().map_or(-1, |api| api as i16);
+    let api_key = request.api() as i16;
     let not_served = NotServed { api_key, version };
     if !table::is_served(api_key, version) {
         return match request.body {

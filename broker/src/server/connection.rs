@@ -354,9 +354,7 @@ impl Connection {
             drop(self.misled(&Mistake::Sasl { mechanism }, client_id()));
         }
         let (api, version) = (request.api(), request.version);
-        if let Some(api) = api
-            && !table::is_served(api as i16, version)
-        {
+        if !table::is_served(api as i16, version) {
             let error = MessageError::UnknownVersion {
                 api,
                 version,

@@ -10,7 +10,7 @@ use brooklet_protocol::messages::kafka::{ApiVersionsRequest, ProduceResponse};
 use brooklet_protocol::messages::{Request, RequestKind, Response, ResponseKind, StrBytes};
 use tokio::sync::OnceCell;
 
-use super::versions::{VersionTable, api_of};
+use super::versions::VersionTable;
 use super::{BoxFuture, Node, Transport, TransportError, is_unanswered};
 
 /// The address of a broker without one, in messages.
@@ -39,7 +39,7 @@ impl Embedded {
             .versions
             .get_or_try_init(|| self.ask_versions())
             .await?;
-        let (api, wish) = (api_of(&request)?, request.version);
+        let (api, wish) = (request.api(), request.version);
         let version = versions.negotiate(api, wish);
         request.version = version.ok_or_else(|| TransportError::Unsupported {
             address: ADDRESS.into(),

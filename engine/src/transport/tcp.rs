@@ -25,7 +25,7 @@ use brooklet_protocol::messages::{Request, Response, ResponseKind, StrBytes};
 use parking_lot::Mutex;
 
 use super::connection::Connection;
-use super::versions::{api_of, held_ms_max};
+use super::versions::held_ms_max;
 use super::{BoxFuture, Node, Transport, TransportError, address, is_unanswered};
 
 /// How a TCP transport works; the Java client's names and defaults.
@@ -98,7 +98,7 @@ impl Tcp {
         lane: &Connection,
         mut request: Request,
     ) -> Result<Response, TransportError> {
-        let api = api_of(&request)?;
+        let api = request.api();
         request.version = lane.negotiate(api, request.version)?;
         let limit = self.config.request_timeout
             + Duration::from_millis(held_ms_max(&request.body).unwrap_or(0));

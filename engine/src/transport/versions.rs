@@ -15,9 +15,7 @@ use std::collections::HashMap;
 
 use brooklet_protocol::messages::kafka::ApiVersionsResponse;
 use brooklet_protocol::messages::kafka::api_versions_response::ApiVersion;
-use brooklet_protocol::messages::{ApiKey, Request, RequestKind, api_versions};
-
-use super::TransportError;
+use brooklet_protocol::messages::{ApiKey, RequestKind, api_versions};
 
 /// What one broker serves, from its answer to ApiVersions.
 #[derive(Clone, Debug, Default)]
@@ -41,15 +39,6 @@ impl VersionTable {
         let version = wish.min(broker_max).min(our_max);
         (version >= broker_min.max(our_min)).then_some(version)
     }
-}
-
-/// The API that a request belongs to.
-///
-/// # Errors
-/// It is one that we cannot encode.
-pub(super) fn api_of(request: &Request) -> Result<ApiKey, TransportError> {
-    let unknown = || TransportError::Unencodable(format!("{:?}", request.body));
-    request.api().ok_or_else(unknown)
 }
 
 /// How long the broker may hold this request back until something happens, in milliseconds. Such a

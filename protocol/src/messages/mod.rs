@@ -24,6 +24,7 @@
 //! Left out: the APIs that Brooklet does not serve have no shape and are refused by name.
 
 mod cluster;
+mod kinds;
 mod pieces;
 mod requests;
 mod responses;
@@ -41,8 +42,9 @@ use thiserror::Error;
 
 pub use kafka_protocol::error::ResponseError as ErrorCode;
 pub use kafka_protocol::messages as kafka;
-pub use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
+pub use kafka_protocol::messages::ApiKey;
 pub use kafka_protocol::protocol::StrBytes;
+pub use kinds::{RequestKind, ResponseKind};
 pub use pieces::encode_response_in_pieces;
 pub use requests::request_shape;
 pub use responses::response_shape;
@@ -103,125 +105,10 @@ pub enum MessageError {
 }
 
 impl Request {
-    /// The API that the body asks; `None` when it is not served.
-    pub fn api(&self) -> Option<ApiKey> {
-        Some(match self.body {
-            RequestKind::Produce(_) => ApiKey::Produce,
-            RequestKind::Fetch(_) => ApiKey::Fetch,
-            RequestKind::ListOffsets(_) => ApiKey::ListOffsets,
-            RequestKind::Metadata(_) => ApiKey::Metadata,
-            RequestKind::FindCoordinator(_) => ApiKey::FindCoordinator,
-            RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
-            RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
-            RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
-            RequestKind::DeleteRecords(_) => ApiKey::DeleteRecords,
-            RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
-            RequestKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
-            RequestKind::AlterConfigs(_) => ApiKey::AlterConfigs,
-            RequestKind::OffsetCommit(_) => ApiKey::OffsetCommit,
-            RequestKind::OffsetFetch(_) => ApiKey::OffsetFetch,
-            RequestKind::JoinGroup(_) => ApiKey::JoinGroup,
-            RequestKind::Heartbeat(_) => ApiKey::Heartbeat,
-            RequestKind::LeaveGroup(_) => ApiKey::LeaveGroup,
-            RequestKind::SyncGroup(_) => ApiKey::SyncGroup,
-            RequestKind::DescribeGroups(_) => ApiKey::DescribeGroups,
-            RequestKind::ListGroups(_) => ApiKey::ListGroups,
-            RequestKind::DeleteGroups(_) => ApiKey::DeleteGroups,
-            RequestKind::OffsetDelete(_) => ApiKey::OffsetDelete,
-            RequestKind::CreatePartitions(_) => ApiKey::CreatePartitions,
-            RequestKind::DescribeLogDirs(_) => ApiKey::DescribeLogDirs,
-            RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
-            RequestKind::DescribeProducers(_) => ApiKey::DescribeProducers,
-            RequestKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
-            RequestKind::AddPartitionsToTxn(_) => ApiKey::AddPartitionsToTxn,
-            RequestKind::AddOffsetsToTxn(_) => ApiKey::AddOffsetsToTxn,
-            RequestKind::EndTxn(_) => ApiKey::EndTxn,
-            RequestKind::WriteTxnMarkers(_) => ApiKey::WriteTxnMarkers,
-            RequestKind::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
-            RequestKind::DescribeTransactions(_) => ApiKey::DescribeTransactions,
-            RequestKind::ListTransactions(_) => ApiKey::ListTransactions,
-            RequestKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
-            RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
-            RequestKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
-            RequestKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
-            RequestKind::UpdateFeatures(_) => ApiKey::UpdateFeatures,
-            RequestKind::GetTelemetrySubscriptions(_) => ApiKey::GetTelemetrySubscriptions,
-            RequestKind::PushTelemetry(_) => ApiKey::PushTelemetry,
-            RequestKind::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
-            RequestKind::SaslHandshake(_) => ApiKey::SaslHandshake,
-            RequestKind::DescribeAcls(_) => ApiKey::DescribeAcls,
-            RequestKind::CreateAcls(_) => ApiKey::CreateAcls,
-            RequestKind::DeleteAcls(_) => ApiKey::DeleteAcls,
-            RequestKind::SaslAuthenticate(_) => ApiKey::SaslAuthenticate,
-            RequestKind::CreateDelegationToken(_) => ApiKey::CreateDelegationToken,
-            RequestKind::RenewDelegationToken(_) => ApiKey::RenewDelegationToken,
-            RequestKind::ExpireDelegationToken(_) => ApiKey::ExpireDelegationToken,
-            RequestKind::DescribeDelegationToken(_) => ApiKey::DescribeDelegationToken,
-            RequestKind::DescribeClientQuotas(_) => ApiKey::DescribeClientQuotas,
-            RequestKind::DescribeUserScramCredentials(_) => ApiKey::DescribeUserScramCredentials,
-            _ => return None,
-        })
+    /// The API that the body asks.
+    pub fn api(&self) -> ApiKey {
+        self.body.api()
     }
-}
-
-/// The API that `response` answers; `None` when it is not served.
-fn response_api(response: &Response) -> Option<ApiKey> {
-    Some(match response {
-        ResponseKind::Produce(_) => ApiKey::Produce,
-        ResponseKind::Fetch(_) => ApiKey::Fetch,
-        ResponseKind::ListOffsets(_) => ApiKey::ListOffsets,
-        ResponseKind::Metadata(_) => ApiKey::Metadata,
-        ResponseKind::FindCoordinator(_) => ApiKey::FindCoordinator,
-        ResponseKind::ApiVersions(_) => ApiKey::ApiVersions,
-        ResponseKind::CreateTopics(_) => ApiKey::CreateTopics,
-        ResponseKind::DeleteTopics(_) => ApiKey::DeleteTopics,
-        ResponseKind::DeleteRecords(_) => ApiKey::DeleteRecords,
-        ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
-        ResponseKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
-        ResponseKind::AlterConfigs(_) => ApiKey::AlterConfigs,
-        ResponseKind::OffsetCommit(_) => ApiKey::OffsetCommit,
-        ResponseKind::OffsetFetch(_) => ApiKey::OffsetFetch,
-        ResponseKind::JoinGroup(_) => ApiKey::JoinGroup,
-        ResponseKind::Heartbeat(_) => ApiKey::Heartbeat,
-        ResponseKind::LeaveGroup(_) => ApiKey::LeaveGroup,
-        ResponseKind::SyncGroup(_) => ApiKey::SyncGroup,
-        ResponseKind::DescribeGroups(_) => ApiKey::DescribeGroups,
-        ResponseKind::ListGroups(_) => ApiKey::ListGroups,
-        ResponseKind::DeleteGroups(_) => ApiKey::DeleteGroups,
-        ResponseKind::OffsetDelete(_) => ApiKey::OffsetDelete,
-        ResponseKind::CreatePartitions(_) => ApiKey::CreatePartitions,
-        ResponseKind::DescribeLogDirs(_) => ApiKey::DescribeLogDirs,
-        ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
-        ResponseKind::DescribeProducers(_) => ApiKey::DescribeProducers,
-        ResponseKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
-        ResponseKind::AddPartitionsToTxn(_) => ApiKey::AddPartitionsToTxn,
-        ResponseKind::AddOffsetsToTxn(_) => ApiKey::AddOffsetsToTxn,
-        ResponseKind::EndTxn(_) => ApiKey::EndTxn,
-        ResponseKind::WriteTxnMarkers(_) => ApiKey::WriteTxnMarkers,
-        ResponseKind::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
-        ResponseKind::DescribeTransactions(_) => ApiKey::DescribeTransactions,
-        ResponseKind::ListTransactions(_) => ApiKey::ListTransactions,
-        ResponseKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
-        ResponseKind::ElectLeaders(_) => ApiKey::ElectLeaders,
-        ResponseKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
-        ResponseKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
-        ResponseKind::UpdateFeatures(_) => ApiKey::UpdateFeatures,
-        ResponseKind::GetTelemetrySubscriptions(_) => ApiKey::GetTelemetrySubscriptions,
-        ResponseKind::PushTelemetry(_) => ApiKey::PushTelemetry,
-        ResponseKind::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
-        ResponseKind::SaslHandshake(_) => ApiKey::SaslHandshake,
-        ResponseKind::DescribeAcls(_) => ApiKey::DescribeAcls,
-        ResponseKind::CreateAcls(_) => ApiKey::CreateAcls,
-        ResponseKind::DeleteAcls(_) => ApiKey::DeleteAcls,
-        ResponseKind::SaslAuthenticate(_) => ApiKey::SaslAuthenticate,
-        ResponseKind::CreateDelegationToken(_) => ApiKey::CreateDelegationToken,
-        ResponseKind::RenewDelegationToken(_) => ApiKey::RenewDelegationToken,
-        ResponseKind::ExpireDelegationToken(_) => ApiKey::ExpireDelegationToken,
-        ResponseKind::DescribeDelegationToken(_) => ApiKey::DescribeDelegationToken,
-        ResponseKind::DescribeClientQuotas(_) => ApiKey::DescribeClientQuotas,
-        ResponseKind::DescribeUserScramCredentials(_) => ApiKey::DescribeUserScramCredentials,
-        _ => return None,
-    })
 }
 
 /// The first and the last version of `api` that can be decoded.
@@ -255,7 +142,9 @@ pub fn decode_request(frame: Bytes) -> Result<(i32, Request), MessageError> {
 
     let mut rest = frame;
     let header = RequestHeader::decode(&mut rest, header_version).map_err(malformed)?;
-    let body = RequestKind::decode(api, &mut rest, version).map_err(malformed)?;
+    let body = RequestKind::decode(api, &mut rest, version)
+        .ok_or(MessageError::Unsupported { api })?
+        .map_err(MessageError::Malformed)?;
     agree(left, &rest)?;
     let request = Request {
         version,
@@ -289,7 +178,9 @@ pub fn decode_response(
 
     let mut rest = frame;
     let header = ResponseHeader::decode(&mut rest, header_version).map_err(malformed)?;
-    let body = ResponseKind::decode(api, &mut rest, version).map_err(malformed)?;
+    let body = ResponseKind::decode(api, &mut rest, version)
+        .ok_or(MessageError::Unsupported { api })?
+        .map_err(MessageError::Malformed)?;
     agree(left, &rest)?;
     Ok((header.correlation_id, body))
 }
@@ -304,7 +195,7 @@ pub fn encode_request(
     request: &Request,
 ) -> Result<(), MessageError> {
     let version = request.version;
-    let api = request.api().ok_or_else(|| not_served(version))?;
+    let api = request.api();
     let header = RequestHeader::default()
         .with_request_api_key(api as i16)
         .with_request_api_version(version)
@@ -313,8 +204,8 @@ pub fn encode_request(
     encode_frame(out, version, |out| {
         header
             .encode(out, api.request_header_version(version))
-            .and_then(|()| request.body.encode(out, version))
             .map_err(|error| format!("{error:#}"))
+            .and_then(|()| request.body.encode(out, version))
     })
 }
 
@@ -328,13 +219,13 @@ pub fn encode_response(
     version: i16,
     response: &Response,
 ) -> Result<(), MessageError> {
-    let api = response_api(response).ok_or_else(|| not_served(version))?;
+    let api = response.api();
     let header = ResponseHeader::default().with_correlation_id(correlation_id);
     encode_frame(out, version, |out| {
         header
             .encode(out, api.response_header_version(version))
-            .and_then(|()| response.encode(out, version))
             .map_err(|error| format!("{error:#}"))
+            .and_then(|()| response.encode(out, version))
     })
 }
 
@@ -396,13 +287,6 @@ fn encode_frame(
             out.truncate(start);
             Err(MessageError::Unencodable { version, reason })
         }
-    }
-}
-
-fn not_served(version: i16) -> MessageError {
-    MessageError::Unencodable {
-        version,
-        reason: "its api is not served".into(),
     }
 }
 

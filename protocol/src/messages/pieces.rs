@@ -12,10 +12,12 @@
 //! A writer that gathers sends the pieces with one system call.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, FetchResponse, ResponseKind};
+use kafka_protocol::messages::{ApiKey, FetchResponse};
 
 use super::shape::{Kind, Shape};
-use super::{MessageError, Response, encode_response, malformed, response_shape, walk};
+use super::{
+    MessageError, Response, ResponseKind, encode_response, malformed, response_shape, walk,
+};
 
 /// Less is copied: a piece costs a reference count and an entry in the system call.
 const LENT_BYTES_MIN: usize = 4 << 10;

@@ -125,7 +125,7 @@ async fn call(broker: &Broker, version: i16, body: RequestKind) -> ResponseKind 
         client_id: None,
         body,
     };
-    let api = request.api().unwrap();
+    let api = request.api();
     let response = broker.call(request).await;
     let mut out = BytesMut::new();
     encode_response(&mut out, 7, version, &response).unwrap();

@@ -5,7 +5,7 @@ use brooklet_protocol::messages::kafka::list_offsets_request::{
 };
 use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsPartitionResponse;
 use brooklet_protocol::messages::kafka::{
-    ApiVersionsRequest, InitProducerIdRequest, ListOffsetsRequest, VoteRequest,
+    ApiVersionsRequest, HeartbeatRequest, InitProducerIdRequest, ListOffsetsRequest,
 };
 use brooklet_protocol::messages::{
     ApiKey, ErrorCode, Request, RequestKind, ResponseKind, StrBytes,
@@ -191,9 +191,9 @@ async fn a_client_has_a_proper_name() {
 #[tokio::test]
 async fn what_is_not_served_says_so() {
     let fixture = Fixture::start().await;
-    let unknown_version = software("a", "1");
-    let unknown_api = RequestKind::Vote(VoteRequest::default());
-    for (version, body) in [(99, unknown_version), (2, unknown_api)] {
+    let software = software("a", "1");
+    let heartbeat = RequestKind::Heartbeat(HeartbeatRequest::default());
+    for (version, body) in [(99, software), (5, heartbeat.clone()), (-1, heartbeat)] {
         let request = Request {
             version,
             client_id: None,

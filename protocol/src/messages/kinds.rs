@@ -1,0 +1,161 @@
+//! Every message that is served, as one type for requests and one for responses.
+//!
+//! `kafka-protocol` has such enums too, of all of Kafka's messages, and derived: each crate that clones, compares or prints
+//! one then compiles that for every struct in every message again. Here only what Brooklet serves has a variant,
+//! and the work is done in functions that are compiled once, in this crate.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::protocol::{Decodable, Encodable};
+
+use super::kafka::{self, ApiKey};
+
+/// One row per API: its name, its request and its response.
+macro_rules! kinds {
+    ($($api:ident: $request:ident, $response:ident;)+) => {
+        /// A request's body.
+        pub enum RequestKind {
+            $(
+                #[doc = concat!("See [`", stringify!($request), "`](kafka::", stringify!($request), ").")]
+                $api(kafka::$request),
+            )+
+        }
+
+        /// A response's body.
+        pub enum ResponseKind {
+            $(
+                #[doc = concat!("See [`", stringify!($response), "`](kafka::", stringify!($response), ").")]
+                $api(kafka::$response),
+            )+
+        }
+
+        kind!(RequestKind { $($api: $request,)+ });
+        kind!(ResponseKind { $($api: $response,)+ });
+    };
+}
+
+/// What requests and responses have in common.
+macro_rules! kind {
+    ($kind:ident { $($api:ident: $message:ident,)+ }) => {
+        impl $kind {
+            /// The API that it belongs to.
+            pub fn api(&self) -> ApiKey {
+                match self {
+                    $(Self::$api(_) => ApiKey::$api,)+
+                }
+            }
+
+            /// Reads the body of `api` from the front of `bytes`; `None` when the API is not served.
+            pub(super) fn decode(
+                api: ApiKey,
+                bytes: &mut Bytes,
+                version: i16,
+            ) -> Option<Result<Self, String>> {
+                let read = match api {
+                    $(ApiKey::$api => kafka::$message::decode(bytes, version).map(Self::$api),)+
+                    _ => return None,
+                };
+                Some(read.map_err(|error| format!("{error:#}")))
+            }
+
+            /// Appends the body to `out`.
+            pub(super) fn encode(&self, out: &mut BytesMut, version: i16) -> Result<(), String> {
+                let written = match self {
+                    $(Self::$api(body) => body.encode(out, version),)+
+                };
+                written.map_err(|error| format!("{error:#}"))
+            }
+        }
+
+        impl Clone for $kind {
+            fn clone(&self) -> Self {
+                match self {
+                    $(Self::$api(body) => Self::$api(body.clone()),)+
+                }
+            }
+        }
+
+        impl PartialEq for $kind {
+            fn eq(&self, other: &Self) -> bool {
+                match (self, other) {
+                    $((Self::$api(one), Self::$api(two)) => one == two,)+
+                    _ => false,
+                }
+            }
+        }
+
+        impl fmt::Debug for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let body: &dyn fmt::Debug = match self {
+                    $(Self::$api(body) => body,)+
+                };
+                body.fmt(f)
+            }
+        }
+
+        $(
+            impl From<kafka::$message> for $kind {
+                fn from(body: kafka::$message) -> Self {
+                    Self::$api(body)
+                }
+            }
+        )+
+    };
+}
+
+kinds! {
+    Produce: ProduceRequest, ProduceResponse;
+    Fetch: FetchRequest, FetchResponse;
+    ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
+    Metadata: MetadataRequest, MetadataResponse;
+    FindCoordinator: FindCoordinatorRequest, FindCoordinatorResponse;
+    ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
+    CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
+    DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
+    DeleteRecords: DeleteRecordsRequest, DeleteRecordsResponse;
+    InitProducerId: InitProducerIdRequest, InitProducerIdResponse;
+    DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
+    AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
+    OffsetCommit: OffsetCommitRequest, OffsetCommitResponse;
+    OffsetFetch: OffsetFetchRequest, OffsetFetchResponse;
+    JoinGroup: JoinGroupRequest, JoinGroupResponse;
+    Heartbeat: HeartbeatRequest, HeartbeatResponse;
+    LeaveGroup: LeaveGroupRequest, LeaveGroupResponse;
+    SyncGroup: SyncGroupRequest, SyncGroupResponse;
+    DescribeGroups: DescribeGroupsRequest, DescribeGroupsResponse;
+    ListGroups: ListGroupsRequest, ListGroupsResponse;
+    DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
+    OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
+    CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
+    DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
+    DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+    DescribeProducers: DescribeProducersRequest, DescribeProducersResponse;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    AddPartitionsToTxn: AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
+    AddOffsetsToTxn: AddOffsetsToTxnRequest, AddOffsetsToTxnResponse;
+    EndTxn: EndTxnRequest, EndTxnResponse;
+    WriteTxnMarkers: WriteTxnMarkersRequest, WriteTxnMarkersResponse;
+    TxnOffsetCommit: TxnOffsetCommitRequest, TxnOffsetCommitResponse;
+    DescribeTransactions: DescribeTransactionsRequest, DescribeTransactionsResponse;
+    ListTransactions: ListTransactionsRequest, ListTransactionsResponse;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
+    AlterPartitionReassignments: AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
+    ListPartitionReassignments: ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
+    UpdateFeatures: UpdateFeaturesRequest, UpdateFeaturesResponse;
+    GetTelemetrySubscriptions: GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse;
+    PushTelemetry: PushTelemetryRequest, PushTelemetryResponse;
+    DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
+    SaslHandshake: SaslHandshakeRequest, SaslHandshakeResponse;
+    DescribeAcls: DescribeAclsRequest, DescribeAclsResponse;
+    CreateAcls: CreateAclsRequest, CreateAclsResponse;
+    DeleteAcls: DeleteAclsRequest, DeleteAclsResponse;
+    SaslAuthenticate: SaslAuthenticateRequest, SaslAuthenticateResponse;
+    CreateDelegationToken: CreateDelegationTokenRequest, CreateDelegationTokenResponse;
+    RenewDelegationToken: RenewDelegationTokenRequest, RenewDelegationTokenResponse;
+    ExpireDelegationToken: ExpireDelegationTokenRequest, ExpireDelegationTokenResponse;
+    DescribeDelegationToken: DescribeDelegationTokenRequest, DescribeDelegationTokenResponse;
+    DescribeClientQuotas: DescribeClientQuotasRequest, DescribeClientQuotasResponse;
+    DescribeUserScramCredentials: DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
+}
