@@ -14,6 +14,9 @@
 //! happens is counted in [`counters`], and what is wrong with the broker as a whole is kept in
 //! [`health`]; any module may use both.
 
+use std::future::Future;
+use std::pin::Pin;
+
 pub mod api;
 pub mod broker;
 pub mod clock;
@@ -35,3 +38,7 @@ pub use broker::{
     GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, SocketsSnapshot,
     TopicSnapshot, Unready,
 };
+
+/// A boxed future: what every door of this crate that waits returns, so that what is behind it is
+/// compiled here once, and not again in each crate that awaits it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

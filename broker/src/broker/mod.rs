@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::BoxFuture;
 use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ResponseMemory, ToldSetting};
 use crate::clock::Monotonic;
 use crate::controller::{Controller, joined};
@@ -108,28 +109,37 @@ impl Broker {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn ephemeral() -> Result<Self, StartError> {
-        Self::start(BrokerConfig {
-            storage: Storage::Ephemeral,
-            kafka: Some("127.0.0.1:0".to_owned()),
-            ..BrokerConfig::default()
+    pub fn ephemeral() -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(async move {
+            Self::start(BrokerConfig {
+                storage: Storage::Ephemeral,
+                kafka: Some("127.0.0.1:0".to_owned()),
+                ..BrokerConfig::default()
+            })
+            .await
         })
-        .await
     }
 
     /// Opens the data, recovers what a crash has left, and listens.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
-        Self::start_in(Environment::default(), config).await
+    pub fn start(config: BrokerConfig) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(async move { Self::start_in(Environment::default(), config).await })
     }
 
     /// Starts on another file system, clock and seed than the machine's own.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start_in(
+    pub fn start_in(
+        environment: Environment,
+        config: BrokerConfig,
+    ) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::assemble(environment, config))
+    }
+
+    async fn assemble(
         mut environment: Environment,
         mut config: BrokerConfig,
     ) -> Result<Self, StartError> {
@@ -241,9 +251,11 @@ impl Broker {
     ///
     /// An API or a version that is not served (see [`crate::api::table`]), on which a socket would
     /// be closed, is answered with an ApiVersions response that says UNSUPPORTED_VERSION.
-    pub async fn call(&self, request: Request) -> Response {
-        let answered = api::dispatch(&self.inner.ctx, request).await;
-        answered.unwrap_or_else(|_not_served| api::unsupported_version())
+    pub fn call(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async move {
+            let answered = api::dispatch(&self.inner.ctx, request).await;
+            answered.unwrap_or_else(|_not_served| api::unsupported_version())
+        })
     }
 
     /// Where Kafka clients connect, with the port that was picked.
@@ -273,13 +285,15 @@ impl Broker {
 
     /// Does at once what the cleaner does from time to time: retention, then compaction of what is
     /// due, then removal of what was deleted long enough ago.
-    pub async fn clean(&self) {
-        let cleaner = Arc::clone(&self.inner.cleaner);
-        let cleaning = spawn_blocking(move || {
-            cleaner.retain_all();
-            cleaner.clean_all(&false.into());
-        });
-        joined(cleaning.await);
+    pub fn clean(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let cleaner = Arc::clone(&self.inner.cleaner);
+            let cleaning = spawn_blocking(move || {
+                cleaner.retain_all();
+                cleaner.clean_all(&false.into());
+            });
+            joined(cleaning.await);
+        })
     }
 
     /// Stops listening, lets running requests end, syncs, marks the shutdown as clean. A second
@@ -287,7 +301,11 @@ impl Broker {
     ///
     /// # Errors
     /// What could not be synced or written; the next start then recovers as after a crash.
-    pub async fn shutdown(&self) -> Result<(), LogError> {
+    pub fn shutdown(&self) -> BoxFuture<'_, Result<(), LogError>> {
+        Box::pin(self.close_all())
+    }
+
+    async fn close_all(&self) -> Result<(), LogError> {
         let mut running = self.inner.running.lock().await;
         let Some(running) = running.take() else {
             return Ok(());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use brooklet_protocol::{BrokerId, Offset, PartitionId, Timestamp, TopicName};
 
 use super::Broker;
+use crate::BoxFuture;
 use crate::controller::Topic;
 use crate::counters::{ApiRequests, Counters, LIMITS, Limit, TrafficCount};
 use crate::group::{GroupState, Groups};
@@ -143,27 +144,29 @@ impl From<Trouble> for Unready {
 
 impl Broker {
     /// The broker at this moment. Groups that nobody has asked for since the start are loaded.
-    pub async fn snapshot(&self) -> Snapshot {
-        let ctx = &self.inner.ctx;
-        let groups = ctx.groups.look_at_all(groups_of).await;
-        let groups = groups.inspect_err(|error| {
-            tracing::debug!("groups are left out of a snapshot: {error}");
-        });
-        let image = ctx.controller.image();
-        let now = ctx.clock.monotonic().0;
-        let groups = groups.ok().map(|groups| groups.concat());
-        let group_count = groups.as_ref().map(Vec::len);
-        Snapshot {
-            broker_id: image.broker_id,
-            cluster_id: image.cluster_id.clone(),
-            uptime: now.saturating_sub(self.inner.started.0),
-            sockets: sockets_of(&ctx.counters),
-            traffic: ctx.counters.traffic.count(),
-            requests: ctx.counters.requests.count(),
-            limits: self.limits(image.partition_count(), group_count),
-            topics: image.topics.values().map(|topic| topic_of(topic)).collect(),
-            groups,
-        }
+    pub fn snapshot(&self) -> BoxFuture<'_, Snapshot> {
+        Box::pin(async move {
+            let ctx = &self.inner.ctx;
+            let groups = ctx.groups.look_at_all(groups_of).await;
+            let groups = groups.inspect_err(|error| {
+                tracing::debug!("groups are left out of a snapshot: {error}");
+            });
+            let image = ctx.controller.image();
+            let now = ctx.clock.monotonic().0;
+            let groups = groups.ok().map(|groups| groups.concat());
+            let group_count = groups.as_ref().map(Vec::len);
+            Snapshot {
+                broker_id: image.broker_id,
+                cluster_id: image.cluster_id.clone(),
+                uptime: now.saturating_sub(self.inner.started.0),
+                sockets: sockets_of(&ctx.counters),
+                traffic: ctx.counters.traffic.count(),
+                requests: ctx.counters.requests.count(),
+                limits: self.limits(image.partition_count(), group_count),
+                topics: image.topics.values().map(|topic| topic_of(topic)).collect(),
+                groups,
+            }
+        })
     }
 
     fn limits(&self, partitions: usize, groups: Option<usize>) -> Vec<LimitSnapshot> {

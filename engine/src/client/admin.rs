@@ -13,6 +13,8 @@ use brooklet_protocol::messages::kafka::create_topics_request::{
 use brooklet_protocol::messages::kafka::{CreatePartitionsRequest, DeleteTopicsRequest};
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 
+use crate::transport::BoxFuture;
+
 use super::{Client, ClientError, wire_name};
 
 const CREATE_TOPICS_VERSION: i16 = 7;
@@ -29,64 +31,77 @@ impl Client {
     ///
     /// # Errors
     /// `Broker` with `TopicAlreadyExists` and the like.
-    pub async fn create_topic(
-        &self,
-        name: &TopicName,
+    pub fn create_topic<'a>(
+        &'a self,
+        name: &'a TopicName,
         partitions: Option<i32>,
-        configs: &BTreeMap<String, String>,
-    ) -> Result<(), ClientError> {
-        let config = |(name, value): (&String, &String)| {
-            CreatableTopicConfig::default()
-                .with_name(StrBytes::from_string(name.clone()))
-                .with_value(Some(StrBytes::from_string(value.clone())))
-        };
-        let topic = CreatableTopic::default()
-            .with_name(wire_name(name))
-            .with_num_partitions(partitions.unwrap_or(-1))
-            .with_replication_factor(-1)
-            .with_configs(configs.iter().map(config).collect());
-        let body = CreateTopicsRequest::default()
-            .with_topics(vec![topic])
-            .with_timeout_ms(ADMIN_TIMEOUT_MS);
-        let what = format!("create topic '{name}'");
-        self.ask_controller(&what, CREATE_TOPICS_VERSION, body.into())
-            .await
+        configs: &'a BTreeMap<String, String>,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let config = |(name, value): (&String, &String)| {
+                CreatableTopicConfig::default()
+                    .with_name(StrBytes::from_string(name.clone()))
+                    .with_value(Some(StrBytes::from_string(value.clone())))
+            };
+            let topic = CreatableTopic::default()
+                .with_name(wire_name(name))
+                .with_num_partitions(partitions.unwrap_or(-1))
+                .with_replication_factor(-1)
+                .with_configs(configs.iter().map(config).collect());
+            let body = CreateTopicsRequest::default()
+                .with_topics(vec![topic])
+                .with_timeout_ms(ADMIN_TIMEOUT_MS);
+            let what = format!("create topic '{name}'");
+            self.ask_controller(&what, CREATE_TOPICS_VERSION, body.into())
+                .await
+        })
     }
 
     /// Gives a topic more partitions, `count` in all.
     ///
     /// # Errors
     /// `Broker` with `InvalidPartitions` if it has as many; `UnknownTopic`, no answer.
-    pub async fn add_partitions(&self, name: &TopicName, count: i32) -> Result<(), ClientError> {
-        let topic = CreatePartitionsTopic::default()
-            .with_name(wire_name(name))
-            .with_count(count)
-            .with_assignments(None);
-        let body = CreatePartitionsRequest::default()
-            .with_topics(vec![topic])
-            .with_timeout_ms(ADMIN_TIMEOUT_MS);
-        let what = format!("add partitions to topic '{name}'");
-        let grown = self
-            .ask_controller(&what, CREATE_PARTITIONS_VERSION, body.into())
-            .await;
-        self.forget(name);
-        known(name, grown)
+    pub fn add_partitions<'a>(
+        &'a self,
+        name: &'a TopicName,
+        count: i32,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let topic = CreatePartitionsTopic::default()
+                .with_name(wire_name(name))
+                .with_count(count)
+                .with_assignments(None);
+            let body = CreatePartitionsRequest::default()
+                .with_topics(vec![topic])
+                .with_timeout_ms(ADMIN_TIMEOUT_MS);
+            let what = format!("add partitions to topic '{name}'");
+            let grown = self
+                .ask_controller(&what, CREATE_PARTITIONS_VERSION, body.into())
+                .await;
+            self.forget(name);
+            known(name, grown)
+        })
     }
 
     /// Deletes a topic.
     ///
     /// # Errors
     /// `UnknownTopic`, no answer.
-    pub async fn delete_topic(&self, name: &TopicName) -> Result<(), ClientError> {
-        let body = DeleteTopicsRequest::default()
-            .with_topic_names(vec![wire_name(name)])
-            .with_timeout_ms(ADMIN_TIMEOUT_MS);
-        let what = format!("delete topic '{name}'");
-        let deleted = self
-            .ask_controller(&what, DELETE_TOPICS_VERSION, body.into())
-            .await;
-        self.forget(name);
-        known(name, deleted)
+    pub fn delete_topic<'a>(
+        &'a self,
+        name: &'a TopicName,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let body = DeleteTopicsRequest::default()
+                .with_topic_names(vec![wire_name(name)])
+                .with_timeout_ms(ADMIN_TIMEOUT_MS);
+            let what = format!("delete topic '{name}'");
+            let deleted = self
+                .ask_controller(&what, DELETE_TOPICS_VERSION, body.into())
+                .await;
+            self.forget(name);
+            known(name, deleted)
+        })
     }
 
     /// Sends a change of one topic to the controller and reads what became of it.

@@ -8,6 +8,7 @@ use brooklet_protocol::messages::{ApiKey, ErrorCode, ResponseKind, StrBytes};
 use brooklet_protocol::{BrokerId, PartitionId, TopicName, TopicPartition};
 
 use super::{Client, ClientError};
+use crate::transport::BoxFuture;
 use crate::transport::Node;
 
 const API_VERSIONS_VERSION: i16 = 3;
@@ -58,118 +59,127 @@ impl Client {
     ///
     /// # Errors
     /// No answer.
-    pub async fn served_apis(&self, broker: BrokerId) -> Result<Vec<ServedApi>, ClientError> {
-        let body = ApiVersionsRequest::default()
-            .with_client_software_name(StrBytes::from_static_str(env!("CARGO_PKG_NAME")))
-            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-        let node = Node::Id(broker);
-        let answer = self
-            .ask_again(node, API_VERSIONS_VERSION, body.into())
-            .await?;
-        let ResponseKind::ApiVersions(answer) = answer else {
-            return Err(ClientError::unexpected("ApiVersions", &answer));
-        };
-        check("ask for versions", answer.error_code, None)?;
-        let mut apis: Vec<_> = answer
-            .api_keys
-            .iter()
-            .map(|api| ServedApi {
-                key: api.api_key,
-                name: ApiKey::try_from(api.api_key)
-                    .ok()
-                    .map(|key| format!("{key:?}")),
-                version_min: api.min_version,
-                version_max: api.max_version,
-            })
-            .collect();
-        apis.sort_by_key(|api| api.key);
-        Ok(apis)
+    pub fn served_apis(
+        &self,
+        broker: BrokerId,
+    ) -> BoxFuture<'_, Result<Vec<ServedApi>, ClientError>> {
+        Box::pin(async move {
+            let body = ApiVersionsRequest::default()
+                .with_client_software_name(StrBytes::from_static_str(env!("CARGO_PKG_NAME")))
+                .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+            let node = Node::Id(broker);
+            let answer = self
+                .ask_again(node, API_VERSIONS_VERSION, body.into())
+                .await?;
+            let ResponseKind::ApiVersions(answer) = answer else {
+                return Err(ClientError::unexpected("ApiVersions", &answer));
+            };
+            check("ask for versions", answer.error_code, None)?;
+            let mut apis: Vec<_> = answer
+                .api_keys
+                .iter()
+                .map(|api| ServedApi {
+                    key: api.api_key,
+                    name: ApiKey::try_from(api.api_key)
+                        .ok()
+                        .map(|key| format!("{key:?}")),
+                    version_min: api.min_version,
+                    version_max: api.max_version,
+                })
+                .collect();
+            apis.sort_by_key(|api| api.key);
+            Ok(apis)
+        })
     }
 
     /// Where a broker's logs are, and how large.
     ///
     /// # Errors
     /// `Broker` with the directory's error; no answer.
-    pub async fn log_dirs(&self, broker: BrokerId) -> Result<Vec<LogDir>, ClientError> {
-        let body = DescribeLogDirsRequest::default().with_topics(None);
-        let node = Node::Id(broker);
-        let answer = self
-            .ask_again(node, DESCRIBE_LOG_DIRS_VERSION, body.into())
-            .await?;
-        let ResponseKind::DescribeLogDirs(answer) = answer else {
-            return Err(ClientError::unexpected("DescribeLogDirs", &answer));
-        };
-        let mut dirs = Vec::new();
-        for dir in answer.results {
-            check(
-                &format!("look at {}", dir.log_dir.as_str()),
-                dir.error_code,
-                None,
-            )?;
-            let mut partitions = Vec::new();
-            for topic in dir.topics {
-                let name = TopicName::new(&topic.name)
-                    .map_err(|error| ClientError::Unexpected(error.to_string()))?;
-                partitions.extend(topic.partitions.iter().map(|found| {
-                    let number = PartitionId(found.partition_index);
-                    (
-                        TopicPartition::new(name.clone(), number),
-                        found.partition_size,
-                    )
-                }));
+    pub fn log_dirs(&self, broker: BrokerId) -> BoxFuture<'_, Result<Vec<LogDir>, ClientError>> {
+        Box::pin(async move {
+            let body = DescribeLogDirsRequest::default().with_topics(None);
+            let node = Node::Id(broker);
+            let answer = self
+                .ask_again(node, DESCRIBE_LOG_DIRS_VERSION, body.into())
+                .await?;
+            let ResponseKind::DescribeLogDirs(answer) = answer else {
+                return Err(ClientError::unexpected("DescribeLogDirs", &answer));
+            };
+            let mut dirs = Vec::new();
+            for dir in answer.results {
+                check(
+                    &format!("look at {}", dir.log_dir.as_str()),
+                    dir.error_code,
+                    None,
+                )?;
+                let mut partitions = Vec::new();
+                for topic in dir.topics {
+                    let name = TopicName::new(&topic.name)
+                        .map_err(|error| ClientError::Unexpected(error.to_string()))?;
+                    partitions.extend(topic.partitions.iter().map(|found| {
+                        let number = PartitionId(found.partition_index);
+                        (
+                            TopicPartition::new(name.clone(), number),
+                            found.partition_size,
+                        )
+                    }));
+                }
+                partitions.sort();
+                dirs.push(LogDir {
+                    path: dir.log_dir.to_string(),
+                    partitions,
+                });
             }
-            partitions.sort();
-            dirs.push(LogDir {
-                path: dir.log_dir.to_string(),
-                partitions,
-            });
-        }
-        Ok(dirs)
+            Ok(dirs)
+        })
     }
 
     /// The settings of a broker, by their names.
     ///
     /// # Errors
     /// No answer.
-    pub async fn broker_settings(
+    pub fn broker_settings(
         &self,
         broker: BrokerId,
-    ) -> Result<Vec<BrokerSetting>, ClientError> {
-        let resource = DescribeConfigsResource::default()
-            .with_resource_type(BROKER)
-            .with_resource_name(StrBytes::from_string(broker.to_string()))
-            .with_configuration_keys(None);
-        let body = DescribeConfigsRequest::default()
-            .with_include_documentation(true)
-            .with_resources(vec![resource]);
-        let node = Node::Id(broker);
-        let answer = self
-            .ask_again(node, DESCRIBE_CONFIGS_VERSION, body.into())
-            .await?;
-        let ResponseKind::DescribeConfigs(answer) = answer else {
-            return Err(ClientError::unexpected("DescribeConfigs", &answer));
-        };
-        let result = answer.results.into_iter().next();
-        let result =
-            result.ok_or_else(|| ClientError::Unexpected("no broker in the answer".into()))?;
-        let words = result.error_message.as_deref();
-        check(
-            &format!("look at broker {broker}"),
-            result.error_code,
-            words,
-        )?;
-        let mut settings: Vec<_> = result
-            .configs
-            .into_iter()
-            .map(|config| BrokerSetting {
-                name: config.name.to_string(),
-                value: config.value.map(|value| value.to_string()),
-                is_default: config.config_source == DEFAULT_CONFIG,
-                documentation: config.documentation.map(|words| words.to_string()),
-            })
-            .collect();
-        settings.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(settings)
+    ) -> BoxFuture<'_, Result<Vec<BrokerSetting>, ClientError>> {
+        Box::pin(async move {
+            let resource = DescribeConfigsResource::default()
+                .with_resource_type(BROKER)
+                .with_resource_name(StrBytes::from_string(broker.to_string()))
+                .with_configuration_keys(None);
+            let body = DescribeConfigsRequest::default()
+                .with_include_documentation(true)
+                .with_resources(vec![resource]);
+            let node = Node::Id(broker);
+            let answer = self
+                .ask_again(node, DESCRIBE_CONFIGS_VERSION, body.into())
+                .await?;
+            let ResponseKind::DescribeConfigs(answer) = answer else {
+                return Err(ClientError::unexpected("DescribeConfigs", &answer));
+            };
+            let result = answer.results.into_iter().next();
+            let result =
+                result.ok_or_else(|| ClientError::Unexpected("no broker in the answer".into()))?;
+            let words = result.error_message.as_deref();
+            check(
+                &format!("look at broker {broker}"),
+                result.error_code,
+                words,
+            )?;
+            let mut settings: Vec<_> = result
+                .configs
+                .into_iter()
+                .map(|config| BrokerSetting {
+                    name: config.name.to_string(),
+                    value: config.value.map(|value| value.to_string()),
+                    is_default: config.config_source == DEFAULT_CONFIG,
+                    documentation: config.documentation.map(|words| words.to_string()),
+                })
+                .collect();
+            settings.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(settings)
+        })
     }
 }
 

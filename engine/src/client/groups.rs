@@ -22,6 +22,7 @@ use super::coordinators::{Kind, check, text};
 use super::group::membership::Identity;
 use super::group::protocol::{Places, decode_assignment};
 use super::{Client, ClientError, backoff, wire_name};
+use crate::transport::BoxFuture;
 use crate::transport::Node;
 
 const LIST_GROUPS_VERSION: i16 = 4;
@@ -78,49 +79,56 @@ impl Client {
     ///
     /// # Errors
     /// No answer.
-    pub async fn list_groups(&self) -> Result<Vec<GroupListing>, ClientError> {
-        let brokers = self.metadata(Some(&[])).await?.brokers;
-        let mut groups = Vec::new();
-        for (broker, _) in brokers {
-            let node = Node::Id(BrokerId(broker));
-            let body = ListGroupsRequest::default().into();
-            match self.ask_again(node, LIST_GROUPS_VERSION, body).await? {
-                ResponseKind::ListGroups(answer) => {
-                    check("list groups", answer.error_code)?;
-                    groups.extend(answer.groups.into_iter().map(|group| GroupListing {
-                        id: group.group_id.to_string(),
-                        state: group.group_state.to_string(),
-                        protocol_type: group.protocol_type.to_string(),
-                    }));
+    pub fn list_groups(&self) -> BoxFuture<'_, Result<Vec<GroupListing>, ClientError>> {
+        Box::pin(async move {
+            let brokers = self.metadata(Some(&[])).await?.brokers;
+            let mut groups = Vec::new();
+            for (broker, _) in brokers {
+                let node = Node::Id(BrokerId(broker));
+                let body = ListGroupsRequest::default().into();
+                match self.ask_again(node, LIST_GROUPS_VERSION, body).await? {
+                    ResponseKind::ListGroups(answer) => {
+                        check("list groups", answer.error_code)?;
+                        groups.extend(answer.groups.into_iter().map(|group| GroupListing {
+                            id: group.group_id.to_string(),
+                            state: group.group_state.to_string(),
+                            protocol_type: group.protocol_type.to_string(),
+                        }));
+                    }
+                    other => return Err(ClientError::unexpected("ListGroups", &other)),
                 }
-                other => return Err(ClientError::unexpected("ListGroups", &other)),
             }
-        }
-        groups.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(groups)
+            groups.sort_by(|a, b| a.id.cmp(&b.id));
+            Ok(groups)
+        })
     }
 
     /// A group with its members.
     ///
     /// # Errors
     /// `UnknownGroup`, no answer.
-    pub async fn describe_group(&self, id: &str) -> Result<GroupDescription, ClientError> {
-        let body = DescribeGroupsRequest::default().with_groups(vec![group_id(id)]);
-        self.ask_coordinator(id, DESCRIBE_GROUPS_VERSION, body.into(), |answer| {
-            read_description(id, answer)
+    pub fn describe_group<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<GroupDescription, ClientError>> {
+        Box::pin(async move {
+            let body = DescribeGroupsRequest::default().with_groups(vec![group_id(id)]);
+            self.ask_coordinator(id, DESCRIBE_GROUPS_VERSION, body.into(), |answer| {
+                read_description(id, answer)
+            })
+            .await
         })
-        .await
     }
 
     /// How far a group has read; nothing of one that there is not.
     ///
     /// # Errors
     /// No answer.
-    pub async fn committed_offsets(
-        &self,
-        id: &str,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        self.fetch_offsets(id, false).await
+    pub fn committed_offsets<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<BTreeMap<TopicPartition, Offset>, ClientError>> {
+        Box::pin(async move { self.fetch_offsets(id, false).await })
     }
 
     /// The same, once no transaction is open or ending that will say otherwise (`require_stable`, KIP-447).
@@ -128,11 +136,11 @@ impl Client {
     ///
     /// # Errors
     /// `Broker` with `UnstableOffsetCommit` if one is open for longer; no answer.
-    pub async fn stable_offsets(
-        &self,
-        id: &str,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        self.fetch_offsets(id, true).await
+    pub fn stable_offsets<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<BTreeMap<TopicPartition, Offset>, ClientError>> {
+        Box::pin(async move { self.fetch_offsets(id, true).await })
     }
 
     async fn fetch_offsets(
@@ -151,28 +159,32 @@ impl Client {
     ///
     /// # Errors
     /// `Broker` with `UnknownMemberId` if it has members; no answer.
-    pub async fn commit_offsets(
-        &self,
-        id: &str,
-        offsets: &BTreeMap<TopicPartition, Offset>,
-    ) -> Result<(), ClientError> {
-        let body = commit_request(id, None, offsets);
-        self.ask_coordinator(id, OFFSET_COMMIT_VERSION, body, |answer| {
-            read_commit(id, answer)
+    pub fn commit_offsets<'a>(
+        &'a self,
+        id: &'a str,
+        offsets: &'a BTreeMap<TopicPartition, Offset>,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let body = commit_request(id, None, offsets);
+            self.ask_coordinator(id, OFFSET_COMMIT_VERSION, body, |answer| {
+                read_commit(id, answer)
+            })
+            .await
         })
-        .await
     }
 
     /// Deletes a group that has no members, with its offsets.
     ///
     /// # Errors
     /// `UnknownGroup`; `Broker` with `NonEmptyGroup`; no answer.
-    pub async fn delete_group(&self, id: &str) -> Result<(), ClientError> {
-        let body = DeleteGroupsRequest::default().with_groups_names(vec![group_id(id)]);
-        self.ask_coordinator(id, DELETE_GROUPS_VERSION, body.into(), |answer| {
-            read_deletion(id, &answer)
+    pub fn delete_group<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let body = DeleteGroupsRequest::default().with_groups_names(vec![group_id(id)]);
+            self.ask_coordinator(id, DELETE_GROUPS_VERSION, body.into(), |answer| {
+                read_deletion(id, &answer)
+            })
+            .await
         })
-        .await
     }
 
     /// Asks a group's coordinator; once more, of whoever is it then, after an answer that passes: the

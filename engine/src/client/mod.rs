@@ -59,6 +59,7 @@ pub use transactions::{
 };
 
 use self::metadata::{Cache, CachedTopic};
+use crate::transport::BoxFuture;
 use crate::transport::{Node, Tcp, TcpConfig, Transport, TransportError};
 
 /// The newest Metadata version whose fields are read here.
@@ -84,14 +85,19 @@ impl Client {
     ///
     /// # Errors
     /// No broker answers.
-    pub async fn connect(bootstrap: &str, client_id: &str) -> Result<Self, ClientError> {
-        let config = TcpConfig {
-            client_id: client_id.to_owned(),
-            ..TcpConfig::default()
-        };
-        let client = Self::new(Arc::new(Tcp::new(bootstrap, config)));
-        client.metadata(Some(&[])).await?;
-        Ok(client)
+    pub fn connect<'a>(
+        bootstrap: &'a str,
+        client_id: &'a str,
+    ) -> BoxFuture<'a, Result<Self, ClientError>> {
+        Box::pin(async move {
+            let config = TcpConfig {
+                client_id: client_id.to_owned(),
+                ..TcpConfig::default()
+            };
+            let client = Self::new(Arc::new(Tcp::new(bootstrap, config)));
+            client.metadata(Some(&[])).await?;
+            Ok(client)
+        })
     }
 
     /// A client inside the broker's process: requests are function calls.
@@ -132,17 +138,25 @@ impl Client {
     ///
     /// # Errors
     /// No answer.
-    pub async fn metadata(&self, topics: Option<&[&str]>) -> Result<ClusterMetadata, ClientError> {
-        self.ask_metadata(topics, MissingTopic::Report).await
+    pub fn metadata<'a>(
+        &'a self,
+        topics: Option<&'a [&'a str]>,
+    ) -> BoxFuture<'a, Result<ClusterMetadata, ClientError>> {
+        Box::pin(async move { self.ask_metadata(topics, MissingTopic::Report).await })
     }
 
     /// How many partitions a topic has; cached.
     ///
     /// # Errors
     /// `UnknownTopic`, no answer.
-    pub async fn partition_count(&self, topic: &TopicName) -> Result<i32, ClientError> {
-        let topic = self.topic(topic, MissingTopic::Report).await?;
-        Ok(topic.partition_count())
+    pub fn partition_count<'a>(
+        &'a self,
+        topic: &'a TopicName,
+    ) -> BoxFuture<'a, Result<i32, ClientError>> {
+        Box::pin(async move {
+            let topic = self.topic(topic, MissingTopic::Report).await?;
+            Ok(topic.partition_count())
+        })
     }
 
     /// What is known of a topic; asks when nothing is.

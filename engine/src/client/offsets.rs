@@ -13,6 +13,7 @@ use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
 use super::{Client, ClientError, Isolation, MissingTopic, backoff, wire_name};
+use crate::transport::BoxFuture;
 use crate::transport::Node;
 
 const LIST_OFFSETS_VERSION: i16 = 7;
@@ -51,13 +52,15 @@ impl Client {
     ///
     /// # Errors
     /// No answer, unknown partition.
-    pub async fn list_offsets(
-        &self,
-        partitions: &[TopicPartition],
+    pub fn list_offsets<'a>(
+        &'a self,
+        partitions: &'a [TopicPartition],
         spec: OffsetSpec,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        self.list_offsets_in(partitions, spec, Isolation::ReadUncommitted)
-            .await
+    ) -> BoxFuture<'a, Result<BTreeMap<TopicPartition, Offset>, ClientError>> {
+        Box::pin(async move {
+            self.list_offsets_in(partitions, spec, Isolation::ReadUncommitted)
+                .await
+        })
     }
 
     /// Looks up one offset per partition, as a reader with that isolation sees them: under
@@ -65,28 +68,30 @@ impl Client {
     ///
     /// # Errors
     /// No answer, unknown partition.
-    pub async fn list_offsets_in(
-        &self,
-        partitions: &[TopicPartition],
+    pub fn list_offsets_in<'a>(
+        &'a self,
+        partitions: &'a [TopicPartition],
         spec: OffsetSpec,
         isolation: Isolation,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let mut found = self
-            .list_offsets_until_found(partitions, (spec, isolation))
-            .await?;
-        let after_the_last: Vec<_> = found
-            .iter()
-            .filter(|(_, o)| o.0 < 0)
-            .map(|(p, _)| p.clone())
-            .collect();
-        if !after_the_last.is_empty() {
-            let latest = (OffsetSpec::Latest, isolation);
-            found.extend(
-                self.list_offsets_until_found(&after_the_last, latest)
-                    .await?,
-            );
-        }
-        Ok(found)
+    ) -> BoxFuture<'a, Result<BTreeMap<TopicPartition, Offset>, ClientError>> {
+        Box::pin(async move {
+            let mut found = self
+                .list_offsets_until_found(partitions, (spec, isolation))
+                .await?;
+            let after_the_last: Vec<_> = found
+                .iter()
+                .filter(|(_, o)| o.0 < 0)
+                .map(|(p, _)| p.clone())
+                .collect();
+            if !after_the_last.is_empty() {
+                let latest = (OffsetSpec::Latest, isolation);
+                found.extend(
+                    self.list_offsets_until_found(&after_the_last, latest)
+                        .await?,
+                );
+            }
+            Ok(found)
+        })
     }
 
     async fn list_offsets_until_found(

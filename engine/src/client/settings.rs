@@ -15,6 +15,7 @@ use brooklet_protocol::messages::{ErrorCode, ResponseKind, StrBytes};
 use brooklet_protocol::{Offset, TopicName, TopicPartition};
 
 use super::{Client, ClientError, wire_name};
+use crate::transport::BoxFuture;
 use crate::transport::Node;
 
 const INCREMENTAL_ALTER_CONFIGS_VERSION: i16 = 1;
@@ -43,37 +44,40 @@ impl Client {
     ///
     /// # Errors
     /// `UnknownTopic`; `Broker` with `InvalidConfig`.
-    pub async fn alter_topic(
-        &self,
-        name: &TopicName,
-        changes: &BTreeMap<String, ConfigChange>,
-    ) -> Result<(), ClientError> {
-        let config = |(key, change): (&String, &ConfigChange)| {
-            let config = AlterableConfig::default().with_name(StrBytes::from_string(key.clone()));
-            match change {
-                ConfigChange::Set(value) => config
-                    .with_config_operation(SET)
-                    .with_value(Some(StrBytes::from_string(value.clone()))),
-                ConfigChange::Unset => config.with_config_operation(DELETE).with_value(None),
+    pub fn alter_topic<'a>(
+        &'a self,
+        name: &'a TopicName,
+        changes: &'a BTreeMap<String, ConfigChange>,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let config = |(key, change): (&String, &ConfigChange)| {
+                let config =
+                    AlterableConfig::default().with_name(StrBytes::from_string(key.clone()));
+                match change {
+                    ConfigChange::Set(value) => config
+                        .with_config_operation(SET)
+                        .with_value(Some(StrBytes::from_string(value.clone()))),
+                    ConfigChange::Unset => config.with_config_operation(DELETE).with_value(None),
+                }
+            };
+            let resource = AlterConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(StrBytes::from_string(name.to_string()))
+                .with_configs(changes.iter().map(config).collect());
+            let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+            self.metadata(Some(&[])).await?;
+            let node = self.cache.read().controller();
+            let version = INCREMENTAL_ALTER_CONFIGS_VERSION;
+            match self.ask(node, version, body.into()).await? {
+                ResponseKind::IncrementalAlterConfigs(answer) => {
+                    let outcome = answer.responses.first();
+                    let outcome = outcome.ok_or_else(nothing)?;
+                    let words = outcome.error_message.as_deref();
+                    check(name, "alter", outcome.error_code, words)
+                }
+                other => Err(ClientError::unexpected("IncrementalAlterConfigs", &other)),
             }
-        };
-        let resource = AlterConfigsResource::default()
-            .with_resource_type(TOPIC)
-            .with_resource_name(StrBytes::from_string(name.to_string()))
-            .with_configs(changes.iter().map(config).collect());
-        let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-        self.metadata(Some(&[])).await?;
-        let node = self.cache.read().controller();
-        let version = INCREMENTAL_ALTER_CONFIGS_VERSION;
-        match self.ask(node, version, body.into()).await? {
-            ResponseKind::IncrementalAlterConfigs(answer) => {
-                let outcome = answer.responses.first();
-                let outcome = outcome.ok_or_else(nothing)?;
-                let words = outcome.error_message.as_deref();
-                check(name, "alter", outcome.error_code, words)
-            }
-            other => Err(ClientError::unexpected("IncrementalAlterConfigs", &other)),
-        }
+        })
     }
 
     /// The settings of a topic that somebody has given: its own, and those that the broker was started
@@ -81,32 +85,35 @@ impl Client {
     ///
     /// # Errors
     /// `UnknownTopic`, no answer.
-    pub async fn topic_configs(
-        &self,
-        name: &TopicName,
-    ) -> Result<BTreeMap<String, String>, ClientError> {
-        let resource = DescribeConfigsResource::default()
-            .with_resource_type(TOPIC)
-            .with_resource_name(StrBytes::from_string(name.to_string()))
-            .with_configuration_keys(None);
-        let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        self.metadata(Some(&[])).await?;
-        let node = self.cache.read().controller();
-        match self
-            .ask(node, DESCRIBE_CONFIGS_VERSION, body.into())
-            .await?
-        {
-            ResponseKind::DescribeConfigs(answer) => {
-                let result = answer.results.into_iter().next().ok_or_else(nothing)?;
-                let words = result.error_message.as_deref();
-                check(name, "describe", result.error_code, words)?;
-                let given = result.configs.into_iter();
-                let given = given.filter(|config| config.config_source != DEFAULT_CONFIG);
-                let pair = |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
-                Ok(given.filter_map(|c| Some(pair(c.value?, c.name))).collect())
+    pub fn topic_configs<'a>(
+        &'a self,
+        name: &'a TopicName,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, String>, ClientError>> {
+        Box::pin(async move {
+            let resource = DescribeConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(StrBytes::from_string(name.to_string()))
+                .with_configuration_keys(None);
+            let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
+            self.metadata(Some(&[])).await?;
+            let node = self.cache.read().controller();
+            match self
+                .ask(node, DESCRIBE_CONFIGS_VERSION, body.into())
+                .await?
+            {
+                ResponseKind::DescribeConfigs(answer) => {
+                    let result = answer.results.into_iter().next().ok_or_else(nothing)?;
+                    let words = result.error_message.as_deref();
+                    check(name, "describe", result.error_code, words)?;
+                    let given = result.configs.into_iter();
+                    let given = given.filter(|config| config.config_source != DEFAULT_CONFIG);
+                    let pair =
+                        |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
+                    Ok(given.filter_map(|c| Some(pair(c.value?, c.name))).collect())
+                }
+                other => Err(ClientError::unexpected("DescribeConfigs", &other)),
             }
-            other => Err(ClientError::unexpected("DescribeConfigs", &other)),
-        }
+        })
     }
 
     /// A topic's `max.message.bytes`, if the broker tells.
@@ -152,36 +159,38 @@ impl Client {
     ///
     /// # Errors
     /// `Broker` with `OffsetOutOfRange`; unknown partition.
-    pub async fn delete_records(
-        &self,
-        id: &TopicPartition,
+    pub fn delete_records<'a>(
+        &'a self,
+        id: &'a TopicPartition,
         offset: Option<Offset>,
-    ) -> Result<Offset, ClientError> {
-        let partition = DeleteRecordsPartition::default()
-            .with_partition_index(id.partition.0)
-            .with_offset(offset.map_or(-1, |offset| offset.0));
-        let topic = DeleteRecordsTopic::default()
-            .with_name(wire_name(&id.topic))
-            .with_partitions(vec![partition]);
-        let body = DeleteRecordsRequest::default()
-            .with_topics(vec![topic])
-            .with_timeout_ms(TIMEOUT_MS);
-        let leaders = self.by_leader(std::slice::from_ref(id)).await?;
-        let node = leaders.into_keys().next().expect("there is one partition");
-        match self.ask(node, DELETE_RECORDS_VERSION, body.into()).await? {
-            ResponseKind::DeleteRecords(answer) => {
-                let results = answer.topics.iter().flat_map(|topic| &topic.partitions);
-                let result = results.into_iter().next().ok_or_else(nothing)?;
-                match ErrorCode::try_from_code(result.error_code) {
-                    None => Ok(Offset(result.low_watermark)),
-                    Some(code) => {
-                        let what = format!("delete records of {id}");
-                        Err(ClientError::broker(what, code, None))
+    ) -> BoxFuture<'a, Result<Offset, ClientError>> {
+        Box::pin(async move {
+            let partition = DeleteRecordsPartition::default()
+                .with_partition_index(id.partition.0)
+                .with_offset(offset.map_or(-1, |offset| offset.0));
+            let topic = DeleteRecordsTopic::default()
+                .with_name(wire_name(&id.topic))
+                .with_partitions(vec![partition]);
+            let body = DeleteRecordsRequest::default()
+                .with_topics(vec![topic])
+                .with_timeout_ms(TIMEOUT_MS);
+            let leaders = self.by_leader(std::slice::from_ref(id)).await?;
+            let node = leaders.into_keys().next().expect("there is one partition");
+            match self.ask(node, DELETE_RECORDS_VERSION, body.into()).await? {
+                ResponseKind::DeleteRecords(answer) => {
+                    let results = answer.topics.iter().flat_map(|topic| &topic.partitions);
+                    let result = results.into_iter().next().ok_or_else(nothing)?;
+                    match ErrorCode::try_from_code(result.error_code) {
+                        None => Ok(Offset(result.low_watermark)),
+                        Some(code) => {
+                            let what = format!("delete records of {id}");
+                            Err(ClientError::broker(what, code, None))
+                        }
                     }
                 }
+                other => Err(ClientError::unexpected("DeleteRecords", &other)),
             }
-            other => Err(ClientError::unexpected("DeleteRecords", &other)),
-        }
+        })
     }
 }
 

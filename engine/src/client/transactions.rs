@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use super::coordinators::{Kind, Place, check, text};
 use super::{Client, ClientError, MissingTopic, wire_name};
+use crate::transport::BoxFuture;
 use crate::transport::Node;
 
 const LIST_TRANSACTIONS_VERSION: i16 = 1;
@@ -89,91 +90,95 @@ impl Client {
     ///
     /// # Errors
     /// `Broker` with `InvalidRequest` for a state that there is not; no answer.
-    pub async fn list_transactions(
-        &self,
-        filter: &TransactionFilter,
-    ) -> Result<Vec<TransactionListing>, ClientError> {
-        let states = filter.states.iter().map(|state| text(state));
-        let open_for = filter.open_for.map(|open| i64::try_from(open.as_millis()));
-        let body = ListTransactionsRequest::default()
-            .with_state_filters(states.collect())
-            .with_duration_filter(open_for.map_or(-1, |ms| ms.unwrap_or(i64::MAX)));
-        let mut found = Vec::new();
-        for (broker, _) in self.metadata(Some(&[])).await?.brokers {
-            let node = Node::Id(BrokerId(broker));
-            let answer = self
-                .ask_again(node, LIST_TRANSACTIONS_VERSION, body.clone().into())
-                .await?;
-            let ResponseKind::ListTransactions(answer) = answer else {
-                return Err(ClientError::unexpected("ListTransactions", &answer));
-            };
-            check("list transactions", answer.error_code)?;
-            if let Some(unknown) = answer.unknown_state_filters.first() {
-                let words = format!("there is no state '{}'", unknown.as_str());
-                let code = ErrorCode::InvalidRequest;
-                return Err(ClientError::broker("list transactions", code, Some(&words)));
+    pub fn list_transactions<'a>(
+        &'a self,
+        filter: &'a TransactionFilter,
+    ) -> BoxFuture<'a, Result<Vec<TransactionListing>, ClientError>> {
+        Box::pin(async move {
+            let states = filter.states.iter().map(|state| text(state));
+            let open_for = filter.open_for.map(|open| i64::try_from(open.as_millis()));
+            let body = ListTransactionsRequest::default()
+                .with_state_filters(states.collect())
+                .with_duration_filter(open_for.map_or(-1, |ms| ms.unwrap_or(i64::MAX)));
+            let mut found = Vec::new();
+            for (broker, _) in self.metadata(Some(&[])).await?.brokers {
+                let node = Node::Id(BrokerId(broker));
+                let answer = self
+                    .ask_again(node, LIST_TRANSACTIONS_VERSION, body.clone().into())
+                    .await?;
+                let ResponseKind::ListTransactions(answer) = answer else {
+                    return Err(ClientError::unexpected("ListTransactions", &answer));
+                };
+                check("list transactions", answer.error_code)?;
+                if let Some(unknown) = answer.unknown_state_filters.first() {
+                    let words = format!("there is no state '{}'", unknown.as_str());
+                    let code = ErrorCode::InvalidRequest;
+                    return Err(ClientError::broker("list transactions", code, Some(&words)));
+                }
+                found.extend(
+                    answer
+                        .transaction_states
+                        .iter()
+                        .map(|state| TransactionListing {
+                            id: state.transactional_id.to_string(),
+                            producer_id: ProducerId(state.producer_id.0),
+                            state: state.transaction_state.to_string(),
+                        }),
+                );
             }
-            found.extend(
-                answer
-                    .transaction_states
-                    .iter()
-                    .map(|state| TransactionListing {
-                        id: state.transactional_id.to_string(),
-                        producer_id: ProducerId(state.producer_id.0),
-                        state: state.transaction_state.to_string(),
-                    }),
-            );
-        }
-        found.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(found)
+            found.sort_by(|a, b| a.id.cmp(&b.id));
+            Ok(found)
+        })
     }
 
     /// What its coordinator knows of a transactional id.
     ///
     /// # Errors
     /// `UnknownTransactionalId`, no answer.
-    pub async fn describe_transaction(
-        &self,
-        id: &str,
-    ) -> Result<TransactionDescription, ClientError> {
-        let body = DescribeTransactionsRequest::default()
-            .with_transactional_ids(vec![TransactionalId(text(id))])
-            .into();
-        let what = format!("describe transactional id '{id}'");
-        let read = |answer| {
-            let ResponseKind::DescribeTransactions(mut answer) = answer else {
-                return Err(ClientError::unexpected("DescribeTransactions", &answer));
+    pub fn describe_transaction<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<TransactionDescription, ClientError>> {
+        Box::pin(async move {
+            let body = DescribeTransactionsRequest::default()
+                .with_transactional_ids(vec![TransactionalId(text(id))])
+                .into();
+            let what = format!("describe transactional id '{id}'");
+            let read = |answer| {
+                let ResponseKind::DescribeTransactions(mut answer) = answer else {
+                    return Err(ClientError::unexpected("DescribeTransactions", &answer));
+                };
+                let state = answer.transaction_states.pop();
+                let state =
+                    state.ok_or_else(|| ClientError::Unexpected("no id in the answer".into()))?;
+                if state.error_code == ErrorCode::TransactionalIdNotFound.code() {
+                    return Err(ClientError::UnknownTransactionalId(id.to_owned()));
+                }
+                check(&what, state.error_code)?;
+                Ok(state)
             };
-            let state = answer.transaction_states.pop();
-            let state =
-                state.ok_or_else(|| ClientError::Unexpected("no id in the answer".into()))?;
-            if state.error_code == ErrorCode::TransactionalIdNotFound.code() {
-                return Err(ClientError::UnknownTransactionalId(id.to_owned()));
+            let state = self
+                .ask_transactions(id, (&what, DESCRIBE_TRANSACTIONS_VERSION), body, read)
+                .await?;
+            let mut partitions = Vec::new();
+            for topic in state.topics {
+                let name = TopicName::new(&topic.topic)
+                    .map_err(|error| ClientError::Unexpected(error.to_string()))?;
+                let places = topic.partitions.into_iter().map(PartitionId);
+                partitions.extend(places.map(|number| TopicPartition::new(name.clone(), number)));
             }
-            check(&what, state.error_code)?;
-            Ok(state)
-        };
-        let state = self
-            .ask_transactions(id, (&what, DESCRIBE_TRANSACTIONS_VERSION), body, read)
-            .await?;
-        let mut partitions = Vec::new();
-        for topic in state.topics {
-            let name = TopicName::new(&topic.topic)
-                .map_err(|error| ClientError::Unexpected(error.to_string()))?;
-            let places = topic.partitions.into_iter().map(PartitionId);
-            partitions.extend(places.map(|number| TopicPartition::new(name.clone(), number)));
-        }
-        let timeout_ms = u64::try_from(state.transaction_timeout_ms).unwrap_or(0);
-        Ok(TransactionDescription {
-            id: id.to_owned(),
-            state: state.transaction_state.to_string(),
-            producer: Producer {
-                id: ProducerId(state.producer_id.0),
-                epoch: ProducerEpoch(state.producer_epoch),
-            },
-            timeout: Duration::from_millis(timeout_ms),
-            started: Timestamp(state.transaction_start_time_ms),
-            partitions,
+            let timeout_ms = u64::try_from(state.transaction_timeout_ms).unwrap_or(0);
+            Ok(TransactionDescription {
+                id: id.to_owned(),
+                state: state.transaction_state.to_string(),
+                producer: Producer {
+                    id: ProducerId(state.producer_id.0),
+                    epoch: ProducerEpoch(state.producer_epoch),
+                },
+                timeout: Duration::from_millis(timeout_ms),
+                started: Timestamp(state.transaction_start_time_ms),
+                partitions,
+            })
         })
     }
 
@@ -181,98 +186,104 @@ impl Client {
     ///
     /// # Errors
     /// `UnknownTransactionalId`, no answer.
-    pub async fn fence_producer(&self, id: &str) -> Result<(), ClientError> {
-        let known = self.describe_transaction(id).await?;
-        let timeout_ms = i32::try_from(known.timeout.as_millis()).unwrap_or(i32::MAX);
-        let body = InitProducerIdRequest::default()
-            .with_transactional_id(Some(TransactionalId(text(id))))
-            .with_transaction_timeout_ms(timeout_ms)
-            .with_producer_id(kafka::ProducerId(-1))
-            .with_producer_epoch(-1)
-            .into();
-        let what = format!("fence '{id}'");
-        let read = |answer| match answer {
-            ResponseKind::InitProducerId(answer) => check(&what, answer.error_code),
-            other => Err(ClientError::unexpected("InitProducerId", &other)),
-        };
-        self.ask_transactions(id, (&what, INIT_PRODUCER_ID_VERSION), body, read)
-            .await
+    pub fn fence_producer<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let known = self.describe_transaction(id).await?;
+            let timeout_ms = i32::try_from(known.timeout.as_millis()).unwrap_or(i32::MAX);
+            let body = InitProducerIdRequest::default()
+                .with_transactional_id(Some(TransactionalId(text(id))))
+                .with_transaction_timeout_ms(timeout_ms)
+                .with_producer_id(kafka::ProducerId(-1))
+                .with_producer_epoch(-1)
+                .into();
+            let what = format!("fence '{id}'");
+            let read = |answer| match answer {
+                ResponseKind::InitProducerId(answer) => check(&what, answer.error_code),
+                other => Err(ClientError::unexpected("InitProducerId", &other)),
+            };
+            self.ask_transactions(id, (&what, INIT_PRODUCER_ID_VERSION), body, read)
+                .await
+        })
     }
 
     /// The producers that a partition remembers, by their ids.
     ///
     /// # Errors
     /// `UnknownTopic`, no answer.
-    pub async fn describe_producers(
-        &self,
-        place: &TopicPartition,
-    ) -> Result<Vec<ActiveProducer>, ClientError> {
-        let topic = TopicRequest::default()
-            .with_name(wire_name(&place.topic))
-            .with_partition_indexes(vec![place.partition.0]);
-        let body = DescribeProducersRequest::default().with_topics(vec![topic]);
-        let node = self.leader(place).await?;
-        let answer = self
-            .ask_again(node, DESCRIBE_PRODUCERS_VERSION, body.into())
-            .await?;
-        let ResponseKind::DescribeProducers(answer) = answer else {
-            return Err(ClientError::unexpected("DescribeProducers", &answer));
-        };
-        let mut partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
-        let nothing = || ClientError::Unexpected("no partition in the answer".into());
-        let partition = partitions.next().ok_or_else(nothing)?;
-        check(
-            &format!("look at the producers of {place}"),
-            partition.error_code,
-        )?;
-        let producers = partition
-            .active_producers
-            .into_iter()
-            .map(|state| ActiveProducer {
-                producer: Producer {
-                    id: ProducerId(state.producer_id.0),
-                    epoch: ProducerEpoch(i16::try_from(state.producer_epoch).unwrap_or(-1)),
-                },
-                last_sequence: state.last_sequence,
-                last_timestamp: Timestamp(state.last_timestamp),
-                coordinator_epoch: state.coordinator_epoch,
-                open_transaction: (state.current_txn_start_offset >= 0)
-                    .then_some(Offset(state.current_txn_start_offset)),
-            });
-        let mut producers: Vec<_> = producers.collect();
-        producers.sort_by_key(|state| state.producer.id);
-        Ok(producers)
+    pub fn describe_producers<'a>(
+        &'a self,
+        place: &'a TopicPartition,
+    ) -> BoxFuture<'a, Result<Vec<ActiveProducer>, ClientError>> {
+        Box::pin(async move {
+            let topic = TopicRequest::default()
+                .with_name(wire_name(&place.topic))
+                .with_partition_indexes(vec![place.partition.0]);
+            let body = DescribeProducersRequest::default().with_topics(vec![topic]);
+            let node = self.leader(place).await?;
+            let answer = self
+                .ask_again(node, DESCRIBE_PRODUCERS_VERSION, body.into())
+                .await?;
+            let ResponseKind::DescribeProducers(answer) = answer else {
+                return Err(ClientError::unexpected("DescribeProducers", &answer));
+            };
+            let mut partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
+            let nothing = || ClientError::Unexpected("no partition in the answer".into());
+            let partition = partitions.next().ok_or_else(nothing)?;
+            check(
+                &format!("look at the producers of {place}"),
+                partition.error_code,
+            )?;
+            let producers = partition
+                .active_producers
+                .into_iter()
+                .map(|state| ActiveProducer {
+                    producer: Producer {
+                        id: ProducerId(state.producer_id.0),
+                        epoch: ProducerEpoch(i16::try_from(state.producer_epoch).unwrap_or(-1)),
+                    },
+                    last_sequence: state.last_sequence,
+                    last_timestamp: Timestamp(state.last_timestamp),
+                    coordinator_epoch: state.coordinator_epoch,
+                    open_transaction: (state.current_txn_start_offset >= 0)
+                        .then_some(Offset(state.current_txn_start_offset)),
+                });
+            let mut producers: Vec<_> = producers.collect();
+            producers.sort_by_key(|state| state.producer.id);
+            Ok(producers)
+        })
     }
 
     /// Aborts a transaction in one partition, whatever its coordinator says: for one that nobody ends.
     ///
     /// # Errors
     /// `Broker` with `InvalidProducerEpoch` if the producer has gone on; no answer.
-    pub async fn abort_hanging(
-        &self,
-        place: &TopicPartition,
-        hanging: &ActiveProducer,
-    ) -> Result<(), ClientError> {
-        let topic = WritableTxnMarkerTopic::default()
-            .with_name(wire_name(&place.topic))
-            .with_partition_indexes(vec![place.partition.0]);
-        let marker = WritableTxnMarker::default()
-            .with_producer_id(kafka::ProducerId(hanging.producer.id.0))
-            .with_producer_epoch(hanging.producer.epoch.0)
-            .with_coordinator_epoch(hanging.coordinator_epoch.max(0))
-            .with_topics(vec![topic]);
-        let body = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
-        let node = self.leader(place).await?;
-        let answer = self
-            .ask(node, WRITE_TXN_MARKERS_VERSION, body.into())
-            .await?;
-        let ResponseKind::WriteTxnMarkers(answer) = answer else {
-            return Err(ClientError::unexpected("WriteTxnMarkers", &answer));
-        };
-        let topics = answer.markers.iter().flat_map(|marker| &marker.topics);
-        let mut partitions = topics.flat_map(|topic| &topic.partitions);
-        let what = format!("abort a transaction in {place}");
-        partitions.try_for_each(|partition| check(&what, partition.error_code))
+    pub fn abort_hanging<'a>(
+        &'a self,
+        place: &'a TopicPartition,
+        hanging: &'a ActiveProducer,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let topic = WritableTxnMarkerTopic::default()
+                .with_name(wire_name(&place.topic))
+                .with_partition_indexes(vec![place.partition.0]);
+            let marker = WritableTxnMarker::default()
+                .with_producer_id(kafka::ProducerId(hanging.producer.id.0))
+                .with_producer_epoch(hanging.producer.epoch.0)
+                .with_coordinator_epoch(hanging.coordinator_epoch.max(0))
+                .with_topics(vec![topic]);
+            let body = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+            let node = self.leader(place).await?;
+            let answer = self
+                .ask(node, WRITE_TXN_MARKERS_VERSION, body.into())
+                .await?;
+            let ResponseKind::WriteTxnMarkers(answer) = answer else {
+                return Err(ClientError::unexpected("WriteTxnMarkers", &answer));
+            };
+            let topics = answer.markers.iter().flat_map(|marker| &marker.topics);
+            let mut partitions = topics.flat_map(|topic| &topic.partitions);
+            let what = format!("abort a transaction in {place}");
+            partitions.try_for_each(|partition| check(&what, partition.error_code))
+        })
     }
 
     async fn leader(&self, place: &TopicPartition) -> Result<Node, ClientError> {

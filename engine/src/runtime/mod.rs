@@ -52,6 +52,7 @@ use crate::dsl::App;
 use crate::metrics::RunReport;
 use crate::task::Task;
 use crate::topology::{Parallelism, StageId, TopologyError};
+use crate::transport::BoxFuture;
 use lane::{End, Idleness, Lane};
 
 /// How often, and how long apart, a topic that was just created is looked for.
@@ -188,13 +189,19 @@ impl App {
     /// # Errors
     /// The program is not well declared, a request failed for good, a batch is damaged, a closure
     /// panicked. The first failure stops all tasks.
-    pub async fn run(self, client: &Client, options: RunOptions) -> Result<RunReport, RunError> {
-        self.shared.lock().check()?;
-        let run = Run::prepare(&self, client, options).await?;
-        let lanes = run.lanes(&self).await?;
-        drive(lanes).await?;
-        run.clean_up().await;
-        Ok(self.metrics().snapshot())
+    pub fn run(
+        self,
+        client: &Client,
+        options: RunOptions,
+    ) -> BoxFuture<'_, Result<RunReport, RunError>> {
+        Box::pin(async move {
+            self.shared.lock().check()?;
+            let run = Run::prepare(&self, client, options).await?;
+            let lanes = run.lanes(&self).await?;
+            drive(lanes).await?;
+            run.clean_up().await;
+            Ok(self.metrics().snapshot())
+        })
     }
 }
 

@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 use self::positions::{Absorbed, Positions};
 use super::{Client, ClientError, ConsumerConfig, MissingTopic, wall, wire_name};
-use crate::transport::Node;
+use crate::transport::{BoxFuture, Node};
 
 /// The newest version whose fields are filled in; from 13 on, topics go by their ids.
 const FETCH_VERSION: i16 = 17;
@@ -149,7 +149,11 @@ impl Consumer {
     ///
     /// # Errors
     /// `OffsetOutOfRange`, `Broker`, no answer.
-    pub async fn poll(&mut self) -> Result<Vec<Fetched>, ClientError> {
+    pub fn poll(&mut self) -> BoxFuture<'_, Result<Vec<Fetched>, ClientError>> {
+        Box::pin(self.next_fetched())
+    }
+
+    async fn next_fetched(&mut self) -> Result<Vec<Fetched>, ClientError> {
         let deadline = self.now() + self.config.fetch_wait_max;
         loop {
             if let Some(failure) = self.failure.take() {

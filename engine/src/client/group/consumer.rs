@@ -32,6 +32,7 @@ use super::protocol::Places;
 use crate::client::{
     Client, ClientError, Consumer, Fetched, GroupConfig, Isolation, OffsetReset, OffsetSpec,
 };
+use crate::transport::BoxFuture;
 
 /// What a poll brings.
 #[derive(Clone, Debug)]
@@ -141,38 +142,40 @@ impl GroupConsumer {
     /// # Errors
     /// The member was refused for good (`Broker`, for instance with `FencedInstanceId`); `NoOffset` and
     /// `OffsetOutOfRange` without `auto.offset.reset`; whatever [`Consumer::poll`] fails with.
-    pub async fn poll(&mut self) -> Result<Polled, ClientError> {
-        self.note_polled();
-        self.finish_event();
-        self.commit_if_due();
-        loop {
-            while self.commits.try_join_next().is_some() {}
-            let (event, failure) = {
-                let mut membership = self.shared.membership.lock();
-                (membership.event().cloned(), membership.take_failure())
-            };
-            if let Some(failure) = failure {
-                return Err(failure);
-            }
-            if let Some(event) = event {
-                let polled = self.take_up(event).await?;
-                self.is_event_told = true;
-                return Ok(polled);
-            }
-            let changed = self.shared.changed.notified();
-            let fetched = tokio::select! {
-                fetched = self.consumer.poll() => fetched,
-                () = changed => continue,
-            };
+    pub fn poll(&mut self) -> BoxFuture<'_, Result<Polled, ClientError>> {
+        Box::pin(async move {
             self.note_polled();
-            match fetched {
-                Ok(fetched) => return Ok(Polled::Records(fetched)),
-                Err(ClientError::OffsetOutOfRange { partition, offset }) => {
-                    self.reset(partition, offset).await?;
+            self.finish_event();
+            self.commit_if_due();
+            loop {
+                while self.commits.try_join_next().is_some() {}
+                let (event, failure) = {
+                    let mut membership = self.shared.membership.lock();
+                    (membership.event().cloned(), membership.take_failure())
+                };
+                if let Some(failure) = failure {
+                    return Err(failure);
                 }
-                Err(error) => return Err(error),
+                if let Some(event) = event {
+                    let polled = self.take_up(event).await?;
+                    self.is_event_told = true;
+                    return Ok(polled);
+                }
+                let changed = self.shared.changed.notified();
+                let fetched = tokio::select! {
+                    fetched = self.consumer.poll() => fetched,
+                    () = changed => continue,
+                };
+                self.note_polled();
+                match fetched {
+                    Ok(fetched) => return Ok(Polled::Records(fetched)),
+                    Err(ClientError::OffsetOutOfRange { partition, offset }) => {
+                        self.reset(partition, offset).await?;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-        }
+        })
     }
 
     /// What is read.
@@ -200,12 +203,14 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// No answer.
-    pub async fn committed(
-        &self,
-        partitions: &BTreeSet<TopicPartition>,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let is_stable = self.config.consumer.isolation == Isolation::ReadCommitted;
-        self.shared.committed(partitions, is_stable).await
+    pub fn committed<'a>(
+        &'a self,
+        partitions: &'a BTreeSet<TopicPartition>,
+    ) -> BoxFuture<'a, Result<BTreeMap<TopicPartition, Offset>, ClientError>> {
+        Box::pin(async move {
+            let is_stable = self.config.consumer.isolation == Isolation::ReadCommitted;
+            self.shared.committed(partitions, is_stable).await
+        })
     }
 
     /// Goes on from another offset; a partition that is not read is not read by this either.
@@ -235,12 +240,14 @@ impl GroupConsumer {
     /// # Errors
     /// `Broker` with `UnknownMemberId`, `IllegalGeneration` or `RebalanceInProgress`: the partitions may
     /// be another's by now; no answer.
-    pub async fn commit_sync(
-        &mut self,
-        offsets: &BTreeMap<TopicPartition, Offset>,
-    ) -> Result<(), ClientError> {
-        while self.commits.join_next().await.is_some() {}
-        self.shared.commit(offsets).await
+    pub fn commit_sync<'a>(
+        &'a mut self,
+        offsets: &'a BTreeMap<TopicPartition, Offset>,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            while self.commits.join_next().await.is_some() {}
+            self.shared.commit(offsets).await
+        })
     }
 
     /// Commits these offsets while the program goes on.
@@ -261,24 +268,26 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// Of the commit; the member has left all the same.
-    pub async fn close(mut self) -> Result<(), ClientError> {
-        self.finish_event();
-        let committed = if self.config.auto_commit && self.member().is_some() {
-            let positions = self.consumer.positions();
-            self.commit_sync(&positions).await
-        } else {
-            while self.commits.join_next().await.is_some() {}
-            Ok(())
-        };
-        self.shared.membership.lock().leave();
-        self.shared.wake.notify_one();
-        match (&mut self.driver).await {
-            Ok(()) => committed,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => committed,
-            },
-        }
+    pub fn close(mut self) -> BoxFuture<'static, Result<(), ClientError>> {
+        Box::pin(async move {
+            self.finish_event();
+            let committed = if self.config.auto_commit && self.member().is_some() {
+                let positions = self.consumer.positions();
+                self.commit_sync(&positions).await
+            } else {
+                while self.commits.join_next().await.is_some() {}
+                Ok(())
+            };
+            self.shared.membership.lock().leave();
+            self.shared.wake.notify_one();
+            match (&mut self.driver).await {
+                Ok(()) => committed,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => committed,
+                },
+            }
+        })
     }
 
     fn note_polled(&self) {

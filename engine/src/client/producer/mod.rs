@@ -49,6 +49,7 @@ use self::coordinator::Coordinator;
 use self::rules::Rules;
 pub use self::transaction::{GroupMetadata, TransactionalProducer};
 use super::{Client, ClientError, ProducerConfig, wall};
+use crate::transport::BoxFuture;
 
 /// A record to be sent.
 #[derive(Clone, Debug, Default)]
@@ -150,17 +151,22 @@ impl Producer {
     /// # Errors
     /// No producer id could be had; the settings have a transactional id, which is for a
     /// [`TransactionalProducer`].
-    pub async fn new(client: Client, config: ProducerConfig) -> Result<Self, ClientError> {
-        if config.transactional_id.is_some() {
-            let words = "a producer with a transactional.id sends in transactions only";
-            return Err(ClientError::Transaction(words));
-        }
-        let identity = if config.is_idempotent() {
-            Some(identity::ask_until_given(&client).await?)
-        } else {
-            None
-        };
-        Ok(Self::start(client, config, identity, None))
+    pub fn new(
+        client: Client,
+        config: ProducerConfig,
+    ) -> BoxFuture<'static, Result<Self, ClientError>> {
+        Box::pin(async move {
+            if config.transactional_id.is_some() {
+                let words = "a producer with a transactional.id sends in transactions only";
+                return Err(ClientError::Transaction(words));
+            }
+            let identity = if config.is_idempotent() {
+                Some(identity::ask_until_given(&client).await?)
+            } else {
+                None
+            };
+            Ok(Self::start(client, config, identity, None))
+        })
     }
 
     fn start(
@@ -230,17 +236,19 @@ impl Producer {
     ///
     /// # Errors
     /// The first failure since the last flush.
-    pub async fn flush(&self) -> Result<(), ClientError> {
-        let shared = &*self.handle.shared;
-        let unfinished = shared.accumulator.lock().close_all();
-        shared.wake.notify_one();
-        for batch in unfinished {
-            batch.wait().await;
-        }
-        match shared.accumulator.lock().take_failure() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+    pub fn flush(&self) -> BoxFuture<'_, Result<(), ClientError>> {
+        Box::pin(async move {
+            let shared = &*self.handle.shared;
+            let unfinished = shared.accumulator.lock().close_all();
+            shared.wake.notify_one();
+            for batch in unfinished {
+                batch.wait().await;
+            }
+            match shared.accumulator.lock().take_failure() {
+                Some(error) => Err(error),
+                None => Ok(()),
+            }
+        })
     }
 }
 

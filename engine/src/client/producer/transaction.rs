@@ -24,6 +24,7 @@ use super::batch::Identity;
 use super::coordinator::Coordinator;
 use super::{Delivery, NewRecord, Producer};
 use crate::client::{Acks, Client, ClientError, ProducerConfig};
+use crate::transport::BoxFuture;
 
 /// On whose behalf offsets are committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,26 +98,31 @@ impl TransactionalProducer {
     ///
     /// # Errors
     /// No transactional id in the settings, or no answer within a minute.
-    pub async fn new(client: Client, config: ProducerConfig) -> Result<Self, ClientError> {
-        let Some(id) = config.transactional_id.clone() else {
-            return Err(misuse("a transactional producer needs a transactional.id"));
-        };
-        let config = ProducerConfig {
-            acks: Acks::All,
-            idempotence: true,
-            ..config
-        };
-        let coordinator = Arc::new(Coordinator::new(client.clone(), id));
-        let identity = coordinator.init(config.transaction_timeout, None).await?;
-        let link = Some(Arc::clone(&coordinator));
-        let producer = Producer::start(client, config.clone(), Some(identity), link);
-        Ok(Self {
-            producer,
-            coordinator,
-            config,
-            identity,
-            state: State::Ready,
-            has_offsets: false,
+    pub fn new(
+        client: Client,
+        config: ProducerConfig,
+    ) -> BoxFuture<'static, Result<Self, ClientError>> {
+        Box::pin(async move {
+            let Some(id) = config.transactional_id.clone() else {
+                return Err(misuse("a transactional producer needs a transactional.id"));
+            };
+            let config = ProducerConfig {
+                acks: Acks::All,
+                idempotence: true,
+                ..config
+            };
+            let coordinator = Arc::new(Coordinator::new(client.clone(), id));
+            let identity = coordinator.init(config.transaction_timeout, None).await?;
+            let link = Some(Arc::clone(&coordinator));
+            let producer = Producer::start(client, config.clone(), Some(identity), link);
+            Ok(Self {
+                producer,
+                coordinator,
+                config,
+                identity,
+                state: State::Ready,
+                has_offsets: false,
+            })
         })
     }
 
@@ -165,21 +171,23 @@ impl TransactionalProducer {
     /// # Errors
     /// No transaction is open; the group has moved on without this member, or there is no answer. The
     /// transaction can only be aborted then.
-    pub async fn send_offsets(
-        &mut self,
-        offsets: &BTreeMap<TopicPartition, Offset>,
-        group: &GroupMetadata,
-    ) -> Result<(), ClientError> {
-        self.check_open()?;
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        self.has_offsets = true;
-        let sent = self
-            .coordinator
-            .commit_offsets(self.identity, offsets, group)
-            .await;
-        sent.map_err(|error| self.failed(error))
+    pub fn send_offsets<'a>(
+        &'a mut self,
+        offsets: &'a BTreeMap<TopicPartition, Offset>,
+        group: &'a GroupMetadata,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            self.check_open()?;
+            if offsets.is_empty() {
+                return Ok(());
+            }
+            self.has_offsets = true;
+            let sent = self
+                .coordinator
+                .commit_offsets(self.identity, offsets, group)
+                .await;
+            sent.map_err(|error| self.failed(error))
+        })
     }
 
     /// Waits until all is acknowledged, and makes it count.
@@ -187,41 +195,45 @@ impl TransactionalProducer {
     /// # Errors
     /// No transaction is open. Something of it was not stored: it can only be aborted. No answer: whether
     /// it counts is not known, and calling it again tells.
-    pub async fn commit(&mut self) -> Result<(), ClientError> {
-        self.check_open()?;
-        self.flush().await?;
-        if self.is_known() {
-            let ended = self.coordinator.end(self.identity, true).await;
-            ended.map_err(|error| self.failed_to_end(error))?;
-        }
-        self.ready();
-        Ok(())
+    pub fn commit(&mut self) -> BoxFuture<'_, Result<(), ClientError>> {
+        Box::pin(async move {
+            self.check_open()?;
+            self.flush().await?;
+            if self.is_known() {
+                let ended = self.coordinator.end(self.identity, true).await;
+                ended.map_err(|error| self.failed_to_end(error))?;
+            }
+            self.ready();
+            Ok(())
+        })
     }
 
     /// Gives the transaction up: nothing of it counts. What is not sent yet is not sent any more.
     ///
     /// # Errors
     /// No transaction is open or failed; fenced; no answer.
-    pub async fn abort(&mut self) -> Result<(), ClientError> {
-        match &self.state {
-            State::Ready => return Err(misuse("no transaction is open")),
-            State::Fenced(error) => return Err(error.duplicate()),
-            State::Open | State::Failed => {}
-        }
-        let aborted = misuse("the transaction was aborted");
-        let in_doubt = self.producer.give_up(aborted).await;
-        if self.is_known() {
-            let ended = self.coordinator.end(self.identity, false).await;
-            ended.map_err(|error| self.failed_to_end(error))?;
-        }
-        if in_doubt {
-            let timeout = self.config.transaction_timeout;
-            let begun = self.coordinator.init(timeout, Some(self.identity)).await;
-            self.identity = begun.map_err(|error| self.failed_to_end(error))?;
-            self.producer.identify(self.identity);
-        }
-        self.ready();
-        Ok(())
+    pub fn abort(&mut self) -> BoxFuture<'_, Result<(), ClientError>> {
+        Box::pin(async move {
+            match &self.state {
+                State::Ready => return Err(misuse("no transaction is open")),
+                State::Fenced(error) => return Err(error.duplicate()),
+                State::Open | State::Failed => {}
+            }
+            let aborted = misuse("the transaction was aborted");
+            let in_doubt = self.producer.give_up(aborted).await;
+            if self.is_known() {
+                let ended = self.coordinator.end(self.identity, false).await;
+                ended.map_err(|error| self.failed_to_end(error))?;
+            }
+            if in_doubt {
+                let timeout = self.config.transaction_timeout;
+                let begun = self.coordinator.init(timeout, Some(self.identity)).await;
+                self.identity = begun.map_err(|error| self.failed_to_end(error))?;
+                self.producer.identify(self.identity);
+            }
+            self.ready();
+            Ok(())
+        })
     }
 
     fn check_open(&self) -> Result<(), ClientError> {
