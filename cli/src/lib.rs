@@ -1,0 +1,196 @@
+//! The command line: parse, run one verb, exit with its code.
+//!
+//! A verb is a module with `Args` (what clap parses) and `run` (what it does), and is plugged in at
+//! three places below: its `mod`, its variant of [`Command`], its arm in [`Cli::run`].
+//!
+//! Habits of all verbs:
+//! - data goes to stdout, everything else to stderr; `-q` silences the notes, never the errors;
+//! - a reader of stdout that goes away (`| head`) ends the verb quietly, with success;
+//! - exit codes are those of [`exit::Exit`]; an error says what, where, and the next step.
+//!
+//! Only this crate prints, and only this file and `signals` end the process.
+//!
+//! It is a library behind a one-line program, because Cargo compiles a library while those it uses are still
+//! being optimized; a program waits for them.
+
+mod exit;
+mod signals;
+
+mod bench;
+mod cluster;
+mod completions;
+mod consume;
+mod demo;
+mod group;
+mod log;
+mod produce;
+mod serve;
+mod topic;
+mod txn;
+mod window;
+
+mod escape;
+mod files;
+mod format;
+mod http;
+mod isolation;
+mod logging;
+mod output;
+mod picture;
+mod process;
+mod properties;
+mod ranges;
+mod refused;
+mod setting;
+mod split;
+mod start_offset;
+mod terminal;
+mod text;
+mod time;
+
+use anyhow::Context;
+use brooklet_broker::clock::SystemClock;
+use brooklet_engine::Client;
+use clap::{Parser, Subcommand};
+
+use exit::Exit;
+
+/// A Kafka-protocol log broker, coordinator and stream engine in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "brooklet", version, arg_required_else_help = true)]
+#[command(max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  brooklet serve --ephemeral                 a broker on 127.0.0.1:9092 that keeps nothing
+  echo hello | brooklet produce greetings    one record per line of stdin
+  brooklet consume greetings -e              all there is, then exit
+  brooklet topic list
+
+Exit codes:
+  0 ok   1 failed   2 usage   3 cannot connect or timed out   4 not found   5 corruption
+  6 a check failed, or a measurement is not valid
+  130 interrupted by Ctrl-C   143 terminated";
+
+/// Where a broker listens that was told nothing else.
+const BOOTSTRAP_SERVER_DEFAULT: &str = "127.0.0.1:9092";
+
+/// What every verb understands.
+#[derive(Debug, clap::Args)]
+struct Globals {
+    /// The brokers to connect to [default: 127.0.0.1:9092]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "HOST:PORT,..",
+        help_heading = "Global options"
+    )]
+    #[arg(env = "BROOKLET_BOOTSTRAP_SERVER")]
+    bootstrap_server: Option<String>,
+    /// No notes, no progress; errors still show
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    quiet: bool,
+    /// More log lines: -v info, -vv debug, -vvv trace
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(help_heading = "Global options")]
+    verbose: u8,
+    /// Counts from the start of the process.
+    #[arg(skip)]
+    clock: SystemClock,
+}
+
+impl Globals {
+    /// A client of the brokers that `-b` names.
+    async fn connect(&self) -> anyhow::Result<Client> {
+        let servers = self.bootstrap_server.as_deref();
+        let servers = servers.unwrap_or(BOOTSTRAP_SERVER_DEFAULT);
+        Ok(Client::connect(servers, "brooklet-cli").await?)
+    }
+
+    /// Says something on stderr that is not an error.
+    fn note(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            output::say(text.to_string());
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// See it work: a real week of flights, live
+    Demo(demo::Args),
+    /// Start a broker
+    Serve(serve::Args),
+    /// Create, list, describe and delete topics
+    Topic(topic::Args),
+    /// List, describe, move and delete consumer groups
+    Group(group::Args),
+    /// List, describe and abort transactions
+    Txn(txn::Args),
+    /// Show brokers: their APIs, directories and settings
+    Cluster(cluster::Args),
+    /// Send records, one per line of a file or of stdin
+    Produce(produce::Args),
+    /// Read records and print them
+    #[command(visible_alias = "cat")]
+    Consume(consume::Args),
+    /// Aggregate a topic over windows of event time
+    Window(window::Args),
+    /// Measure the machine, the log beside it, and any broker
+    Bench(bench::Args),
+    /// Look at segments and indexes on the disk, check and repair them
+    Log(log::Args),
+    /// Print a shell's completion script
+    Completions(completions::Args),
+}
+
+impl Cli {
+    async fn run(self) -> anyhow::Result<Exit> {
+        let globals = self.globals;
+        match self.command {
+            Command::Demo(args) => demo::run(&globals, args).await,
+            Command::Serve(args) => serve::run(&globals, args).await,
+            Command::Topic(args) => topic::run(&globals, args).await,
+            Command::Group(args) => group::run(&globals, args).await,
+            Command::Txn(args) => txn::run(&globals, args).await,
+            Command::Cluster(args) => cluster::run(&globals, args).await,
+            Command::Produce(args) => produce::run(&globals, args).await,
+            Command::Consume(args) => consume::run(&globals, args).await,
+            Command::Window(args) => window::run(&globals, args).await,
+            Command::Bench(args) => bench::run(&globals, args).await,
+            Command::Log(args) => log::run(&globals, args),
+            Command::Completions(args) => completions::run(args),
+        }
+    }
+}
+
+/// The program: reads the command line, runs the verb, and ends the process with its exit code.
+pub fn main() {
+    let clock = SystemClock::new();
+    let mut cli = Cli::parse();
+    cli.globals.clock = clock;
+    let exit = start(cli).unwrap_or_else(|error| exit::report(&error));
+    // Ends threads that still wait, for instance for a line that nobody will type.
+    std::process::exit(exit.code());
+}
+
+fn start(cli: Cli) -> anyhow::Result<Exit> {
+    logging::install(cli.globals.verbose)?;
+    // Two workers: one for whoever serves requests, one for whoever waits for a disk.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(cli.run())
+}
+
+#[cfg(test)]
+mod tests;
