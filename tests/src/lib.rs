@@ -61,6 +61,19 @@ pub fn repository() -> &'static Path {
         .expect("tests/ stands in the repository")
 }
 
+/// Tries each case on a thread of its own, for cases that mostly wait. The first that panics fails the test.
+///
+/// # Panics
+/// When a case does.
+pub fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, try_case: impl Fn(T) + Sync) {
+    let try_case = &try_case;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || try_case(case));
+        }
+    });
+}
+
 /// Runs `brooklet` with `args` and nothing on its standard input.
 ///
 /// # Panics

@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use brooklet_tests::{Server, brooklet, stdout_of, text};
+use brooklet_tests::{Server, brooklet, side_by_side, stdout_of, text};
 use serde_json::Value;
 
 const SHORT: [&str; 8] = [
@@ -50,8 +50,8 @@ fn topics(server: &Server) -> String {
 
 #[test]
 fn each_bench_has_its_figures_and_deletes_its_topic() {
-    let server = Server::ephemeral();
-    for codec in ["none", "lz4"] {
+    side_by_side(["none", "lz4"], |codec| {
+        let server = Server::ephemeral();
         let args = ["-z", codec, "-p", "3", "--batch-size", "1000"];
         let found = report(&server, "produce", &[&SHORT[..], &args].concat());
         assert!(figure(&found, "records") > 0.0);
@@ -69,8 +69,8 @@ fn each_bench_has_its_figures_and_deletes_its_topic() {
         let found = report(&server, "consume", &args);
         assert!(figure(&found, "records") > 0.0);
         assert_eq!(found["verdict"]["valid"], true, "{found}");
-    }
-    assert_eq!(topics(&server), "");
+        assert_eq!(topics(&server), "");
+    });
 }
 
 #[test]

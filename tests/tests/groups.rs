@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use brooklet_tests::program::Program;
-use brooklet_tests::{Server, brooklet, run_with_input, text};
+use brooklet_tests::{Server, brooklet, run_with_input, side_by_side, text};
 use serde_json::Value;
 
 /// A running `brooklet consume`, killed when dropped.
@@ -63,7 +63,7 @@ impl Drop for Member {
 
 /// A server with a topic of so many partitions.
 fn server(partitions: &str) -> Server {
-    let server = Server::ephemeral();
+    let server = Server::start(&["--ephemeral", "--set", "group.min.session.timeout.ms=100"]);
     server.stdout_of(&["topic", "create", "clicks", "-p", partitions], b"");
     server
 }
@@ -122,9 +122,10 @@ fn a_group_goes_on_where_it_was_and_a_count_is_exact() {
 
 #[test]
 fn two_members_share_and_one_that_is_stopped_leaves_at_once() {
-    for assignor in ["range", "roundrobin", "sticky", "cooperative-sticky"] {
+    let assignors = ["range", "roundrobin", "sticky", "cooperative-sticky"];
+    side_by_side(assignors, |assignor| {
         let server = server("4");
-        let args = ["--assignor", assignor];
+        let args = ["--assignor", assignor, "--session-timeout", "3000"];
         let mut first = Member::start(&server, &args);
         wait_for_shares(&server, &[4]);
         let mut second = Member::start(&server, &args);
@@ -146,7 +147,7 @@ fn two_members_share_and_one_that_is_stopped_leaves_at_once() {
             sorted([values, more]),
             "{assignor}: each once"
         );
-    }
+    });
 }
 
 #[test]
@@ -155,14 +156,15 @@ fn at_the_end_ends_who_has_no_partition_and_nobody_who_is_to_get_one() {
         "--assignor",
         "cooperative-sticky",
         "--session-timeout",
-        "6000",
+        "3000",
     ];
     let consume = [&["consume", "clicks", "-G", "readers", "-e"], &args[..]].concat();
-    for (partitions, share, words) in [
+    let cases = [
         ("1", 1, "All partitions are read by other members: exiting"),
         // They come in a second round, as they are the first member's in the first.
         ("2", 2, "Group rebalanced: assigned clicks-"),
-    ] {
+    ];
+    side_by_side(cases, |(partitions, share, words)| {
         let server = server(partitions);
         let member = Member::start(&server, &args);
         wait_for_shares(&server, &[share]);
@@ -172,7 +174,7 @@ fn at_the_end_ends_who_has_no_partition_and_nobody_who_is_to_get_one() {
         assert!(notes.contains(words), "{notes}");
         wait_for_shares(&server, &[share]);
         drop(member);
-    }
+    });
 }
 
 /// What the group has committed of each partition, and where that ends.
@@ -201,8 +203,7 @@ fn place(line: &str) -> Option<(u64, u64)> {
 
 #[test]
 fn what_a_killed_member_has_not_committed_another_reads() {
-    let server = Server::start(&["--ephemeral", "--set", "group.min.session.timeout.ms=100"]);
-    server.stdout_of(&["topic", "create", "clicks", "-p", "4"], b"");
+    let server = server("4");
     let args = ["--session-timeout", "3000", "-f", "%p:%o %s\\n"];
     let mut victim = Member::start(&server, &args);
     produce(&server, 0..40);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use brooklet_tests::{Server, run, text};
+use brooklet_tests::{Server, run, side_by_side, text};
 
 use crate::{assert_calm, assert_refused, lines};
 
@@ -113,7 +113,6 @@ fn commits_wait_for_the_repair_of_their_partition() {
 
 #[test]
 fn files_that_can_be_computed_keep_nothing_from_being_served() {
-    let dir = written();
     let names = [
         "meta.properties",
         "recovery-point-offset-checkpoint",
@@ -121,7 +120,8 @@ fn files_that_can_be_computed_keep_nothing_from_being_served() {
         "replication-offset-checkpoint",
         "t-0/leader-epoch-checkpoint",
     ];
-    for name in names {
+    side_by_side(names, |name| {
+        let dir = written();
         let path = dir.path().join(name);
         let harms: [&dyn Fn(); 4] = [
             &|| flip(&path, 3),
@@ -139,7 +139,7 @@ fn files_that_can_be_computed_keep_nothing_from_being_served() {
             assert_calm(&server.errors());
             assert!(server.terminate().success(), "{name}, {number}");
         }
-    }
+    });
 }
 
 #[test]

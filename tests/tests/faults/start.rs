@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use brooklet_tests::{Server, run, text};
+use brooklet_tests::{Server, run, side_by_side, text};
 
 use crate::disk::{Mount, is_skipped};
 use crate::{assert_calm, assert_refused, lines};
@@ -278,31 +278,30 @@ fn harmed(harm: Harm, is_clean: bool) -> tempfile::TempDir {
 
 #[test]
 fn harm_to_synced_data_stops_one_partition_only() {
-    for (name, harm) in HARMS {
-        for is_clean in [true, false] {
-            let case = format!("{name}, clean {is_clean}");
-            let dir = harmed(harm, is_clean);
-            let log = log_of(dir.path(), "damaged-0");
-            let before = fs::read(&log).unwrap();
-            let server = Server::on(dir.path());
-            let healthy = server.stdout_of(&["consume", "healthy", "-e"], b"");
-            assert_eq!(healthy, lines(100).repeat(3), "{case}");
-            server.stdout_of(&["produce", "healthy"], b"goes on\n");
+    let cases = HARMS.map(|harm| [(harm, true), (harm, false)]);
+    side_by_side(cases.concat(), |((name, harm), is_clean)| {
+        let case = format!("{name}, clean {is_clean}");
+        let dir = harmed(harm, is_clean);
+        let log = log_of(dir.path(), "damaged-0");
+        let before = fs::read(&log).unwrap();
+        let server = Server::on(dir.path());
+        let healthy = server.stdout_of(&["consume", "healthy", "-e"], b"");
+        assert_eq!(healthy, lines(100).repeat(3), "{case}");
+        server.stdout_of(&["produce", "healthy"], b"goes on\n");
 
-            // What is handed out, if anything, is what was written.
-            let output = server.run(&["consume", "damaged", "-e"]);
-            assert!(!output.status.success(), "{case}: harm is no success");
-            let found = String::from_utf8(output.stdout).unwrap();
-            assert!(lines(100).repeat(3).starts_with(&found), "{case}: {found}");
-            assert!(found.lines().count() < 200, "{case}: {found}");
+        // What is handed out, if anything, is what was written.
+        let output = server.run(&["consume", "damaged", "-e"]);
+        assert!(!output.status.success(), "{case}: harm is no success");
+        let found = String::from_utf8(output.stdout).unwrap();
+        assert!(lines(100).repeat(3).starts_with(&found), "{case}: {found}");
+        assert!(found.lines().count() < 200, "{case}: {found}");
 
-            let errors = server.errors();
-            assert_calm(&errors);
-            assert!(errors.contains(text(&log)), "{case}: {errors}");
-            assert!(fs::read(&log).unwrap() == before, "{case}: never cut");
-            assert!(server.terminate().success());
-        }
-    }
+        let errors = server.errors();
+        assert_calm(&errors);
+        assert!(errors.contains(text(&log)), "{case}: {errors}");
+        assert!(fs::read(&log).unwrap() == before, "{case}: never cut");
+        assert!(server.terminate().success());
+    });
 }
 
 /// Without it nobody knows which topics there are.

@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use world::World;
 
-const SEEDS_DEFAULT: Range<u64> = 0..10_000;
+const SEEDS_DEFAULT: Range<u64> = 0..2_000;
 
 #[test]
 fn every_history_keeps_the_laws() {
