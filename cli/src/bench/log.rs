@@ -65,7 +65,7 @@ fn open(dir: &Path, config: LogConfig) -> anyhow::Result<Log> {
     Ok(Log::open(vfs, dir, config, RecoveryStart::default())?.0)
 }
 
-/// Checksum, append and index against checksum and write(2).
+/// Checksum, walk of the records, append and index against checksum, walk and write(2).
 fn append(
     bench: &mut Bench<'_>,
     name: &str,
@@ -85,6 +85,7 @@ fn append(
         let path = dir.join("bare");
         let checked = |block: &[u8]| {
             black_box(brooklet_protocol::crc32c(block));
+            black_box(batch.survey(MIB)).ok();
         };
         let ((), took) = timed(|| files::write_blocks(&path, batch.bytes(), bytes, checked))?;
         files::remove(&path)?;
@@ -95,6 +96,7 @@ fn append(
         let ((), took) = timed(|| {
             for _ in 0..count {
                 batch.verify_crc()?;
+                black_box(batch.survey(MIB)?);
                 log.append(&batch, LeaderEpoch(0), NOW)?;
             }
             Ok(())
@@ -103,7 +105,7 @@ fn append(
         DiskVfs.remove_dir_all(&path)?;
         rounds.ours.push(rate(bytes, took));
     }
-    let limit = "bare loop of CRC-32C and write(2)";
+    let limit = "bare loop of CRC-32C, walk, write(2)";
     bench.beside(
         name,
         "MiB/s",
@@ -121,7 +123,7 @@ fn record(number: u64) -> RecordBatch {
     builder.build()
 }
 
-/// One record a batch: framing and append against framing and write(2).
+/// One record a batch: framing, walk and append against framing, walk and write(2).
 fn single_records(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let name = "single records of 100 B, linger 0";
     if !bench.wants(name) {
@@ -136,7 +138,9 @@ fn single_records(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let mut file = files::create(&path)?;
         let ((), took) = timed(|| {
             for number in 0..count {
-                file.write_all(record(number).bytes())?;
+                let batch = record(number);
+                black_box(batch.survey(MIB)?);
+                file.write_all(batch.bytes())?;
             }
             Ok(())
         })?;
@@ -148,6 +152,7 @@ fn single_records(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let ((), took) = timed(|| {
             for number in 0..count {
                 let batch = record(number);
+                black_box(batch.survey(MIB)?);
                 log.append(&batch, LeaderEpoch(0), NOW)?;
             }
             Ok(())
@@ -156,7 +161,7 @@ fn single_records(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         DiskVfs.remove_dir_all(&path)?;
         rounds.ours.push(per_second(took));
     }
-    let limit = "bare loop that frames and writes";
+    let limit = "bare loop that frames, walks and writes";
     bench.beside(name, "records/s", &rounds, limit, Some((0.7, false)));
     Ok(())
 }
