@@ -335,22 +335,22 @@ fn names_that_come_twice_are_a_usage_error() {
     let cases: [(&[&str], &str); 5] = [
         (
             &["--agg", "count", "--agg", "count"],
-            "the aggregate count comes twice",
+            "the aggregate count is given twice",
         ),
         (
             &["--agg", "sum:/a", "--agg", "sum:/a"],
-            "the aggregate sum:/a comes twice",
+            "the aggregate sum:/a is given twice",
         ),
-        (&["--by", "/a", "--by", "/a"], "--by /a comes twice"),
+        (&["--by", "/a", "--by", "/a"], "--by /a is given twice"),
         (
             &[csv[0], csv[1], csv[2], "a,b, a"],
-            "the column a comes twice",
+            "the column a is given twice",
         ),
         (
             &[
                 csv[0], csv[1], csv[2], "a,b", "--agg", "max:/a", "--agg", "max:a",
             ],
-            "the aggregate max:a comes twice",
+            "the aggregate max:a is given twice",
         ),
     ];
     for (args, words) in cases {

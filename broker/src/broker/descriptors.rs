@@ -11,8 +11,8 @@
 //! logs need more than there are all the same, for example because a thousand partitions are written at
 //! once, the files of all that are synced are closed (`ReliefVfs`), and opened again with their next
 //! append. Until a log is synced it keeps its file, and the sync of a new segment needs one more, for the
-//! directory. So some descriptors are spare: only what is closed again at once may use them. Thus a want
-//! of descriptors costs time, and no partition.
+//! directory. So some descriptors are spare: only what is closed again at once may use them. Thus running
+//! out of descriptors costs time, never a partition.
 //!
 //! The limit is that of the whole process, so the process has to name it (`serve` does); a broker that
 //! is embedded somewhere and was not told counts nothing.

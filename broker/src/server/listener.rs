@@ -146,7 +146,7 @@ impl Acceptor {
         self.shared.notices.warn(now, kind, peer.ip(), text);
     }
 
-    /// Without descriptors, idle logs let go of theirs. If there are none, a connection is taken with the
+    /// Without descriptors, idle logs close theirs. If there are none, a connection is taken with the
     /// spare one and closed, so that its client learns of it at once and does not wait. Established connections go on meanwhile; without the
     /// pause this would be a busy loop.
     async fn back_off(&mut self, error: &io::Error) {

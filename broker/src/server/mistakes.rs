@@ -128,7 +128,7 @@ impl Mistake {
                                 (--bootstrap-server) instead of zookeeper.connect"
                 .to_owned(),
             Self::Sasl { mechanism } => format!(
-                "a SASL handshake came ({}), and no credentials are taken: set \
+                "a client tried SASL ({}), which this port does not support: set \
                  security.protocol=PLAINTEXT in this client",
                 shown(mechanism)
             ),
@@ -138,7 +138,7 @@ impl Mistake {
                  setting"
             ),
             Self::Strange { bytes } => format!(
-                "what came first is no request of Kafka (\"{}\"): is this a client of Kafka?",
+                "the first bytes are not a Kafka request (\"{}\"): is this a client of Kafka?",
                 bytes.escape_ascii()
             ),
             Self::Refused(error) => refused(error),
@@ -167,7 +167,7 @@ fn refused(error: &MessageError) -> String {
         }
         MessageError::UnknownVersion { api, version, .. } => version_refused(*api, *version),
         MessageError::Malformed(_) | MessageError::Unencodable { .. } => {
-            format!("a request is not as Kafka's protocol has it: {error}")
+            format!("a request does not follow the Kafka protocol: {error}")
         }
     }
 }

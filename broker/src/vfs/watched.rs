@@ -80,7 +80,7 @@ impl Place {
                     "the data directory {dir} is gone: there is no {anchor}"
                 ));
             }
-            Err(error) => return Some(format!("{anchor}: cannot be looked at: {error}")),
+            Err(error) => return Some(format!("{anchor}: cannot be checked: {error}")),
             Ok(id) if Some(id) != self.id => {
                 return Some(format!("another directory is in the place of {dir}"));
             }
@@ -89,7 +89,7 @@ impl Place {
         match self.vfs.is_read_only(&self.dir) {
             Ok(false) => None,
             Ok(true) => Some(format!("the file system of {dir} is mounted read-only")),
-            Err(error) => Some(format!("{dir}: cannot be looked at: {error}")),
+            Err(error) => Some(format!("{dir}: cannot be checked: {error}")),
         }
     }
 
@@ -103,7 +103,7 @@ impl Place {
                      start it again"
                 );
             } else {
-                tracing::warn!("{}: is there again", self.dir.display());
+                tracing::warn!("the data directory {} is back", self.dir.display());
             }
         }
         self.is_gone.store(found.is_some(), Ordering::Release);

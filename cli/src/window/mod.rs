@@ -89,7 +89,7 @@ Keys are text. A string is its characters, a number its value, anything else its
 \"7\" are one key. A record without the field, or with null in it, has no key and is malformed.
 Numbers may be in quotes. Whole ones (7, 7.0, 70e-1; -0.0 is 0) are summed exactly, up to 128 bits,
 others as 64-bit floats; what fits neither (1e400) and NaN are malformed; null, an absent field and an
-empty cell add nothing. Of a name that comes twice in a JSON object the last counts.
+empty cell add nothing. If a JSON object repeats a name, the last one counts.
 A record of CSV may hold any number of lines. One that repeats the names of --columns is a header. A
 field is quoted as in RFC 4180; blanks around times and numbers and a byte order mark do not matter.
 
@@ -241,7 +241,7 @@ async fn ends(
 /// What the arguments ask of each row.
 ///
 /// # Errors
-/// In words: a name that comes twice.
+/// In words: a name that is given twice.
 fn query(args: &Args) -> Result<Query, String> {
     let columns: Vec<_> = args.columns.iter().map(|c| c.trim().to_owned()).collect();
     let is_csv = args.format == InputFormat::Csv;
@@ -280,7 +280,7 @@ fn refuse_twice(what: &str, names: impl Iterator<Item = impl ToString>) -> Resul
     let mut seen = std::collections::BTreeSet::new();
     for name in names.map(|name| name.to_string()) {
         if seen.contains(&name) {
-            return Err(format!("{what} {name} comes twice"));
+            return Err(format!("{what} {name} is given twice"));
         }
         seen.insert(name);
     }

@@ -107,7 +107,7 @@ const OWN: &[BrokerSetting] = &[
         (|c| c.max_connections.to_string(), |c, v| size(&mut c.max_connections, v))),
     own("max.connections.per.ip", "256", int(1), "the most connections of one address; the default leaves loopback out, a value that is given does not; Kafka has no limit",
         (per_ip, |c, v| c.max_connections_per_ip = v.parse().ok())),
-    own("max.incremental.fetch.session.cache.slots", "1000", int(0), "the most incremental fetch sessions; whoever finds none free fetches without",
+    own("max.incremental.fetch.session.cache.slots", "1000", int(0), "the most incremental fetch sessions; a fetch that finds none free is answered without one",
         (|c| c.fetch_session_slots.to_string(), |c, v| size(&mut c.fetch_session_slots, v))),
     own("node.id", "1", NODE_ID, "the broker's number, kept in the data directory", (node_id, set_node_id)),
     own("num.partitions", "1", PARTITIONS, "the partitions of a topic that does not say how many",

@@ -153,7 +153,7 @@ async fn a_client_with_credentials_is_answered_and_named() {
     };
     assert_eq!(answer.error_code, 34, "ILLEGAL_SASL_STATE");
     let line = &lines.of(&client)[0];
-    let expected = " (client.id \"test\"): a SASL handshake came (\"PLAIN\")";
+    let expected = " (client.id \"test\"): a client tried SASL (\"PLAIN\")";
     assert!(line.starts_with(expected), "{line}");
     client.send(&api_versions(2)).await;
     assert_eq!(client.receive_as(ApiKey::ApiVersions, 3).await.0, 2);
