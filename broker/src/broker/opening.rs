@@ -106,7 +106,7 @@ async fn identify(
 ) -> Result<(Meta, bool), StartError> {
     let (why, error) = match found {
         FoundMeta::Whole(meta) => return Ok((meta, true)),
-        FoundMeta::Stale(meta) => return Ok((meta, false)),
+        FoundMeta::Stale(meta) => return Ok((held_against(tree, meta, data).await?, false)),
         FoundMeta::Lost(why, error) => (why, error),
     };
     let Some((cluster_id, broker_id)) = recorded_ids(tree).await? else {
@@ -120,6 +120,31 @@ async fn identify(
     );
     let meta = DataDir::remade_meta(cluster_id, broker_id, seed);
     Ok((meta, false))
+}
+
+/// A file without a checksum vouches for nothing: where the tree knows other ids, it is right.
+async fn held_against(
+    tree: &CoordinationTree,
+    meta: Meta,
+    data: &DataDir,
+) -> Result<Meta, StartError> {
+    let Some((cluster_id, node_id)) = recorded_ids(tree).await? else {
+        return Ok(meta);
+    };
+    if cluster_id != meta.cluster_id || node_id != meta.node_id {
+        tracing::warn!(
+            "{}: says cluster.id {} and node.id {}, the coordination log cluster.id {cluster_id} and \
+             node.id {node_id}, which is taken",
+            data.meta_path().display(),
+            meta.cluster_id,
+            meta.node_id,
+        );
+    }
+    Ok(Meta {
+        cluster_id,
+        node_id,
+        ..meta
+    })
 }
 
 /// Writes down which logs may have gaps, if that is lost. Blocks.

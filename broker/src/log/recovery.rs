@@ -54,8 +54,8 @@ use super::indexes::{self, GrowingIndexes};
 use super::segment::{Segment, WALK_WINDOW_BYTES, log_path};
 use super::shared::Shared;
 use super::writer::{Active, age_start};
-use super::{Damage, LogConfig, LogError, sync_points};
-use crate::vfs::{OpenMode, Vfs, VfsFile};
+use super::{Damage, LogConfig, LogError, sync_points, txn_index};
+use crate::vfs::{OpenMode, Vfs, VfsFile, is_passing};
 
 /// What a scan, which reads everything, reads at once.
 const SCAN_WINDOW_BYTES: usize = 1 << 20;
@@ -160,6 +160,7 @@ pub(super) fn open(
     recovery.prepare_dir()?;
     swaps::complete(&recovery.vfs, dir)?;
     let bases = recovery.sort_files()?;
+    recovery.replay_damaged_txn_indexes()?;
     if bases.is_empty() {
         return recovery.create();
     }
@@ -217,6 +218,30 @@ impl Recovery<'_> {
             }
         }
         Ok(bases.into_iter().collect())
+    }
+
+    /// A transaction index that is damaged is made anew by replaying its segment, so no later snapshot may take the replay's
+    /// place. Damage that makes sense, and a file that is gone, are not seen.
+    fn replay_damaged_txn_indexes(&mut self) -> Result<(), LogError> {
+        for base in &self.txn_indexes {
+            let path = log_path(self.dir, *base).with_extension(files::TXN_INDEX);
+            let is_sound = match self.vfs.read(&path) {
+                Ok(bytes) => txn_index::is_sound(&bytes),
+                Err(error) if error.kind() == ErrorKind::NotFound => true,
+                Err(error) if is_passing(&error) => return Err(error).or_io("read", &path),
+                Err(error) => {
+                    tracing::warn!(file = %path.display(), "cannot be read: {error}");
+                    false
+                }
+            };
+            if !is_sound {
+                tracing::warn!(file = %path.display(), "damaged: made anew from the log");
+                self.snapshots.retain(|snapshot| snapshot <= base);
+                // Later ones are replayed with it.
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn remove_leftovers(&mut self) -> Result<(), LogError> {

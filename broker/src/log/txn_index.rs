@@ -17,7 +17,7 @@ use std::path::Path;
 
 use brooklet_protocol::{Offset, ProducerId};
 
-use crate::vfs::{OpenMode, Vfs};
+use crate::vfs::{OpenMode, Vfs, is_passing};
 
 /// Bytes of an entry.
 pub(super) const ENTRY_BYTES: usize = 34;
@@ -77,6 +77,14 @@ pub(super) fn decode(bytes: &[u8]) -> Vec<AbortedTransaction> {
     entries.map_while(AbortedTransaction::decode).collect()
 }
 
+/// Whether `bytes` are whole entries that make sense and stand in the order of their markers.
+pub(super) fn is_sound(bytes: &[u8]) -> bool {
+    let (raw, torn) = bytes.as_chunks();
+    let entries = raw.iter().map(AbortedTransaction::decode);
+    let ends = entries.map(|entry| entry.map(|entry| entry.last_offset));
+    torn.is_empty() && ends.clone().all(|end| end.is_some()) && ends.is_sorted()
+}
+
 /// Adds an entry at the end of a file, which is created if need be.
 pub(super) fn add(vfs: &dyn Vfs, path: &Path, entry: AbortedTransaction) -> io::Result<()> {
     let file = vfs.open(path, OpenMode::Create)?;
@@ -96,13 +104,14 @@ pub(super) fn replace(
     vfs.replace(path, &encode(entries))
 }
 
-/// Makes `entries` the file's, durably, if they are not. Where there are none a file is not made.
+/// Makes `entries` the file's, durably, if they are not, or if it cannot be read. Where there are none a file is not made.
 pub(super) fn mend(vfs: &dyn Vfs, path: &Path, entries: &[AbortedTransaction]) -> io::Result<()> {
     let found = match vfs.read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        found => found?,
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(Vec::new()),
+        Err(error) if is_passing(&error) => return Err(error),
+        found => found.ok(),
     };
-    if found == encode(entries) {
+    if found.is_some_and(|found| found == encode(entries)) {
         return Ok(());
     }
     replace(vfs, path, entries)

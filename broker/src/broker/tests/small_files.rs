@@ -309,6 +309,28 @@ async fn meta_properties_is_made_anew() {
     }
 }
 
+/// Written before there was a checksum.
+#[tokio::test]
+async fn without_a_checksum_the_tree_is_believed() {
+    let files = written().await;
+    let path = Path::new(DATA).join("meta.properties");
+    let text = String::from_utf8(files[&path].clone()).unwrap();
+    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap();
+    for (key, other) in [
+        ("node.id", "node.id=3"),
+        ("cluster.id", "cluster.id=another"),
+    ] {
+        let without = text.replace(line("brooklet.checksum"), "");
+        let mut files = files.clone();
+        files.insert(path.clone(), without.replace(line(key), other).into_bytes());
+        let vfs = placed(&files);
+        let broker = start_small(&vfs, 9).await.unwrap();
+        assert_eq!(broker.unready().len(), 0);
+        assert_eq!(vfs.read(&path).unwrap(), text.as_bytes(), "{key}");
+        broker.shutdown().await.unwrap();
+    }
+}
+
 /// Always, whatever id the file happens to name.
 async fn assert_offline(name: &str) {
     for was_clean in [true, false] {

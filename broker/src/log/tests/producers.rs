@@ -367,6 +367,43 @@ fn an_index_says_nothing_of_transactions_that_were_cut_off() {
     assert_eq!(aborted.unwrap(), []);
 }
 
+/// A snapshot stands behind it, so that nothing of it would be replayed.
+#[test]
+fn an_index_that_makes_no_sense_is_made_anew_from_the_log() {
+    let entries = 3;
+    let written = || {
+        let vfs = SimVfs::new(0);
+        let mut log = open(&vfs, config(1 << 20));
+        for sequence in 0..entries {
+            append(&mut log, &transactional(1, sequence, 1)).unwrap();
+            append(&mut log, &marker(1, false)).unwrap();
+        }
+        log.close().unwrap();
+        vfs
+    };
+    let path = segment(0).with_extension("txnindex");
+    let known = txn_index::read(&written(), &path).unwrap();
+    assert_eq!(known.len(), 3);
+    let whole = written().read(&path).unwrap();
+    let torn = whole[..whole.len() - 1].to_vec();
+    let mut other_version = whole.clone();
+    other_version[35] ^= 1;
+    let mut negative = whole.clone();
+    negative[34 + 10] ^= 0x80;
+    let mut disordered = whole.clone();
+    disordered[34 + 2 + 16 + 6] ^= 1;
+    for damaged in [torn, other_version, negative, disordered] {
+        let vfs = written();
+        vfs.remove_file(&path).unwrap();
+        let file = vfs.open(&path, OpenMode::CreateNew).unwrap();
+        file.append(&[std::io::IoSlice::new(&damaged)]).unwrap();
+        let (log, _) = open_with(&vfs, config(1 << 20), start(true, 6)).unwrap();
+        let aborted = log.reader().aborted_transactions(Offset(0), Offset(6));
+        assert_eq!(aborted.unwrap(), known);
+        assert_eq!(txn_index::read(&vfs, &path).unwrap(), known);
+    }
+}
+
 #[test]
 fn an_aborted_transaction_that_cannot_be_written_down_yet_is_left_out_all_the_same() {
     for is_full in [true, false] {
