@@ -55,7 +55,7 @@ use super::segment::{Segment, WALK_WINDOW_BYTES, log_path};
 use super::shared::Shared;
 use super::writer::{Active, age_start};
 use super::{Damage, LogConfig, LogError, sync_points, txn_index};
-use crate::vfs::{OpenMode, Vfs, VfsFile, is_passing};
+use crate::vfs::{OpenMode, Vfs, VfsFile};
 
 /// What a scan, which reads everything, reads at once.
 const SCAN_WINDOW_BYTES: usize = 1 << 20;
@@ -225,16 +225,7 @@ impl Recovery<'_> {
     fn replay_damaged_txn_indexes(&mut self) -> Result<(), LogError> {
         for base in &self.txn_indexes {
             let path = log_path(self.dir, *base).with_extension(files::TXN_INDEX);
-            let is_sound = match self.vfs.read(&path) {
-                Ok(bytes) => txn_index::is_sound(&bytes),
-                Err(error) if error.kind() == ErrorKind::NotFound => true,
-                Err(error) if is_passing(&error) => return Err(error).or_io("read", &path),
-                Err(error) => {
-                    tracing::warn!(file = %path.display(), "cannot be read: {error}");
-                    false
-                }
-            };
-            if !is_sound {
+            if !txn_index::is_sound(&*self.vfs, &path).or_io("read", &path)? {
                 tracing::warn!(file = %path.display(), "damaged: made anew from the log");
                 self.snapshots.retain(|snapshot| snapshot <= base);
                 // Later ones are replayed with it.

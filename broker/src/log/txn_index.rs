@@ -77,12 +77,21 @@ pub(super) fn decode(bytes: &[u8]) -> Vec<AbortedTransaction> {
     entries.map_while(AbortedTransaction::decode).collect()
 }
 
-/// Whether `bytes` are whole entries that make sense and stand in the order of their markers.
-pub(super) fn is_sound(bytes: &[u8]) -> bool {
+/// Whether a file can be read and holds whole entries that make sense, in the order of their markers. One that is gone is.
+///
+/// # Errors
+/// What may be better a moment later.
+pub(super) fn is_sound(vfs: &dyn Vfs, path: &Path) -> io::Result<bool> {
+    let bytes = match vfs.read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(error) if is_passing(&error) => return Err(error),
+        Err(_) => return Ok(false),
+        Ok(bytes) => bytes,
+    };
     let (raw, torn) = bytes.as_chunks();
     let entries = raw.iter().map(AbortedTransaction::decode);
     let ends = entries.map(|entry| entry.map(|entry| entry.last_offset));
-    torn.is_empty() && ends.clone().all(|end| end.is_some()) && ends.is_sorted()
+    Ok(torn.is_empty() && ends.clone().all(|end| end.is_some()) && ends.is_sorted())
 }
 
 /// Adds an entry at the end of a file, which is created if need be.
