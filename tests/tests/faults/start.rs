@@ -120,12 +120,20 @@ fn unknown_versions_are_named_and_malformed_properties_made_anew() {
         line.unwrap().to_owned()
     };
     let replaced = |key: &str, with: &str| good.replace(&line(key), with);
+    // Another version's checksum is over its own lines.
+    let other_version = |key: &str, with: &str| {
+        let (checksum, other) = (line("brooklet.checksum"), "brooklet.checksum=00000000");
+        replaced(key, with).replace(&checksum, other)
+    };
     let cases = [
         (
-            replaced("brooklet.format", "brooklet.format=99"),
+            other_version("brooklet.format", "brooklet.format=99"),
             "brooklet.format is 99, expected 1",
         ),
-        (replaced("version", "version=0"), "version is 0, expected 1"),
+        (
+            other_version("version", "version=0"),
+            "version is 0, expected 1",
+        ),
     ];
     for (content, words) in cases {
         fs::write(&meta, &content).unwrap();
@@ -139,6 +147,8 @@ fn unknown_versions_are_named_and_malformed_properties_made_anew() {
         replaced("cluster.id", ""),
         replaced("directory.id", "directory.id=short"),
         replaced("brooklet.format", ""),
+        // The checksum is right, so it is no other version's.
+        replaced("version", "version=0"),
         String::new(),
         "\0\u{1}\u{2}".into(),
     ];
