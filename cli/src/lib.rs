@@ -1,12 +1,12 @@
 //! The command line: parse, run one verb, exit with its code.
 //!
 //! A verb is a module with `Args` (what clap parses) and `run` (what it does), and is plugged in at
-//! three places below: its `mod`, its variant of [`Command`], its arm in [`Cli::run`].
+//! three places below: its `mod`, its variant of `Command`, its arm in `Cli::run`.
 //!
 //! Habits of all verbs:
 //! - data goes to stdout, everything else to stderr; `-q` silences the notes, never the errors;
 //! - a reader of stdout that goes away (`| head`) ends the verb quietly, with success;
-//! - exit codes are those of [`exit::Exit`]; an error says what, where, and the next step.
+//! - exit codes are those of `exit::Exit`; an error says what, where, and the next step.
 //!
 //! Only this crate prints, and only this file and `signals` end the process.
 //!
