@@ -183,7 +183,7 @@ pub fn main() {
 
 fn start(cli: Cli) -> anyhow::Result<Exit> {
     logging::install(cli.globals.verbose)?;
-    // Two workers: one for whoever serves requests, one for whoever waits for a disk.
+    // Two workers: one serves requests while the other waits for a disk.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -220,13 +220,13 @@ impl Recovery<'_> {
         Ok(bases.into_iter().collect())
     }
 
-    /// A transaction index that is damaged is made anew by replaying its segment, so no later snapshot may take the replay's
-    /// place. Damage that makes sense, and a file that is gone, are not seen.
+    /// A damaged transaction index is rebuilt by replaying its segment, so the replay must not start from a later
+    /// snapshot. A plausible wrong entry and a missing file go unnoticed.
     fn replay_damaged_txn_indexes(&mut self) -> Result<(), LogError> {
         for base in &self.txn_indexes {
             let path = log_path(self.dir, *base).with_extension(files::TXN_INDEX);
             if !txn_index::is_sound(&*self.vfs, &path).or_io("read", &path)? {
-                tracing::warn!(file = %path.display(), "damaged: made anew from the log");
+                tracing::warn!(file = %path.display(), "damaged: rebuilt from the log");
                 self.snapshots.retain(|snapshot| snapshot <= base);
                 // Later ones are replayed with it.
                 break;

@@ -8,8 +8,7 @@ use brooklet_protocol::messages::{ApiKey, ErrorCode, ResponseKind, StrBytes};
 use brooklet_protocol::{BrokerId, PartitionId, TopicName, TopicPartition};
 
 use super::{Client, ClientError};
-use crate::transport::BoxFuture;
-use crate::transport::Node;
+use crate::transport::{BoxFuture, Node};
 
 const API_VERSIONS_VERSION: i16 = 3;
 const DESCRIBE_LOG_DIRS_VERSION: i16 = 4;

@@ -22,8 +22,7 @@ use super::coordinators::{Kind, check, text};
 use super::group::membership::Identity;
 use super::group::protocol::{Places, decode_assignment};
 use super::{Client, ClientError, backoff, wire_name};
-use crate::transport::BoxFuture;
-use crate::transport::Node;
+use crate::transport::{BoxFuture, Node};
 
 const LIST_GROUPS_VERSION: i16 = 4;
 /// The last version that answers a missing group as dead, and not with an error.

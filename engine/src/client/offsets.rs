@@ -13,8 +13,7 @@ use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
 use super::{Client, ClientError, Isolation, MissingTopic, backoff, wire_name};
-use crate::transport::BoxFuture;
-use crate::transport::Node;
+use crate::transport::{BoxFuture, Node};
 
 const LIST_OFFSETS_VERSION: i16 = 7;
 

@@ -15,8 +15,7 @@ use brooklet_protocol::messages::{ErrorCode, ResponseKind, StrBytes};
 use brooklet_protocol::{Offset, TopicName, TopicPartition};
 
 use super::{Client, ClientError, wire_name};
-use crate::transport::BoxFuture;
-use crate::transport::Node;
+use crate::transport::{BoxFuture, Node};
 
 const INCREMENTAL_ALTER_CONFIGS_VERSION: i16 = 1;
 const DESCRIBE_CONFIGS_VERSION: i16 = 4;

@@ -24,8 +24,7 @@ use parking_lot::Mutex;
 
 use super::coordinators::{Kind, Place, check, text};
 use super::{Client, ClientError, MissingTopic, wire_name};
-use crate::transport::BoxFuture;
-use crate::transport::Node;
+use crate::transport::{BoxFuture, Node};
 
 const LIST_TRANSACTIONS_VERSION: i16 = 1;
 const DESCRIBE_TRANSACTIONS_VERSION: i16 = 0;

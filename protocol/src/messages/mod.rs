@@ -94,7 +94,7 @@ pub enum MessageError {
     /// The message does not follow its schema.
     #[error("malformed message: {0}")]
     Malformed(String),
-    /// A value that the version has no place for, or a kind of message that is not served.
+    /// A value that the version has no place for.
     #[error("cannot encode in version {version}: {reason}")]
     Unencodable {
         /// The version asked for.
