@@ -74,12 +74,6 @@ pub(super) fn convert(
 ) -> Result<Converted, Refused> {
     let max_timestamp = check_records(&batch, config, now)?;
     let batch = recompressed(batch, config)?;
-    let (size, bytes_max) = (batch.bytes().len(), config.message_bytes_max);
-    if size > bytes_max {
-        let message =
-            format!("record batch of {size} bytes in the topic's codec, the most is {bytes_max}");
-        return Err(ApiError::new(ErrorCode::MessageTooLarge, message).into());
-    }
     if config.timestamp_type == TimestampType::LogAppendTime {
         return Ok(Converted {
             batch: batch.with_log_append_time(now),
@@ -315,25 +309,5 @@ mod tests {
             };
             assert_eq!(plain(&stored), plain(&sent));
         }
-    }
-
-    #[test]
-    fn a_batch_that_grows_in_the_topics_codec_is_measured_again() {
-        let mut builder = BatchBuilder::new(Compression::Zstd);
-        builder.append(NOW, None, Some(&[7; 10_000]), &[]);
-        let small = builder.build();
-        let config = LogConfig {
-            compression: Some(Compression::None),
-            message_bytes_max: 5_000,
-            ..LogConfig::default()
-        };
-        assert!(small.bytes().len() < config.message_bytes_max);
-        let refused = convert(small.clone(), &config, NOW).unwrap_err();
-        assert_eq!(refused.error.code, ErrorCode::MessageTooLarge);
-        let roomy = LogConfig {
-            message_bytes_max: 11_000,
-            ..config
-        };
-        assert!(convert(small, &roomy, NOW).is_ok());
     }
 }

@@ -179,6 +179,8 @@ impl Producing<'_> {
                 self.ctx.counters.rejected(Limit::DecompressedBytes);
             }
         })?;
+        // It may have grown in the topic's codec.
+        self.check_size(batch.bytes().len(), &config)?;
         let partition = Arc::clone(partition);
         if batch.header().is_transactional() {
             let held = Held {
@@ -231,28 +233,28 @@ impl Producing<'_> {
         }
     }
 
+    fn check_size(&self, size: usize, config: &LogConfig) -> Outcome<()> {
+        let bytes_max = config.message_bytes_max;
+        if size <= bytes_max {
+            return Ok(());
+        }
+        self.ctx.counters.rejected(Limit::MessageBytes);
+        let message = format!("record batch of {size} bytes, the most is {bytes_max}");
+        Err(ApiError::new(ErrorCode::MessageTooLarge, message))
+    }
+
     /// The one batch, if it may be appended.
     fn check(&self, config: &LogConfig, data: &PartitionProduceData) -> Outcome<RecordBatch> {
         let mut bytes = data.records.clone().unwrap_or_default();
         if bytes.is_empty() {
             return Err(invalid_record("no record batch, expected exactly one"));
         }
-        let bytes_max = config.message_bytes_max;
-        let too_large = |size: usize| {
-            self.ctx.counters.rejected(Limit::MessageBytes);
-            let message = format!("record batch of {size} bytes, the most is {bytes_max}");
-            Err(ApiError::new(ErrorCode::MessageTooLarge, message))
-        };
-        let batch = match RecordBatch::split_from(&mut bytes) {
-            Ok(batch) => batch,
-            Err(BatchError::Truncated { expected, .. }) if expected > bytes_max => {
-                return too_large(expected);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if batch.bytes().len() > bytes_max {
-            return too_large(batch.bytes().len());
+        let batch = RecordBatch::split_from(&mut bytes);
+        if let Err(BatchError::Truncated { expected, .. }) = &batch {
+            self.check_size(*expected, config)?;
         }
+        let batch = batch?;
+        self.check_size(batch.bytes().len(), config)?;
         batch.validate_for_produce()?;
         // Later than the checksum, which tells a wrong length from a second batch.
         if !bytes.is_empty() {

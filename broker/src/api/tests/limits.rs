@@ -45,6 +45,24 @@ async fn a_batch_that_is_too_large() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_too_large_in_the_topics_codec() {
+    let fixture = Fixture::start_with(|config| {
+        config.log.message_bytes_max = 1000;
+        config.apply("compression.type", "uncompressed").unwrap();
+    })
+    .await;
+    fixture.create("t", 1).await;
+    for (length, error) in [(1000, code(ErrorCode::MessageTooLarge)), (800, 0)] {
+        let batch = zeros(Compression::Zstd, length);
+        assert!(batch.len() < 500);
+        let answer = fixture.produce(9, "t", 1, Some(batch)).await;
+        assert_eq!(answer.error_code, error, "{length}");
+    }
+    assert_eq!(fixture.rejections(Limit::MessageBytes).await, 1);
+    assert_eq!(fixture.rejections(Limit::DecompressedBytes).await, 0);
+}
+
+#[tokio::test]
 async fn a_batch_that_is_a_bomb() {
     let fixture = Fixture::start_with(|config| {
         config.apply("compression.type", "lz4").unwrap();
