@@ -16,7 +16,7 @@
 //! | found | called | done |
 //! |---|---|---|
 //! | the checksum fits the ids | ours | served; another line that makes no sense is rewritten |
-//! | no checksum, every value makes sense | ours, of an older version | served, and rewritten once the tree has the same cluster |
+//! | no checksum, every value makes sense | ours, of an older version | served as what the coordination log says, if it has other ids, and rewritten |
 //! | only Kafka's lines, and no coordination log | Kafka's | refused, `--adopt` takes it over |
 //! | only Kafka's lines, beside a coordination log | an adoption that was interrupted, or damage | refused with both ways out; `--adopt` goes on |
 //! | another number as version or format | another version's, or damage | refused with both ways out |
