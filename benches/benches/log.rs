@@ -1,7 +1,7 @@
 //! The log on a real disk: appending, finding a place by offset and by time, reading in sequence.
 
 use brooklet_benches::{Scratch, plain_batch};
-use brooklet_broker::log::{Log, LogReader, RecoveryStart};
+use brooklet_log::{Log, LogReader, RecoveryStart};
 use brooklet_protocol::records::Batches;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 use divan::counter::{BytesCount, ItemsCount};

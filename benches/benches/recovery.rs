@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use brooklet_benches::{Scratch, plain_batch};
-use brooklet_broker::log::{Log, RecoveryStart};
+use brooklet_log::{Log, RecoveryStart};
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};

@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use brooklet_broker::log::{Log, LogConfig, RecoveryReport, RecoveryStart};
-use brooklet_broker::vfs::disk::DiskVfs;
+use brooklet_log::vfs::disk::DiskVfs;
+use brooklet_log::{Log, LogConfig, RecoveryReport, RecoveryStart};
 use brooklet_protocol::Timestamp;
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
 

@@ -17,10 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use brooklet_log::clock::Clock;
 use brooklet_protocol::Timestamp;
 use parking_lot::Mutex;
-
-use crate::clock::Clock;
 
 /// The volume of the data directory has no room left.
 pub const DISK_FULL: &str = "disk-full";
@@ -97,8 +96,9 @@ impl Health {
 mod tests {
     use std::time::Duration;
 
+    use brooklet_log::clock::ManualClock;
+
     use super::*;
-    use crate::clock::ManualClock;
 
     #[test]
     fn a_trouble_lasts_from_its_first_report_until_it_is_cleared() {

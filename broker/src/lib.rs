@@ -19,19 +19,13 @@ use std::pin::Pin;
 
 pub mod api;
 pub mod broker;
-pub mod clock;
 pub mod controller;
-pub mod coordination;
 pub mod coordinator;
 pub mod counters;
 pub mod driver;
-pub mod group;
 pub mod health;
-pub mod log;
 pub mod partition;
 pub mod server;
-pub mod transaction;
-pub mod vfs;
 
 pub use broker::{Applied, Broker, BrokerConfig, Environment, SettingError, StartError, Storage};
 pub use broker::{

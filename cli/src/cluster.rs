@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{BrokerSetting, LogDir, ServedApi};
+use brooklet_client::{BrokerSetting, Client, LogDir, ServedApi};
 use brooklet_protocol::BrokerId;
 use clap::Subcommand;
 use indicatif::HumanBytes;

@@ -8,9 +8,9 @@ use std::io;
 
 use anyhow::Error;
 use brooklet_broker::StartError;
-use brooklet_broker::log::LogError;
-use brooklet_engine::client::ClientError;
-use brooklet_engine::transport::TransportError;
+use brooklet_client::ClientError;
+use brooklet_client::transport::TransportError;
+use brooklet_log::LogError;
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::records::BatchError;
 use thiserror::Error;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{Isolation, OffsetSpec};
+use brooklet_client::{Client, Isolation, OffsetSpec};
 use brooklet_protocol::{Offset, TopicPartition};
 
 use crate::Globals;

@@ -49,8 +49,8 @@ mod text;
 mod time;
 
 use anyhow::Context;
-use brooklet_broker::clock::SystemClock;
-use brooklet_engine::Client;
+use brooklet_client::Client;
+use brooklet_log::clock::SystemClock;
 use clap::{Parser, Subcommand};
 
 use exit::Exit;

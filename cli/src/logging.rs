@@ -1,7 +1,7 @@
 //! Log lines on stderr, one per event: time, level, module, message, fields.
 //!
 //! ```text
-//! 2013-03-08T19:40:00.000Z  INFO brooklet_broker::log: recovered flights-0 bytes_cut=812
+//! 2013-03-08T19:40:00.000Z  INFO brooklet_log::recovery: recovered flights-0 bytes_cut=812
 //! ```
 //!
 //! Which events: warnings and errors, and from the log also what recovery did, because that is
@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
-use brooklet_broker::clock::{Clock, SystemClock};
+use brooklet_log::clock::{Clock, SystemClock};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -68,7 +68,7 @@ impl Filter {
     }
 
     fn lets_through(self, level: Level, target: &str) -> bool {
-        let of_the_log = target.starts_with("brooklet_broker::log");
+        let of_the_log = target.starts_with("brooklet_log");
         let most = if of_the_log {
             self.of_the_log
         } else {
@@ -147,8 +147,8 @@ mod tests {
         let filter = Filter::new(0, None).unwrap();
         assert!(filter.lets_through(Level::WARN, "brooklet_broker::server"));
         assert!(!filter.lets_through(Level::INFO, "brooklet_broker::server"));
-        assert!(filter.lets_through(Level::INFO, "brooklet_broker::log::recovery"));
-        assert!(!filter.lets_through(Level::DEBUG, "brooklet_broker::log"));
+        assert!(filter.lets_through(Level::INFO, "brooklet_log::recovery"));
+        assert!(!filter.lets_through(Level::DEBUG, "brooklet_log"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Unlike those, the run says which ones it was, up to ten of them one by one, and fails at its end. What
 //! is no single record's fault (no answer, no such topic) ends it.
 
-use brooklet_engine::client::ClientError;
+use brooklet_client::ClientError;
 use brooklet_protocol::messages::ErrorCode;
 
 use crate::exit::CliError;
@@ -88,7 +88,7 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
-    use brooklet_engine::client::{RecordSize, SizeLimit};
+    use brooklet_client::{RecordSize, SizeLimit};
     use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 
     use super::*;

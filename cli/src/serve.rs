@@ -15,8 +15,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use brooklet_broker::clock::Clock;
 use brooklet_broker::{Broker, BrokerConfig, Storage};
+use brooklet_log::clock::Clock;
 
 use crate::Globals;
 use crate::exit::{CliError, Exit};

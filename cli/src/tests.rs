@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use brooklet_broker::{Broker, BrokerConfig};
-use brooklet_engine::Client;
+use brooklet_client::Client;
 use clap::{CommandFactory, Parser};
 
 use crate::exit::{CliError, Exit};

@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{
-    ActiveProducer, TransactionDescription, TransactionFilter, TransactionListing,
+use brooklet_client::{
+    ActiveProducer, Client, TransactionDescription, TransactionFilter, TransactionListing,
 };
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use clap::Subcommand;

@@ -56,7 +56,6 @@
 //! The same input gives the same output.
 
 pub mod aggregate;
-pub mod client;
 pub mod codec;
 pub mod dsl;
 pub mod key;
@@ -74,7 +73,6 @@ mod task;
 pub mod test_driver;
 pub mod time;
 mod topology;
-pub mod transport;
 pub mod window;
 
 #[cfg(test)]
@@ -83,9 +81,7 @@ mod replay;
 mod vectors;
 
 pub use aggregate::Aggregate;
-#[cfg(feature = "embedded")]
-pub use brooklet_broker::Broker;
-pub use client::Client;
+pub use brooklet_client::{self as client, Client};
 pub use codec::Codec;
 pub use dsl::{App, KeyedStream, Repartition, Stream, Windowed};
 pub use key::Key;

@@ -46,6 +46,13 @@ impl Timestamp {
     }
 }
 
+/// Time since a start that each clock chooses; it never goes back.
+///
+/// It measures waits, sessions and deadlines. It is not comparable with a [`Timestamp`], nor with a
+/// reading of another clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Monotonic(pub Duration);
+
 /// The number of a partition within its topic, from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub i32);

@@ -2,8 +2,9 @@
 //!
 //! Every other crate of Brooklet moves bytes; this one says what they are: Kafka's record batches
 //! ([`records`]), Kafka's requests and responses ([`messages`]), the frames they travel in
-//! ([`frame`]), the hash that picks a partition ([`murmur2`]) and what Kafka's own metadata log says
-//! of topics ([`metadata_record`]).
+//! ([`frame`]), the hash that picks a partition ([`murmur2`]), what Kafka's own metadata log says
+//! of topics ([`metadata_record`]), ZooKeeper's records ([`jute`]), and what all of them are made of
+//! ([`wire`]).
 //!
 //! Invariants:
 //! - decoding any bytes returns: it never panics, and what it allocates is bounded by the bytes that
@@ -19,10 +20,10 @@ pub mod messages;
 pub mod metadata_record;
 pub mod murmur2;
 pub mod records;
-mod varint;
+pub mod wire;
 
 pub use checksum::crc32c;
 pub use ids::{
-    BrokerId, LeaderEpoch, Offset, PartitionId, Producer, ProducerEpoch, ProducerId, Timestamp,
-    TopicName, TopicPartition,
+    BrokerId, LeaderEpoch, Monotonic, Offset, PartitionId, Producer, ProducerEpoch, ProducerId,
+    Timestamp, TopicName, TopicPartition,
 };

@@ -11,7 +11,7 @@
 //! A text is its length plus 1 as an uvarint, 0 for null, then its bytes. Fields that later versions
 //! add come after those above. All other kinds are of no use to whoever takes a directory over.
 
-use crate::varint::{Reader, Reason};
+use crate::wire::varint::{Reader, Reason};
 
 /// The one version of the frame.
 const FRAME_VERSION: u32 = 1;

@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{Assignor, GroupConfig, GroupConsumer, OffsetReset, Polled};
+use brooklet_client::{Assignor, Client, GroupConfig, GroupConsumer, OffsetReset, Polled};
 use brooklet_protocol::TopicName;
 use brooklet_tests::{Server, foreign};
 use rdkafka::config::ClientConfig;

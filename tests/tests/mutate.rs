@@ -11,10 +11,10 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-use brooklet_broker::log::producer_state::snapshot;
-use brooklet_broker::log::{Log, LogConfig, RecoveryStart, checkpoint, inspect};
-use brooklet_broker::vfs::sim::SimVfs;
-use brooklet_broker::vfs::{OpenMode, Vfs};
+use brooklet_log::producer_state::snapshot;
+use brooklet_log::vfs::sim::SimVfs;
+use brooklet_log::vfs::{OpenMode, Vfs};
+use brooklet_log::{Log, LogConfig, RecoveryStart, checkpoint, inspect};
 use brooklet_protocol::records::{BatchBuilder, Batches, Compression, RecordBatch};
 use brooklet_protocol::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use brooklet_tests::mutate::{Random, mutate};

@@ -5,8 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{NewRecord, Producer, ProducerConfig, TransactionalProducer};
+use brooklet_client::{Client, NewRecord, Producer, ProducerConfig, TransactionalProducer};
 use brooklet_protocol::records::{BatchBuilder, BatchRewriter, Compression};
 use brooklet_protocol::{Timestamp, TopicName};
 use brooklet_tests::{Server, repository, run, text};

@@ -106,7 +106,7 @@ async fn verify(
     let image = ctx.controller.image();
     let id = transaction.transactional_id.as_str();
     let who = producer(transaction.producer_id, transaction.producer_epoch);
-    let look = |transactions: &crate::transaction::Transactions| {
+    let look = |transactions: &brooklet_machines::transaction::Transactions| {
         results(&transaction.topics, |topic, partition| {
             let verified = find(&image, topic, partition).and_then(|place| {
                 let verified = transactions.verify(id, who, &place);

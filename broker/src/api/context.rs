@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use brooklet_log::clock::Clock;
 use tokio::sync::watch;
 
 use super::fetch::{FetchSessions, ResponseMemory};
-use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
 use crate::coordinator::{GroupCoordinator, TransactionCoordinator};

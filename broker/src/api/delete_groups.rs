@@ -1,11 +1,11 @@
 //! DeleteGroups (42), versions 0 to 2: groups without members go, with their offsets (KIP-229).
 
+use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::delete_groups_response::DeletableGroupResult;
 use brooklet_protocol::messages::kafka::{DeleteGroupsRequest, DeleteGroupsResponse};
 
 use super::context::ApiContext;
 use super::groups::{code_of, failed};
-use crate::group::{Answer, Command};
 
 pub(super) async fn handle(ctx: &ApiContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());

@@ -3,6 +3,7 @@
 //! One that there is not is "Dead" without an error; from version 6 on it is GROUP_ID_NOT_FOUND, too
 //! (KIP-1043).
 
+use brooklet_machines::group;
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::describe_groups_response::{
     DescribedGroup, DescribedGroupMember,
@@ -11,7 +12,6 @@ use brooklet_protocol::messages::kafka::{DescribeGroupsRequest, DescribeGroupsRe
 
 use super::context::ApiContext;
 use super::groups::{failed, text};
-use crate::group;
 
 const NOT_FOUND: i16 = 6;
 const DEAD: &str = "Dead";

@@ -1,5 +1,6 @@
 //! DescribeProducers (61), version 0: the producers that partitions remember (KIP-664).
 
+use brooklet_log::producer_state;
 use brooklet_protocol::ProducerId;
 use brooklet_protocol::messages::kafka::describe_producers_request::TopicRequest;
 use brooklet_protocol::messages::kafka::describe_producers_response::{
@@ -13,7 +14,6 @@ use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_partition, find_topic};
 use crate::controller::MetadataImage;
-use crate::log::producer_state;
 
 /// No transaction is open.
 const NONE_OPEN: i64 = -1;

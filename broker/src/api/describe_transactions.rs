@@ -1,5 +1,6 @@
 //! DescribeTransactions (65), version 0: what coordinators know of transactional ids (KIP-664).
 
+use brooklet_machines::transaction::Transaction;
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::describe_transactions_response::{
     TopicData, TransactionState,
@@ -12,7 +13,6 @@ use brooklet_protocol::messages::kafka::{
 use super::context::ApiContext;
 use super::groups::text;
 use super::transactions::said;
-use crate::transaction::Transaction;
 
 pub(super) async fn handle(
     ctx: &ApiContext,

@@ -5,11 +5,11 @@
 //!   before and comes late is fenced. A transaction to which nothing was added may be aborted.
 //! - PRODUCER_FENCED from version 2 on.
 
+use brooklet_machines::transaction::End;
 use brooklet_protocol::messages::kafka::{EndTxnRequest, EndTxnResponse, ProducerId};
 
 use super::context::ApiContext;
 use super::transactions::{producer, said};
-use crate::transaction::End;
 
 const KNOWS_FENCED: i16 = 2;
 const RAISES_EPOCH: i16 = 5;

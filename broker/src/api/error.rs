@@ -4,6 +4,10 @@
 //! code decides what a client does next: a retriable one is tried again, others are given to the
 //! application.
 
+use brooklet_log::LogError;
+use brooklet_log::producer_state::ProducerError;
+use brooklet_machines::group::GroupError;
+use brooklet_machines::transaction::TransactionError;
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::records::BatchError;
 
@@ -11,10 +15,6 @@ use crate::controller::ControllerError;
 use crate::coordinator::CoordinatorError;
 use crate::counters::{Counters, Limit};
 use crate::driver::DriverError;
-use crate::group::GroupError;
-use crate::log::LogError;
-use crate::log::producer_state::ProducerError;
-use crate::transaction::TransactionError;
 
 /// A code, and words for the person who has to deal with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

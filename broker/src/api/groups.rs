@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use brooklet_machines::group::{GroupError, Identity};
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
 use super::context::ApiContext;
 use super::error::{coordinator_error_code, group_error_code, group_limit};
 use crate::coordinator::CoordinatorError;
-use crate::group::{GroupError, Identity};
 
 /// No error.
 pub(super) const NONE: i16 = 0;

@@ -1,10 +1,10 @@
 //! Heartbeat (12), versions 0 to 4: a member is alive, and learns whether it has to join again.
 
+use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::{HeartbeatRequest, HeartbeatResponse};
 
 use super::context::ApiContext;
 use super::groups::{code_of, failed, identity};
-use crate::group::{Answer, Command};
 
 pub(super) async fn handle(ctx: &ApiContext, request: &HeartbeatRequest) -> HeartbeatResponse {
     let group = request.group_id.as_str();

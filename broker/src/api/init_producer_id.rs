@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use brooklet_machines::transaction::{Init, TransactionError};
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::{
     InitProducerIdRequest, InitProducerIdResponse, ProducerId,
@@ -20,7 +21,6 @@ use super::context::ApiContext;
 use super::error::ApiError;
 use super::transactions::{producer, said};
 use crate::counters::Limit;
-use crate::transaction::{Init, TransactionError};
 
 /// From here on clients know PRODUCER_FENCED.
 const KNOWS_FENCED: i16 = 4;

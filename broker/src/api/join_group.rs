@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
+use brooklet_machines::group::{GroupAnswer, GroupError, JoinGroup, Joined, Waiter};
 use brooklet_protocol::messages::StrBytes;
 use brooklet_protocol::messages::kafka::join_group_response::JoinGroupResponseMember;
 use brooklet_protocol::messages::kafka::{JoinGroupRequest, JoinGroupResponse};
 
 use super::context::ApiContext;
 use super::groups::{client_host, failed, owned, refused, text};
-use crate::group::{GroupAnswer, GroupError, JoinGroup, Joined, Waiter};
 
 /// From this version on a rebalance has a timeout of its own.
 const REBALANCE_TIMEOUT: i16 = 1;

@@ -2,12 +2,12 @@
 //!
 //! Version 3 and up take several, and static members by their instance id alone (KIP-345).
 
+use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::leave_group_response::MemberResponse;
 use brooklet_protocol::messages::kafka::{LeaveGroupRequest, LeaveGroupResponse};
 
 use super::context::ApiContext;
 use super::groups::{NONE, code_of, failed, owned};
-use crate::group::{Answer, Command};
 
 const SEVERAL: i16 = 3;
 

@@ -1,13 +1,13 @@
 //! ListGroups (16), versions 0 to 5: all groups, or those in some states (version 4) and of some
 //! types (version 5). All are of the type "classic".
 
+use brooklet_machines::group;
 use brooklet_protocol::messages::StrBytes;
 use brooklet_protocol::messages::kafka::list_groups_response::ListedGroup;
 use brooklet_protocol::messages::kafka::{ListGroupsRequest, ListGroupsResponse};
 
 use super::context::ApiContext;
 use super::groups::{failed, text};
-use crate::group;
 
 const CLASSIC: &str = "classic";
 

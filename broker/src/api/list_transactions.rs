@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use brooklet_machines::transaction::{Status, Transaction};
 use brooklet_protocol::Timestamp;
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::list_transactions_response::TransactionState;
@@ -19,7 +20,6 @@ use regex_lite::Regex;
 use super::context::ApiContext;
 use super::groups::text;
 use super::transactions::said;
-use crate::transaction::{Status, Transaction};
 
 pub(super) async fn handle(
     ctx: &ApiContext,
@@ -51,7 +51,7 @@ pub(super) async fn handle(
             && (producers.is_empty() || producers.contains(&known.producer.id.0))
             && is_open_for(known, now, request.duration_filter)
     };
-    let look = |transactions: &crate::transaction::Transactions| {
+    let look = |transactions: &brooklet_machines::transaction::Transactions| {
         let matches = |id: &str| pattern.as_ref().is_none_or(|pattern| pattern.is_match(id));
         let all = transactions.iter();
         let listed = all.filter(|(id, known)| is_listed(known) && matches(id));

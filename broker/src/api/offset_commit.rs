@@ -5,6 +5,7 @@
 //!
 //! Left out: the retention time of versions 2 to 4, which Kafka ignores, too; topic ids (version 10).
 
+use brooklet_machines::group::{Answer, Command, NewOffset};
 use brooklet_protocol::messages::kafka::offset_commit_request::OffsetCommitRequestTopic;
 use brooklet_protocol::messages::kafka::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
@@ -15,7 +16,6 @@ use brooklet_protocol::{Offset, PartitionId};
 use super::context::ApiContext;
 use super::groups::{NONE, code_of, failed, identity, owned, refused, unknown_partition};
 use crate::controller::MetadataImage;
-use crate::group::{Answer, Command, NewOffset};
 
 pub(super) async fn handle(ctx: &ApiContext, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let group = request.group_id.as_str();

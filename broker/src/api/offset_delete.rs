@@ -2,6 +2,7 @@
 //!
 //! What a member has subscribed to is refused with GROUP_SUBSCRIBED_TO_TOPIC.
 
+use brooklet_machines::group::{Answer, Command, Place};
 use brooklet_protocol::messages::kafka::offset_delete_request::OffsetDeleteRequestTopic;
 use brooklet_protocol::messages::kafka::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
@@ -11,7 +12,6 @@ use brooklet_protocol::{PartitionId, TopicName};
 
 use super::context::ApiContext;
 use super::groups::{NONE, code_of, failed, refused, unknown_partition};
-use crate::group::{Answer, Command, Place};
 
 pub(super) async fn handle(ctx: &ApiContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
     let group = request.group_id.as_str();

@@ -11,6 +11,8 @@
 
 use std::collections::BTreeMap;
 
+use brooklet_machines::group::record::CommittedOffset;
+use brooklet_machines::group::{Groups, Place};
 use brooklet_protocol::messages::kafka::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -21,8 +23,6 @@ use brooklet_protocol::{PartitionId, TopicName};
 
 use super::context::ApiContext;
 use super::groups::{NONE, failed, text};
-use crate::group::record::CommittedOffset;
-use crate::group::{Groups, Place};
 
 const SEVERAL_GROUPS: i16 = 8;
 

@@ -2,11 +2,11 @@
 //!
 //! The answer waits for the leader's, whose assignment is synced to the disk before anybody is told.
 
+use brooklet_machines::group::{GroupAnswer, SyncGroup, Waiter};
 use brooklet_protocol::messages::kafka::{SyncGroupRequest, SyncGroupResponse};
 
 use super::context::ApiContext;
 use super::groups::{failed, identity, owned, refused, text};
-use crate::group::{GroupAnswer, SyncGroup, Waiter};
 
 pub(super) async fn handle(ctx: &ApiContext, request: SyncGroupRequest) -> SyncGroupResponse {
     let group = request.group_id.as_str().to_owned();

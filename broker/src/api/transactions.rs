@@ -1,5 +1,6 @@
 //! What the APIs of transactions share.
 
+use brooklet_machines::transaction::TransactionError;
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, kafka};
 use brooklet_protocol::{
     PartitionId, Producer, ProducerEpoch, ProducerId, TopicName, TopicPartition,
@@ -12,7 +13,6 @@ use super::{
     txn_offset_commit, write_txn_markers,
 };
 use crate::coordinator::{CoordinatorError, OFFSETS_TOPIC};
-use crate::transaction::TransactionError;
 
 /// What a coordinator of transactions says.
 pub(super) type Said<T> = Result<Result<T, TransactionError>, CoordinatorError>;

@@ -7,6 +7,8 @@
 //! - The group's partition has to be part of the transaction: added by AddOffsetsToTxn, or here and now
 //!   (version 5, KIP-890).
 
+use brooklet_log::LogError;
+use brooklet_machines::group::{Answer, Command, CommitInTransaction, NewOffset};
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -23,8 +25,6 @@ use super::offset_commit::{self, Outcomes};
 use super::transactions::{offsets_place, or_abortable, producer, said};
 use crate::coordinator::CoordinatorError;
 use crate::driver::DriverError;
-use crate::group::{Answer, Command, CommitInTransaction, NewOffset};
-use crate::log::LogError;
 
 const KNOWS_ABORTABLE: i16 = 4;
 const ADDS_IMPLICITLY: i16 = 5;

@@ -24,16 +24,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use brooklet_protocol::TopicPartition;
+use brooklet_log::checkpoint::{Checkpoint, CheckpointError};
+use brooklet_log::clock::Clock;
+use brooklet_log::trim_read_buffers;
+use brooklet_protocol::{Monotonic, TopicPartition};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::data_dir::DataDir;
 use super::opening::write_unchecked_offsets;
-use crate::clock::{Clock, Monotonic};
 use crate::controller::Controller;
-use crate::log::checkpoint::{Checkpoint, CheckpointError};
-use crate::log::trim_read_buffers;
 use crate::partition::{DirtyBudget, Partition};
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);

@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use brooklet_protocol::{Offset, TopicPartition};
+use brooklet_log::LogError;
+use brooklet_log::clock::Clock;
+use brooklet_protocol::{Monotonic, Offset, TopicPartition};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::checkpoint_error;
 use super::data_dir::DataDir;
-use crate::clock::{Clock, Monotonic};
 use crate::controller::{Controller, joined};
-use crate::log::LogError;
 use crate::partition::Partition;
 
 /// How often, and with how much.

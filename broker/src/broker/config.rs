@@ -7,21 +7,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_log::checkpoint::CheckpointError;
+use brooklet_log::clock::{Clock, SystemClock};
+use brooklet_log::vfs::Vfs;
+use brooklet_log::vfs::disk::DiskVfs;
+use brooklet_log::{LogConfig, LogError};
+use brooklet_machines::group::GroupConfig;
+use brooklet_machines::transaction::TransactionConfig;
 use brooklet_protocol::BrokerId;
 use thiserror::Error;
 
 use super::cleaner::CleanerConfig;
 use super::data_dir::random_u128;
-use crate::clock::{Clock, SystemClock};
 use crate::controller::ControllerError;
 use crate::driver::DriverError;
-use crate::group::GroupConfig;
-use crate::log::checkpoint::CheckpointError;
-use crate::log::{LogConfig, LogError};
 use crate::partition::DirtyBudget;
-use crate::transaction::TransactionConfig;
-use crate::vfs::Vfs;
-use crate::vfs::disk::DiskVfs;
 
 /// Where the data lives.
 #[derive(Clone, Debug, PartialEq, Eq)]

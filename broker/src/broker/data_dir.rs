@@ -14,8 +14,8 @@
 //! ```
 //!
 //! Names and contents are Kafka's. [`adoption`] makes one of Kafka's own directories ours. What is done
-//! about a file that is damaged stands with its owner: `meta`, [`checkpoint`](crate::log::checkpoint), the
-//! controller's `identity` for `partition.metadata`, and [`log`](crate::log) for what is in a partition's
+//! about a file that is damaged stands with its owner: `meta`, [`checkpoint`](brooklet_log::checkpoint), the
+//! controller's `identity` for `partition.metadata`, and [`log`](brooklet_log) for what is in a partition's
 //! directory. Of the lock and of the mark only the names count, not what is in them.
 //!
 //! Invariants: nothing is written before the lock is held; the clean-shutdown mark is durably gone
@@ -35,6 +35,10 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use brooklet_log::checkpoint::{CheckpointFile, Checkpoints, Made, Positions};
+use brooklet_log::inspect::SegmentFiles;
+use brooklet_log::vfs::watched::WatchedVfs;
+use brooklet_log::vfs::{OpenMode, Vfs};
 use brooklet_protocol::{BrokerId, TopicPartition};
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -43,10 +47,6 @@ use super::adoption;
 use super::config::{BrokerConfig, StartError, Storage, or_missing};
 use super::meta::{Meta, MetaFile};
 use crate::controller::{Adopted, kafka_uuid};
-use crate::log::checkpoint::{CheckpointFile, Checkpoints, Made, Positions};
-use crate::log::inspect::SegmentFiles;
-use crate::vfs::watched::WatchedVfs;
-use crate::vfs::{OpenMode, Vfs};
 
 const LOCK_FILE: &str = ".lock";
 const META_FILE: &str = "meta.properties";

@@ -21,6 +21,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
+use brooklet_log::close_read_files;
+use brooklet_log::vfs::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 use brooklet_protocol::Timestamp;
 use parking_lot::RwLock;
 use socket2::{Domain, Socket, Type};
@@ -28,8 +30,6 @@ use socket2::{Domain, Socket, Type};
 use super::config::{BrokerConfig, Environment, StartError};
 use crate::controller::Controller;
 use crate::counters::{Counters, Limit};
-use crate::log::close_read_files;
-use crate::vfs::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// What the process needs for itself.
 const OWN: usize = 20;
@@ -223,8 +223,9 @@ impl Vfs for ReliefVfs {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use brooklet_log::vfs::sim::SimVfs;
+
     use super::*;
-    use crate::vfs::sim::SimVfs;
 
     fn fitted(limit: usize, connections: usize) -> Result<usize, String> {
         let mut config = BrokerConfig {

@@ -18,6 +18,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use brooklet_log::LogError;
+use brooklet_log::checkpoint::{Checkpoint, CheckpointError};
+use brooklet_protocol::Monotonic;
 use brooklet_protocol::messages::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
@@ -25,13 +28,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::BoxFuture;
 use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ResponseMemory, ToldSetting};
-use crate::clock::Monotonic;
 use crate::controller::{Controller, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
 use crate::counters::LIMITS;
 use crate::health::Health;
-use crate::log::LogError;
-use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::partition::Partition;
 use crate::server::{self, Limits, Server};
 

@@ -11,6 +11,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use brooklet_log::checkpoint::{Checkpoint, UNKNOWN};
+use brooklet_log::clock::Clock;
+use brooklet_log::{LogConfig, RecoveryStart};
 use brooklet_protocol::{BrokerId, Offset, TopicPartition};
 use tokio::task::spawn_blocking;
 
@@ -18,10 +21,7 @@ use super::advertised;
 use super::config::{BrokerConfig, Environment, StartError};
 use super::data_dir::{COORDINATION_DIR, DataDir, Found, FoundMeta};
 use super::meta::Meta;
-use crate::clock::Clock;
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, recorded_ids};
-use crate::log::checkpoint::{Checkpoint, UNKNOWN};
-use crate::log::{LogConfig, RecoveryStart};
 use crate::partition::{DirtyBudget, Durability, Partition};
 
 /// What stands between the data directory and the handlers.

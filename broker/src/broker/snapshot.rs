@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
+use brooklet_machines::group::{GroupState, Groups};
 use brooklet_protocol::{BrokerId, Offset, PartitionId, Timestamp, TopicName};
 
 use super::Broker;
 use crate::BoxFuture;
 use crate::controller::Topic;
 use crate::counters::{ApiRequests, Counters, LIMITS, Limit, TrafficCount};
-use crate::group::{GroupState, Groups};
 use crate::health::Trouble;
 use crate::partition::PartitionState;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use brooklet_machines::coordination::ANY_VERSION;
 use brooklet_protocol::{BrokerId, TopicName};
 use uuid::Uuid;
 
 use super::znodes::{self, PRODUCER_IDS, TopicSpec};
 use super::{ControllerError, CoordinationTree};
-use crate::coordination::ANY_VERSION;
 
 /// What another program has left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,18 +14,18 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use brooklet_log::checkpoint::{Checkpoints, Positions};
+use brooklet_log::clock::Clock;
+use brooklet_log::epochs::{EPOCH_FILE, LeaderEpochs};
+use brooklet_log::vfs::{OpenMode, Vfs};
+use brooklet_log::{LogConfig, RecoveryStart};
 use brooklet_protocol::{PartitionId, TopicPartition};
 use uuid::Uuid;
 
 use super::identity::{self, Identity, METADATA_FILE};
 use super::znodes::TopicSpec;
 use super::{ControllerError, log_settings};
-use crate::clock::Clock;
-use crate::log::checkpoint::{Checkpoints, Positions};
-use crate::log::epochs::{EPOCH_FILE, LeaderEpochs};
-use crate::log::{LogConfig, RecoveryStart};
 use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionState};
-use crate::vfs::{OpenMode, Vfs};
 
 const DELETED: &str = "delete";
 const STRAY: &str = "stray";

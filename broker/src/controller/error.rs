@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use brooklet_machines::coordination::ErrorCode;
 use brooklet_protocol::TopicName;
 use thiserror::Error;
 
-use crate::coordination::ErrorCode;
 use crate::driver::DriverError;
 
 /// Why the controller refuses.
@@ -55,7 +55,7 @@ pub enum ControllerError {
     InvalidConfig(String),
     /// The disk, below a partition.
     #[error(transparent)]
-    Log(#[from] crate::log::LogError),
+    Log(#[from] brooklet_log::LogError),
     /// The disk.
     #[error("{path}: cannot {action}: {source}")]
     Io {
@@ -101,7 +101,7 @@ pub enum ControllerError {
     },
     /// The file of recovery points.
     #[error(transparent)]
-    Checkpoint(#[from] crate::log::checkpoint::CheckpointError),
+    Checkpoint(#[from] brooklet_log::checkpoint::CheckpointError),
     /// The coordination log, or the broker is shutting down.
     #[error("coordination: {0}")]
     Coordination(#[from] DriverError),

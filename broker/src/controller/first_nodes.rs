@@ -11,12 +11,12 @@
 
 use std::sync::Arc;
 
+use brooklet_machines::coordination::{ANY_VERSION, Operation};
 use brooklet_protocol::{BrokerId, TopicPartition};
 
 use super::CoordinationTree;
 use super::znodes::{self, CLUSTER_ID, CONTROLLER, CONTROLLER_EPOCH, FEATURE, PERSISTENT};
 use super::{CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, ControllerSetup, joined, tree};
-use crate::coordination::{ANY_VERSION, Operation};
 
 /// The brokers that are there, by their ids.
 const BROKERS: &str = "/brokers/ids";

@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use brooklet_log::checkpoint::{Checkpoint, Positions};
+use brooklet_machines::coordination::{ErrorCode, WatchEvent};
 use brooklet_protocol::{TopicName, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -30,8 +32,6 @@ use super::{
     CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, CoordinationTree, MetadataImage,
     PARTITION_COUNT_MAX, Topic, Watcher, topic_config,
 };
-use crate::coordination::{ErrorCode, WatchEvent};
-use crate::log::checkpoint::{Checkpoint, Positions};
 use crate::partition::PartitionState;
 
 /// What the follower and the controller's callers share.

@@ -33,10 +33,10 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use brooklet_log::vfs::Vfs;
 use uuid::Uuid;
 
 use super::{ControllerError, kafka_uuid};
-use crate::vfs::Vfs;
 
 /// Says whose partition is in a directory.
 pub(super) const METADATA_FILE: &str = "partition.metadata";

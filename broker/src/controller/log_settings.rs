@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use brooklet_log::{CleanupPolicy, LogConfig, TimestampType};
 use brooklet_protocol::records::Compression;
-
-use crate::log::{CleanupPolicy, LogConfig, TimestampType};
 
 /// The broker's defaults with what the topic sets. The settings have been validated; what does not
 /// parse nevertheless leaves the default.

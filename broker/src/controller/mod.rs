@@ -26,18 +26,18 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use brooklet_log::checkpoint::{Checkpoint, Checkpoints, Positions};
+use brooklet_log::clock::Clock;
+use brooklet_log::vfs::Vfs;
+use brooklet_log::{LogConfig, LogError, checkpoint};
+use brooklet_machines::coordination::{ANY_VERSION, ErrorCode, Operation};
 use brooklet_protocol::{BrokerId, Offset, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::clock::Clock;
-use crate::coordination::{ANY_VERSION, ErrorCode, Operation};
 use crate::driver::DriverError;
-use crate::log::checkpoint::{self, Checkpoint, Checkpoints, Positions};
-use crate::log::{LogConfig, LogError};
 use crate::partition::{DirtyBudget, Partition};
-use crate::vfs::Vfs;
 
 mod adopted;
 pub mod config_kind;

@@ -8,17 +8,17 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use brooklet_protocol::{Offset, Timestamp, TopicName};
+use brooklet_log::LogError;
+use brooklet_log::inspect::{SegmentFiles, SegmentScan};
+use brooklet_log::vfs::Vfs;
+use brooklet_machines::coordination::{Command, Coordination, Reply};
+use brooklet_machines::{Moment, StateMachine};
+use brooklet_protocol::{Monotonic, Offset, Timestamp, TopicName};
 use uuid::Uuid;
 
 use super::COORDINATION_TOPIC;
 use super::znodes::{self, TOPICS, TopicSpec};
-use crate::clock::Monotonic;
-use crate::coordination::{Command, Coordination, Reply};
-use crate::driver::{Moment, ReplayError, StateMachine, replay_batches};
-use crate::log::LogError;
-use crate::log::inspect::{SegmentFiles, SegmentScan};
-use crate::vfs::Vfs;
+use crate::driver::{ReplayError, replay_batches};
 
 /// The topics in the coordination log of `data_dir`, with their ids; none where there is no such log, as in
 /// a directory of Kafka's. Blocks.

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
+use brooklet_log::RecoveryStart;
+use brooklet_log::clock::ManualClock;
+use brooklet_log::vfs::sim::SimVfs;
+use brooklet_machines::coordination::{ANY_VERSION, Command, Operation, Reply};
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicPartition};
 use bytes::Bytes;
 
 use super::*;
-use crate::clock::ManualClock;
-use crate::coordination::{ANY_VERSION, Command, Operation, Reply};
-use crate::log::RecoveryStart;
 use crate::partition::DirtyBudget;
 use crate::partition::{Durability, Partition};
-use crate::vfs::sim::SimVfs;
 
 const DATA: &str = "/data";
 

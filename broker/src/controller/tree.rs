@@ -13,16 +13,16 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use brooklet_log::clock::Clock;
+use brooklet_machines::coordination::{
+    Answer, Command, Coordination, ErrorCode, OpResult, Operation, Reply, Stat, WatchEvent,
+    WatcherId,
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::ControllerError;
-use crate::clock::Clock;
-use crate::coordination::{
-    Answer, Command, Coordination, ErrorCode, OpResult, Operation, Reply, Stat, WatchEvent,
-    WatcherId,
-};
 use crate::driver::{Driver, DriverError};
 use crate::partition::{Durability, Partition};
 

@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 
+use brooklet_machines::coordination::{ANY_VERSION, Operation};
 use brooklet_protocol::{BrokerId, Timestamp, TopicName};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -24,7 +25,6 @@ use uuid::Uuid;
 
 use super::kafka_uuid;
 use super::tree::create;
-use crate::coordination::{ANY_VERSION, Operation};
 
 pub(super) const CLUSTER_ID: &str = "/cluster/id";
 pub(super) const CONTROLLER: &str = "/controller";

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use brooklet_machines::group::{
+    Answer, Command, GroupAnswer, GroupConfig, Groups, JoinGroup, SyncGroup, Told, Waiter,
+};
 use brooklet_protocol::{PartitionId, Producer, TopicName};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -11,9 +14,6 @@ use tokio::sync::oneshot;
 use super::shards::{Beginning, Shards};
 use super::{CoordinatorError, CoordinatorSetup};
 use crate::controller::INTERNAL_TOPICS;
-use crate::group::{
-    Answer, Command, GroupAnswer, GroupConfig, Groups, JoinGroup, SyncGroup, Told, Waiter,
-};
 
 /// The topic that groups are kept in.
 pub const OFFSETS_TOPIC: &str = INTERNAL_TOPICS[0];

@@ -24,14 +24,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brooklet_protocol::{Offset, PartitionId, TopicPartition};
+use brooklet_log::LogError;
+use brooklet_machines::transaction::{Command, Marking};
+use brooklet_protocol::{Monotonic, Offset, PartitionId, TopicPartition};
 
 use super::{CoordinatorError, GroupCoordinator, OFFSETS_TOPIC, TransactionCoordinator};
-use crate::clock::Monotonic;
 use crate::driver::DriverError;
-use crate::log::LogError;
 use crate::partition::{Durability, Partition, PartitionState};
-use crate::transaction::{Command, Marking};
 
 /// How long after a marker could not be written it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

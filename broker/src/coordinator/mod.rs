@@ -16,10 +16,10 @@
 
 use std::sync::Arc;
 
+use brooklet_log::clock::Clock;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::clock::Clock;
 use crate::controller::{Controller, ControllerError};
 use crate::driver::DriverError;
 

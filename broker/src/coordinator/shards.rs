@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
+use brooklet_machines::StateMachine;
 use brooklet_protocol::{PartitionId, TopicName};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::{CoordinatorError, CoordinatorSetup};
 use crate::controller::{ControllerError, NewTopic, Topic};
-use crate::driver::{Driver, Sink, StateMachine};
+use crate::driver::{Driver, Sink};
 use crate::partition::{Durability, Partition, PartitionState};
 
 /// A machine on its partition.

@@ -8,16 +8,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use brooklet_protocol::{Producer, ProducerId, TopicPartition};
+use brooklet_machines::transaction::{
+    Answer, Begun, Command, End, Init, Marking, TransactionConfig, TransactionError, Transactions,
+};
+use brooklet_protocol::{Monotonic, Producer, ProducerId, TopicPartition};
 use tokio::sync::Notify;
 
 use super::shards::{Beginning, Shard, Shards};
 use super::{CoordinatorError, CoordinatorSetup, GroupCoordinator};
-use crate::clock::Monotonic;
 use crate::controller::INTERNAL_TOPICS;
-use crate::transaction::{
-    Answer, Begun, Command, End, Init, Marking, TransactionConfig, TransactionError, Transactions,
-};
 
 /// The topic that transactions are kept in.
 pub const TRANSACTIONS_TOPIC: &str = INTERNAL_TOPICS[1];

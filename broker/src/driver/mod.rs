@@ -24,20 +24,19 @@
 //! Left out: snapshots. A machine's log is replayed from its start each time.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use brooklet_protocol::{Offset, Timestamp};
+use brooklet_log::LogError;
+use brooklet_log::clock::Clock;
+use brooklet_machines::{Decision, LogRecord, Moment, StateMachine};
+use brooklet_protocol::Offset;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::Notify;
 
-use crate::clock::{Clock, Monotonic};
-use crate::log::LogError;
 use crate::partition::Durability;
 
-pub mod fields;
 mod record_log;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -45,74 +44,7 @@ pub(crate) mod testing;
 pub(crate) mod tests;
 
 pub(crate) use record_log::replay_batches;
-pub use record_log::{LogRecord, RecordLog, ReplayError, ReplayRecord, Standing};
-
-/// When, and where in the log, a machine decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// The time of day.
-    pub wall: Timestamp,
-    /// Time that never goes back.
-    pub monotonic: Monotonic,
-    /// The offset that the first record of the decision gets.
-    pub offset: Offset,
-}
-
-/// What a machine has decided. Nothing has happened yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision<A, E> {
-    /// To be logged and then replayed; none for a read.
-    pub records: Vec<LogRecord>,
-    /// To be given once the records are committed.
-    pub answer: A,
-    /// What others learn of it, beside what the records tell them.
-    pub effects: Vec<E>,
-}
-
-impl<A, E> Decision<A, E> {
-    /// A decision that changes nothing.
-    pub fn read(answer: A) -> Self {
-        Self {
-            records: Vec::new(),
-            answer,
-            effects: Vec::new(),
-        }
-    }
-}
-
-/// A table made from a log. No I/O, no clock, no randomness: all it knows came in.
-pub trait StateMachine: Debug + Send + 'static {
-    /// What it is asked.
-    type Command: Send + 'static;
-    /// What it says.
-    type Answer: Send + 'static;
-    /// What others learn of a change, such as a watch that fires.
-    type Effect: Send + 'static;
-
-    /// Judges a command. May change soft state (watches, timers), which dies with the process; hard
-    /// state stays as it is.
-    fn decide(
-        &mut self,
-        at: Moment,
-        command: Self::Command,
-    ) -> Decision<Self::Answer, Self::Effect>;
-
-    /// Takes a record of the log into the state: the only place where hard state changes. Live, it
-    /// is called right after the decision; at start, with everything the log has.
-    ///
-    /// # Errors
-    /// The record cannot be one of this machine's decisions in this state.
-    fn replay(
-        &mut self,
-        offset: Offset,
-        record: &LogRecord,
-    ) -> Result<Vec<Self::Effect>, Box<dyn Error + Send + Sync>>;
-
-    /// When the machine has something to do by itself, and the command that does it.
-    fn deadline(&self) -> Option<(Monotonic, Self::Command)> {
-        None
-    }
-}
+pub use record_log::{RecordLog, ReplayError, ReplayRecord};
 
 /// Why a command has no answer.
 #[derive(Debug, Error)]

@@ -7,6 +7,8 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 
+use brooklet_log::LogError;
+use brooklet_machines::{LogRecord, Standing};
 use brooklet_protocol::records::{
     BatchBuilder, BatchError, Batches, Compression, EndTxnMarker, RecordBatch,
 };
@@ -14,7 +16,6 @@ use brooklet_protocol::{Offset, Producer, Timestamp};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::log::LogError;
 use crate::partition::{Durability, Partition};
 
 /// Bytes read at a time while replaying.
@@ -23,47 +24,6 @@ const REPLAY_BYTES_MAX: usize = 1 << 20;
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 /// A coordinator does not number the records that it writes for a producer.
 const NO_SEQUENCE: i32 = -1;
-
-/// How a record of a machine's log stands to transactions (KIP-98).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// It counts at once.
-    #[default]
-    Outside,
-    /// It counts once its producer's transaction is committed.
-    Inside(Producer),
-    /// It is the marker that ends its producer's transaction; it has neither key nor value here.
-    Ends {
-        /// Whose transaction.
-        producer: Producer,
-        /// Whether its records count.
-        committed: bool,
-    },
-}
-
-/// One record of a machine's log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogRecord {
-    /// Null, or what the record is about.
-    pub key: Option<Bytes>,
-    /// Null (a tombstone), or what it says.
-    pub value: Option<Bytes>,
-    /// How it stands to transactions; the same for all records of one decision.
-    pub standing: Standing,
-}
-
-impl LogRecord {
-    /// The marker that ends a producer's transaction.
-    pub fn marker(producer: Producer, committed: bool) -> Self {
-        Self {
-            standing: Standing::Ends {
-                producer,
-                committed,
-            },
-            ..Self::default()
-        }
-    }
-}
 
 /// Why a log does not become a table.
 #[derive(Debug, Error)]

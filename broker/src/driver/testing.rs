@@ -3,12 +3,13 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use brooklet_log::LogError;
+use brooklet_machines::LogRecord;
 use brooklet_protocol::{Offset, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{LogRecord, RecordLog, ReplayError, ReplayRecord};
-use crate::log::LogError;
+use super::{RecordLog, ReplayError, ReplayRecord};
 use crate::partition::Durability;
 
 /// Clones are the same log.

@@ -1,14 +1,14 @@
 //! The driver, with the smallest machine there is: a sum that can be reset by a deadline.
 
-pub(crate) mod scripts;
-
+use std::error::Error;
 use std::time::Duration;
 
+use brooklet_log::clock::ManualClock;
+use brooklet_protocol::{Monotonic, Timestamp};
 use bytes::Bytes;
 
 use super::testing::MemoryLog;
 use super::*;
-use crate::clock::ManualClock;
 
 #[derive(Debug, Default)]
 struct Sum {

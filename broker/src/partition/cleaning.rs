@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use super::Partition;
-use crate::log::compaction::{Compacted, CompactionContext, Dirt};
-use crate::log::producer_state::ProducerState;
-use crate::log::{LogError, TakenAway, TakenEarly};
+use brooklet_log::compaction::{Compacted, CompactionContext, Dirt};
+use brooklet_log::producer_state::ProducerState;
+use brooklet_log::{LogError, TakenAway, TakenEarly};
 use brooklet_protocol::{Offset, ProducerId};
 
 /// For somebody who wonders where the records are.
@@ -73,7 +73,7 @@ impl Partition {
     }
 
     /// Compacts the log, if it is dirty enough; see
-    /// [`Maintenance::compact`](crate::log::Maintenance::compact). Blocks.
+    /// [`Maintenance::compact`](brooklet_log::Maintenance::compact). Blocks.
     ///
     /// # Errors
     /// The disk, damage, or offline; `Interrupted` once `stop` is true.

@@ -21,13 +21,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use brooklet_log::LogReader;
 use brooklet_protocol::Offset;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Progress;
 use super::dirty::DirtyBytes;
-use crate::log::LogReader;
 
 /// The syncs of one partition.
 #[derive(Debug)]

@@ -27,19 +27,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use brooklet_log::clock::Clock;
+use brooklet_log::epochs::LeaderEpochs;
+use brooklet_log::vfs::{Vfs, is_out_of_room};
+use brooklet_log::{
+    Appended, Log, LogConfig, LogError, LogReader, Maintenance, RecoveryReport, RecoveryStart,
+};
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
 use crate::counters::Traffic;
-use crate::log::epochs::LeaderEpochs;
-use crate::log::{
-    Appended, Log, LogConfig, LogError, LogReader, Maintenance, RecoveryReport, RecoveryStart,
-};
-use crate::vfs::{Vfs, is_out_of_room};
 
 mod cleaning;
 mod dirty;

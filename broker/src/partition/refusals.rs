@@ -13,9 +13,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use brooklet_protocol::Monotonic;
 use parking_lot::Mutex;
-
-use crate::clock::Monotonic;
 
 /// After so long without a refusal it is asked whether there is room.
 const FRESH_FOR: Duration = Duration::from_secs(10);

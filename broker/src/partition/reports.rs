@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
+use brooklet_protocol::Monotonic;
 use parking_lot::Mutex;
-
-use crate::clock::Monotonic;
 
 /// The same is said again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -7,12 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
+use brooklet_log::vfs::sim::SimVfs;
+use brooklet_log::vfs::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 use brooklet_protocol::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
-
-use crate::vfs::sim::SimVfs;
-use crate::vfs::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 
 /// A [`SimVfs`] with a gate before every sync of a segment. Clones share the gate.
 #[derive(Clone, Debug)]

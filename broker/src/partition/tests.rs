@@ -3,14 +3,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use brooklet_log::clock::{Clock, ManualClock};
+use brooklet_log::{LogConfig, LogError, RecoveryStart};
 use brooklet_protocol::records::{BatchBuilder, Batches, Compression, RecordBatch};
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 use tokio::sync::Notify;
 
 use super::testing::GatedVfs;
 use super::{DirtyBudget, Durability, Isolation, Partition};
-use crate::clock::{Clock, ManualClock};
-use crate::log::{LogConfig, LogError, RecoveryStart};
 
 fn open(vfs: &GatedVfs, sync: bool) -> Arc<Partition> {
     let id = TopicPartition::new(TopicName::new("clicks").unwrap(), PartitionId(0));

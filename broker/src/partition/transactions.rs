@@ -14,11 +14,11 @@
 
 use std::sync::atomic::Ordering;
 
+use brooklet_log::{Appended, LogError};
 use brooklet_protocol::Producer;
 use brooklet_protocol::records::{EndTxnMarker, RecordBatch};
 
 use super::Partition;
-use crate::log::{Appended, LogError};
 
 /// A batch would open a transaction that the coordinator may not know of. Holds the number of markers so
 /// far.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_protocol::Monotonic;
 use brooklet_protocol::frame::{FrameError, split_frame};
 use brooklet_protocol::messages::{
     ApiKey, MessageError, Request, RequestKind, Response, decode_request, encode_response_in_pieces,
@@ -21,7 +22,6 @@ use super::memory::{Need, OWN_BYTES, Pace, RequestMemory, Room};
 use super::mistakes::{self, Mistake};
 use super::notices::Notices;
 use crate::api::{self, ApiContext, table};
-use crate::clock::Monotonic;
 use crate::counters::Limit;
 
 /// An answer's buffer is kept for the next one unless it has grown beyond this.

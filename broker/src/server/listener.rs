@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_log::clock::Clock;
+use brooklet_protocol::Monotonic;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -16,7 +18,6 @@ use super::connection::{Connection, Shared};
 use super::memory::RequestMemory;
 use super::notices::Notices;
 use crate::api::ApiContext;
-use crate::clock::{Clock, Monotonic};
 use crate::counters::Limit;
 
 /// How long running requests may take to end at shutdown.
@@ -209,7 +210,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
-fn sleep(clock: &dyn Clock, time: Duration) -> crate::clock::Sleep {
+fn sleep(clock: &dyn Clock, time: Duration) -> brooklet_log::clock::Sleep {
     clock.sleep_until(Monotonic(clock.monotonic().0.saturating_add(time)))
 }
 

@@ -30,10 +30,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_protocol::Monotonic;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::clock::Monotonic;
 use crate::counters::{Counters, Limit};
 
 /// What each connection has without asking, and reads ahead.

@@ -9,9 +9,8 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use brooklet_protocol::Monotonic;
 use parking_lot::Mutex;
-
-use crate::clock::Monotonic;
 
 /// How long a line counts for those like it.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::io::Write;
 
-use brooklet_broker::vfs::disk::DiskVfs;
-use brooklet_broker::vfs::{OpenMode, Vfs};
+use brooklet_log::vfs::disk::DiskVfs;
+use brooklet_log::vfs::{OpenMode, Vfs};
 use brooklet_protocol::Timestamp;
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
 

@@ -12,11 +12,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brooklet_broker::clock::SystemClock;
-use brooklet_broker::log::{LogConfig, RecoveryStart};
 use brooklet_broker::partition::{DirtyBudget, Durability, Partition};
-use brooklet_broker::vfs::Vfs;
-use brooklet_broker::vfs::disk::DiskVfs;
+use brooklet_log::clock::SystemClock;
+use brooklet_log::vfs::Vfs;
+use brooklet_log::vfs::disk::DiskVfs;
+use brooklet_log::{LogConfig, RecoveryStart};
 use brooklet_protocol::records::{Compression, RecordBatch};
 use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 

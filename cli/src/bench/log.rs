@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use brooklet_broker::clock::SystemClock;
-use brooklet_broker::log::{Log, LogConfig, RecoveryStart};
 use brooklet_broker::partition::{DirtyBudget, Durability, Partition};
-use brooklet_broker::vfs::Vfs;
-use brooklet_broker::vfs::disk::DiskVfs;
+use brooklet_log::clock::SystemClock;
+use brooklet_log::vfs::Vfs;
+use brooklet_log::vfs::disk::DiskVfs;
+use brooklet_log::{Log, LogConfig, RecoveryStart};
 use brooklet_protocol::records::{BatchBuilder, Batches, Compression, RecordBatch};
 use brooklet_protocol::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 

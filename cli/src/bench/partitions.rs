@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use brooklet_broker::log::{Log, LogConfig, RecoveryStart};
-use brooklet_broker::vfs::Vfs;
-use brooklet_broker::vfs::disk::DiskVfs;
+use brooklet_log::vfs::Vfs;
+use brooklet_log::vfs::disk::DiskVfs;
+use brooklet_log::{Log, LogConfig, RecoveryStart};
 use brooklet_protocol::records::Compression;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{
-    Assignor, ClientError, GroupConfig, GroupConsumer, OffsetReset, Polled,
+use brooklet_client::{
+    Assignor, Client, ClientError, GroupConfig, GroupConsumer, OffsetReset, Polled,
 };
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 

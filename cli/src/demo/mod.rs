@@ -26,12 +26,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use brooklet_broker::clock::{Clock as _, Monotonic};
 use brooklet_broker::{Broker, BrokerConfig, StartError, Storage};
-use brooklet_engine::client::{Client, ClientError};
+use brooklet_client::{Client, ClientError};
 use brooklet_engine::{Bound, Metrics, RunOptions};
+use brooklet_log::clock::Clock as _;
 use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::{Timestamp, TopicName};
+use brooklet_protocol::{Monotonic, Timestamp, TopicName};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;

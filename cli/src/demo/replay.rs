@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use brooklet_broker::clock::{Clock, Monotonic};
-use brooklet_engine::client::{Client, NewRecord, OffsetSpec, Producer, ProducerConfig};
-use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use brooklet_client::{Client, NewRecord, OffsetSpec, Producer, ProducerConfig};
+use brooklet_log::clock::Clock;
+use brooklet_protocol::{Monotonic, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 use bytes::Bytes;
 
 use super::flights::Flight;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use brooklet_engine::Client;
+use brooklet_client::Client;
 use brooklet_protocol::TopicName;
 
 use super::csv::{self, Row};

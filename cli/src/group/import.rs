@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brooklet_engine::Client;
+use brooklet_client::Client;
 use brooklet_protocol::{Offset, TopicPartition};
 
 use super::csv::{self, Row};

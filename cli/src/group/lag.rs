@@ -8,10 +8,9 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::time::Duration;
 
-use brooklet_broker::clock::{Clock, Monotonic};
-use brooklet_engine::Client;
-use brooklet_engine::client::{ClientError, OffsetSpec};
-use brooklet_protocol::TopicPartition;
+use brooklet_client::{Client, ClientError, OffsetSpec};
+use brooklet_log::clock::Clock;
+use brooklet_protocol::{Monotonic, TopicPartition};
 use serde::Serialize;
 
 use super::{SCHEMA, or_dash};
@@ -281,7 +280,8 @@ fn lag_table(lags: &Lagging) -> Text {
 
 #[cfg(test)]
 mod tests {
-    use brooklet_engine::transport::TransportError;
+
+    use brooklet_client::transport::TransportError;
 
     use super::*;
 

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{ClientError, OffsetSpec};
+use brooklet_client::{Client, ClientError, OffsetSpec};
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::{Offset, TopicPartition};
 use serde::Serialize;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::OffsetSpec;
+use brooklet_client::{Client, OffsetSpec};
 use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 
 use super::moves::{self, MoveArgs, Targets};

@@ -36,9 +36,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use brooklet_broker::broker::descriptors::http_connections_max;
-use brooklet_broker::clock::Monotonic;
 use brooklet_broker::server::Notices;
 use brooklet_broker::{Broker, Unready};
+use brooklet_protocol::Monotonic;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use brooklet_broker::log::inspect::{PlacedBatch, ScanEnd, SegmentScan};
-use brooklet_broker::vfs::disk::DiskVfs;
+use brooklet_log::inspect::{PlacedBatch, ScanEnd, SegmentScan};
+use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_protocol::records::BatchHeader;
 use brooklet_protocol::{Offset, ProducerId, Timestamp};
 use serde_json::{Value, json};

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use brooklet_broker::log::inspect::{
+use brooklet_log::inspect::{
     IndexFile, SearchStep, SegmentFiles, SegmentScan, read_offset_index, read_snapshot,
     read_time_index, read_txn_index,
 };
-use brooklet_broker::vfs::Vfs;
-use brooklet_broker::vfs::disk::DiskVfs;
+use brooklet_log::vfs::Vfs;
+use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_protocol::{Offset, Timestamp};
 
 use crate::exit::{CliError, Exit};
@@ -233,7 +233,7 @@ fn walk(
     segment: &SegmentFiles,
     start: u64,
     output: &mut Output,
-    is_it: impl Fn(&brooklet_broker::log::inspect::PlacedBatch) -> bool,
+    is_it: impl Fn(&brooklet_log::inspect::PlacedBatch) -> bool,
 ) -> anyhow::Result<()> {
     let mut scan = SegmentScan::open(&DiskVfs, &segment.log)?;
     while let Ok(batch) = scan.next_batch()? {

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use brooklet_broker::driver::LogRecord;
-use brooklet_broker::group::record::{GroupRecord, StoredGroup};
-use brooklet_broker::transaction::record::TransactionRecord;
+use brooklet_machines::LogRecord;
+use brooklet_machines::group::record::{GroupRecord, StoredGroup};
+use brooklet_machines::transaction::record::TransactionRecord;
 use brooklet_protocol::records::{EndTxnMarker, Record, RecordBatch};
 use bytes::Bytes;
 

@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use brooklet_broker::log::RecoveryStart;
-use brooklet_broker::log::checkpoint::{Checkpoints, Positions, UNKNOWN};
-use brooklet_broker::log::inspect::SegmentFiles;
-use brooklet_broker::vfs::Vfs;
-use brooklet_broker::vfs::disk::DiskVfs;
+use brooklet_log::RecoveryStart;
+use brooklet_log::checkpoint::{Checkpoints, Positions, UNKNOWN};
+use brooklet_log::inspect::SegmentFiles;
+use brooklet_log::vfs::Vfs;
+use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_protocol::{Offset, TopicPartition};
 use clap::Subcommand;
 

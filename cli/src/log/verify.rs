@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use brooklet_broker::log::inspect::{Finding, LogSummary, SegmentFiles, Severity, verify_log};
-use brooklet_broker::vfs::Vfs;
-use brooklet_broker::vfs::disk::DiskVfs;
+use brooklet_log::inspect::{Finding, LogSummary, SegmentFiles, Severity, verify_log};
+use brooklet_log::vfs::Vfs;
+use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_protocol::TopicPartition;
 use serde_json::json;
 

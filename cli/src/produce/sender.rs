@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{
-    ClientError, Delivery, NewRecord, Producer, ProducerConfig, RecordSize, SizeLimit,
+use brooklet_client::{
+    Client, ClientError, Delivery, NewRecord, Producer, ProducerConfig, RecordSize, SizeLimit,
     TransactionalProducer,
 };
 use brooklet_protocol::{PartitionId, TopicName, TopicPartition};

@@ -11,10 +11,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{
-    ClientError, Consumer, ConsumerConfig, Delivery, Fetched, Isolation, NewRecord, OffsetSpec,
-    Producer, ProducerConfig,
+use brooklet_client::{
+    Client, ClientError, Consumer, ConsumerConfig, Delivery, Fetched, Isolation, NewRecord,
+    OffsetSpec, Producer, ProducerConfig,
 };
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::records::{RecordBatch, Records};

@@ -26,9 +26,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brooklet_broker::clock::Clock as _;
-use brooklet_engine::client::{Client, ClientError, ConsumerConfig, Isolation, OffsetSpec};
+use brooklet_client::{Client, ClientError, ConsumerConfig, Isolation, OffsetSpec};
 use brooklet_engine::{Bound, Hopping, RunOptions, Start, Tumbling, Windows};
+use brooklet_log::clock::Clock as _;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
 use crate::Globals;

@@ -3,13 +3,13 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use brooklet_client::{ClientError, Consumer, Fetched, NewRecord, Producer};
 use brooklet_protocol::records::{BatchError, RecordBatch, Records};
 use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use super::{Ends, RunError};
-use crate::client::{ClientError, Consumer, Fetched, NewRecord, Producer};
 use crate::origin;
 use crate::outbox::{OutRecord, Outbox};
 use crate::task::{InputRecord, Task};

@@ -38,6 +38,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use brooklet_client::transport::BoxFuture;
+use brooklet_client::{
+    Client, ClientError, Consumer, ConsumerConfig, OffsetSpec, Producer, ProducerConfig,
+};
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::records::BatchError;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
@@ -45,14 +49,10 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::client::{
-    Client, ClientError, Consumer, ConsumerConfig, OffsetSpec, Producer, ProducerConfig,
-};
 use crate::dsl::App;
 use crate::metrics::RunReport;
 use crate::task::Task;
 use crate::topology::{Parallelism, StageId, TopologyError};
-use crate::transport::BoxFuture;
 use lane::{End, Idleness, Lane};
 
 /// How often, and how long apart, a topic that was just created is looked for.

@@ -45,7 +45,7 @@ async fn produce(client: &Client, name: &str, records: &[(i32, i64, i64)]) {
         .await
         .unwrap();
     for (partition, timestamp, value) in records {
-        let record = crate::client::NewRecord {
+        let record = brooklet_client::NewRecord {
             partition: Some(PartitionId(*partition)),
             timestamp: Some(Timestamp(*timestamp)),
             value: Some(Bytes::from(value.to_string())),

@@ -50,7 +50,7 @@ pub use requests::request_shape;
 pub use responses::response_shape;
 pub use shape::{Field, Kind, Shape};
 
-use crate::varint::{Reader, Reason};
+use crate::wire::varint::{Reader, Reason};
 use requests::REQUEST_HEADER;
 use responses::RESPONSE_HEADER;
 use walk::Walk;

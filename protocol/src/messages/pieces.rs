@@ -18,6 +18,7 @@ use super::shape::{Kind, Shape};
 use super::{
     MessageError, Response, ResponseKind, encode_response, malformed, response_shape, walk,
 };
+use crate::wire::varint;
 
 /// Less is copied: a piece costs a reference count and an entry in the system call.
 const LENT_BYTES_MIN: usize = 4 << 10;
@@ -117,13 +118,8 @@ fn put_length(out: &mut BytesMut, length: usize, flexible: bool) -> usize {
         out.put_i32(length as i32);
         return size_of::<i32>();
     }
-    // Counted from 1, because 0 is null.
-    let mut rest = length + 1;
-    while rest >= 0x80 {
-        out.put_u8(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.put_u8(rest as u8);
+    // Counted from 1, because 0 is null. A frame stays below 2 GiB.
+    varint::put_unsigned(out, length as u32 + 1);
     1
 }
 

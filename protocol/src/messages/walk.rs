@@ -12,7 +12,7 @@
 use std::fmt;
 
 use super::shape::{Field, Kind, struct_bytes_min};
-use crate::varint::{Reader, Reason};
+use crate::wire::varint::{Reader, Reason};
 
 /// The most array elements and tagged fields in one message, all together. An honest one has a few
 /// per partition, and a broker has at most some ten thousand of those.

@@ -5,7 +5,8 @@
 
 use super::batch::{CONTROL, CRC_COVERS_FROM, MAGIC, TRANSACTIONAL};
 use super::{BATCH_HEADER_BYTES, BatchHeader, Compression, RecordBatch, codec};
-use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, varint};
+use crate::wire::varint;
+use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// Builds one batch, record by record.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::{BatchError, BatchHeader};
-use crate::varint::{Reader, Reason};
+use crate::wire::varint::{Reader, Reason};
 use crate::{Offset, Timestamp};
 
 /// Length, attributes, two deltas, two null lengths and a header count of one byte each.

@@ -23,7 +23,7 @@ use std::cell::RefCell;
 
 use super::{BatchError, BatchHeader, Compression, RecordBatch, Records, codec};
 use crate::Timestamp;
-use crate::varint::{self, Reader};
+use crate::wire::varint::{self, Reader};
 
 /// What a thread keeps for the next batch: a new buffer costs a tenth of the decompression.
 const SCRATCH_BYTES_MAX: usize = 4 << 20;

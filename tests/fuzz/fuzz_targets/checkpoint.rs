@@ -5,9 +5,9 @@
 use std::io::IoSlice;
 use std::path::Path;
 
-use brooklet_broker::log::checkpoint;
-use brooklet_broker::vfs::sim::SimVfs;
-use brooklet_broker::vfs::{OpenMode, Vfs};
+use brooklet_log::vfs::{OpenMode, Vfs};
+use brooklet_log::vfs::sim::SimVfs;
+use brooklet_log::checkpoint;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -6,9 +6,9 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-use brooklet_broker::log::{Log, LogConfig, RecoveryStart, inspect};
-use brooklet_broker::vfs::sim::SimVfs;
-use brooklet_broker::vfs::{OpenMode, Vfs};
+use brooklet_log::vfs::{OpenMode, Vfs};
+use brooklet_log::vfs::sim::SimVfs;
+use brooklet_log::{Log, LogConfig, RecoveryStart, inspect};
 use brooklet_protocol::Offset;
 use libfuzzer_sys::fuzz_target;
 

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use brooklet_broker::log::producer_state::snapshot;
+use brooklet_log::producer_state::snapshot;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use brooklet_engine::client::{
+use brooklet_client::{
     Client, Consumer, ConsumerConfig, Delivery, NewRecord, OffsetSpec, Producer, ProducerConfig,
 };
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use brooklet_engine::Client;
-use brooklet_engine::client::{GroupConfig, GroupConsumer, OffsetReset, Polled};
+use brooklet_client::{Client, GroupConfig, GroupConsumer, OffsetReset, Polled};
 use brooklet_protocol::TopicName;
 use brooklet_protocol::messages::ResponseKind;
 use brooklet_protocol::messages::kafka::ApiVersionsRequest;

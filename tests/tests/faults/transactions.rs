@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brooklet_engine::client::{
+use brooklet_client::{
     Client, ClientError, Consumer, ConsumerConfig, GroupMetadata, Isolation, NewRecord, Producer,
     ProducerConfig, TransactionalProducer,
 };

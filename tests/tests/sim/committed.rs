@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use brooklet_broker::log::LogReader;
+use brooklet_log::LogReader;
 use brooklet_protocol::records::{Batches, RecordBatch};
 use brooklet_protocol::{Offset, ProducerId};
 

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use brooklet_broker::log::{LogError, LogReader};
+use brooklet_log::{LogError, LogReader};
 use brooklet_protocol::records::{Batches, EndTxnMarker, RecordBatch};
 use brooklet_protocol::{Offset, ProducerId, Timestamp};
 

@@ -5,13 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brooklet_broker::clock::Monotonic;
-use brooklet_broker::log::compaction::CompactionContext;
-use brooklet_broker::log::{CleanupPolicy, Log, LogConfig, LogError, LogReader, RecoveryStart};
-use brooklet_broker::vfs::Vfs;
-use brooklet_broker::vfs::sim::SimVfs;
+use brooklet_log::compaction::CompactionContext;
+use brooklet_log::vfs::Vfs;
+use brooklet_log::vfs::sim::SimVfs;
+use brooklet_log::{CleanupPolicy, Log, LogConfig, LogError, LogReader, RecoveryStart};
 use brooklet_protocol::records::{BatchBuilder, Compression, EndTxnMarker, RecordBatch};
-use brooklet_protocol::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+use brooklet_protocol::{LeaderEpoch, Monotonic, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use crate::model::{Model, written};
 use crate::random::Random;
@@ -312,10 +311,9 @@ impl World {
         self.note("compact");
         let reader = self.reader();
         let stable_below = reader.last_stable_offset(reader.recovery_point());
-        let last = |(id, state): (
-            ProducerId,
-            &brooklet_broker::log::producer_state::ProducerState,
-        )| { Some((id, state.batches.back()?.last_offset)) };
+        let last = |(id, state): (ProducerId, &brooklet_log::producer_state::ProducerState)| {
+            Some((id, state.batches.back()?.last_offset))
+        };
         let last_batches = self.log().producers().iter().filter_map(last).collect();
         let context = CompactionContext {
             stable_below,

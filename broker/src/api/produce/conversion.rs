@@ -15,13 +15,13 @@
 
 use std::time::Duration;
 
+use brooklet_log::{LogConfig, TimestampType};
 use brooklet_protocol::Timestamp;
 use brooklet_protocol::messages::kafka::produce_response::BatchIndexAndErrorMessage;
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::records::{BatchError, Compression, Record, RecordBatch};
 
 use super::ApiError;
-use crate::log::{LogConfig, TimestampType};
 
 /// Decompressed records of one batch at most, as a multiple of what the topic takes compressed.
 const DECOMPRESSED_RATIO_MAX: usize = 16;
@@ -180,10 +180,10 @@ fn refused(code: ErrorCode, message: &str, records: Vec<usize>) -> Refused {
 
 #[cfg(test)]
 mod tests {
+    use brooklet_log::CleanupPolicy;
     use brooklet_protocol::records::BatchBuilder;
 
     use super::*;
-    use crate::log::CleanupPolicy;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
 

@@ -22,6 +22,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_log::{Appended, LogConfig};
 use brooklet_protocol::messages::kafka::ProduceRequest;
 use brooklet_protocol::messages::kafka::ProduceResponse;
 use brooklet_protocol::messages::kafka::produce_request::{PartitionProduceData, TopicProduceData};
@@ -30,7 +31,7 @@ use brooklet_protocol::messages::kafka::produce_response::{
 };
 use brooklet_protocol::messages::{ErrorCode, Request, RequestKind, Response, ResponseKind};
 use brooklet_protocol::records::{BatchError, Compression, RecordBatch};
-use brooklet_protocol::{Offset, Timestamp};
+use brooklet_protocol::{Monotonic, Offset, Timestamp};
 
 mod conversion;
 mod in_transaction;
@@ -42,10 +43,8 @@ use in_transaction::{Held, Step};
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_partition, find_topic};
-use crate::clock::Monotonic;
 use crate::controller::{MetadataImage, Topic};
 use crate::counters::Limit;
-use crate::log::{Appended, LogConfig};
 use crate::partition::{Durability, Partition, Unverified};
 
 /// Whether the client does not wait for an answer (`acks=0`).

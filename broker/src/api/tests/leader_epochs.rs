@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use brooklet_log::vfs::Vfs;
 use brooklet_protocol::messages::kafka::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
@@ -9,7 +10,6 @@ use brooklet_protocol::records::Batches;
 
 use super::fetch::{fetch_partitions, partition, request};
 use super::{Fixture, batch, body, code, topic};
-use crate::vfs::Vfs;
 
 /// Error, epoch and end, for the epoch that the client believes to be the current one and the one it asks for.
 async fn end_of(

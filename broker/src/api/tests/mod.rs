@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use brooklet_log::clock::ManualClock;
 use brooklet_protocol::Timestamp;
 use brooklet_protocol::frame::split_frame;
 use brooklet_protocol::messages::kafka::create_topics_request::CreatableTopic;
@@ -17,7 +18,6 @@ use brooklet_protocol::records::{BatchBuilder, Compression};
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
-use crate::clock::ManualClock;
 use crate::partition::testing::GatedVfs;
 use crate::{Broker, BrokerConfig, Environment, Storage};
 

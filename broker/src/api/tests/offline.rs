@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use brooklet_log::vfs::Vfs;
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 
 use super::fetch::{fetch_partitions, partition, request};
@@ -10,7 +11,6 @@ use super::offsets_and_ids::{asked, list};
 use super::topics::metadata;
 use super::{Fixture, batch, body, code, produce_request};
 use crate::partition::testing::GatedVfs;
-use crate::vfs::Vfs;
 
 const LOG: &str = "/data/clicks-0/00000000000000000000.log";
 const POINTS: &str = "/data/recovery-point-offset-checkpoint";

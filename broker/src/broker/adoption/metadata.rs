@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use brooklet_log::vfs::Vfs;
 use brooklet_protocol::metadata_record::MetadataRecord;
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{Offset, TopicName};
@@ -16,7 +17,6 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::controller::topic_config;
-use crate::vfs::Vfs;
 
 /// Kafka's number for a topic, among what has settings.
 const TOPIC: i8 = 2;
@@ -157,11 +157,11 @@ fn snapshot(name: &str) -> Option<Offset> {
 
 #[cfg(test)]
 mod tests {
+    use brooklet_log::vfs::sim::SimVfs;
     use brooklet_protocol::Timestamp;
     use brooklet_protocol::records::{BatchBuilder, Compression};
 
     use super::*;
-    use crate::vfs::sim::SimVfs;
 
     const DIR: &str = "/k/__cluster_metadata-0";
 

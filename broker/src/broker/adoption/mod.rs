@@ -20,14 +20,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use brooklet_log::checkpoint::Positions;
+use brooklet_log::vfs::Vfs;
 use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use uuid::Uuid;
 
 use crate::controller::{
     Adopted, AdoptedTopic, CLUSTER_METADATA, COORDINATION_TOPIC, Identity, write_partition_id,
 };
-use crate::log::checkpoint::Positions;
-use crate::vfs::Vfs;
 
 mod metadata;
 

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use brooklet_engine::client::{Consumer, NewRecord, OffsetSpec};
+use brooklet_client::{Consumer, NewRecord, OffsetSpec};
 use brooklet_protocol::{Offset, TopicPartition};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use brooklet_engine::client::{Consumer, ConsumerConfig};
+use brooklet_client::{Consumer, ConsumerConfig};
 use brooklet_protocol::{Offset, PartitionId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;

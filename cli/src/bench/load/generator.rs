@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use brooklet_engine::client::{ClientError, Delivery, NewRecord, Producer};
+use brooklet_client::{ClientError, Delivery, NewRecord, Producer};
 use brooklet_protocol::TopicName;
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;

@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use brooklet_broker::Broker;
-use brooklet_engine::Client;
-use brooklet_engine::client::{Acks, Producer, ProducerConfig};
+use brooklet_client::{Acks, Client, Producer, ProducerConfig};
 use brooklet_protocol::records::Compression;
 
 use crate::Globals;

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use brooklet_engine::Client;
-use brooklet_engine::client::Acks;
-use brooklet_engine::transport::Node;
+use brooklet_client::transport::Node;
+use brooklet_client::{Acks, Client};
 use brooklet_protocol::TopicName;
 use brooklet_protocol::messages::kafka::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
@@ -51,7 +50,7 @@ impl OwnTopic {
     pub(super) async fn await_leaders(&self, client: &Client) -> anyhow::Result<()> {
         for _ in 0..LOOKS_MAX {
             let seen = client.metadata(Some(&[self.name.as_str()])).await?;
-            let is_led = |topic: &brooklet_engine::client::TopicMetadata| {
+            let is_led = |topic: &brooklet_client::TopicMetadata| {
                 topic.error.is_none() && topic.partitions.iter().all(|p| p.leader >= 0)
             };
             if seen.topics.iter().any(is_led) {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use brooklet_broker::controller::{Identity, registered_topics, write_partition_id};
-use brooklet_broker::vfs::Vfs;
+use brooklet_log::vfs::Vfs;
 use brooklet_protocol::TopicPartition;
 
 use crate::Globals;

@@ -1,7 +1,8 @@
 //! The last record of a transaction, which nobody waits for.
 
+use brooklet_log::vfs::Vfs;
+
 use super::*;
-use crate::vfs::Vfs;
 
 /// How many records the log of `tx` has, on the disk or not; and its path.
 fn log_of_states(fixture: &Fixture) -> (i64, PathBuf) {

@@ -1,0 +1,327 @@
+//! A segment: a file of batches, back to back, and its two indexes.
+//!
+//! ```text
+//!                 verified_from
+//!                      ▼
+//!  .log  [ batch | batch | batch | batch | batch ]           ◀── append, while active
+//!                                                ▲
+//!                                               size: published once a batch is whole
+//! ```
+//!
+//! The last segment is active: it grows. All others are sealed: they never change again. Both are read
+//! with positional reads into buffers, never through a map: a sector that cannot be read is an error of
+//! that one read, and so is a file that somebody has cut.
+//!
+//! Invariants: bytes below `size` never change; bytes from `verified_from` on were verified or
+//! written by this process, those below are verified (once) before they are served; the offsets of
+//! the batches are dense from the base offset on, but for a segment that was compacted, where they
+//! only ascend.
+//!
+//! A segment is *retired* when nobody will look for it any more: its files are renamed, and whoever
+//! still holds it reads on in what it has open, or looks again.
+
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use brooklet_protocol::records::BatchHeader;
+use brooklet_protocol::{Offset, Timestamp};
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::error::OrIo;
+use super::indexes::{GrowingIndexes, Indexes};
+use super::read_files::FileNumber;
+use super::verified::VerifiedRanges;
+use super::{Damage, LogError, buffers, files};
+use crate::vfs::{Vfs, VfsFile, is_passing};
+
+mod aborted;
+mod files_of;
+mod lookup;
+mod times;
+
+use aborted::Aborted;
+
+/// What a walk reads ahead when it only looks at headers.
+pub(crate) const WALK_WINDOW_BYTES: usize = 64 << 10;
+/// What a search reads beyond what is asked for: about the way from an index entry to the batch.
+const SEARCH_WINDOW_BYTES: usize = 4 << 10;
+/// Records are decompressed to at most so many bytes to find a timestamp.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+
+/// One `.log` file and its indexes.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    vfs: Arc<dyn Vfs>,
+    path: PathBuf,
+    base_offset: Offset,
+    index_interval_bytes: u64,
+    /// Below it compaction may have taken records out, and offsets with them.
+    gaps_below: Offset,
+    size: AtomicU64,
+    sealed: AtomicBool,
+    retired: AtomicBool,
+    number: FileNumber,
+    /// Open while the segment is active and in use, and until it is synced.
+    file: Mutex<Option<Arc<dyn VfsFile>>>,
+    verified_from: u64,
+    verified: Mutex<VerifiedRanges>,
+    indexes: Indexes,
+    aborted: Mutex<Aborted>,
+    /// Whether something is in the indexes that may not be on the disk.
+    unsettled: AtomicBool,
+    /// Whether headers' max timestamps may be other than the records'.
+    unchecked: AtomicBool,
+    /// The highest timestamp of an unchecked segment, as the records have it.
+    surveyed: OnceLock<Option<Timestamp>>,
+    /// Held while a sealed segment's indexes are loaded or rebuilt, and while it is retired.
+    loading: Mutex<()>,
+}
+
+/// Which batches a reader wants of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) from: Offset,
+    pub(crate) up_to: Offset,
+    pub(crate) bytes_max: usize,
+    pub(crate) at_least_one: bool,
+}
+
+impl Segment {
+    /// A segment that will be written on: `size` bytes are there, those from `verified_from` on
+    /// are known to be good.
+    pub(crate) fn active(
+        vfs: Arc<dyn Vfs>,
+        (path, base_offset): (PathBuf, Offset),
+        (file, size, verified_from): (Option<Arc<dyn VfsFile>>, u64, u64),
+        indexes: GrowingIndexes,
+        (index_interval_bytes, gaps_below): (u64, Offset),
+    ) -> Self {
+        Self {
+            vfs,
+            path,
+            base_offset,
+            index_interval_bytes,
+            gaps_below,
+            size: AtomicU64::new(size),
+            sealed: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            number: FileNumber::next(),
+            file: Mutex::new(file),
+            verified_from,
+            verified: Mutex::default(),
+            indexes: Indexes::growing(indexes),
+            aborted: Mutex::default(),
+            unsettled: AtomicBool::new(false),
+            unchecked: AtomicBool::new(false),
+            surveyed: OnceLock::new(),
+            loading: Mutex::new(()),
+        }
+    }
+
+    /// A sealed segment as it lies on the disk, nothing of it known to be good.
+    pub(crate) fn sealed(
+        vfs: Arc<dyn Vfs>,
+        path: PathBuf,
+        base_offset: Offset,
+        size: u64,
+        (index_interval_bytes, gaps_below): (u64, Offset),
+    ) -> Self {
+        Self {
+            vfs,
+            path,
+            base_offset,
+            index_interval_bytes,
+            gaps_below,
+            size: AtomicU64::new(size),
+            sealed: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
+            number: FileNumber::next(),
+            file: Mutex::new(None),
+            verified_from: size,
+            verified: Mutex::default(),
+            indexes: Indexes::unloaded(),
+            aborted: Mutex::default(),
+            unsettled: AtomicBool::new(false),
+            unchecked: AtomicBool::new(false),
+            surveyed: OnceLock::new(),
+            loading: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Whether offsets may only ascend somewhere, because compaction has taken some out.
+    pub(crate) fn may_have_gaps(&self) -> bool {
+        self.base_offset < self.gaps_below
+    }
+
+    /// Whether compaction may have taken out what lies between these offsets.
+    pub(crate) fn may_be_gap(&self, from: Offset, to: Offset) -> bool {
+        from < to && to <= self.gaps_below
+    }
+
+    /// Whether its files are renamed, or about to be.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn indexes(&self) -> &Indexes {
+        &self.indexes
+    }
+
+    /// Makes the bytes below `size` visible to readers.
+    pub(crate) fn publish(&self, size: u64) {
+        self.size.store(size, Ordering::Release);
+    }
+
+    /// Takes note of the batch that was appended at `position`.
+    pub(crate) fn index(&self, header: &BatchHeader, position: u64) {
+        self.unsettled.store(true, Ordering::Release);
+        let interval_bytes = self.index_interval_bytes;
+        let batch = (header, position);
+        (self.indexes).add(
+            &*self.vfs,
+            &self.path,
+            self.base_offset,
+            batch,
+            interval_bytes,
+        );
+    }
+
+    /// The bytes of `range`; fewer, if somebody has cut the file.
+    pub(crate) fn bytes(&self, range: Range<u64>) -> Result<Bytes, LogError> {
+        let file = self.open_to_read()?;
+        let read = |range: &Range<u64>| {
+            let length = (range.end - range.start) as usize;
+            buffers::fill(length, |buffer| file.read_exact_at(buffer, range.start))
+        };
+        let mut found = read(&range);
+        if let Err(error) = &found
+            && error.kind() == ErrorKind::UnexpectedEof
+        {
+            let end = file.len().or_io("measure", &self.path)?;
+            found = read(&(range.start..range.end.min(end).max(range.start)));
+        }
+        found.map_err(|source| self.read_error(range.start, source))
+    }
+
+    fn read_error(&self, position: u64, source: io::Error) -> LogError {
+        let path = self.path.clone();
+        if is_passing(&source) {
+            let action = "read";
+            return LogError::Io {
+                action,
+                path,
+                source,
+            };
+        }
+        LogError::Unreadable {
+            path,
+            position,
+            source,
+        }
+    }
+
+    /// Brings the index files of a sealed segment into memory, rebuilt if they are not usable.
+    fn load_indexes(&self) -> Result<(), LogError> {
+        if !self.is_sealed() || !self.indexes.is_unloaded() {
+            return Ok(());
+        }
+        let _guard = self.loading.lock();
+        if !self.indexes.is_unloaded() {
+            return Ok(());
+        }
+        let open = |number: &_, extension: &str| self.open_index(number, extension);
+        let loaded = self.indexes.load(&open, self.size());
+        if self.is_retired() {
+            // What the indexes have looked at may be those of the segment that has taken its place.
+            return Err(io::Error::from(ErrorKind::NotFound)).or_io("open", &self.path);
+        }
+        if !loaded.or_io("read the indexes of", &self.path)? {
+            let segment = self.path.display();
+            tracing::warn!(%segment, "indexes missing or inconsistent: rebuilt");
+            self.rebuild()?;
+        }
+        Ok(())
+    }
+
+    /// With its file open and its indexes in memory, so that it can be read before its files have
+    /// their names.
+    pub(crate) fn with_file(mut self, file: Arc<dyn VfsFile>, indexes: &GrowingIndexes) -> Self {
+        self.file = Mutex::new(Some(file));
+        self.indexes = Indexes::unloaded();
+        self.indexes.replace(None, indexes.clone());
+        self
+    }
+
+    /// Takes the indexes that were made with the segment, and writes their files.
+    pub(crate) fn take_indexes(&self, indexes: GrowingIndexes) {
+        let files: (&dyn Vfs, &Path) = (&*self.vfs, &self.path);
+        self.indexes.replace(Some(files), indexes);
+    }
+
+    /// Makes the indexes of a sealed segment anew: an entry led nowhere. Those of the active one
+    /// are in the hands of the writer; where they are wrong a search walks from the start.
+    fn rebuild_indexes(&self) -> Result<(), LogError> {
+        tracing::warn!(segment = %self.path.display(), "an index entry is wrong");
+        if !self.is_sealed() {
+            return Ok(());
+        }
+        let _guard = self.loading.lock();
+        self.rebuild()
+    }
+
+    fn rebuild(&self) -> Result<(), LogError> {
+        let mut rebuilt = GrowingIndexes::default();
+        let mut cursor = self.walk(WALK_WINDOW_BYTES);
+        let interval_bytes = self.index_interval_bytes;
+        let walked = cursor.walk_to_end(|cursor, header| {
+            rebuilt.add(self.base_offset, header, cursor.position(), interval_bytes);
+            Ok(())
+        });
+        let damage = match walked {
+            Err(error) if error.is_unreadable() => Some(error),
+            walked => walked?,
+        };
+        if let Some(damage) = damage {
+            // What is before it can still be found; reading on will name it.
+            tracing::warn!(%damage, "indexes end before the damage");
+        }
+        // The names of a retired segment may be those of another by now.
+        let files = (!self.is_retired()).then_some((&*self.vfs, self.path.as_path()));
+        self.indexes.replace(files, rebuilt);
+        Ok(())
+    }
+
+    /// Damage in this segment.
+    pub(crate) fn corrupt(&self, position: u64, source: Damage) -> LogError {
+        LogError::Corrupt {
+            path: self.path.clone(),
+            position,
+            source,
+        }
+    }
+}
+
+/// A segment's path.
+pub(crate) fn log_path(dir: &Path, base: Offset) -> PathBuf {
+    files::path(dir, base, files::LOG)
+}

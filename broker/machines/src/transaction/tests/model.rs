@@ -1,0 +1,348 @@
+//! Random producers and crashes against the laws of transactions.
+//!
+//! - What a partition holds of a transaction counts there as it counts everywhere: all or nothing.
+//! - Who was told "committed" has all of it; who was told "aborted" has none of it.
+//! - Only the newest incarnation of an id gets anything in.
+//! - A partition gets its marker before the transaction is complete, and no transaction stays open that
+//!   nobody will end.
+//! - What replaying the log makes is what the live machine holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use brooklet_protocol::{
+    Monotonic, Offset, PartitionId, Producer, ProducerId, Timestamp, TopicName, TopicPartition,
+};
+use proptest::prelude::*;
+
+use super::super::*;
+use crate::{LogRecord, Moment, StateMachine};
+
+const CLIENTS: usize = 3;
+const PARTITIONS: i32 = 3;
+const ID: &str = "id";
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// The client begins, or begins anew with what it knows of itself.
+    Init {
+        client: usize,
+        knows: bool,
+    },
+    Write {
+        client: usize,
+        partition: i32,
+    },
+    End {
+        client: usize,
+        committed: bool,
+    },
+    /// One of the markings that are due is carried out, as far as this number of partitions.
+    Mark {
+        which: usize,
+        partitions: usize,
+    },
+    Wait {
+        ms: u64,
+    },
+    RestartBroker,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let client = 0..CLIENTS;
+    prop_oneof![
+        2 => (client.clone(), any::<bool>()).prop_map(|(client, knows)| Act::Init { client, knows }),
+        6 => (client.clone(), 0..PARTITIONS).prop_map(|(client, partition)| Act::Write { client, partition }),
+        4 => (client, any::<bool>()).prop_map(|(client, committed)| Act::End { client, committed }),
+        6 => (0..4_usize, 0..5_usize).prop_map(|(which, partitions)| Act::Mark { which, partitions }),
+        1 => (0_u64..70_000).prop_map(|ms| Act::Wait { ms }),
+        1 => Just(Act::RestartBroker),
+    ]
+}
+
+/// A write, by the number that its client gave it; the client counts its transactions, too.
+type Write = (usize, u64);
+
+#[derive(Clone, Debug, Default)]
+struct Client {
+    producer: Option<Producer>,
+    /// Counts its transactions.
+    transaction: u64,
+    has_written: bool,
+}
+
+/// What a partition's log knows of the id's producers, as in `log/producer_state`.
+#[derive(Clone, Debug, Default)]
+struct Store {
+    newest: Option<Producer>,
+    open: Vec<Write>,
+    committed: BTreeSet<Write>,
+    aborted: BTreeSet<Write>,
+}
+
+#[derive(Debug)]
+struct World {
+    version_2: bool,
+    transactions: Transactions,
+    log: Vec<LogRecord>,
+    now_ms: u64,
+    last_id: i64,
+    clients: Vec<Client>,
+    stores: BTreeMap<i32, Store>,
+    /// Markings that are not carried out, with the partitions that have their marker.
+    due: Vec<(Marking, usize)>,
+    /// Transactions whose client was told how they end.
+    told: BTreeMap<Write, bool>,
+    /// Where each transaction has written.
+    written: BTreeMap<Write, BTreeSet<i32>>,
+}
+
+fn place(number: i32) -> TopicPartition {
+    TopicPartition {
+        topic: TopicName::new("t").unwrap(),
+        partition: PartitionId(number),
+    }
+}
+
+impl World {
+    fn new(version_2: bool) -> Self {
+        let mut world = Self {
+            version_2,
+            transactions: Transactions::new(TransactionConfig::default()),
+            log: Vec::new(),
+            now_ms: 0,
+            last_id: 0,
+            clients: vec![Client::default(); CLIENTS],
+            stores: (0..PARTITIONS).map(|n| (n, Store::default())).collect(),
+            due: Vec::new(),
+            told: BTreeMap::new(),
+            written: BTreeMap::new(),
+        };
+        world.ask(Command::Start);
+        world
+    }
+
+    fn ask(&mut self, command: Command) -> Answer {
+        let moment = Moment {
+            wall: Timestamp(self.now_ms as i64),
+            monotonic: Monotonic(Duration::from_millis(self.now_ms)),
+            offset: Offset(self.log.len() as i64),
+        };
+        let decision = self.transactions.decide(moment, command);
+        let mut effects = decision.effects;
+        for record in decision.records {
+            let offset = Offset(self.log.len() as i64);
+            effects.extend(self.transactions.replay(offset, &record).unwrap());
+            self.log.push(record);
+        }
+        self.due
+            .extend(effects.into_iter().map(|marking| (marking, 0)));
+        decision.answer
+    }
+
+    fn fresh(&mut self) -> ProducerId {
+        self.last_id += 1;
+        ProducerId(self.last_id)
+    }
+
+    fn begun(
+        &mut self,
+        ask: impl Fn(Option<ProducerId>) -> Command,
+    ) -> Result<Producer, TransactionError> {
+        for fresh in [None, Some(self.fresh())] {
+            match self.ask(ask(fresh)) {
+                Answer::Begun(Ok(Begun::Producer(producer))) => return Ok(producer),
+                Answer::Begun(Ok(Begun::NeedsId)) => {}
+                Answer::Begun(Err(error)) => return Err(error),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("it was given an id");
+    }
+
+    fn act(&mut self, act: &Act) {
+        match *act {
+            Act::Init { client, knows } => {
+                let expected = self.clients[client].producer.filter(|_| knows);
+                let init = Init {
+                    timeout: Duration::from_secs(60),
+                    expected,
+                };
+                if let Ok(producer) = self.begun(|id| Command::Init(ID.to_owned(), init, id)) {
+                    let client = &mut self.clients[client];
+                    client.producer = Some(producer);
+                    client.transaction += 1;
+                    client.has_written = false;
+                }
+            }
+            Act::Write { client, partition } => self.write(client, partition),
+            Act::End { client, committed } => self.end(client, committed),
+            Act::Mark { which, partitions } => self.mark(which, partitions),
+            Act::Wait { ms } => self.wait(ms),
+            Act::RestartBroker => self.restart(),
+        }
+    }
+
+    fn write(&mut self, client: usize, partition: i32) {
+        let Some(producer) = self.clients[client].producer else {
+            return;
+        };
+        let added = self.ask(Command::Add(
+            ID.to_owned(),
+            producer,
+            [place(partition)].into(),
+        ));
+        if added != Answer::Added(Ok(())) {
+            return;
+        }
+        let newest = self.clients.iter().filter_map(|c| c.producer).max();
+        assert_eq!(
+            Some(producer),
+            newest,
+            "an old incarnation got something in"
+        );
+        let write = (client, self.clients[client].transaction);
+        let store = self.stores.get_mut(&partition).unwrap();
+        if store
+            .newest
+            .is_some_and(|newest| newest.id == producer.id && newest.epoch > producer.epoch)
+        {
+            return;
+        }
+        store.newest = Some(producer);
+        store.open.push(write);
+        self.clients[client].has_written = true;
+        self.written.entry(write).or_default().insert(partition);
+    }
+
+    fn end(&mut self, client: usize, committed: bool) {
+        let Some(producer) = self.clients[client].producer else {
+            return;
+        };
+        if !self.clients[client].has_written {
+            return;
+        }
+        let end = End {
+            producer,
+            committed,
+            raises_epoch: self.version_2,
+        };
+        if let Ok(next) = self.begun(|id| Command::End(ID.to_owned(), end, id)) {
+            let client_state = &mut self.clients[client];
+            let write = (client, client_state.transaction);
+            client_state.producer = Some(next);
+            client_state.transaction += 1;
+            client_state.has_written = false;
+            self.told.insert(write, committed);
+        }
+    }
+
+    fn mark(&mut self, which: usize, partitions: usize) {
+        if self.due.is_empty() {
+            return;
+        }
+        let which = which % self.due.len();
+        let (marking, done) = self.due[which].clone();
+        let upto = (done + partitions).min(marking.partitions.len());
+        for place in marking.partitions.iter().skip(done).take(upto - done) {
+            let store = self.stores.get_mut(&place.partition.0).unwrap();
+            let is_fenced = store.newest.is_some_and(|newest| {
+                newest.id == marking.producer.id && newest.epoch > marking.producer.epoch
+            });
+            assert!(
+                !is_fenced,
+                "the next transaction began before this one had its markers"
+            );
+            store.newest = Some(marking.producer);
+            let open = store.open.drain(..);
+            if marking.committed {
+                store.committed.extend(open);
+            } else {
+                store.aborted.extend(open);
+            }
+        }
+        if upto == marking.partitions.len() {
+            self.due.remove(which);
+            self.ask(Command::Marked(marking.id, marking.producer));
+        } else {
+            self.due[which].1 = upto;
+        }
+    }
+
+    fn wait(&mut self, ms: u64) {
+        let until = self.now_ms + ms;
+        while let Some((deadline, command)) = self.transactions.deadline()
+            && deadline.0 <= Duration::from_millis(until)
+        {
+            self.now_ms = self.now_ms.max(deadline.0.as_millis() as u64);
+            self.ask(command);
+        }
+        self.now_ms = until;
+    }
+
+    fn restart(&mut self) {
+        let mut again = Transactions::new(TransactionConfig::default());
+        for (offset, record) in (0..).map(Offset).zip(&self.log) {
+            again.replay(offset, record).unwrap();
+        }
+        let hard = |machine: &Transactions| {
+            let known = machine
+                .iter()
+                .map(|(id, known)| (id.to_owned(), known.clone()));
+            known.collect::<Vec<_>>()
+        };
+        assert_eq!(hard(&again), hard(&self.transactions));
+        self.transactions = again;
+        // The process that carried them out is gone.
+        self.due.clear();
+        self.ask(Command::Start);
+    }
+
+    fn settle(&mut self) {
+        self.wait(120_000);
+        self.restart();
+        while !self.due.is_empty() {
+            self.mark(0, 9);
+        }
+        for (number, store) in &self.stores {
+            assert_eq!(
+                store.open,
+                [],
+                "partition {number} has a transaction that nobody ends"
+            );
+        }
+        let known = self.transactions.get(ID);
+        assert!(
+            known.is_none_or(|known| known.status != Status::Ongoing && !known.status.is_ending())
+        );
+        for (write, partitions) in &self.written {
+            let count = |of: fn(&Store) -> &BTreeSet<Write>| {
+                let stores = partitions.iter().map(|n| &self.stores[n]);
+                stores.filter(|store| of(store).contains(write)).count()
+            };
+            let (committed, aborted) = (count(|s| &s.committed), count(|s| &s.aborted));
+            let all = partitions.len();
+            assert!(
+                matches!((committed, aborted), (0, n) | (n, 0) if n == all),
+                "{write:?} in part"
+            );
+            if let Some(told) = self.told.get(write) {
+                assert_eq!(committed == all, *told, "{write:?} was told otherwise");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn transactions_count_all_or_not_at_all(
+        version_2 in any::<bool>(),
+        acts in proptest::collection::vec(act(), 1..60),
+    ) {
+        let mut world = World::new(version_2);
+        for act in &acts {
+            world.act(act);
+        }
+        world.settle();
+    }
+}

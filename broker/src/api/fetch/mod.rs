@@ -1,0 +1,395 @@
+//! Fetch (1), versions 4 to 18: reads record batches, and waits for them.
+//!
+//! ```text
+//!   read every partition ──▶ enough bytes, an error, or no time to wait? ──yes──▶ answer
+//!          ▲                                   │ no
+//!          └── a partition changed ◀── sleep ──┴──▶ max_wait_ms is over, or shutdown ──▶ read, answer
+//! ```
+//!
+//! - Topics by name up to version 12, by id from 13 on.
+//! - `max_bytes` and `partition_max_bytes` bound the answer, except that the first partition that
+//!   has anything gives at least one whole batch, so that no consumer gets stuck. A fetch from the
+//!   middle of a batch gets the whole batch.
+//! - It sleeps only while fewer than `min_bytes` are there and no partition failed. A change wakes
+//!   it; nothing is polled. An answer that stops short of what is there (at a segment's end, say)
+//!   is given at once.
+//! - An offset outside of the log answers OFFSET_OUT_OF_RANGE, with the offsets the log has.
+//! - Under read_committed it ends at the last stable offset, and lists the aborted transactions whose
+//!   records are in the answer, for the client to leave out (KIP-98).
+//! - What may have to come from the disk is read on a thread that may wait for it; what was just
+//!   written is read right here, without a hop.
+//! - `records` is never null, also beside an error: clients trip on it (KAFKA-18646).
+//! - In an incremental session all of its partitions are read, and those that have changed are answered
+//!   ([`sessions`]); it waits as any fetch does, and a change of offsets alone does not end the wait.
+//!
+//! Left out: followers: a fetch with a replica's id is answered as a consumer's. Diverging epochs: with one
+//! leader for ever there are none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use brooklet_log::LogError;
+use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::messages::kafka::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
+use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse};
+use brooklet_protocol::records::Batches;
+use brooklet_protocol::{Monotonic, Offset};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+
+use super::context::ApiContext;
+use super::error::ApiError;
+use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
+use crate::controller::{MetadataImage, joined};
+use crate::counters::Limit;
+use crate::partition::{ChangeGuard, Isolation, Partition};
+
+mod memory;
+mod sessions;
+
+use memory::Reservation;
+pub use memory::ResponseMemory;
+use sessions::{Asked, Fetch, Naming, SessionCache, SessionRequest, Told, TopicKey};
+
+pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest) -> FetchResponse {
+    let sessions = &ctx.fetch_sessions.cache;
+    let session = SessionRequest {
+        naming: Naming::of_version(version),
+        id: request.session_id,
+        epoch: request.session_epoch,
+        topics: &request.topics,
+        forgotten: &request.forgotten_topics_data,
+    };
+    let begun = sessions.lock().begin(ctx.clock.monotonic(), &session);
+    let fetch = match begun {
+        Ok(fetch) => fetch,
+        Err(code) => return FetchResponse::default().with_error_code(code.code()),
+    };
+    let fetching = Arc::new(Fetching::new(ctx, &request, fetch));
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let deadline = Monotonic(ctx.clock.monotonic().0.saturating_add(wait));
+    let answers = fetching.read_until(ctx, deadline).await;
+    let now = ctx.clock.monotonic();
+    let ended = sessions.lock().end(now, &fetching.fetch, &answers);
+    match ended {
+        Ok(told) => {
+            let wanted = fetching.fetch.opens_session() && !answers.is_empty();
+            if wanted && told.session_id == sessions::NO_SESSION {
+                ctx.counters.rejected(Limit::FetchSessions);
+            }
+            response(&fetching.fetch.asked, told, answers)
+        }
+        Err(code) => FetchResponse::default().with_error_code(code.code()),
+    }
+}
+
+/// The sessions of a broker, for all its connections.
+#[derive(Debug)]
+pub struct FetchSessions {
+    cache: Mutex<SessionCache>,
+}
+
+impl FetchSessions {
+    /// None yet, and so many at most; their ids follow from the seed.
+    pub fn new(slots: usize, seed: u64) -> Self {
+        Self {
+            cache: Mutex::new(SessionCache::new(slots, seed)),
+        }
+    }
+
+    /// How many there are.
+    pub fn session_count(&self) -> usize {
+        self.cache.lock().session_count()
+    }
+
+    /// How many partitions they remember together.
+    pub fn partition_count(&self) -> usize {
+        self.cache.lock().partition_count()
+    }
+
+    /// How many had to make room for others since the start.
+    pub fn eviction_count(&self) -> u64 {
+        self.cache.lock().eviction_count()
+    }
+}
+
+/// The answers that are sent. Neighbours of one topic share an entry.
+fn response(asked: &[Asked], told: Told, answers: Vec<PartitionData>) -> FetchResponse {
+    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
+    let mut topic_before: Option<&TopicKey> = None;
+    let read = asked.iter().zip(answers).zip(told.is_sent);
+    for ((asked, answer), _) in read.filter(|(_, is_sent)| *is_sent) {
+        match topics.last_mut() {
+            Some(topic) if topic_before == Some(&asked.topic) => topic.partitions.push(answer),
+            _ => topics.push(topic_response(&asked.topic).with_partitions(vec![answer])),
+        }
+        topic_before = Some(&asked.topic);
+    }
+    FetchResponse::default()
+        .with_session_id(told.session_id)
+        .with_responses(topics)
+}
+
+fn topic_response(topic: &TopicKey) -> FetchableTopicResponse {
+    let response = FetchableTopicResponse::default();
+    match topic {
+        TopicKey::Name(name) => response.with_topic(name.clone()),
+        TopicKey::Id(id) => response.with_topic_id(*id),
+    }
+}
+
+/// One request, its partitions found.
+struct Fetching {
+    fetch: Fetch,
+    /// One for each partition asked.
+    partitions: Vec<Outcome<Arc<Partition>>>,
+    bytes_max: usize,
+    bytes_min: usize,
+    isolation: Isolation,
+    /// The memory of answers; `None` for a client in our own process.
+    memory: Option<Arc<ResponseMemory>>,
+}
+
+type Outcome<T> = Result<T, ApiError>;
+
+/// What one pass over the partitions has found.
+#[derive(Default)]
+struct Pass {
+    /// One for each partition asked.
+    answers: Vec<PartitionData>,
+    bytes: usize,
+    /// No more bytes than these, but for the first batch.
+    bytes_max: usize,
+    /// Waiting longer would not give a better answer.
+    complete: bool,
+}
+
+fn find(image: &MetadataImage, asked: &Asked) -> Outcome<Arc<Partition>> {
+    let topic_ref = match &asked.topic {
+        TopicKey::Name(name) => TopicRef::Name(name),
+        TopicKey::Id(id) => TopicRef::Id(*id),
+    };
+    let topic = find_topic(image, topic_ref)?;
+    let partition = find_partition(topic, asked.partition)?;
+    check_leader_epoch(partition, asked.leader_epoch)?;
+    Ok(Arc::clone(partition))
+}
+
+impl Fetching {
+    fn new(ctx: &ApiContext, request: &FetchRequest, fetch: Fetch) -> Self {
+        let image = ctx.controller.image();
+        let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
+        Self {
+            partitions: fetch
+                .asked
+                .iter()
+                .map(|asked| find(&image, asked))
+                .collect(),
+            fetch,
+            bytes_max: bytes_max.min(ctx.settings.fetch_max_bytes),
+            bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
+            isolation: Isolation::of_level(request.isolation_level),
+            memory: ctx.peer.map(|_| Arc::clone(&ctx.response_memory)),
+        }
+    }
+
+    /// Reads, and reads again at each change, until the answer is good or time is up.
+    async fn read_until(
+        self: &Arc<Self>,
+        ctx: &ApiContext,
+        deadline: Monotonic,
+    ) -> Vec<PartitionData> {
+        let pass = self.pass().await;
+        if pass.complete || ctx.clock.monotonic() >= deadline {
+            return pass.answers;
+        }
+        let changed = Arc::new(Notify::new());
+        let _registered = self.register(&changed);
+        let mut time_is_up = ctx.clock.sleep_until(deadline);
+        loop {
+            // Read after registering: what came before is seen, what comes later wakes.
+            let pass = self.pass().await;
+            if pass.complete {
+                return pass.answers;
+            }
+            // Read again when it is answered: meanwhile nobody needs to hold the bytes.
+            drop(pass);
+            tokio::select! {
+                () = changed.notified() => {}
+                () = &mut time_is_up => return self.pass().await.answers,
+                () = ctx.shut_down() => return self.pass().await.answers,
+            }
+        }
+    }
+
+    fn register(&self, changed: &Arc<Notify>) -> Vec<ChangeGuard> {
+        let found = self.partitions.iter().flatten();
+        found.map(|p| p.notify_on_change(changed)).collect()
+    }
+
+    /// Reads every partition once, on a thread that may wait for the disk if one has to.
+    async fn pass(self: &Arc<Self>) -> Pass {
+        if !self.may_block() {
+            return self.read_all();
+        }
+        let fetching = Arc::clone(self);
+        joined(spawn_blocking(move || fetching.read_all()).await)
+    }
+
+    fn may_block(&self) -> bool {
+        let mut asked = self.fetch.asked.iter().zip(&self.partitions);
+        asked.any(|(asked, partition)| {
+            let from = Offset(asked.offset);
+            let may_block = |p: &Arc<Partition>| p.read_may_block(from, self.isolation);
+            partition.as_ref().is_ok_and(may_block)
+        })
+    }
+
+    fn read_all(&self) -> Pass {
+        let reservation = self.reserve();
+        let mut pass = Pass {
+            bytes_max: (reservation.as_ref()).map_or(self.bytes_max, Reservation::bytes),
+            ..Pass::default()
+        };
+        for (asked, partition) in self.fetch.asked.iter().zip(&self.partitions) {
+            let answer = self.read(asked, partition, &mut pass);
+            pass.answers.push(answer);
+        }
+        pass.complete |= pass.answers.is_empty() || pass.bytes >= self.bytes_min;
+        if let Some(reservation) = reservation {
+            let records = pass.answers.iter_mut();
+            reservation.bind(
+                records
+                    .filter_map(|answer| answer.records.as_mut())
+                    .collect(),
+            );
+        }
+        pass
+    }
+
+    /// Memory for as much as the client asks for, or for what is to be had.
+    fn reserve(&self) -> Option<Reservation> {
+        let memory = self.memory.as_ref()?;
+        let asked = self.fetch.asked.iter();
+        let wanted = asked.fold(0_usize, |sum, asked| {
+            sum.saturating_add(usize::try_from(asked.bytes_max).unwrap_or(0))
+        });
+        Some(memory.reserve(wanted.min(self.bytes_max)))
+    }
+
+    fn read(
+        &self,
+        asked: &Asked,
+        partition: &Outcome<Arc<Partition>>,
+        pass: &mut Pass,
+    ) -> PartitionData {
+        let read = partition.clone().and_then(|partition| {
+            let room = pass.bytes_max.saturating_sub(pass.bytes);
+            let bytes_max = room.min(usize::try_from(asked.bytes_max).unwrap_or(0));
+            let from = Offset(asked.offset);
+            let read = self.read_records(&partition, from, (bytes_max, pass.bytes == 0));
+            let read = read.inspect_err(|error| report(&partition, error))?;
+            Ok((partition, read))
+        });
+        let answer = PartitionData::default().with_partition_index(asked.partition);
+        match read {
+            Ok((
+                partition,
+                Read {
+                    records,
+                    aborted,
+                    next,
+                },
+            )) => {
+                pass.bytes += records.len();
+                // Waiting for more than was read would be waiting for nothing.
+                let stops_short = next.is_some_and(|next| next < partition.end_for(self.isolation));
+                pass.complete |= pass.bytes < self.bytes_min && stops_short;
+                self.with_offsets(answer, &partition)
+                    .with_aborted_transactions(aborted)
+                    .with_records(Some(records))
+            }
+            Err(error) => {
+                pass.complete = true;
+                let answer = answer.with_error_code(error.code.code());
+                match partition {
+                    Ok(partition) if error.code == ErrorCode::OffsetOutOfRange => {
+                        self.with_offsets(answer, partition)
+                    }
+                    Ok(_) | Err(_) => answer.with_high_watermark(-1),
+                }
+            }
+        }
+    }
+
+    fn read_records(
+        &self,
+        partition: &Partition,
+        from: Offset,
+        (bytes_max, at_least_one): (usize, bool),
+    ) -> Result<Read, LogError> {
+        let records = partition.read(from, self.isolation, bytes_max, at_least_one)?;
+        let last = Batches(records.clone()).map_while(Result::ok).last();
+        let next = last.map(|last| last.header().next_offset());
+        // Null to whoever did not ask for committed records only.
+        let aborted = match (self.isolation, next) {
+            (Isolation::ReadUncommitted, _) => None,
+            (Isolation::ReadCommitted, None) => Some(Vec::new()),
+            (Isolation::ReadCommitted, Some(next)) => {
+                let aborted = partition.log().aborted_transactions(from, next)?;
+                Some(aborted.into_iter().map(to_wire).collect())
+            }
+        };
+        Ok(Read {
+            records,
+            aborted,
+            next,
+        })
+    }
+
+    fn with_offsets(&self, answer: PartitionData, partition: &Partition) -> PartitionData {
+        let is_committed = self.isolation == Isolation::ReadCommitted;
+        answer
+            .with_high_watermark(partition.high_watermark().0)
+            .with_last_stable_offset(partition.last_stable_offset().0)
+            .with_log_start_offset(partition.log_start_offset().0)
+            .with_aborted_transactions(is_committed.then(Vec::new))
+    }
+}
+
+/// What was read of a partition.
+struct Read {
+    records: Bytes,
+    aborted: Option<Vec<AbortedTransaction>>,
+    /// The offset behind the last record, if there is one.
+    next: Option<Offset>,
+}
+
+fn to_wire(aborted: brooklet_log::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction::default()
+        .with_producer_id(aborted.producer_id.0.into())
+        .with_first_offset(aborted.first_offset.0)
+}
+
+/// The client learns only a code, and tries again; file and position are for the person who owns the disk, once in
+/// a while.
+fn report(partition: &Partition, error: &LogError) {
+    match error {
+        LogError::Corrupt { .. } | LogError::Unreadable { .. } | LogError::Io { .. } => {
+            let message = error.to_string();
+            if partition.is_news(&message) {
+                tracing::error!("{}: cannot be read: {message}", partition.id());
+            }
+        }
+        // Was reported when it happened; wanted; and a client's mistake.
+        LogError::NotSynced { .. }
+        | LogError::Offline { .. }
+        | LogError::Closed { .. }
+        | LogError::OffsetOutOfRange { .. }
+        | LogError::Producer(_) => {}
+    }
+}

@@ -1,0 +1,272 @@
+//! The task that keeps up a membership: it does what the machine says, and tells it what came of it.
+//!
+//! It runs beside the program, so that heartbeats go on while the program works on what it has read.
+//! What goes to the coordinator goes through here, commits too: who it is is found out once, and again
+//! when it turns out to be another.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
+use brooklet_protocol::{Offset, TopicName, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::assignor::PartitionCounts;
+use super::membership::{Identity, Membership, Outcome, Task};
+use super::protocol::Places;
+use crate::transport::Node;
+use crate::trouble::Trouble;
+use crate::{Client, ClientError, backoff, groups, wall};
+
+const JOIN_GROUP_VERSION: i16 = 9;
+const SYNC_GROUP_VERSION: i16 = 5;
+const HEARTBEAT_VERSION: i16 = 4;
+const LEAVE_GROUP_VERSION: i16 = 5;
+
+/// What the consumer and its driver share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) group: String,
+    pub(super) membership: Mutex<Membership>,
+    /// The driver looks again.
+    pub(super) wake: Notify,
+    /// The consumer looks again.
+    pub(super) changed: Notify,
+    /// The zero of the machine's time.
+    start: Instant,
+    coordinator: Mutex<Option<Node>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        client: Client,
+        group: String,
+        membership: impl FnOnce(Duration) -> Membership,
+    ) -> Self {
+        Self {
+            client,
+            group,
+            membership: Mutex::new(membership(Duration::ZERO)),
+            wake: Notify::new(),
+            changed: Notify::new(),
+            start: wall::monotonic(),
+            coordinator: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        wall::monotonic().saturating_duration_since(self.start)
+    }
+
+    /// Asks the coordinator; whoever turns out not to be it, or not to be there, is forgotten.
+    async fn ask(&self, version: i16, body: RequestKind) -> Result<ResponseKind, ClientError> {
+        let known = *self.coordinator.lock();
+        let node = match known {
+            Some(node) => node,
+            None => self.client.coordinator(&self.group).await?,
+        };
+        let answer = self.client.ask_again(node, version, body).await;
+        *self.coordinator.lock() = answer.is_ok().then_some(node);
+        answer
+    }
+
+    fn note(&self, code: i16) {
+        let moved = [
+            ErrorCode::NotCoordinator.code(),
+            ErrorCode::CoordinatorNotAvailable.code(),
+        ];
+        if moved.contains(&code) {
+            *self.coordinator.lock() = None;
+        }
+    }
+
+    /// Commits in the name of the member, or of nobody if it is in no generation; tries again what may
+    /// pass.
+    pub(super) async fn commit(
+        &self,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> Result<(), ClientError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let identity = self.membership.lock().identity();
+        let Some(identity) = identity else {
+            let what = format!("commit in group '{}'", self.group);
+            return Err(ClientError::broker(what, ErrorCode::UnknownMemberId, None));
+        };
+        let result = self.persist(|| self.commit_once(&identity, offsets)).await;
+        if let Err(ClientError::Broker { code, .. }) = &result {
+            let now = self.now();
+            let mut membership = self.membership.lock();
+            membership.commit_refused(&identity, *code, now);
+            self.wake.notify_one();
+            self.changed.notify_one();
+        }
+        result
+    }
+
+    async fn commit_once(
+        &self,
+        identity: &Identity,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> Result<(), ClientError> {
+        let body = groups::commit_request(&self.group, Some(identity), offsets);
+        let answer = self.ask(groups::OFFSET_COMMIT_VERSION, body).await?;
+        let result = groups::read_commit(&self.group, answer);
+        if let Err(ClientError::Broker { code, .. }) = &result {
+            self.note(code.code());
+        }
+        result
+    }
+
+    /// What the group has committed of these.
+    pub(super) async fn committed(
+        &self,
+        places: &Places,
+        is_stable: bool,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
+        self.persist(|| self.committed_once(places, is_stable))
+            .await
+    }
+
+    async fn committed_once(
+        &self,
+        places: &Places,
+        is_stable: bool,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
+        let body = groups::fetch_request(&self.group, Some(places), is_stable);
+        let answer = self.ask(groups::OFFSET_FETCH_VERSION, body).await?;
+        let result = groups::read_offsets(&self.group, answer);
+        if let Err(ClientError::Broker { code, .. }) = &result {
+            self.note(code.code());
+        }
+        result
+    }
+
+    /// Again and again, as long as the error may pass.
+    async fn persist<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ClientError> {
+        let mut failures = 0;
+        loop {
+            let error = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            failures += 1;
+            if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
+                return Err(error);
+            }
+            tokio::time::sleep(backoff::after(failures)).await;
+        }
+    }
+
+    async fn perform(&self, task: Task) -> Outcome {
+        self.attempt(task).await.unwrap_or_else(Outcome::Failed)
+    }
+
+    async fn attempt(&self, task: Task) -> Result<Outcome, ClientError> {
+        let (name, answer) = match task {
+            Task::Join(body) => (
+                "JoinGroup",
+                self.ask(JOIN_GROUP_VERSION, body.into()).await?,
+            ),
+            Task::Sync(body) => (
+                "SyncGroup",
+                self.ask(SYNC_GROUP_VERSION, body.into()).await?,
+            ),
+            Task::Heartbeat(body) => ("Heartbeat", self.ask(HEARTBEAT_VERSION, body.into()).await?),
+            Task::Leave(body) => (
+                "LeaveGroup",
+                self.ask(LEAVE_GROUP_VERSION, body.into()).await?,
+            ),
+            Task::Look(topics) => {
+                let counts = partition_counts(&self.client, topics.iter()).await?;
+                return Ok(Outcome::Looked(counts));
+            }
+            Task::Wait(_) => unreachable!("the driver waits by itself"),
+        };
+        let (code, outcome) = match answer {
+            ResponseKind::JoinGroup(answer) => (answer.error_code, Outcome::Joined(answer)),
+            ResponseKind::SyncGroup(answer) => (answer.error_code, Outcome::Synced(answer)),
+            ResponseKind::Heartbeat(answer) => {
+                (answer.error_code, Outcome::Heard(answer.error_code))
+            }
+            ResponseKind::LeaveGroup(answer) => (answer.error_code, Outcome::Left),
+            other => return Err(ClientError::unexpected(name, &other)),
+        };
+        self.note(code);
+        Ok(outcome)
+    }
+}
+
+/// Keeps the membership up until it is over.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut tasks = JoinSet::new();
+    let mut trouble = Trouble::default();
+    loop {
+        let next = {
+            let mut membership = shared.membership.lock();
+            if membership.is_out() {
+                break;
+            }
+            membership.next(shared.now())
+        };
+        let wake = match next {
+            Task::Wait(until) => until,
+            task => {
+                // Whatever was under way is not waited for any more: the member leaves.
+                tasks = JoinSet::new();
+                let shared = Arc::clone(&shared);
+                tasks.spawn(async move { shared.perform(task).await });
+                None
+            }
+        };
+        // Without a deadline the branch is off, and the time does not matter.
+        let deadline = shared.start + wake.unwrap_or_default();
+        tokio::select! {
+            Some(done) = tasks.join_next() => match done {
+                Ok(outcome) => {
+                    let mut membership = shared.membership.lock();
+                    membership.done(outcome, shared.now());
+                    match membership.trouble() {
+                        Some(error) => trouble.failed(error),
+                        None => trouble.passed(),
+                    }
+                    drop(membership);
+                    shared.changed.notify_one();
+                }
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => return,
+                },
+            },
+            () = shared.wake.notified() => {}
+            () = tokio::time::sleep_until(deadline), if wake.is_some() => {}
+        }
+    }
+    shared.changed.notify_one();
+}
+
+async fn partition_counts(
+    client: &Client,
+    topics: impl Iterator<Item = &TopicName>,
+) -> Result<PartitionCounts, ClientError> {
+    let names: Vec<_> = topics.map(TopicName::as_str).collect();
+    let cluster = client.metadata(Some(&names)).await?;
+    let there = cluster
+        .topics
+        .into_iter()
+        .filter(|topic| topic.error.is_none());
+    let counted = there.filter_map(|topic| {
+        let count = i32::try_from(topic.partitions.len()).ok()?;
+        Some((TopicName::new(&topic.name).ok()?, count))
+    });
+    Ok(counted.collect())
+}

@@ -1,0 +1,233 @@
+//! What a transactional producer asks its coordinator, and its group's.
+//!
+//! Every request here may be sent twice without harm.
+//!
+//! Spoken is version 1 of transactions, which every broker since Kafka 2.5 knows: partitions are added
+//! before they are written to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use brooklet_protocol::messages::kafka::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use brooklet_protocol::messages::kafka::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use brooklet_protocol::messages::kafka::{
+    self, AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId,
+    InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
+};
+use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
+use brooklet_protocol::{Offset, ProducerEpoch, ProducerId, TopicName, TopicPartition};
+use parking_lot::Mutex;
+
+use super::batch::Identity;
+use super::transaction::GroupMetadata;
+use crate::coordinators::{Kind, Place, check, text};
+use crate::transport::Node;
+use crate::{Client, ClientError, wire_name};
+
+const INIT_PRODUCER_ID_VERSION: i16 = 4;
+const ADD_PARTITIONS_VERSION: i16 = 3;
+const ADD_OFFSETS_VERSION: i16 = 3;
+const TXN_OFFSET_COMMIT_VERSION: i16 = 3;
+const END_TXN_VERSION: i16 = 3;
+
+/// The coordinator of one transactional id.
+#[derive(Debug)]
+pub(super) struct Coordinator {
+    client: Client,
+    id: String,
+    /// Who it is, as far as known.
+    node: Mutex<Option<Node>>,
+}
+
+impl Coordinator {
+    pub(super) fn new(client: Client, id: String) -> Self {
+        Self {
+            client,
+            id,
+            node: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn transactional_id(&self) -> TransactionalId {
+        TransactionalId(text(&self.id))
+    }
+
+    /// Takes the id over: whoever had it is fenced. `known` is what the caller had itself.
+    pub(super) async fn init(
+        &self,
+        timeout: Duration,
+        known: Option<Identity>,
+    ) -> Result<Identity, ClientError> {
+        let (id, epoch) = known.map_or((-1, -1), |known| (known.id.0, known.epoch.0));
+        let body = InitProducerIdRequest::default()
+            .with_transactional_id(Some(self.transactional_id()))
+            .with_transaction_timeout_ms(millis(timeout))
+            .with_producer_id(kafka::ProducerId(id))
+            .with_producer_epoch(epoch);
+        let what = format!("begin as '{}'", self.id);
+        self.ask(&what, INIT_PRODUCER_ID_VERSION, body.into(), |answer| {
+            let ResponseKind::InitProducerId(answer) = answer else {
+                return Err(ClientError::unexpected("InitProducerId", &answer));
+            };
+            check(&what, answer.error_code)?;
+            Ok(Identity {
+                id: ProducerId(answer.producer_id.0),
+                epoch: ProducerEpoch(answer.producer_epoch),
+            })
+        })
+        .await
+    }
+
+    /// Makes partitions part of the transaction.
+    pub(super) async fn add_partitions(
+        &self,
+        identity: Identity,
+        partitions: &[TopicPartition],
+    ) -> Result<(), ClientError> {
+        let mut topics = BTreeMap::<_, Vec<i32>>::new();
+        for place in partitions {
+            topics
+                .entry(&place.topic)
+                .or_default()
+                .push(place.partition.0);
+        }
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            AddPartitionsToTxnTopic::default()
+                .with_name(wire_name(name))
+                .with_partitions(partitions)
+        });
+        let body = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(self.transactional_id())
+            .with_v3_and_below_producer_id(kafka::ProducerId(identity.id.0))
+            .with_v3_and_below_producer_epoch(identity.epoch.0)
+            .with_v3_and_below_topics(topics.collect());
+        let what = format!("add partitions to the transaction of '{}'", self.id);
+        self.ask(&what, ADD_PARTITIONS_VERSION, body.into(), |answer| {
+            let ResponseKind::AddPartitionsToTxn(answer) = answer else {
+                return Err(ClientError::unexpected("AddPartitionsToTxn", &answer));
+            };
+            let results = answer.results_by_topic_v3_and_below.iter();
+            let codes = results.flat_map(|topic| &topic.results_by_partition);
+            let codes = codes.map(|result| result.partition_error_code);
+            // Beside one that is refused the others were not attempted; what is said of it counts.
+            let not_attempted = ErrorCode::OperationNotAttempted.code();
+            let worst = codes
+                .filter(|code| *code != 0)
+                .min_by_key(|code| *code == not_attempted);
+            check(&what, worst.unwrap_or(0))
+        })
+        .await
+    }
+
+    /// Makes a group's offsets part of the transaction, and then commits them with it.
+    pub(super) async fn commit_offsets(
+        &self,
+        identity: Identity,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+        group: &GroupMetadata,
+    ) -> Result<(), ClientError> {
+        let body = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(self.transactional_id())
+            .with_producer_id(kafka::ProducerId(identity.id.0))
+            .with_producer_epoch(identity.epoch.0)
+            .with_group_id(GroupId(text(&group.group_id)));
+        let what = format!(
+            "commit offsets of group '{}' as '{}'",
+            group.group_id, self.id
+        );
+        self.ask(
+            &what,
+            ADD_OFFSETS_VERSION,
+            body.into(),
+            |answer| match answer {
+                ResponseKind::AddOffsetsToTxn(answer) => check(&what, answer.error_code),
+                other => Err(ClientError::unexpected("AddOffsetsToTxn", &other)),
+            },
+        )
+        .await?;
+        let body = self.offsets_request(identity, offsets, group);
+        let at = Place {
+            client: &self.client,
+            kind: Kind::Group,
+            key: &group.group_id,
+            node: &Mutex::new(None),
+        };
+        at.ask(&what, TXN_OFFSET_COMMIT_VERSION, body, |answer| {
+            let ResponseKind::TxnOffsetCommit(answer) = answer else {
+                return Err(ClientError::unexpected("TxnOffsetCommit", &answer));
+            };
+            let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            partitions.try_for_each(|partition| check(&what, partition.error_code))
+        })
+        .await
+    }
+
+    fn offsets_request(
+        &self,
+        identity: Identity,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+        group: &GroupMetadata,
+    ) -> RequestKind {
+        let mut topics = BTreeMap::<&TopicName, Vec<_>>::new();
+        for (place, offset) in offsets {
+            let partition = TxnOffsetCommitRequestPartition::default()
+                .with_partition_index(place.partition.0)
+                .with_committed_offset(offset.0)
+                .with_committed_metadata(Some(StrBytes::default()));
+            topics.entry(&place.topic).or_default().push(partition);
+        }
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            TxnOffsetCommitRequestTopic::default()
+                .with_name(wire_name(name))
+                .with_partitions(partitions)
+        });
+        TxnOffsetCommitRequest::default()
+            .with_transactional_id(self.transactional_id())
+            .with_group_id(GroupId(text(&group.group_id)))
+            .with_producer_id(kafka::ProducerId(identity.id.0))
+            .with_producer_epoch(identity.epoch.0)
+            .with_generation_id(group.generation)
+            .with_member_id(text(&group.member_id))
+            .with_group_instance_id(group.instance_id.as_deref().map(text))
+            .with_topics(topics.collect())
+            .into()
+    }
+
+    /// Ends the transaction.
+    pub(super) async fn end(&self, identity: Identity, committed: bool) -> Result<(), ClientError> {
+        let body = EndTxnRequest::default()
+            .with_transactional_id(self.transactional_id())
+            .with_producer_id(kafka::ProducerId(identity.id.0))
+            .with_producer_epoch(identity.epoch.0)
+            .with_committed(committed);
+        let verb = if committed { "commit" } else { "abort" };
+        let what = format!("{verb} the transaction of '{}'", self.id);
+        self.ask(&what, END_TXN_VERSION, body.into(), |answer| match answer {
+            ResponseKind::EndTxn(answer) => check(&what, answer.error_code),
+            other => Err(ClientError::unexpected("EndTxn", &other)),
+        })
+        .await
+    }
+
+    async fn ask<T>(
+        &self,
+        what: &str,
+        version: i16,
+        body: RequestKind,
+        read: impl Fn(ResponseKind) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let at = Place {
+            client: &self.client,
+            kind: Kind::Transaction,
+            key: &self.id,
+            node: &self.node,
+        };
+        at.ask(what, version, body, read).await
+    }
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

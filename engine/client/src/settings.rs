@@ -1,0 +1,212 @@
+//! Settings of topics, read and changed; and records deleted from their beginning.
+
+use std::collections::BTreeMap;
+
+use brooklet_protocol::messages::kafka::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
+use brooklet_protocol::messages::kafka::describe_configs_request::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
+use brooklet_protocol::messages::kafka::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
+use brooklet_protocol::messages::{ErrorCode, ResponseKind, StrBytes};
+use brooklet_protocol::{Offset, TopicName, TopicPartition};
+
+use super::{Client, ClientError, wire_name};
+use crate::transport::{BoxFuture, Node};
+
+const INCREMENTAL_ALTER_CONFIGS_VERSION: i16 = 1;
+const DESCRIBE_CONFIGS_VERSION: i16 = 4;
+const DELETE_RECORDS_VERSION: i16 = 2;
+const TIMEOUT_MS: i32 = 30_000;
+/// Kafka's number for a topic, among the resources that have settings.
+const TOPIC: i8 = 2;
+/// Kafka's numbers for what happens to a setting.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+/// Kafka's number for "nobody says so".
+const DEFAULT_CONFIG: i8 = 5;
+
+/// What is to become of a topic's setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// It gets this value.
+    Set(String),
+    /// It goes back to the broker's default.
+    Unset,
+}
+
+impl Client {
+    /// Changes settings of a topic (IncrementalAlterConfigs): all of them, or none.
+    ///
+    /// # Errors
+    /// `UnknownTopic`; `Broker` with `InvalidConfig`.
+    pub fn alter_topic<'a>(
+        &'a self,
+        name: &'a TopicName,
+        changes: &'a BTreeMap<String, ConfigChange>,
+    ) -> BoxFuture<'a, Result<(), ClientError>> {
+        Box::pin(async move {
+            let config = |(key, change): (&String, &ConfigChange)| {
+                let config =
+                    AlterableConfig::default().with_name(StrBytes::from_string(key.clone()));
+                match change {
+                    ConfigChange::Set(value) => config
+                        .with_config_operation(SET)
+                        .with_value(Some(StrBytes::from_string(value.clone()))),
+                    ConfigChange::Unset => config.with_config_operation(DELETE).with_value(None),
+                }
+            };
+            let resource = AlterConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(StrBytes::from_string(name.to_string()))
+                .with_configs(changes.iter().map(config).collect());
+            let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+            self.metadata(Some(&[])).await?;
+            let node = self.cache.read().controller();
+            let version = INCREMENTAL_ALTER_CONFIGS_VERSION;
+            match self.ask(node, version, body.into()).await? {
+                ResponseKind::IncrementalAlterConfigs(answer) => {
+                    let outcome = answer.responses.first();
+                    let outcome = outcome.ok_or_else(nothing)?;
+                    let words = outcome.error_message.as_deref();
+                    check(name, "alter", outcome.error_code, words)
+                }
+                other => Err(ClientError::unexpected("IncrementalAlterConfigs", &other)),
+            }
+        })
+    }
+
+    /// The settings of a topic that somebody has given: its own, and those that the broker was started
+    /// with where it has none (DescribeConfigs). All others have their defaults.
+    ///
+    /// # Errors
+    /// `UnknownTopic`, no answer.
+    pub fn topic_configs<'a>(
+        &'a self,
+        name: &'a TopicName,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, String>, ClientError>> {
+        Box::pin(async move {
+            let resource = DescribeConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(StrBytes::from_string(name.to_string()))
+                .with_configuration_keys(None);
+            let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
+            self.metadata(Some(&[])).await?;
+            let node = self.cache.read().controller();
+            match self
+                .ask(node, DESCRIBE_CONFIGS_VERSION, body.into())
+                .await?
+            {
+                ResponseKind::DescribeConfigs(answer) => {
+                    let result = answer.results.into_iter().next().ok_or_else(nothing)?;
+                    let words = result.error_message.as_deref();
+                    check(name, "describe", result.error_code, words)?;
+                    let given = result.configs.into_iter();
+                    let given = given.filter(|config| config.config_source != DEFAULT_CONFIG);
+                    let pair =
+                        |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
+                    Ok(given.filter_map(|c| Some(pair(c.value?, c.name))).collect())
+                }
+                other => Err(ClientError::unexpected("DescribeConfigs", &other)),
+            }
+        })
+    }
+
+    /// A topic's `max.message.bytes`, if the broker tells.
+    pub async fn message_bytes_max(&self, name: &TopicName) -> Option<usize> {
+        let setting = "max.message.bytes";
+        let settings = self.topic_settings(name, &[setting]).await.ok()?;
+        settings.get(setting)?.parse().ok()
+    }
+
+    /// What holds for a topic, whoever says so, of these settings (DescribeConfigs).
+    pub(super) async fn topic_settings(
+        &self,
+        name: &TopicName,
+        settings: &[&str],
+    ) -> Result<BTreeMap<String, String>, ClientError> {
+        let keys = settings.iter();
+        let keys = keys.map(|key| StrBytes::from_string((*key).to_owned()));
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(StrBytes::from_string(name.to_string()))
+            .with_configuration_keys(Some(keys.collect()));
+        let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        match self
+            .ask_again(Node::Any, DESCRIBE_CONFIGS_VERSION, body.into())
+            .await?
+        {
+            ResponseKind::DescribeConfigs(answer) => {
+                let result = answer.results.into_iter().next().ok_or_else(nothing)?;
+                let words = result.error_message.as_deref();
+                check(name, "describe", result.error_code, words)?;
+                let pair = |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
+                let configs = result.configs.into_iter();
+                Ok(configs
+                    .filter_map(|c| Some(pair(c.value?, c.name)))
+                    .collect())
+            }
+            other => Err(ClientError::unexpected("DescribeConfigs", &other)),
+        }
+    }
+
+    /// Deletes the records of a partition below `offset`, `None` for all; returns where the partition
+    /// begins now.
+    ///
+    /// # Errors
+    /// `Broker` with `OffsetOutOfRange`; unknown partition.
+    pub fn delete_records<'a>(
+        &'a self,
+        id: &'a TopicPartition,
+        offset: Option<Offset>,
+    ) -> BoxFuture<'a, Result<Offset, ClientError>> {
+        Box::pin(async move {
+            let partition = DeleteRecordsPartition::default()
+                .with_partition_index(id.partition.0)
+                .with_offset(offset.map_or(-1, |offset| offset.0));
+            let topic = DeleteRecordsTopic::default()
+                .with_name(wire_name(&id.topic))
+                .with_partitions(vec![partition]);
+            let body = DeleteRecordsRequest::default()
+                .with_topics(vec![topic])
+                .with_timeout_ms(TIMEOUT_MS);
+            let leaders = self.by_leader(std::slice::from_ref(id)).await?;
+            let node = leaders.into_keys().next().expect("there is one partition");
+            match self.ask(node, DELETE_RECORDS_VERSION, body.into()).await? {
+                ResponseKind::DeleteRecords(answer) => {
+                    let results = answer.topics.iter().flat_map(|topic| &topic.partitions);
+                    let result = results.into_iter().next().ok_or_else(nothing)?;
+                    match ErrorCode::try_from_code(result.error_code) {
+                        None => Ok(Offset(result.low_watermark)),
+                        Some(code) => {
+                            let what = format!("delete records of {id}");
+                            Err(ClientError::broker(what, code, None))
+                        }
+                    }
+                }
+                other => Err(ClientError::unexpected("DeleteRecords", &other)),
+            }
+        })
+    }
+}
+
+fn nothing() -> ClientError {
+    ClientError::Unexpected("nothing in the answer".into())
+}
+
+fn check(name: &TopicName, verb: &str, code: i16, words: Option<&str>) -> Result<(), ClientError> {
+    match ErrorCode::try_from_code(code) {
+        None => Ok(()),
+        Some(ErrorCode::UnknownTopicOrPartition) => {
+            Err(ClientError::UnknownTopic(name.to_string()))
+        }
+        Some(code) => Err(ClientError::broker(
+            format!("{verb} topic '{name}'"),
+            code,
+            words,
+        )),
+    }
+}
