@@ -11,6 +11,20 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::kafka::{self, ApiKey};
 
+/// A request whose response has a type, so that a client can write `call(request) -> R::Response`.
+pub trait ApiRequest {
+    /// The API that it asks.
+    const API: ApiKey;
+    /// What answers it.
+    type Response;
+
+    /// The request as one of all that are served.
+    fn into_kind(self) -> RequestKind;
+
+    /// The response to this request; `None` if `response` is that of another API.
+    fn from_kind(response: ResponseKind) -> Option<Self::Response>;
+}
+
 /// One row per API: its name, its request and its response.
 macro_rules! kinds {
     ($($api:ident: $request:ident, $response:ident;)+) => {
@@ -32,6 +46,24 @@ macro_rules! kinds {
 
         kind!(RequestKind { $($api: $request,)+ });
         kind!(ResponseKind { $($api: $response,)+ });
+
+        $(
+            impl ApiRequest for kafka::$request {
+                const API: ApiKey = ApiKey::$api;
+                type Response = kafka::$response;
+
+                fn into_kind(self) -> RequestKind {
+                    RequestKind::$api(self)
+                }
+
+                fn from_kind(response: ResponseKind) -> Option<Self::Response> {
+                    match response {
+                        ResponseKind::$api(body) => Some(body),
+                        _ => None,
+                    }
+                }
+            }
+        )+
     };
 }
 
