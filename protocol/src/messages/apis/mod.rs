@@ -98,8 +98,6 @@ pub struct Api {
     pub request: Shape,
     /// What its response looks like.
     pub response: Shape,
-    /// The function that answers it, within `broker/src/api/`.
-    pub handler: &'static str,
     /// What differs from Kafka.
     pub notes: &'static str,
 }
@@ -110,7 +108,7 @@ impl Api {
         versions: RangeInclusive<i16>,
         flexible_from: i16,
         (request, response): (&'static [Field], &'static [Field]),
-        (handler, notes): (&'static str, &'static str),
+        notes: &'static str,
     ) -> Self {
         let versions = (*versions.start(), *versions.end());
         Self {
@@ -120,7 +118,6 @@ impl Api {
             version_max: versions.1,
             request: Shape::new(key, versions, flexible_from, request),
             response: Shape::new(key, versions, flexible_from, response),
-            handler,
             notes,
         }
     }
@@ -156,7 +153,7 @@ macro_rules! apis {
                 $versions,
                 $flexible_from,
                 ($fields::REQUEST, $fields::RESPONSE),
-                (stringify!($handler), $notes),
+                $notes,
             )
             $(.advertised_from($advertised_from))?,
         )+];
