@@ -28,7 +28,7 @@ fn the_page_of_supported_apis_is_current() {
     let page = format!(
         "# Supported Kafka APIs\n\n\
          Made from the table that requests are dispatched by and ApiVersions is answered from \
-         (`broker/src/api/table.rs`).\n\n{}\n\
+         (`protocol/src/messages/apis/table.rs`).\n\n{}\n\
          An API that is not listed is not served: it is absent from ApiVersions, and a client that \
          asks for it all the same has its connection closed, as with Apache Kafka, and a line in the \
          log names it. That holds for setting quotas and SCRAM credentials, moving between log \

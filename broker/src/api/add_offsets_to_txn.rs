@@ -5,6 +5,7 @@
 
 use brooklet_protocol::messages::kafka::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{NONE, failed};
 use super::transactions::{offsets_place, producer, said};
@@ -13,8 +14,9 @@ const KNOWS_FENCED: i16 = 2;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: &AddOffsetsToTxnRequest,
+    Call {
+        version, request, ..
+    }: Call<AddOffsetsToTxnRequest>,
 ) -> AddOffsetsToTxnResponse {
     let group = request.group_id.as_str();
     let code = match ctx.groups.partition_of(group).await {

@@ -19,6 +19,7 @@ use brooklet_protocol::messages::kafka::add_partitions_to_txn_response::{
 };
 use brooklet_protocol::messages::kafka::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::NONE;
 use super::topics::{TopicRef, find_partition, find_topic};
@@ -31,24 +32,26 @@ const KNOWS_ABORTABLE: i16 = 5;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: AddPartitionsToTxnRequest,
+    Call {
+        version, request, ..
+    }: Call<AddPartitionsToTxnRequest>,
 ) -> AddPartitionsToTxnResponse {
+    let image = ctx.controller.image();
     if version < SEVERAL {
         let one = AddPartitionsToTxnTransaction::default()
             .with_transactional_id(request.v3_and_below_transactional_id)
             .with_producer_id(request.v3_and_below_producer_id)
             .with_producer_epoch(request.v3_and_below_producer_epoch)
             .with_topics(request.v3_and_below_topics);
-        let results = add(ctx, version, &one).await;
+        let results = add(ctx, &image, version, &one).await;
         return AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(results);
     }
     let mut results = Vec::with_capacity(request.transactions.len());
     for transaction in request.transactions {
         let topics = if transaction.verify_only {
-            verify(ctx, version, &transaction).await
+            verify(ctx, &image, version, &transaction).await
         } else {
-            add(ctx, version, &transaction).await
+            add(ctx, &image, version, &transaction).await
         };
         results.push(
             AddPartitionsToTxnResult::default()
@@ -70,19 +73,19 @@ fn find(image: &MetadataImage, asked: &AddPartitionsToTxnTopic, partition: i32) 
 
 async fn add(
     ctx: &ApiContext,
+    image: &MetadataImage,
     version: i16,
     transaction: &AddPartitionsToTxnTransaction,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
-    let image = ctx.controller.image();
     let all = transaction.topics.iter().flat_map(|topic| {
         let partitions = topic.partitions.iter();
-        partitions.map(|partition| find(&image, topic, *partition))
+        partitions.map(|partition| find(image, topic, *partition))
     });
     let all: Result<BTreeSet<_>, _> = all.collect();
     let Ok(all) = all else {
         // What is wrong is named, and nothing of the rest is done.
         return results(&transaction.topics, |topic, partition| {
-            let found = find(&image, topic, partition);
+            let found = find(image, topic, partition);
             found
                 .err()
                 .unwrap_or(ErrorCode::OperationNotAttempted)
@@ -100,15 +103,15 @@ async fn add(
 
 async fn verify(
     ctx: &ApiContext,
+    image: &MetadataImage,
     version: i16,
     transaction: &AddPartitionsToTxnTransaction,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
-    let image = ctx.controller.image();
     let id = transaction.transactional_id.as_str();
     let who = producer(transaction.producer_id, transaction.producer_epoch);
     let look = |transactions: &brooklet_machines::transaction::Transactions| {
         results(&transaction.topics, |topic, partition| {
-            let verified = find(&image, topic, partition).and_then(|place| {
+            let verified = find(image, topic, partition).and_then(|place| {
                 let verified = transactions.verify(id, who, &place);
                 said(id, Ok(verified), version >= KNOWS_FENCED)
             });

@@ -17,14 +17,15 @@ use brooklet_protocol::messages::kafka::{
     self, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_state, find_topic};
 use crate::controller::MetadataImage;
 
-pub(super) fn handle(
+pub(super) async fn handle(
     ctx: &ApiContext,
-    request: AlterPartitionReassignmentsRequest,
+    Call { request, .. }: Call<AlterPartitionReassignmentsRequest>,
 ) -> AlterPartitionReassignmentsResponse {
     let image = ctx.controller.image();
     let topics = request.topics.into_iter().map(|topic| {

@@ -11,19 +11,26 @@ use brooklet_protocol::messages::kafka::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
 };
 use brooklet_protocol::messages::kafka::{ApiVersionsRequest, ApiVersionsResponse};
-use brooklet_protocol::messages::{ApiKey, ErrorCode, Response, ResponseKind, StrBytes};
+use brooklet_protocol::messages::{
+    APIS, Api, ApiKey, ErrorCode, Response, ResponseKind, StrBytes, find_api,
+};
 
+use super::call::Call;
+use super::context::ApiContext;
 use super::features::FEATURES;
-use super::table::{self, Api};
 
-pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
+pub(super) async fn handle(
+    _: &ApiContext,
+    Call {
+        version, request, ..
+    }: Call<ApiVersionsRequest>,
+) -> ApiVersionsResponse {
     let named = is_software_name(&request.client_software_name)
         && is_software_name(&request.client_software_version);
     if version >= 3 && !named {
         return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
     }
-    let response =
-        ApiVersionsResponse::default().with_api_keys(table::TABLE.iter().map(range).collect());
+    let response = ApiVersionsResponse::default().with_api_keys(APIS.iter().map(range).collect());
     if version < 3 {
         response
     } else {
@@ -57,7 +64,7 @@ fn with_features(version: i16, response: ApiVersionsResponse) -> ApiVersionsResp
 
 /// The answer to an ApiVersions request of an unknown version; to be encoded as version 0.
 pub fn unsupported_version() -> Response {
-    let own = table::find(ApiKey::ApiVersions as i16);
+    let own = find_api(ApiKey::ApiVersions);
     ResponseKind::ApiVersions(
         ApiVersionsResponse::default()
             .with_error_code(ErrorCode::UnsupportedVersion.code())

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brooklet_protocol::messages::ErrorCode;
+use brooklet_protocol::TopicName;
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
 use super::context::{ApiContext, ToldSetting};
 use super::error::ApiError;
-use crate::controller::ControllerError;
 use crate::controller::config_kind::ConfigKind;
 use crate::controller::topic_config::{self, TopicConfig};
-use brooklet_protocol::TopicName;
+use crate::controller::{ControllerError, MetadataImage};
 
 /// Kafka's number for a topic.
 pub(super) const TOPIC: i8 = 2;
@@ -51,30 +51,70 @@ pub(super) fn type_code(kind: ConfigKind) -> i8 {
 }
 
 /// A resource in a request: type and name.
-pub(super) type ResourceKey<'a> = (i8, &'a str);
+type ResourceKey<'a> = (i8, &'a str);
 
 /// Those that a request names more than once. Kafka refuses each of them: their order would decide.
-pub(super) fn repeated<'a>(
-    resources: impl Iterator<Item = ResourceKey<'a>>,
-) -> BTreeSet<(i8, String)> {
+fn repeated<'a>(resources: impl Iterator<Item = ResourceKey<'a>>) -> BTreeSet<ResourceKey<'a>> {
     let mut seen = BTreeSet::new();
-    let again = resources.filter(|resource| !seen.insert(*resource));
-    again.map(|(kind, name)| (kind, name.to_owned())).collect()
+    resources
+        .filter(|resource| !seen.insert(*resource))
+        .collect()
+}
+
+type Configs = BTreeMap<String, String>;
+
+/// What a request changes in one resource.
+pub(super) trait Alteration {
+    /// The resource.
+    fn resource(&self) -> ResourceKey<'_>;
+
+    /// The settings that it names, each with whether it has the value that it needs.
+    fn settings(&self) -> impl Iterator<Item = (&str, bool)>;
+
+    /// What this way of altering settings demands beyond that.
+    fn check(&self) -> Result<(), ApiError>;
+
+    /// The settings of the resource with the changes.
+    fn apply(&self, ctx: &ApiContext, configs: Configs) -> Result<Configs, String>;
+}
+
+/// Applies each of a request's alterations, or only checks whether it could be; returns their outcomes.
+/// An outcome is an error code, 0 for none, and a message.
+pub(super) async fn alter_all<A: Alteration>(
+    ctx: &ApiContext,
+    alterations: &[A],
+    validate_only: bool,
+) -> Vec<(i16, Option<StrBytes>)> {
+    let image = ctx.controller.image();
+    let repeated = repeated(alterations.iter().map(A::resource));
+    let mut outcomes = Vec::with_capacity(alterations.len());
+    for alteration in alterations {
+        let mut altered = check_request(alteration, &repeated);
+        if altered.is_ok() {
+            let validate_only = validate_only.then_some(&*image);
+            altered = alter(ctx, alteration, validate_only).await;
+        }
+        outcomes.push(match altered {
+            Ok(()) => (0, None),
+            Err(error) => (error.code.code(), error.message_bytes()),
+        });
+    }
+    outcomes
 }
 
 /// Refuses a resource that the request names twice, a setting that it names twice, and one without
 /// the value that it needs.
-pub(super) fn check_request<'a>(
-    (resource_type, name): ResourceKey<'_>,
-    repeated: &BTreeSet<(i8, String)>,
-    settings: impl Iterator<Item = (&'a str, bool)>,
+fn check_request(
+    alteration: &impl Alteration,
+    repeated: &BTreeSet<ResourceKey<'_>>,
 ) -> Result<(), ApiError> {
     let refused = |message| Err(ApiError::new(ErrorCode::InvalidRequest, message));
-    if repeated.contains(&(resource_type, name.to_owned())) {
-        return refused(format!("resource '{name}' is in the request twice"));
+    let resource = alteration.resource();
+    if repeated.contains(&resource) {
+        return refused(format!("resource '{}' is in the request twice", resource.1));
     }
     let mut seen = BTreeSet::new();
-    for (setting, has_value) in settings {
+    for (setting, has_value) in alteration.settings() {
         if !seen.insert(setting) {
             return refused(format!("config '{setting}' is in the request twice"));
         }
@@ -82,21 +122,19 @@ pub(super) fn check_request<'a>(
             return refused(format!("config '{setting}' has no value"));
         }
     }
-    Ok(())
+    alteration.check()
 }
 
-type Configs = BTreeMap<String, String>;
-
-/// Changes the settings of a resource, or only checks whether they could be.
+/// Changes the settings of a resource; or, given an image, only checks there whether they could be.
 ///
 /// # Errors
 /// Only a topic's settings can be changed while the broker runs.
-pub(super) async fn alter(
+async fn alter(
     ctx: &ApiContext,
-    (resource_type, name): ResourceKey<'_>,
-    change: impl FnOnce(Configs) -> Result<Configs, String>,
-    validate_only: bool,
+    alteration: &impl Alteration,
+    validate_only: Option<&MetadataImage>,
 ) -> Result<(), ApiError> {
+    let (resource_type, name) = alteration.resource();
     if resource_type == BROKER {
         let message = "a broker's settings are given at its start (brooklet serve)";
         return Err(ApiError::new(ErrorCode::InvalidRequest, message));
@@ -107,11 +145,11 @@ pub(super) async fn alter(
     }
     let name = TopicName::new(name)
         .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
-    if !validate_only {
+    let change = |configs| alteration.apply(ctx, configs);
+    let Some(image) = validate_only else {
         ctx.controller.alter_topic(&name, change).await?;
         return Ok(());
-    }
-    let image = ctx.controller.image();
+    };
     let topic = image.topic(name.as_str());
     let topic = topic.ok_or(ControllerError::UnknownTopic(name))?;
     change(topic.configs.clone())

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use brooklet_log::clock::Clock;
 use tokio::sync::watch;
 
-use super::fetch::{FetchSessions, ResponseMemory};
+use super::fetch_sessions::FetchSessions;
+use super::response_memory::ResponseMemory;
 use crate::controller::Controller;
 use crate::controller::config_kind::ConfigKind;
 use crate::coordinator::{GroupCoordinator, TransactionCoordinator};

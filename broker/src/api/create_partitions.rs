@@ -14,18 +14,21 @@ use brooklet_protocol::messages::kafka::create_partitions_request::CreatePartiti
 use brooklet_protocol::messages::kafka::create_partitions_response::CreatePartitionsTopicResult;
 use brooklet_protocol::messages::kafka::{self, CreatePartitionsRequest, CreatePartitionsResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::{ApiError, refused_by_controller};
 use super::topics::{TopicRef, each_once, find_topic};
+use crate::controller::MetadataImage;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    request: CreatePartitionsRequest,
+    Call { request, .. }: Call<CreatePartitionsRequest>,
 ) -> CreatePartitionsResponse {
+    let image = ctx.controller.image();
     let mut results = Vec::with_capacity(request.topics.len());
-    for (topic, judged) in each_once(request.topics, |topic| &topic.name) {
-        let grown = match judged {
-            Ok(()) => grow(ctx, &topic, request.validate_only).await,
+    for (topic, is_once) in each_once(request.topics, |topic| &topic.name) {
+        let grown = match is_once {
+            Ok(()) => grow(ctx, &image, &topic, request.validate_only).await,
             Err(error) => Err(error),
         };
         let result = CreatePartitionsTopicResult::default().with_name(topic.name);
@@ -41,11 +44,11 @@ pub(super) async fn handle(
 
 async fn grow(
     ctx: &ApiContext,
+    image: &MetadataImage,
     asked: &CreatePartitionsTopic,
     validate_only: bool,
 ) -> Result<(), ApiError> {
-    let image = ctx.controller.image();
-    let topic = find_topic(&image, TopicRef::Name(&asked.name))?;
+    let topic = find_topic(image, TopicRef::Name(&asked.name))?;
     if topic.is_internal {
         let message = format!("topic '{}' is internal", topic.name);
         return Err(ApiError::new(ErrorCode::InvalidTopicException, message));

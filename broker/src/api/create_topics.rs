@@ -25,6 +25,7 @@ use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::{BrokerId, TopicName};
 use uuid::Uuid;
 
+use super::call::Call;
 use super::configs::{DYNAMIC_TOPIC_CONFIG, broker_default};
 use super::context::ApiContext;
 use super::error::{ApiError, refused_by_controller};
@@ -34,13 +35,15 @@ use crate::controller::{NewTopic, is_internal};
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: CreateTopicsRequest,
+    Call {
+        version, request, ..
+    }: Call<CreateTopicsRequest>,
 ) -> CreateTopicsResponse {
+    let this_broker = ctx.controller.image().broker_id;
     let mut results = Vec::with_capacity(request.topics.len());
-    for (topic, judged) in each_once(request.topics, |topic| &topic.name) {
-        let created = match judged {
-            Ok(()) => create(ctx, &topic, request.validate_only).await,
+    for (topic, is_once) in each_once(request.topics, |topic| &topic.name) {
+        let created = match is_once {
+            Ok(()) => create(ctx, this_broker, &topic, request.validate_only).await,
             Err(error) => Err(error),
         };
         results.push(answer(ctx, version, topic, created));
@@ -57,10 +60,11 @@ struct Created {
 
 async fn create(
     ctx: &ApiContext,
+    this_broker: BrokerId,
     asked: &CreatableTopic,
     validate_only: bool,
 ) -> Result<Created, ApiError> {
-    let topic = new_topic(ctx.controller.image().broker_id, asked)?;
+    let topic = new_topic(this_broker, asked)?;
     let refused = |error| refused_by_controller(&ctx.counters, error);
     let partition_count = topic.partition_count.unwrap_or(ctx.settings.num_partitions);
     if validate_only {

@@ -4,10 +4,14 @@ use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::delete_groups_response::DeletableGroupResult;
 use brooklet_protocol::messages::kafka::{DeleteGroupsRequest, DeleteGroupsResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{code_of, failed};
 
-pub(super) async fn handle(ctx: &ApiContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call { request, .. }: Call<DeleteGroupsRequest>,
+) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
     for id in request.groups_names {
         let group = id.as_str();

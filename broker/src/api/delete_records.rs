@@ -16,6 +16,7 @@ use brooklet_protocol::messages::kafka::delete_records_response::{
 };
 use brooklet_protocol::messages::kafka::{DeleteRecordsRequest, DeleteRecordsResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_partition, find_topic};
@@ -23,7 +24,7 @@ use crate::controller::Topic;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    request: DeleteRecordsRequest,
+    Call { request, .. }: Call<DeleteRecordsRequest>,
 ) -> DeleteRecordsResponse {
     let image = ctx.controller.image();
     let mut topics = Vec::with_capacity(request.topics.len());

@@ -17,6 +17,7 @@ use brooklet_protocol::messages::kafka::{self, DeleteTopicsRequest, DeleteTopics
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use uuid::Uuid;
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_topic};
@@ -24,8 +25,9 @@ use crate::controller::MetadataImage;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: DeleteTopicsRequest,
+    Call {
+        version, request, ..
+    }: Call<DeleteTopicsRequest>,
 ) -> DeleteTopicsResponse {
     let image = ctx.controller.image();
     let asked: Vec<_> = if version >= 6 {

@@ -9,15 +9,17 @@ use brooklet_protocol::messages::kafka::{
     BrokerId, DescribeClusterRequest, DescribeClusterResponse,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::text;
 
 const BROKERS: i8 = 1;
 
-pub(super) fn handle(
+pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: &DescribeClusterRequest,
+    Call {
+        version, request, ..
+    }: Call<DescribeClusterRequest>,
 ) -> DescribeClusterResponse {
     if version >= 1 && request.endpoint_type != BROKERS {
         return DescribeClusterResponse::default()

@@ -18,6 +18,7 @@ use brooklet_protocol::messages::kafka::describe_configs_response::{
 use brooklet_protocol::messages::kafka::{self, DescribeConfigsRequest, DescribeConfigsResponse};
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
+use super::call::Call;
 use super::configs::{
     BROKER, DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG, STATIC_BROKER_CONFIG, TOPIC, broker_default,
     source, type_code,
@@ -25,12 +26,17 @@ use super::configs::{
 use super::context::{ApiContext, ToldSetting};
 use super::error::ApiError;
 use super::topics::{TopicRef, find_topic};
+use crate::controller::MetadataImage;
 use crate::controller::config_kind::int;
 use crate::controller::topic_config::{TOPIC_CONFIGS, TopicConfig};
 
-pub(super) fn handle(ctx: &ApiContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call { request, .. }: Call<DescribeConfigsRequest>,
+) -> DescribeConfigsResponse {
+    let image = ctx.controller.image();
     let described = request.resources.into_iter().map(|resource| {
-        let configs = describe(ctx, &resource);
+        let configs = describe(ctx, &image, &resource);
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
@@ -61,13 +67,13 @@ pub(super) fn handle(ctx: &ApiContext, request: DescribeConfigsRequest) -> Descr
 
 fn describe(
     ctx: &ApiContext,
+    image: &MetadataImage,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<DescribeConfigsResourceResult>, ApiError> {
-    let image = ctx.controller.image();
     match resource.resource_type {
         TOPIC => {
             let name = kafka::TopicName(resource.resource_name.clone());
-            let topic = find_topic(&image, TopicRef::Name(&name))?;
+            let topic = find_topic(image, TopicRef::Name(&name))?;
             let settings = TOPIC_CONFIGS.iter();
             Ok(settings
                 .map(|config| of_topic(ctx, config, &topic.configs))

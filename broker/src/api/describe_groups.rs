@@ -10,6 +10,7 @@ use brooklet_protocol::messages::kafka::describe_groups_response::{
 };
 use brooklet_protocol::messages::kafka::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{failed, text};
 
@@ -18,8 +19,9 @@ const DEAD: &str = "Dead";
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: DescribeGroupsRequest,
+    Call {
+        version, request, ..
+    }: Call<DescribeGroupsRequest>,
 ) -> DescribeGroupsResponse {
     let mut groups = Vec::with_capacity(request.groups.len());
     for id in request.groups {

@@ -14,6 +14,7 @@ use brooklet_protocol::messages::kafka::{
     DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::text;
 use crate::controller::Topic;
@@ -21,7 +22,10 @@ use crate::partition::PartitionState;
 
 const UNKNOWN: i64 = -1;
 
-pub(super) fn handle(ctx: &ApiContext, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call { request, .. }: Call<DescribeLogDirsRequest>,
+) -> DescribeLogDirsResponse {
     let image = ctx.controller.image();
     let topics = match request.topics {
         None => image

@@ -10,6 +10,7 @@ use brooklet_protocol::messages::kafka::{
     self, DescribeProducersRequest, DescribeProducersResponse,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, find_partition, find_topic};
@@ -18,9 +19,9 @@ use crate::controller::MetadataImage;
 /// No transaction is open.
 const NONE_OPEN: i64 = -1;
 
-pub(super) fn handle(
+pub(super) async fn handle(
     ctx: &ApiContext,
-    request: &DescribeProducersRequest,
+    Call { request, .. }: Call<DescribeProducersRequest>,
 ) -> DescribeProducersResponse {
     let image = ctx.controller.image();
     let topics = request.topics.iter().map(|asked| {

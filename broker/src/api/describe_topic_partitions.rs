@@ -21,6 +21,7 @@ use brooklet_protocol::messages::kafka::{
     self, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::text;
 use super::topics::NO_LEADER;
@@ -30,16 +31,16 @@ use crate::partition::PartitionState;
 /// The most partitions in a page: Kafka's `max.request.partition.size.limit`.
 const PARTITIONS_MAX: usize = 2000;
 
-pub(super) fn handle(
+pub(super) async fn handle(
     ctx: &ApiContext,
-    request: &DescribeTopicPartitionsRequest,
+    Call { request, .. }: Call<DescribeTopicPartitionsRequest>,
 ) -> DescribeTopicPartitionsResponse {
     let image = ctx.controller.image();
     let (from, index) = match &request.cursor {
         None => ("", 0),
         Some(cursor) => match usize::try_from(cursor.partition_index) {
             Ok(index) => (cursor.topic_name.as_str(), index),
-            Err(_) => return invalid_cursor(request),
+            Err(_) => return invalid_cursor(&request),
         },
     };
     let asks_for_all = request.topics.is_empty();

@@ -10,13 +10,14 @@ use brooklet_protocol::messages::kafka::{
     TransactionalId,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::text;
 use super::transactions::said;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    request: DescribeTransactionsRequest,
+    Call { request, .. }: Call<DescribeTransactionsRequest>,
 ) -> DescribeTransactionsResponse {
     let mut states = Vec::with_capacity(request.transactional_ids.len());
     for id in request.transactional_ids {

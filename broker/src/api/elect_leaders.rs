@@ -13,6 +13,7 @@ use brooklet_protocol::messages::kafka::elect_leaders_response::{
 };
 use brooklet_protocol::messages::kafka::{self, ElectLeadersRequest, ElectLeadersResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::groups::text;
@@ -28,10 +29,11 @@ enum Election {
     Unclean,
 }
 
-pub(super) fn handle(
+pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: ElectLeadersRequest,
+    Call {
+        version, request, ..
+    }: Call<ElectLeadersRequest>,
 ) -> ElectLeadersResponse {
     let election = match request.election_type {
         _ if version == 0 => Election::Preferred,

@@ -8,6 +8,7 @@
 use brooklet_machines::transaction::End;
 use brooklet_protocol::messages::kafka::{EndTxnRequest, EndTxnResponse, ProducerId};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::transactions::{producer, said};
 
@@ -16,8 +17,9 @@ const RAISES_EPOCH: i16 = 5;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: &EndTxnRequest,
+    Call {
+        version, request, ..
+    }: Call<EndTxnRequest>,
 ) -> EndTxnResponse {
     let id = request.transactional_id.as_str();
     let end = End {

@@ -9,6 +9,7 @@ use brooklet_protocol::messages::kafka::find_coordinator_response::Coordinator;
 use brooklet_protocol::messages::kafka::{FindCoordinatorRequest, FindCoordinatorResponse};
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{failed, text};
 
@@ -20,8 +21,9 @@ const TRANSACTION: i8 = 1;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: FindCoordinatorRequest,
+    Call {
+        version, request, ..
+    }: Call<FindCoordinatorRequest>,
 ) -> FindCoordinatorResponse {
     if version < BATCHED {
         let found = find(ctx, request.key_type, request.key).await;

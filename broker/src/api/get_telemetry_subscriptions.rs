@@ -10,6 +10,7 @@ use brooklet_protocol::messages::kafka::{
     GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 
 /// The empty subscription; a client that pushes says which it has.
@@ -21,9 +22,9 @@ pub(super) const TELEMETRY_BYTES_MAX: i32 = 1 << 20;
 /// Kafka's default of `interval.ms`.
 const PUSH_INTERVAL_MS: i32 = 5 * 60 * 1000;
 
-pub(super) fn handle(
+pub(super) async fn handle(
     ctx: &ApiContext,
-    request: &GetTelemetrySubscriptionsRequest,
+    Call { request, .. }: Call<GetTelemetrySubscriptionsRequest>,
 ) -> GetTelemetrySubscriptionsResponse {
     let id = match request.client_instance_id {
         none if none.is_nil() => ctx.controller.new_id(),

@@ -3,10 +3,14 @@
 use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::{HeartbeatRequest, HeartbeatResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{code_of, failed, identity};
 
-pub(super) async fn handle(ctx: &ApiContext, request: &HeartbeatRequest) -> HeartbeatResponse {
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call { request, .. }: Call<HeartbeatRequest>,
+) -> HeartbeatResponse {
     let group = request.group_id.as_str();
     let who = identity(
         &request.member_id,

@@ -12,7 +12,7 @@
 //!
 //! Left out: brokers, whose settings do not change while they run (INVALID_REQUEST).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::incremental_alter_configs_request::{
@@ -23,7 +23,8 @@ use brooklet_protocol::messages::kafka::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
-use super::configs::{self, ResourceKey};
+use super::call::Call;
+use super::configs::{Alteration, alter_all, broker_default};
 use super::context::ApiContext;
 use super::error::ApiError;
 use crate::controller::config_kind::ConfigKind;
@@ -37,74 +38,67 @@ const SUBTRACT: i8 = 3;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    request: IncrementalAlterConfigsRequest,
+    Call { request, .. }: Call<IncrementalAlterConfigsRequest>,
 ) -> IncrementalAlterConfigsResponse {
-    let repeated = configs::repeated(request.resources.iter().map(key));
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
-        let altered = alter(ctx, &resource, &repeated, request.validate_only).await;
-        let response = AlterConfigsResourceResponse::default()
+    let outcomes = alter_all(ctx, &request.resources, request.validate_only).await;
+    let altered = request.resources.into_iter().zip(outcomes);
+    let responses = altered.map(|(resource, (code, message))| {
+        AlterConfigsResourceResponse::default()
+            .with_error_code(code)
+            .with_error_message(message)
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name)
-            .with_error_message(None);
-        responses.push(match altered {
-            Ok(()) => response,
-            Err(error) => response
-                .with_error_code(error.code.code())
-                .with_error_message(error.message_bytes()),
-        });
-    }
-    IncrementalAlterConfigsResponse::default().with_responses(responses)
-}
-
-fn key(resource: &AlterConfigsResource) -> ResourceKey<'_> {
-    (resource.resource_type, &resource.resource_name)
-}
-
-async fn alter(
-    ctx: &ApiContext,
-    resource: &AlterConfigsResource,
-    repeated: &BTreeSet<(i8, String)>,
-    validate_only: bool,
-) -> Result<(), ApiError> {
-    let settings = resource.configs.iter().map(|change| {
-        let has_value = change.value.is_some() || change.config_operation == DELETE;
-        (&*change.name, has_value)
     });
-    configs::check_request(key(resource), repeated, settings)?;
-    let unknown = |change: &&AlterableConfig| !(SET..=SUBTRACT).contains(&change.config_operation);
-    if let Some(change) = resource.configs.iter().find(unknown) {
-        let (name, operation) = (&change.name, change.config_operation);
-        let message = format!("config '{name}': operation {operation}, expected 0 to 3");
-        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
-    }
-    let change = |configs| changed(ctx, configs, &resource.configs);
-    configs::alter(ctx, key(resource), change, validate_only).await
+    IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
 }
 
-/// The settings with the changes, which have been checked to be of a known kind, with their values.
-fn changed(
-    ctx: &ApiContext,
-    mut configs: BTreeMap<String, String>,
-    changes: &[AlterableConfig],
-) -> Result<BTreeMap<String, String>, String> {
-    for change in changes {
-        let name = change.name.to_string();
-        let value = change.value.as_deref().unwrap_or_default();
-        match change.config_operation {
-            DELETE => {
-                configs.remove(&name);
-            }
-            operation @ (APPEND | SUBTRACT) => {
-                let list = edited(ctx, &configs, (&name, value), operation == APPEND)?;
-                configs.insert(name, list);
-            }
-            _ => {
-                configs.insert(name, value.to_owned());
+impl Alteration for AlterConfigsResource {
+    fn resource(&self) -> (i8, &str) {
+        (self.resource_type, &self.resource_name)
+    }
+
+    fn settings(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.configs.iter().map(|change| {
+            let has_value = change.value.is_some() || change.config_operation == DELETE;
+            (&*change.name, has_value)
+        })
+    }
+
+    /// Every operation is one of the four.
+    fn check(&self) -> Result<(), ApiError> {
+        let is_unknown =
+            |change: &&AlterableConfig| !(SET..=SUBTRACT).contains(&change.config_operation);
+        let Some(change) = self.configs.iter().find(is_unknown) else {
+            return Ok(());
+        };
+        let (name, operation) = (&change.name, change.config_operation);
+        let message = format!("config '{name}': expected operation 0 to 3, found {operation}");
+        Err(ApiError::new(ErrorCode::InvalidRequest, message))
+    }
+
+    fn apply(
+        &self,
+        ctx: &ApiContext,
+        mut configs: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, String> {
+        for change in &self.configs {
+            let name = change.name.to_string();
+            let value = change.value.as_deref().unwrap_or_default();
+            match change.config_operation {
+                DELETE => {
+                    configs.remove(&name);
+                }
+                operation @ (APPEND | SUBTRACT) => {
+                    let list = edited(ctx, &configs, (&name, value), operation == APPEND)?;
+                    configs.insert(name, list);
+                }
+                _ => {
+                    configs.insert(name, value.to_owned());
+                }
             }
         }
+        Ok(configs)
     }
-    Ok(configs)
 }
 
 /// The list with words added or taken out.
@@ -117,7 +111,7 @@ fn edited(
     let setting = TOPIC_CONFIGS.iter().find(|config| config.name == name);
     let setting = setting.filter(|config| matches!(config.kind, ConfigKind::Words(_)));
     let setting = setting.ok_or(format!("config '{name}' is no list"))?;
-    let (inherited, _) = configs::broker_default(ctx, setting);
+    let (inherited, _) = broker_default(ctx, setting);
     let now = configs.get(name).unwrap_or(&inherited);
     let split = |list: &str| -> Vec<String> {
         let words = list.split(',').map(str::trim);

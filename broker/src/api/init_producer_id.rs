@@ -17,6 +17,7 @@ use brooklet_protocol::messages::kafka::{
     InitProducerIdRequest, InitProducerIdResponse, ProducerId,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::transactions::{producer, said};
@@ -29,11 +30,12 @@ const NONE: i16 = -1;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: &InitProducerIdRequest,
+    Call {
+        version, request, ..
+    }: Call<InitProducerIdRequest>,
 ) -> InitProducerIdResponse {
     if let Some(id) = &request.transactional_id {
-        return match init(ctx, version, id.as_str(), request).await {
+        return match init(ctx, version, id.as_str(), &request).await {
             Ok((id, epoch)) => answer(id, epoch),
             Err(code) => failed(code),
         };

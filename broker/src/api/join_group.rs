@@ -12,6 +12,7 @@ use brooklet_protocol::messages::StrBytes;
 use brooklet_protocol::messages::kafka::join_group_response::JoinGroupResponseMember;
 use brooklet_protocol::messages::kafka::{JoinGroupRequest, JoinGroupResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{client_host, failed, owned, refused, text};
 
@@ -24,13 +25,16 @@ const SKIP_ASSIGNMENT: i16 = 9;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    client_id: Option<&StrBytes>,
-    request: JoinGroupRequest,
+    Call {
+        version,
+        client_id,
+        request,
+        ..
+    }: Call<JoinGroupRequest>,
 ) -> JoinGroupResponse {
     let group = request.group_id.as_str().to_owned();
     let given = request.member_id.clone();
-    let join = to_join(ctx, version, client_id, request);
+    let join = to_join(ctx, version, client_id.as_ref(), request);
     let refuse = |code, member_id| {
         JoinGroupResponse::default()
             .with_error_code(code)

@@ -6,6 +6,7 @@ use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::leave_group_response::MemberResponse;
 use brooklet_protocol::messages::kafka::{LeaveGroupRequest, LeaveGroupResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{NONE, code_of, failed, owned};
 
@@ -13,8 +14,9 @@ const SEVERAL: i16 = 3;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: LeaveGroupRequest,
+    Call {
+        version, request, ..
+    }: Call<LeaveGroupRequest>,
 ) -> LeaveGroupResponse {
     let group = request.group_id.as_str();
     let members = if version < SEVERAL {

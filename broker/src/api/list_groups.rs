@@ -6,12 +6,16 @@ use brooklet_protocol::messages::StrBytes;
 use brooklet_protocol::messages::kafka::list_groups_response::ListedGroup;
 use brooklet_protocol::messages::kafka::{ListGroupsRequest, ListGroupsResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{failed, text};
 
 const CLASSIC: &str = "classic";
 
-pub(super) async fn handle(ctx: &ApiContext, request: &ListGroupsRequest) -> ListGroupsResponse {
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call { request, .. }: Call<ListGroupsRequest>,
+) -> ListGroupsResponse {
     let is_wanted = |filter: &[StrBytes], name: &str| {
         filter.is_empty()
             || filter

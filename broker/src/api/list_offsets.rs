@@ -24,6 +24,7 @@ use brooklet_protocol::messages::kafka::{ListOffsetsRequest, ListOffsetsResponse
 use brooklet_protocol::{Offset, Timestamp};
 use tokio::task::spawn_blocking;
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
@@ -37,8 +38,9 @@ const NONE: (Offset, Timestamp) = (Offset(-1), Timestamp::NONE);
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: ListOffsetsRequest,
+    Call {
+        version, request, ..
+    }: Call<ListOffsetsRequest>,
 ) -> ListOffsetsResponse {
     let image = ctx.controller.image();
     if !looks_into_logs(&request) {

@@ -17,13 +17,14 @@ use brooklet_protocol::messages::kafka::{
 
 use regex_lite::Regex;
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::text;
 use super::transactions::said;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    request: ListTransactionsRequest,
+    Call { request, .. }: Call<ListTransactionsRequest>,
 ) -> ListTransactionsResponse {
     let (mut states, mut unknown) = (BTreeSet::new(), Vec::new());
     for filter in request.state_filters {

@@ -24,6 +24,7 @@ use brooklet_protocol::messages::kafka::metadata_response::{
 use brooklet_protocol::messages::kafka::{self, MetadataRequest, MetadataResponse};
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::{ApiError, coordinator_error_code, refused_by_controller};
 use super::topics::{NO_LEADER, TopicRef, find_topic};
@@ -33,20 +34,23 @@ use crate::partition::PartitionState;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: MetadataRequest,
+    Call {
+        version, request, ..
+    }: Call<MetadataRequest>,
 ) -> MetadataResponse {
     let asked = request
         .topics
         .filter(|topics| version > 0 || !topics.is_empty());
-    // An image from before the topics were created would not have them.
-    let refused = match &asked {
-        Some(topics) if request.allow_auto_topic_creation && ctx.settings.auto_create_topics => {
-            create_missing(ctx, topics).await
+    let mut image = ctx.controller.image();
+    let mut refused = BTreeMap::new();
+    if request.allow_auto_topic_creation && ctx.settings.auto_create_topics {
+        let missing = missing(&image, asked.iter().flatten());
+        if !missing.is_empty() {
+            refused = create_all(ctx, missing).await;
+            // Everything is answered from this image: the one before lacks what was created.
+            image = ctx.controller.image();
         }
-        Some(_) | None => BTreeMap::new(),
-    };
-    let image = ctx.controller.image();
+    }
     let topics = match asked {
         None => image.topics.values().map(|t| describe(&image, t)).collect(),
         Some(topics) => listed(&image, version, topics, &refused),
@@ -65,28 +69,32 @@ fn this_broker(ctx: &ApiContext, image: &MetadataImage) -> MetadataResponseBroke
         .with_port(ctx.settings.advertised_port)
 }
 
-/// Creates the topics that are not there; answers why some could not be.
-async fn create_missing(
-    ctx: &ApiContext,
-    asked: &[MetadataRequestTopic],
-) -> BTreeMap<kafka::TopicName, ApiError> {
-    let image = ctx.controller.image();
+/// The topics that do not exist, out of those asked for by name. A bad name is not among them: it is
+/// refused when topics are listed, as it is when nothing may be created.
+fn missing<'a>(
+    image: &MetadataImage,
+    asked: impl Iterator<Item = &'a MetadataRequestTopic>,
+) -> Vec<TopicName> {
+    let by_name = asked.filter(|topic| topic.topic_id.is_nil());
+    let names = by_name.filter_map(|topic| topic.name.as_ref());
+    names
+        .filter(|name| image.topic(name.as_str()).is_none())
+        .filter_map(|name| TopicName::new(name).ok())
+        .collect()
+}
+
+/// Creates topics; returns why some could not be created.
+async fn create_all(ctx: &ApiContext, names: Vec<TopicName>) -> BTreeMap<TopicName, ApiError> {
     let mut refused = BTreeMap::new();
-    let by_name = asked.iter().filter(|topic| topic.topic_id.is_nil());
-    for asked_name in by_name.filter_map(|topic| topic.name.as_ref()) {
-        let missing = image.topic(asked_name.as_str()).is_none();
-        // A bad name is refused below, as it is when nothing may be created.
-        let Some(name) = TopicName::new(asked_name).ok().filter(|_| missing) else {
-            continue;
-        };
-        if let Err(error) = create(ctx, name).await {
-            refused.insert(asked_name.clone(), error);
+    for name in names {
+        if let Err(error) = create(ctx, name.clone()).await {
+            refused.insert(name, error);
         }
     }
     refused
 }
 
-/// One that is internal only as its coordinator makes it.
+/// Creates a topic; an internal one only as its coordinator creates it.
 async fn create(ctx: &ApiContext, name: TopicName) -> Result<(), ApiError> {
     let created = match name.as_str() {
         OFFSETS_TOPIC => Some(ctx.groups.create_topic().await),
@@ -103,7 +111,7 @@ async fn create(ctx: &ApiContext, name: TopicName) -> Result<(), ApiError> {
         configs: BTreeMap::new(),
     };
     match ctx.controller.create_topic(topic).await {
-        // Another client was faster: there it is.
+        // Another client was faster.
         Ok(_) | Err(ControllerError::TopicExists(_)) => Ok(()),
         Err(error) => Err(refused_by_controller(&ctx.counters, error)),
     }
@@ -114,7 +122,7 @@ fn listed(
     image: &MetadataImage,
     version: i16,
     asked: Vec<MetadataRequestTopic>,
-    refused: &BTreeMap<kafka::TopicName, ApiError>,
+    refused: &BTreeMap<TopicName, ApiError>,
 ) -> Vec<MetadataResponseTopic> {
     let mut seen = BTreeSet::new();
     let mut topics = Vec::with_capacity(asked.len());
@@ -135,7 +143,7 @@ fn look_up<'a>(
     image: &'a MetadataImage,
     version: i16,
     asked: &MetadataRequestTopic,
-    refused: &BTreeMap<kafka::TopicName, ApiError>,
+    refused: &BTreeMap<TopicName, ApiError>,
 ) -> Result<&'a Arc<Topic>, ErrorCode> {
     match &asked.name {
         // The Java client sends an empty name along.
@@ -143,7 +151,7 @@ fn look_up<'a>(
             find_topic(image, TopicRef::Id(asked.topic_id)).map_err(|error| error.code)
         }
         Some(name) if asked.topic_id.is_nil() => {
-            if let Some(error) = refused.get(name) {
+            if let Some(error) = refused.get(name.as_str()) {
                 return Err(error.code);
             }
             if TopicName::new(name).is_err() {
@@ -151,7 +159,7 @@ fn look_up<'a>(
             }
             find_topic(image, TopicRef::Name(name)).map_err(|error| error.code)
         }
-        // By nothing, or by id in a version that could not name it in the answer.
+        // Neither name nor id, or an id in a version whose answer has no ids.
         Some(_) | None => Err(ErrorCode::InvalidRequest),
     }
 }

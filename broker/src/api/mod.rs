@@ -14,69 +14,94 @@
 //! never panics on what a client sent; an API that is not in the table is not served, rather than
 //! answered with half a truth.
 
+use brooklet_protocol::for_each_api;
 use brooklet_protocol::messages::{Request, RequestKind, Response, ResponseKind};
 
-pub mod context;
-pub mod error;
 pub mod table;
 
-mod add_offsets_to_txn;
-mod add_partitions_to_txn;
-mod alter_configs;
-mod alter_partition_reassignments;
-mod api_versions;
-mod configs;
+mod call;
+pub mod context;
+
+mod fetch_sessions;
+mod response_memory;
+
+pub mod error;
+
+// Records.
+mod delete_records;
+mod fetch;
+mod list_offsets;
+mod offset_for_leader_epoch;
+mod produce;
+mod topics;
+mod traffic;
+
+// Topics.
 mod create_partitions;
 mod create_topics;
-mod delete_groups;
-mod delete_records;
 mod delete_topics;
-mod describe_cluster;
-mod describe_configs;
-mod describe_groups;
-mod describe_log_dirs;
-mod describe_producers;
 mod describe_topic_partitions;
-mod describe_transactions;
-mod elect_leaders;
-mod end_txn;
-mod features;
-mod fetch;
+mod metadata;
+
+// Settings.
+mod alter_configs;
+mod configs;
+mod describe_configs;
+mod incremental_alter_configs;
+
+// Groups.
+mod delete_groups;
+mod describe_groups;
 mod find_coordinator;
-mod get_telemetry_subscriptions;
 mod groups;
 mod heartbeat;
-mod incremental_alter_configs;
-mod init_producer_id;
 mod join_group;
 mod leave_group;
 mod list_groups;
-mod list_offsets;
-mod list_partition_reassignments;
-mod list_transactions;
-mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
-mod offset_for_leader_epoch;
-mod produce;
-mod push_telemetry;
-mod security;
 mod sync_group;
-mod topics;
-mod traffic;
+
+// Transactions.
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
+mod describe_producers;
+mod describe_transactions;
+mod end_txn;
+mod init_producer_id;
+mod list_transactions;
 mod transactions;
 mod txn_offset_commit;
-mod update_features;
 mod write_txn_markers;
+
+// The cluster.
+mod alter_partition_reassignments;
+mod api_versions;
+mod describe_cluster;
+mod describe_log_dirs;
+mod elect_leaders;
+mod features;
+mod list_partition_reassignments;
+mod update_features;
+
+// Clients' metrics.
+mod get_telemetry_subscriptions;
+mod push_telemetry;
+
+// Security.
+mod security;
 
 #[cfg(test)]
 mod tests;
 
 pub use api_versions::unsupported_version;
 pub use context::{ApiContext, ApiSettings, ToldSetting};
-pub use fetch::{FetchSessions, ResponseMemory};
+pub use fetch_sessions::FetchSessions;
 pub use produce::{decompressed_bytes_max, expects_no_response, has_error};
+pub use response_memory::ResponseMemory;
+
+use call::Call;
 
 /// The request's API is not in the table, or not in this version. A socket is closed upon it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,136 +134,29 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
     let requests = &ctx.counters.requests;
     requests.came(api_key, version);
     let began = ctx.clock.monotonic();
-    let response = handle(ctx, request).await.ok_or(not_served)?;
+    let response = handle(ctx, request).await;
     requests.answered(api_key, ctx.clock.monotonic().0.saturating_sub(began.0));
     Ok(response)
 }
 
-/// `None` for an API without a handler, which is in no row of the table.
-async fn handle(ctx: &ApiContext, request: Request) -> Option<Response> {
-    let version = request.version;
-    Some(match request.body {
-        RequestKind::Produce(body) => {
-            let sent = traffic::Sent::of(&body);
-            let response = produce::handle(ctx, version, body).await;
-            sent.count(ctx, version, &response);
-            ResponseKind::Produce(response)
+macro_rules! handle {
+    ($(
+        $api:ident {
+            types: $request:ident, $response:ident;
+            handler: $handler:path;
+            $($rest:tt)*
         }
-        RequestKind::Fetch(body) => {
-            let response = fetch::handle(ctx, version, body).await;
-            traffic::count_fetched(ctx, version, &response);
-            ResponseKind::Fetch(response)
+    )+) => {
+        /// Hands the request to the handler in its row of the table.
+        async fn handle(ctx: &ApiContext, request: Request) -> Response {
+            let Request { version, client_id, body } = request;
+            match body {
+                $(RequestKind::$api(request) => {
+                    let call = Call { version, client_id, request };
+                    ResponseKind::$api($handler(ctx, call).await)
+                })+
+            }
         }
-        RequestKind::ListOffsets(body) => {
-            ResponseKind::ListOffsets(list_offsets::handle(ctx, version, body).await)
-        }
-        RequestKind::Metadata(body) => {
-            ResponseKind::Metadata(metadata::handle(ctx, version, body).await)
-        }
-        RequestKind::FindCoordinator(body) => {
-            ResponseKind::FindCoordinator(find_coordinator::handle(ctx, version, body).await)
-        }
-        RequestKind::JoinGroup(body) => {
-            let client_id = request.client_id.as_ref();
-            let joined = join_group::handle(ctx, version, client_id, body).await;
-            ResponseKind::JoinGroup(joined)
-        }
-        RequestKind::SyncGroup(body) => {
-            ResponseKind::SyncGroup(sync_group::handle(ctx, body).await)
-        }
-        RequestKind::Heartbeat(body) => {
-            ResponseKind::Heartbeat(heartbeat::handle(ctx, &body).await)
-        }
-        RequestKind::LeaveGroup(body) => {
-            ResponseKind::LeaveGroup(leave_group::handle(ctx, version, body).await)
-        }
-        RequestKind::OffsetCommit(body) => {
-            ResponseKind::OffsetCommit(offset_commit::handle(ctx, body).await)
-        }
-        RequestKind::OffsetFetch(body) => {
-            ResponseKind::OffsetFetch(offset_fetch::handle(ctx, version, body).await)
-        }
-        RequestKind::OffsetDelete(body) => {
-            ResponseKind::OffsetDelete(offset_delete::handle(ctx, body).await)
-        }
-        RequestKind::DescribeGroups(body) => {
-            ResponseKind::DescribeGroups(describe_groups::handle(ctx, version, body).await)
-        }
-        RequestKind::ListGroups(body) => {
-            ResponseKind::ListGroups(list_groups::handle(ctx, &body).await)
-        }
-        RequestKind::DeleteGroups(body) => {
-            ResponseKind::DeleteGroups(delete_groups::handle(ctx, body).await)
-        }
-        RequestKind::ApiVersions(body) => {
-            ResponseKind::ApiVersions(api_versions::handle(version, &body))
-        }
-        RequestKind::CreateTopics(body) => {
-            ResponseKind::CreateTopics(create_topics::handle(ctx, version, body).await)
-        }
-        RequestKind::DeleteTopics(body) => {
-            ResponseKind::DeleteTopics(delete_topics::handle(ctx, version, body).await)
-        }
-        RequestKind::DeleteRecords(body) => {
-            ResponseKind::DeleteRecords(delete_records::handle(ctx, body).await)
-        }
-        RequestKind::InitProducerId(body) => {
-            ResponseKind::InitProducerId(init_producer_id::handle(ctx, version, &body).await)
-        }
-        RequestKind::CreatePartitions(body) => {
-            ResponseKind::CreatePartitions(create_partitions::handle(ctx, body).await)
-        }
-        RequestKind::DescribeCluster(body) => {
-            ResponseKind::DescribeCluster(describe_cluster::handle(ctx, version, &body))
-        }
-        RequestKind::DescribeLogDirs(body) => {
-            ResponseKind::DescribeLogDirs(describe_log_dirs::handle(ctx, body))
-        }
-        RequestKind::DescribeProducers(body) => {
-            ResponseKind::DescribeProducers(describe_producers::handle(ctx, &body))
-        }
-        RequestKind::DescribeConfigs(body) => {
-            ResponseKind::DescribeConfigs(describe_configs::handle(ctx, body))
-        }
-        RequestKind::AlterConfigs(body) => {
-            ResponseKind::AlterConfigs(alter_configs::handle(ctx, body).await)
-        }
-        RequestKind::IncrementalAlterConfigs(body) => ResponseKind::IncrementalAlterConfigs(
-            incremental_alter_configs::handle(ctx, body).await,
-        ),
-        body => return transactions::dispatch(ctx, version, body).await,
-    })
+    };
 }
-
-/// Answers what needs no waiting: one look at the image. `None` as in [`handle`].
-fn look(ctx: &ApiContext, version: i16, request: RequestKind) -> Option<Response> {
-    Some(match request {
-        RequestKind::OffsetForLeaderEpoch(body) => {
-            ResponseKind::OffsetForLeaderEpoch(offset_for_leader_epoch::handle(ctx, body))
-        }
-        RequestKind::DescribeTopicPartitions(body) => {
-            ResponseKind::DescribeTopicPartitions(describe_topic_partitions::handle(ctx, &body))
-        }
-        RequestKind::ElectLeaders(body) => {
-            ResponseKind::ElectLeaders(elect_leaders::handle(ctx, version, body))
-        }
-        RequestKind::AlterPartitionReassignments(body) => {
-            let answer = alter_partition_reassignments::handle(ctx, body);
-            ResponseKind::AlterPartitionReassignments(answer)
-        }
-        RequestKind::ListPartitionReassignments(_) => {
-            ResponseKind::ListPartitionReassignments(list_partition_reassignments::handle())
-        }
-        RequestKind::UpdateFeatures(body) => {
-            ResponseKind::UpdateFeatures(update_features::handle(version, body))
-        }
-        RequestKind::GetTelemetrySubscriptions(body) => {
-            let answer = get_telemetry_subscriptions::handle(ctx, &body);
-            ResponseKind::GetTelemetrySubscriptions(answer)
-        }
-        RequestKind::PushTelemetry(body) => {
-            ResponseKind::PushTelemetry(push_telemetry::handle(&body))
-        }
-        body => return security::answer(version, body),
-    })
-}
+for_each_api!(handle);

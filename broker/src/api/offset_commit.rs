@@ -13,11 +13,15 @@ use brooklet_protocol::messages::kafka::offset_commit_response::{
 use brooklet_protocol::messages::kafka::{OffsetCommitRequest, OffsetCommitResponse};
 use brooklet_protocol::{Offset, PartitionId};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{NONE, code_of, failed, identity, owned, refused, unknown_partition};
 use crate::controller::MetadataImage;
 
-pub(super) async fn handle(ctx: &ApiContext, request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call { request, .. }: Call<OffsetCommitRequest>,
+) -> OffsetCommitResponse {
     let group = request.group_id.as_str();
     let who = identity(
         &request.member_id,

@@ -10,10 +10,14 @@ use brooklet_protocol::messages::kafka::offset_delete_response::{
 use brooklet_protocol::messages::kafka::{OffsetDeleteRequest, OffsetDeleteResponse};
 use brooklet_protocol::{PartitionId, TopicName};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{NONE, code_of, failed, refused, unknown_partition};
 
-pub(super) async fn handle(ctx: &ApiContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call { request, .. }: Call<OffsetDeleteRequest>,
+) -> OffsetDeleteResponse {
     let group = request.group_id.as_str();
     let mut places = Vec::new();
     let mut answers: Vec<_> = request

@@ -21,6 +21,7 @@ use brooklet_protocol::messages::kafka::{self, OffsetFetchRequest, OffsetFetchRe
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::{PartitionId, TopicName};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{NONE, failed, text};
 
@@ -41,8 +42,9 @@ enum Committed {
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: OffsetFetchRequest,
+    Call {
+        version, request, ..
+    }: Call<OffsetFetchRequest>,
 ) -> OffsetFetchResponse {
     if version >= SEVERAL_GROUPS {
         let mut groups = Vec::with_capacity(request.groups.len());

@@ -18,14 +18,15 @@ use brooklet_protocol::messages::kafka::{
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, TopicName,
 };
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::controller::MetadataImage;
 
-pub(super) fn handle(
+pub(super) async fn handle(
     ctx: &ApiContext,
-    request: OffsetForLeaderEpochRequest,
+    Call { request, .. }: Call<OffsetForLeaderEpochRequest>,
 ) -> OffsetForLeaderEpochResponse {
     let image = ctx.controller.image();
     let topics = request

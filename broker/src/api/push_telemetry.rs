@@ -9,12 +9,17 @@
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::{PushTelemetryRequest, PushTelemetryResponse};
 
+use super::call::Call;
+use super::context::ApiContext;
 use super::get_telemetry_subscriptions::{COMPRESSION_TYPES, SUBSCRIPTION_ID, TELEMETRY_BYTES_MAX};
 
 /// Not compressed.
 const NONE: i8 = 0;
 
-pub(super) fn handle(request: &PushTelemetryRequest) -> PushTelemetryResponse {
+pub(super) async fn handle(
+    _: &ApiContext,
+    Call { request, .. }: Call<PushTelemetryRequest>,
+) -> PushTelemetryResponse {
     let compression = request.compression_type;
     let error = if request.client_instance_id.is_nil() {
         Some(ErrorCode::InvalidRequest)

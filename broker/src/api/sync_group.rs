@@ -5,10 +5,14 @@
 use brooklet_machines::group::{GroupAnswer, SyncGroup, Waiter};
 use brooklet_protocol::messages::kafka::{SyncGroupRequest, SyncGroupResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{failed, identity, owned, refused, text};
 
-pub(super) async fn handle(ctx: &ApiContext, request: SyncGroupRequest) -> SyncGroupResponse {
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call { request, .. }: Call<SyncGroupRequest>,
+) -> SyncGroupResponse {
     let group = request.group_id.as_str().to_owned();
     let assignments = request.assignments.into_iter();
     let sync = SyncGroup {

@@ -20,7 +20,8 @@ pub(super) enum TopicRef<'a> {
     Id(Uuid),
 }
 
-/// What a request asks of topics, each once, in its order; with an error, if it names the topic twice.
+/// What a request asks of topics, each once and in its order, with an error for a topic that it names
+/// twice.
 pub(super) fn each_once<T>(
     asked: Vec<T>,
     name: impl Fn(&T) -> &kafka::TopicName,
@@ -31,13 +32,13 @@ pub(super) fn each_once<T>(
     }
     let first = asked.into_iter().filter_map(|topic| {
         let count = counts.remove(name(&topic))?;
-        let judged = if count == 1 {
+        let is_once = if count == 1 {
             Ok(())
         } else {
             let message = format!("topic '{}' is in the request twice", name(&topic).as_str());
             Err(ApiError::new(ErrorCode::InvalidRequest, message))
         };
-        Some((topic, judged))
+        Some((topic, is_once))
     });
     first.collect()
 }
@@ -59,10 +60,15 @@ pub(super) fn find_topic<'a>(
     }
 }
 
-/// The partition, or why there is none; one that is offline cannot be had (`KAFKA_STORAGE_ERROR`,
-/// which clients try again: it may come back with the next start).
+/// The partition, if it exists and is served.
 pub(super) fn find_partition(topic: &Topic, index: i32) -> Result<&Arc<Partition>, ApiError> {
-    match find_state(topic, index)? {
+    find_state(topic, index).and_then(served)
+}
+
+/// The partition, if it is served. One that is offline answers `KAFKA_STORAGE_ERROR`, upon which
+/// clients try again: it may be back after the next start.
+pub(super) fn served(state: &PartitionState) -> Result<&Arc<Partition>, ApiError> {
+    match state {
         PartitionState::Open(partition) => {
             partition.check_serving()?;
             Ok(partition)

@@ -1,53 +1,16 @@
 //! What the APIs of transactions share.
 
 use brooklet_machines::transaction::TransactionError;
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, kafka};
+use brooklet_protocol::messages::{ErrorCode, kafka};
 use brooklet_protocol::{
     PartitionId, Producer, ProducerEpoch, ProducerId, TopicName, TopicPartition,
 };
 
-use super::context::ApiContext;
 use super::error::{coordinator_error_code, transaction_error_code};
-use super::{
-    add_offsets_to_txn, add_partitions_to_txn, describe_transactions, end_txn, list_transactions,
-    txn_offset_commit, write_txn_markers,
-};
 use crate::coordinator::{CoordinatorError, OFFSETS_TOPIC};
 
 /// What a coordinator of transactions says.
 pub(super) type Said<T> = Result<Result<T, TransactionError>, CoordinatorError>;
-
-/// Answers their requests, and hands on what is none of theirs.
-pub(super) async fn dispatch(
-    ctx: &ApiContext,
-    version: i16,
-    request: RequestKind,
-) -> Option<ResponseKind> {
-    Some(match request {
-        RequestKind::AddPartitionsToTxn(body) => ResponseKind::AddPartitionsToTxn(
-            add_partitions_to_txn::handle(ctx, version, body).await,
-        ),
-        RequestKind::AddOffsetsToTxn(body) => {
-            ResponseKind::AddOffsetsToTxn(add_offsets_to_txn::handle(ctx, version, &body).await)
-        }
-        RequestKind::EndTxn(body) => {
-            ResponseKind::EndTxn(end_txn::handle(ctx, version, &body).await)
-        }
-        RequestKind::WriteTxnMarkers(body) => {
-            ResponseKind::WriteTxnMarkers(write_txn_markers::handle(ctx, body).await)
-        }
-        RequestKind::TxnOffsetCommit(body) => {
-            ResponseKind::TxnOffsetCommit(txn_offset_commit::handle(ctx, version, body).await)
-        }
-        RequestKind::DescribeTransactions(body) => {
-            ResponseKind::DescribeTransactions(describe_transactions::handle(ctx, body).await)
-        }
-        RequestKind::ListTransactions(body) => {
-            ResponseKind::ListTransactions(list_transactions::handle(ctx, body).await)
-        }
-        body => return super::look(ctx, version, body),
-    })
-}
 
 pub(super) fn producer(id: kafka::ProducerId, epoch: i16) -> Producer {
     Producer {

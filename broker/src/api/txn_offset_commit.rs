@@ -19,6 +19,7 @@ use brooklet_protocol::messages::kafka::txn_offset_commit_response::{
 };
 use brooklet_protocol::messages::kafka::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{code_of, failed, identity, refused};
 use super::offset_commit::{self, Outcomes};
@@ -31,8 +32,9 @@ const ADDS_IMPLICITLY: i16 = 5;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: TxnOffsetCommitRequest,
+    Call {
+        version, request, ..
+    }: Call<TxnOffsetCommitRequest>,
 ) -> TxnOffsetCommitResponse {
     let image = ctx.controller.image();
     let (mut answers, mut offsets) = (Vec::new(), Vec::new());

@@ -12,13 +12,20 @@ use brooklet_protocol::messages::kafka::update_features_request::FeatureUpdateKe
 use brooklet_protocol::messages::kafka::update_features_response::UpdatableFeatureResult;
 use brooklet_protocol::messages::kafka::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 
+use super::call::Call;
+use super::context::ApiContext;
 use super::error::ApiError;
 use super::features::FEATURES;
 
 /// Upgrade, safe downgrade, unsafe downgrade.
 const UPGRADE_TYPES: std::ops::RangeInclusive<i8> = 1..=3;
 
-pub(super) fn handle(version: i16, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
+pub(super) async fn handle(
+    _: &ApiContext,
+    Call {
+        version, request, ..
+    }: Call<UpdateFeaturesRequest>,
+) -> UpdateFeaturesResponse {
     let updates = request.feature_updates.into_iter();
     let mut judged = updates.map(|update| {
         let judged = judge(version, &update);

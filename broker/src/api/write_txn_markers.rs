@@ -13,23 +13,26 @@ use brooklet_protocol::messages::kafka::write_txn_markers_response::{
 use brooklet_protocol::messages::kafka::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use brooklet_protocol::{PartitionId, Producer};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
 use super::groups::{NONE, failed};
 use super::topics::{TopicRef, find_partition, find_topic};
 use super::transactions::producer;
+use crate::controller::MetadataImage;
 use crate::coordinator::OFFSETS_TOPIC;
 use crate::partition::Durability;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    request: WriteTxnMarkersRequest,
+    Call { request, .. }: Call<WriteTxnMarkersRequest>,
 ) -> WriteTxnMarkersResponse {
+    let image = ctx.controller.image();
     let mut results = Vec::with_capacity(request.markers.len());
     for marker in request.markers {
         let mut topics = Vec::with_capacity(marker.topics.len());
         for topic in &marker.topics {
-            topics.push(mark_topic(ctx, &marker, topic).await);
+            topics.push(mark_topic(ctx, &image, &marker, topic).await);
         }
         results.push(
             WritableTxnMarkerResult::default()
@@ -42,6 +45,7 @@ pub(super) async fn handle(
 
 async fn mark_topic(
     ctx: &ApiContext,
+    image: &MetadataImage,
     marker: &WritableTxnMarker,
     topic: &WritableTxnMarkerTopic,
 ) -> WritableTxnMarkerTopicResult {
@@ -51,7 +55,7 @@ async fn mark_topic(
         let marked = if topic.name.as_str() == OFFSETS_TOPIC {
             mark_offsets(ctx, marker, who, *index).await
         } else {
-            mark(ctx, marker, who, (topic, *index)).await
+            mark(image, marker, who, (topic, *index)).await
         };
         partitions.push(
             WritableTxnMarkerPartitionResult::default()
@@ -65,14 +69,13 @@ async fn mark_topic(
 }
 
 async fn mark(
-    ctx: &ApiContext,
+    image: &MetadataImage,
     marker: &WritableTxnMarker,
     who: Producer,
     (topic, index): (&WritableTxnMarkerTopic, i32),
 ) -> Result<(), i16> {
     let code = |error: ApiError| error.code.code();
-    let image = ctx.controller.image();
-    let topic = find_topic(&image, TopicRef::Name(&topic.name)).map_err(code)?;
+    let topic = find_topic(image, TopicRef::Name(&topic.name)).map_err(code)?;
     let partition = find_partition(topic, index).map_err(code)?;
     let epoch = Some(marker.coordinator_epoch);
     let appended = partition.append_marker(who, marker.transaction_result, epoch);

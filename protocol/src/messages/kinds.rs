@@ -11,9 +11,27 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::kafka::{self, ApiKey};
 
-/// One row per API: its name, its request and its response.
+/// A request whose response has a type, so that a client can write `call(request) -> R::Response`.
+pub trait ApiRequest {
+    /// The API that it asks.
+    const API: ApiKey;
+    /// What answers it.
+    type Response;
+
+    /// The request as one of all that are served.
+    fn into_kind(self) -> RequestKind;
+
+    /// The response to this request; `None` if `response` is that of another API.
+    fn from_kind(response: ResponseKind) -> Option<Self::Response>;
+}
+
 macro_rules! kinds {
-    ($($api:ident: $request:ident, $response:ident;)+) => {
+    ($(
+        $api:ident {
+            types: $request:ident, $response:ident;
+            $($rest:tt)*
+        }
+    )+) => {
         /// A request's body.
         pub enum RequestKind {
             $(
@@ -32,6 +50,24 @@ macro_rules! kinds {
 
         kind!(RequestKind { $($api: $request,)+ });
         kind!(ResponseKind { $($api: $response,)+ });
+
+        $(
+            impl ApiRequest for kafka::$request {
+                const API: ApiKey = ApiKey::$api;
+                type Response = kafka::$response;
+
+                fn into_kind(self) -> RequestKind {
+                    RequestKind::$api(self)
+                }
+
+                fn from_kind(response: ResponseKind) -> Option<Self::Response> {
+                    match response {
+                        ResponseKind::$api(body) => Some(body),
+                        _ => None,
+                    }
+                }
+            }
+        )+
     };
 }
 
@@ -104,58 +140,4 @@ macro_rules! kind {
     };
 }
 
-kinds! {
-    Produce: ProduceRequest, ProduceResponse;
-    Fetch: FetchRequest, FetchResponse;
-    ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
-    Metadata: MetadataRequest, MetadataResponse;
-    FindCoordinator: FindCoordinatorRequest, FindCoordinatorResponse;
-    ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
-    CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
-    DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
-    DeleteRecords: DeleteRecordsRequest, DeleteRecordsResponse;
-    InitProducerId: InitProducerIdRequest, InitProducerIdResponse;
-    DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
-    AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
-    OffsetCommit: OffsetCommitRequest, OffsetCommitResponse;
-    OffsetFetch: OffsetFetchRequest, OffsetFetchResponse;
-    JoinGroup: JoinGroupRequest, JoinGroupResponse;
-    Heartbeat: HeartbeatRequest, HeartbeatResponse;
-    LeaveGroup: LeaveGroupRequest, LeaveGroupResponse;
-    SyncGroup: SyncGroupRequest, SyncGroupResponse;
-    DescribeGroups: DescribeGroupsRequest, DescribeGroupsResponse;
-    ListGroups: ListGroupsRequest, ListGroupsResponse;
-    DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
-    OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
-    CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
-    DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
-    DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
-    DescribeProducers: DescribeProducersRequest, DescribeProducersResponse;
-    IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
-    AddPartitionsToTxn: AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
-    AddOffsetsToTxn: AddOffsetsToTxnRequest, AddOffsetsToTxnResponse;
-    EndTxn: EndTxnRequest, EndTxnResponse;
-    WriteTxnMarkers: WriteTxnMarkersRequest, WriteTxnMarkersResponse;
-    TxnOffsetCommit: TxnOffsetCommitRequest, TxnOffsetCommitResponse;
-    DescribeTransactions: DescribeTransactionsRequest, DescribeTransactionsResponse;
-    ListTransactions: ListTransactionsRequest, ListTransactionsResponse;
-    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
-    ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
-    AlterPartitionReassignments: AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
-    ListPartitionReassignments: ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
-    UpdateFeatures: UpdateFeaturesRequest, UpdateFeaturesResponse;
-    GetTelemetrySubscriptions: GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse;
-    PushTelemetry: PushTelemetryRequest, PushTelemetryResponse;
-    DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
-    SaslHandshake: SaslHandshakeRequest, SaslHandshakeResponse;
-    DescribeAcls: DescribeAclsRequest, DescribeAclsResponse;
-    CreateAcls: CreateAclsRequest, CreateAclsResponse;
-    DeleteAcls: DeleteAclsRequest, DeleteAclsResponse;
-    SaslAuthenticate: SaslAuthenticateRequest, SaslAuthenticateResponse;
-    CreateDelegationToken: CreateDelegationTokenRequest, CreateDelegationTokenResponse;
-    RenewDelegationToken: RenewDelegationTokenRequest, RenewDelegationTokenResponse;
-    ExpireDelegationToken: ExpireDelegationTokenRequest, ExpireDelegationTokenResponse;
-    DescribeDelegationToken: DescribeDelegationTokenRequest, DescribeDelegationTokenResponse;
-    DescribeClientQuotas: DescribeClientQuotasRequest, DescribeClientQuotasResponse;
-    DescribeUserScramCredentials: DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
-}
+crate::for_each_api!(kinds);

@@ -21,39 +21,50 @@
 //! - bytes in a decoded message are slices of the frame, not copies;
 //! - what the walk accepts, the decoder uses up to the last byte, or it is an error.
 //!
-//! Left out: the APIs that Brooklet does not serve have no shape and are refused by name.
+//! What is served stands in one table, `apis/table.rs`: a row per API, from which shapes, request and
+//! response types, the broker's dispatch and its documentation are made.
+//!
+//! Left out: an API that Brooklet does not serve has no row and is refused by name.
 
-mod cluster;
-mod kinds;
-mod pieces;
-mod requests;
-mod responses;
-mod security;
 mod shape;
+mod walk;
+
+mod apis;
+mod kinds;
+
+mod pieces;
+
 #[cfg(test)]
 mod tests;
-mod transactions;
-mod walk;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable};
 use thiserror::Error;
 
+pub use apis::{APIS, Api, find_api, request_shape, response_shape};
 pub use kafka_protocol::error::ResponseError as ErrorCode;
 pub use kafka_protocol::messages as kafka;
 pub use kafka_protocol::messages::ApiKey;
 pub use kafka_protocol::protocol::StrBytes;
-pub use kinds::{RequestKind, ResponseKind};
+pub use kinds::{ApiRequest, RequestKind, ResponseKind};
 pub use pieces::encode_response_in_pieces;
-pub use requests::request_shape;
-pub use responses::response_shape;
 pub use shape::{Field, Kind, Shape};
 
 use crate::wire::varint::{Reader, Reason};
-use requests::REQUEST_HEADER;
-use responses::RESPONSE_HEADER;
+use shape::field;
 use walk::Walk;
+
+/// Before every request: version 1, and 2 with tagged fields.
+const REQUEST_HEADER: &[Field] = &[
+    field("request_api_key", Kind::Int16),
+    field("request_api_version", Kind::Int16),
+    field("correlation_id", Kind::Int32),
+    field("client_id", Kind::HeaderString).nullable(),
+];
+
+/// Before every response: version 0, and 1 with tagged fields.
+const RESPONSE_HEADER: &[Field] = &[field("correlation_id", Kind::Int32)];
 
 /// A request and what its header says of it.
 #[derive(Clone, Debug, PartialEq)]

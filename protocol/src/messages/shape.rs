@@ -14,8 +14,6 @@
 //!              a byte before one that can be null: 1, or -1 for null
 //! ```
 
-use std::ops::RangeInclusive;
-
 use super::ApiKey;
 
 /// One message: a request or a response of one API.
@@ -82,16 +80,16 @@ pub enum Kind {
 }
 
 impl Shape {
-    /// A message with `fields` in every one of `versions`.
+    /// A message with `fields` in the versions from the first to the last of `versions`.
     pub(super) const fn new(
         api: ApiKey,
-        versions: RangeInclusive<i16>,
+        versions: (i16, i16),
         flexible_from: i16,
         fields: &'static [Field],
     ) -> Self {
         Self {
             api,
-            versions: (*versions.start(), *versions.end()),
+            versions,
             flexible_from,
             fields,
         }

@@ -9,8 +9,6 @@ use kafka::{
 };
 use proptest::prelude::*;
 
-use super::requests::REQUESTS;
-use super::responses::RESPONSES;
 use super::shape::{field, struct_bytes_min};
 use super::walk::ELEMENTS_MAX;
 use super::*;
@@ -144,12 +142,21 @@ fn uvarint(mut value: u32) -> Vec<u8> {
     out
 }
 
-/// Every shape in every version.
-fn versions(shapes: &'static [Shape]) -> impl Iterator<Item = (&'static Shape, i16)> {
-    let all = |shape: &'static Shape| {
+fn requests() -> impl Iterator<Item = &'static Shape> {
+    APIS.iter().map(|api| &api.request)
+}
+
+fn responses() -> impl Iterator<Item = &'static Shape> {
+    APIS.iter().map(|api| &api.response)
+}
+
+/// Each of `shapes` in every version.
+fn versions(
+    shapes: impl Iterator<Item = &'static Shape>,
+) -> impl Iterator<Item = (&'static Shape, i16)> {
+    shapes.flat_map(|shape| {
         (shape.versions.0..=shape.versions.1).map(move |version| (shape, version))
-    };
-    shapes.iter().flat_map(all)
+    })
 }
 
 /// Of an API that is served, from bytes that fit.
@@ -222,7 +229,7 @@ fn lying_counts(shape: &Shape, version: i16, body: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn request_shapes_agree_with_kafka_protocol() {
-    for (shape, version) in versions(REQUESTS) {
+    for (shape, version) in versions(requests()) {
         for (count, null) in [(0, false), (1, false), (3, false), (2, true)] {
             let body = Sample::body(shape, version, count, null);
             let mut rest = Bytes::from(body.clone());
@@ -242,7 +249,7 @@ fn request_shapes_agree_with_kafka_protocol() {
 
 #[test]
 fn response_shapes_agree_with_kafka_protocol() {
-    for (shape, version) in versions(RESPONSES) {
+    for (shape, version) in versions(responses()) {
         for (count, null) in [(0, false), (1, false), (3, false), (2, true)] {
             let body = Sample::body(shape, version, count, null);
             let mut rest = Bytes::from(body.clone());
@@ -274,7 +281,7 @@ fn fields_have_the_names_of_kafka_protocol() {
             }
         }
     }
-    for (requests, responses) in REQUESTS.iter().zip(RESPONSES) {
+    for (requests, responses) in requests().zip(responses()) {
         // Between them the versions fill every array.
         let (mut asked, mut answered) = (Vec::new(), Vec::new());
         for version in requests.versions.0..=requests.versions.1 {
@@ -292,7 +299,7 @@ fn fields_have_the_names_of_kafka_protocol() {
 
 #[test]
 fn versions_are_those_of_kafka_protocol() {
-    for (request, response) in REQUESTS.iter().zip(RESPONSES) {
+    for (request, response) in requests().zip(responses()) {
         assert_eq!(request.api, response.api);
         assert_eq!(request.versions, response.versions);
         let mut known = request.api.valid_versions();
@@ -316,7 +323,7 @@ fn versions_are_those_of_kafka_protocol() {
 
 #[test]
 fn a_request_cut_at_any_byte_is_malformed() {
-    for (shape, version) in versions(REQUESTS) {
+    for (shape, version) in versions(requests()) {
         let request = sample_request(shape, version, 2);
         let frame = request_frame(&request);
         assert_eq!(decode_request(frame.clone()), Ok((7, request)));
@@ -334,7 +341,7 @@ fn a_request_cut_at_any_byte_is_malformed() {
 /// As librdkafka 2.0 does, and as Kafka takes it.
 #[test]
 fn bytes_after_the_last_field_are_ignored() {
-    for (shape, version) in versions(REQUESTS) {
+    for (shape, version) in versions(requests()) {
         let request = sample_request(shape, version, 2);
         let longer = [&request_frame(&request)[..], &[0, 1, 2]].concat();
         assert_eq!(decode_request(longer.into()), Ok((7, request)));
@@ -343,7 +350,7 @@ fn bytes_after_the_last_field_are_ignored() {
 
 #[test]
 fn a_response_cut_at_any_byte_is_malformed() {
-    for (shape, version) in versions(RESPONSES) {
+    for (shape, version) in versions(responses()) {
         let frame = response_frame(shape, version, 2);
         assert!(decode_response(frame.clone(), shape.api, version).is_ok());
         for cut in 0..frame.len() {
@@ -361,7 +368,7 @@ fn a_response_cut_at_any_byte_is_malformed() {
 #[test]
 fn counts_that_lie_are_refused() {
     let mut lies = 0;
-    for (shape, version) in versions(REQUESTS) {
+    for (shape, version) in versions(requests()) {
         let request = sample_request(shape, version, 2);
         let mut body = BytesMut::new();
         request.body.encode(&mut body, version).unwrap();
@@ -377,7 +384,7 @@ fn counts_that_lie_are_refused() {
             lies += 1;
         }
     }
-    for (shape, version) in versions(RESPONSES) {
+    for (shape, version) in versions(responses()) {
         let body = Sample::body(shape, version, 2, false);
         let frame = response_frame(shape, version, 2);
         let header = &frame[..frame.len() - body.len()];
@@ -549,7 +556,7 @@ fn an_array_of_nothing_cannot_be() {
             }
         }
     }
-    for (shape, version) in versions(REQUESTS).chain(versions(RESPONSES)) {
+    for (shape, version) in versions(requests()).chain(versions(responses())) {
         check(shape.fields, version, shape.is_flexible(version));
     }
 }
@@ -671,11 +678,11 @@ proptest! {
 
     #[test]
     fn changed_bytes_decode_safely(
-        index in 0..REQUESTS.len(),
+        index in 0..APIS.len(),
         version: prop::sample::Index,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        let (shape, answer) = (&REQUESTS[index], &RESPONSES[index]);
+        let (shape, answer) = (&APIS[index].request, &APIS[index].response);
         let (first, last) = shape.versions;
         let version = first + version.index((last - first + 1) as usize) as i16;
         let mut frame = request_frame(&sample_request(shape, version, 2)).to_vec();

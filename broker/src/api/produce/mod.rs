@@ -40,12 +40,14 @@ pub use conversion::decompressed_bytes_max;
 use conversion::{Converted, Refused, convert};
 use in_transaction::{Held, Step};
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
-use super::topics::{TopicRef, find_partition, find_topic};
+use super::topics::{TopicRef, find_state, find_topic, served};
+use super::traffic;
 use crate::controller::{MetadataImage, Topic};
 use crate::counters::Limit;
-use crate::partition::{Durability, Partition, Unverified};
+use crate::partition::{Durability, Partition, PartitionState, Unverified};
 
 /// Whether the client does not wait for an answer (`acks=0`).
 pub fn expects_no_response(request: &Request) -> bool {
@@ -66,8 +68,9 @@ pub fn has_error(response: &Response) -> bool {
 
 pub(super) async fn handle(
     ctx: &ApiContext,
-    version: i16,
-    request: ProduceRequest,
+    Call {
+        version, request, ..
+    }: Call<ProduceRequest>,
 ) -> ProduceResponse {
     let image = ctx.controller.image();
     let producing = Producing {
@@ -85,12 +88,15 @@ pub(super) async fn handle(
     let mut responses = Vec::with_capacity(appended.len());
     for (topic, partitions) in appended {
         let mut answers = Vec::with_capacity(partitions.len());
-        for (index, step) in partitions {
-            let Step::Done(appended) = step else {
+        for sent in partitions {
+            let Step::Done(appended) = sent.step else {
                 unreachable!("none is held any more")
             };
             let committed = producing.commit(appended, deadline).await;
-            answers.push(answer(index, committed));
+            if let Some(counted) = sent.counted {
+                counted.count(ctx, committed.is_ok());
+            }
+            answers.push(answer(sent.index, committed));
         }
         responses.push(topic.with_partition_responses(answers));
     }
@@ -121,8 +127,16 @@ struct Uncommitted {
 
 type Outcome<T> = Result<T, ApiError>;
 type Produced<T> = Result<T, Refused>;
-/// A topic of the answer, and where its partitions' batches stand.
-type Appending = (TopicProduceResponse, Vec<(i32, Step<Uncommitted>)>);
+/// A topic of the answer, and its partitions with their batches.
+type Appending = (TopicProduceResponse, Vec<Sent>);
+
+/// A batch that was sent to a partition.
+struct Sent {
+    index: i32,
+    /// What is counted; `None` if there is no such partition.
+    counted: Option<traffic::Produced>,
+    step: Step<Uncommitted>,
+}
 
 /// One request on its way.
 struct Producing<'a> {
@@ -140,16 +154,17 @@ impl Producing<'_> {
             13.. => TopicRef::Id(data.topic_id),
         };
         let topic = find_topic(self.image, topic_ref);
-        let partitions = data.partition_data.into_iter().map(|partition| {
-            let appended = match &topic {
-                Ok(topic) => self.append(topic, &partition),
-                Err(error) => Err(error.clone().into()),
-            };
-            (
-                partition.index,
-                appended.unwrap_or_else(|error| Step::Done(Err(error))),
-            )
-        });
+        let partitions = data
+            .partition_data
+            .into_iter()
+            .map(|partition| match &topic {
+                Ok(topic) => self.append_to(topic, &partition),
+                Err(error) => Sent {
+                    index: partition.index,
+                    counted: None,
+                    step: Step::Done(Err(error.clone().into())),
+                },
+            });
         let partitions = partitions.collect();
         let response = TopicProduceResponse::default()
             .with_name(data.name)
@@ -157,7 +172,24 @@ impl Producing<'_> {
         (response, partitions)
     }
 
-    fn append(&self, topic: &Topic, data: &PartitionProduceData) -> Produced<Step<Uncommitted>> {
+    fn append_to(&self, topic: &Topic, data: &PartitionProduceData) -> Sent {
+        let state = find_state(topic, data.index);
+        let open = state.as_ref().ok().and_then(|state| state.open());
+        let counted = open.map(|open| traffic::Produced::new(open, data.records.as_ref()));
+        let step = self.append(topic, state, data);
+        Sent {
+            index: data.index,
+            counted,
+            step: step.unwrap_or_else(|error| Step::Done(Err(error))),
+        }
+    }
+
+    fn append(
+        &self,
+        topic: &Topic,
+        state: Outcome<&PartitionState>,
+        data: &PartitionProduceData,
+    ) -> Produced<Step<Uncommitted>> {
         let durability = self.durability.clone()?;
         if topic.is_internal {
             let message = format!(
@@ -166,7 +198,7 @@ impl Producing<'_> {
             );
             return Err(ApiError::new(ErrorCode::InvalidTopicException, message).into());
         }
-        let partition = find_partition(topic, data.index)?;
+        let partition = served(state?)?;
         let config = partition.log().config();
         let batch = self.check(&config, data)?;
         let now = self.ctx.clock.wall();
@@ -201,7 +233,7 @@ impl Producing<'_> {
     async fn append_held(&self, topics: &mut [Appending]) {
         loop {
             let steps = topics.iter().flat_map(|(_, partitions)| partitions);
-            let mut held = steps.filter_map(|(_, step)| match step {
+            let mut held = steps.filter_map(|sent| match &sent.step {
                 Step::Held(held) => Some(held),
                 Step::Done(_) => None,
             });
@@ -211,7 +243,7 @@ impl Producing<'_> {
             let held = std::iter::once(first).chain(held);
             let verified = in_transaction::verify(self.ctx, self.version, id, held).await;
             let steps = topics.iter_mut().flat_map(|(_, partitions)| partitions);
-            for (_, step) in steps {
+            for Sent { step, .. } in steps {
                 let waiting = std::mem::replace(step, Step::Done(Err(not_asked().into())));
                 *step = match waiting {
                     Step::Done(done) => Step::Done(done),

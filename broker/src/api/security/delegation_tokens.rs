@@ -3,10 +3,14 @@
 //! may have a token (KIP-48). Kafka answers the same where `security.protocol` is PLAINTEXT.
 
 use brooklet_protocol::messages::kafka::{
-    CreateDelegationTokenRequest, CreateDelegationTokenResponse, DescribeDelegationTokenResponse,
-    ExpireDelegationTokenResponse, RenewDelegationTokenResponse,
+    CreateDelegationTokenRequest, CreateDelegationTokenResponse, DescribeDelegationTokenRequest,
+    DescribeDelegationTokenResponse, ExpireDelegationTokenRequest, ExpireDelegationTokenResponse,
+    RenewDelegationTokenRequest, RenewDelegationTokenResponse,
 };
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
+
+use crate::api::call::Call;
+use crate::api::context::ApiContext;
 
 const CODE: ErrorCode = ErrorCode::DelegationTokenRequestNotAllowed;
 /// No time, in a token that is none.
@@ -17,9 +21,11 @@ const NOBODY: (StrBytes, StrBytes) = (
     StrBytes::from_static_str("ANONYMOUS"),
 );
 
-pub(super) fn create(
-    version: i16,
-    request: CreateDelegationTokenRequest,
+pub(in crate::api) async fn create(
+    _: &ApiContext,
+    Call {
+        version, request, ..
+    }: Call<CreateDelegationTokenRequest>,
 ) -> CreateDelegationTokenResponse {
     let named = |name: Option<StrBytes>| name.filter(|name| !name.is_empty());
     let owner_type = named(request.owner_principal_type).unwrap_or(NOBODY.0);
@@ -39,18 +45,27 @@ pub(super) fn create(
         .with_token_requester_principal_name(NOBODY.1)
 }
 
-pub(super) fn renew() -> RenewDelegationTokenResponse {
+pub(in crate::api) async fn renew(
+    _: &ApiContext,
+    _: Call<RenewDelegationTokenRequest>,
+) -> RenewDelegationTokenResponse {
     RenewDelegationTokenResponse::default()
         .with_error_code(CODE.code())
         .with_expiry_timestamp_ms(NO_TIME)
 }
 
-pub(super) fn expire() -> ExpireDelegationTokenResponse {
+pub(in crate::api) async fn expire(
+    _: &ApiContext,
+    _: Call<ExpireDelegationTokenRequest>,
+) -> ExpireDelegationTokenResponse {
     ExpireDelegationTokenResponse::default()
         .with_error_code(CODE.code())
         .with_expiry_timestamp_ms(NO_TIME)
 }
 
-pub(super) fn describe() -> DescribeDelegationTokenResponse {
+pub(in crate::api) async fn describe(
+    _: &ApiContext,
+    _: Call<DescribeDelegationTokenRequest>,
+) -> DescribeDelegationTokenResponse {
     DescribeDelegationTokenResponse::default().with_error_code(CODE.code())
 }

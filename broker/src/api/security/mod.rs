@@ -10,42 +10,7 @@
 //!
 //! Left out: to set quotas and SCRAM credentials. Kafka would keep them; they would have no effect here.
 
-use brooklet_protocol::messages::{RequestKind, Response, ResponseKind};
-
-mod acls;
-mod delegation_tokens;
-mod nobody;
-mod sasl;
-
-/// `None` for an API that is not among these.
-pub(super) fn answer(version: i16, request: RequestKind) -> Option<Response> {
-    Some(match request {
-        RequestKind::SaslHandshake(_) => ResponseKind::SaslHandshake(sasl::handshake()),
-        RequestKind::SaslAuthenticate(_) => ResponseKind::SaslAuthenticate(sasl::authenticate()),
-        RequestKind::DescribeAcls(_) => ResponseKind::DescribeAcls(acls::describe()),
-        RequestKind::CreateAcls(body) => ResponseKind::CreateAcls(acls::create(&body)),
-        RequestKind::DeleteAcls(body) => ResponseKind::DeleteAcls(acls::delete(&body)),
-        RequestKind::CreateDelegationToken(body) => {
-            ResponseKind::CreateDelegationToken(delegation_tokens::create(version, body))
-        }
-        RequestKind::RenewDelegationToken(_) => {
-            ResponseKind::RenewDelegationToken(delegation_tokens::renew())
-        }
-        RequestKind::ExpireDelegationToken(_) => {
-            ResponseKind::ExpireDelegationToken(delegation_tokens::expire())
-        }
-        RequestKind::DescribeDelegationToken(_) => {
-            ResponseKind::DescribeDelegationToken(delegation_tokens::describe())
-        }
-        RequestKind::DescribeClientQuotas(_) => {
-            ResponseKind::DescribeClientQuotas(nobody::client_quotas())
-        }
-        RequestKind::DescribeUserScramCredentials(body) => {
-            ResponseKind::DescribeUserScramCredentials(nobody::scram_credentials(body))
-        }
-        _ => return None,
-    })
-}
-
-#[cfg(test)]
-mod tests;
+pub(super) mod acls;
+pub(super) mod delegation_tokens;
+pub(super) mod nobody;
+pub(super) mod sasl;

@@ -4,19 +4,26 @@
 
 use brooklet_protocol::messages::kafka::describe_user_scram_credentials_response::DescribeUserScramCredentialsResult;
 use brooklet_protocol::messages::kafka::{
-    DescribeClientQuotasResponse, DescribeUserScramCredentialsRequest,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeUserScramCredentialsRequest,
     DescribeUserScramCredentialsResponse,
 };
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
-pub(super) fn client_quotas() -> DescribeClientQuotasResponse {
+use crate::api::call::Call;
+use crate::api::context::ApiContext;
+
+pub(in crate::api) async fn client_quotas(
+    _: &ApiContext,
+    _: Call<DescribeClientQuotasRequest>,
+) -> DescribeClientQuotasResponse {
     DescribeClientQuotasResponse::default()
         .with_error_message(None)
         .with_entries(Some(Vec::new()))
 }
 
-pub(super) fn scram_credentials(
-    request: DescribeUserScramCredentialsRequest,
+pub(in crate::api) async fn scram_credentials(
+    _: &ApiContext,
+    Call { request, .. }: Call<DescribeUserScramCredentialsRequest>,
 ) -> DescribeUserScramCredentialsResponse {
     let users = request.users.into_iter().flatten();
     let results = users.map(|user| {

@@ -4,14 +4,25 @@
 //! A client that is set up with SASL_PLAINTEXT learns that the state is wrong, and which mechanisms there
 //! are: none. The connection stays; the server writes a line that names the client.
 
-use brooklet_protocol::messages::kafka::{SaslAuthenticateResponse, SaslHandshakeResponse};
+use brooklet_protocol::messages::kafka::{
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+};
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
-pub(super) fn handshake() -> SaslHandshakeResponse {
+use crate::api::call::Call;
+use crate::api::context::ApiContext;
+
+pub(in crate::api) async fn handshake(
+    _: &ApiContext,
+    _: Call<SaslHandshakeRequest>,
+) -> SaslHandshakeResponse {
     SaslHandshakeResponse::default().with_error_code(ErrorCode::IllegalSaslState.code())
 }
 
-pub(super) fn authenticate() -> SaslAuthenticateResponse {
+pub(in crate::api) async fn authenticate(
+    _: &ApiContext,
+    _: Call<SaslAuthenticateRequest>,
+) -> SaslAuthenticateResponse {
     let message = "no credentials are taken: set security.protocol=PLAINTEXT";
     SaslAuthenticateResponse::default()
         .with_error_code(ErrorCode::IllegalSaslState.code())

@@ -34,6 +34,7 @@ mod offsets_and_ids;
 mod produce;
 mod refusals;
 mod replicas;
+mod security;
 mod topics;
 mod transactions;
 

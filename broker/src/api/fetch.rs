@@ -20,7 +20,7 @@
 //!   written is read right here, without a hop.
 //! - `records` is never null, also beside an error: clients trip on it (KAFKA-18646).
 //! - In an incremental session all of its partitions are read, and those that have changed are answered
-//!   ([`sessions`]); it waits as any fetch does, and a change of offsets alone does not end the wait.
+//!   ([`super::fetch_sessions`]); it waits as any fetch does, and a change of offsets alone does not end the wait.
 //!
 //! Left out: followers: a fetch with a replica's id is answered as a consumer's. Diverging epochs: with one
 //! leader for ever there are none.
@@ -37,26 +37,26 @@ use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse};
 use brooklet_protocol::records::Batches;
 use brooklet_protocol::{Monotonic, Offset};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
+use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
-use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
+use super::fetch_sessions::{Asked, Fetch, NO_SESSION, Naming, Reply, SessionRequest, TopicKey};
+use super::response_memory::{Reservation, ResponseMemory};
+use super::topics::{TopicRef, check_leader_epoch, find_state, find_topic, served};
+use super::traffic::count_fetched;
 use crate::controller::{MetadataImage, joined};
 use crate::counters::Limit;
-use crate::partition::{ChangeGuard, Isolation, Partition};
+use crate::partition::{ChangeGuard, Isolation, Partition, PartitionState};
 
-mod memory;
-mod sessions;
-
-use memory::Reservation;
-pub use memory::ResponseMemory;
-use sessions::{Asked, Fetch, Naming, SessionCache, SessionRequest, Told, TopicKey};
-
-pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest) -> FetchResponse {
-    let sessions = &ctx.fetch_sessions.cache;
+pub(super) async fn handle(
+    ctx: &ApiContext,
+    Call {
+        version, request, ..
+    }: Call<FetchRequest>,
+) -> FetchResponse {
     let session = SessionRequest {
         naming: Naming::of_version(version),
         id: request.session_id,
@@ -64,7 +64,7 @@ pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest
         topics: &request.topics,
         forgotten: &request.forgotten_topics_data,
     };
-    let begun = sessions.lock().begin(ctx.clock.monotonic(), &session);
+    let begun = ctx.fetch_sessions.begin(ctx.clock.monotonic(), &session);
     let fetch = match begun {
         Ok(fetch) => fetch,
         Err(code) => return FetchResponse::default().with_error_code(code.code()),
@@ -74,54 +74,24 @@ pub(super) async fn handle(ctx: &ApiContext, version: i16, request: FetchRequest
     let deadline = Monotonic(ctx.clock.monotonic().0.saturating_add(wait));
     let answers = fetching.read_until(ctx, deadline).await;
     let now = ctx.clock.monotonic();
-    let ended = sessions.lock().end(now, &fetching.fetch, &answers);
-    match ended {
-        Ok(told) => {
+    match ctx.fetch_sessions.end(now, &fetching.fetch, &answers) {
+        Ok(reply) => {
             let wanted = fetching.fetch.opens_session() && !answers.is_empty();
-            if wanted && told.session_id == sessions::NO_SESSION {
+            if wanted && reply.session_id == NO_SESSION {
                 ctx.counters.rejected(Limit::FetchSessions);
             }
-            response(&fetching.fetch.asked, told, answers)
+            fetching.count(ctx, &reply, &answers);
+            response(&fetching.fetch.asked, reply, answers)
         }
         Err(code) => FetchResponse::default().with_error_code(code.code()),
     }
 }
 
-/// The sessions of a broker, for all its connections.
-#[derive(Debug)]
-pub struct FetchSessions {
-    cache: Mutex<SessionCache>,
-}
-
-impl FetchSessions {
-    /// None yet, and so many at most; their ids follow from the seed.
-    pub fn new(slots: usize, seed: u64) -> Self {
-        Self {
-            cache: Mutex::new(SessionCache::new(slots, seed)),
-        }
-    }
-
-    /// How many there are.
-    pub fn session_count(&self) -> usize {
-        self.cache.lock().session_count()
-    }
-
-    /// How many partitions they remember together.
-    pub fn partition_count(&self) -> usize {
-        self.cache.lock().partition_count()
-    }
-
-    /// How many had to make room for others since the start.
-    pub fn eviction_count(&self) -> u64 {
-        self.cache.lock().eviction_count()
-    }
-}
-
 /// The answers that are sent. Neighbours of one topic share an entry.
-fn response(asked: &[Asked], told: Told, answers: Vec<PartitionData>) -> FetchResponse {
+fn response(asked: &[Asked], reply: Reply, answers: Vec<PartitionData>) -> FetchResponse {
     let mut topics: Vec<FetchableTopicResponse> = Vec::new();
     let mut topic_before: Option<&TopicKey> = None;
-    let read = asked.iter().zip(answers).zip(told.is_sent);
+    let read = asked.iter().zip(answers).zip(reply.is_sent);
     for ((asked, answer), _) in read.filter(|(_, is_sent)| *is_sent) {
         match topics.last_mut() {
             Some(topic) if topic_before == Some(&asked.topic) => topic.partitions.push(answer),
@@ -130,7 +100,7 @@ fn response(asked: &[Asked], told: Told, answers: Vec<PartitionData>) -> FetchRe
         topic_before = Some(&asked.topic);
     }
     FetchResponse::default()
-        .with_session_id(told.session_id)
+        .with_session_id(reply.session_id)
         .with_responses(topics)
 }
 
@@ -147,6 +117,8 @@ struct Fetching {
     fetch: Fetch,
     /// One for each partition asked.
     partitions: Vec<Outcome<Arc<Partition>>>,
+    /// The same partitions if they are open, even those that may not be read: errors count, too.
+    counted: Vec<Option<Arc<Partition>>>,
     bytes_max: usize,
     bytes_min: usize,
     isolation: Isolation,
@@ -168,13 +140,17 @@ struct Pass {
     complete: bool,
 }
 
-fn find(image: &MetadataImage, asked: &Asked) -> Outcome<Arc<Partition>> {
+fn find<'a>(image: &'a MetadataImage, asked: &Asked) -> Outcome<&'a PartitionState> {
     let topic_ref = match &asked.topic {
         TopicKey::Name(name) => TopicRef::Name(name),
         TopicKey::Id(id) => TopicRef::Id(*id),
     };
-    let topic = find_topic(image, topic_ref)?;
-    let partition = find_partition(topic, asked.partition)?;
+    find_state(find_topic(image, topic_ref)?, asked.partition)
+}
+
+/// The partition, if it may be read.
+fn readable(state: &PartitionState, asked: &Asked) -> Outcome<Arc<Partition>> {
+    let partition = served(state)?;
     check_leader_epoch(partition, asked.leader_epoch)?;
     Ok(Arc::clone(partition))
 }
@@ -182,18 +158,30 @@ fn find(image: &MetadataImage, asked: &Asked) -> Outcome<Arc<Partition>> {
 impl Fetching {
     fn new(ctx: &ApiContext, request: &FetchRequest, fetch: Fetch) -> Self {
         let image = ctx.controller.image();
+        let found = fetch.asked.iter().map(|asked| match find(&image, asked) {
+            Ok(state) => (readable(state, asked), state.open().cloned()),
+            Err(error) => (Err(error), None),
+        });
+        let (partitions, counted) = found.unzip();
         let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
         Self {
-            partitions: fetch
-                .asked
-                .iter()
-                .map(|asked| find(&image, asked))
-                .collect(),
+            partitions,
+            counted,
             fetch,
             bytes_max: bytes_max.min(ctx.settings.fetch_max_bytes),
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
             isolation: Isolation::of_level(request.isolation_level),
             memory: ctx.peer.map(|_| Arc::clone(&ctx.response_memory)),
+        }
+    }
+
+    /// Counts the answers that are sent.
+    fn count(&self, ctx: &ApiContext, reply: &Reply, answers: &[PartitionData]) {
+        let all = self.counted.iter().zip(answers).zip(&reply.is_sent);
+        for ((partition, answer), _) in all.filter(|(_, is_sent)| **is_sent) {
+            if let Some(partition) = partition {
+                count_fetched(ctx, partition, answer);
+            }
         }
     }
 

@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use brooklet_protocol::messages::kafka::fetch_request::FetchPartition;
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::cache::{FINAL_EPOCH, PARTITIONS_MAX};
+use super::session::{INITIAL_EPOCH, Offsets, epoch_after};
 use super::*;
 
 fn name(name: &str) -> TopicName {
@@ -91,11 +94,11 @@ impl Cache {
         self.cache.begin(self.now, request)
     }
 
-    fn end(&mut self, fetch: &Fetch, answers: &[PartitionData]) -> Result<Told, ErrorCode> {
+    fn end(&mut self, fetch: &Fetch, answers: &[PartitionData]) -> Result<Reply, ErrorCode> {
         self.cache.end(self.now, fetch, answers)
     }
 
-    /// Opens a session of so many partitions, all without records; 0 where there is no room.
+    /// Opens a session of `size` partitions, all without records; 0 where there is no room.
     fn open(&mut self, size: usize) -> i32 {
         let asked: Vec<_> = (0..).take(size).map(|p| ("clicks", p, 0)).collect();
         let topics = topics(&asked);
@@ -107,9 +110,9 @@ impl Cache {
     /// The next fetch of a session, without changes; which of the answers are sent.
     fn fetch(&mut self, session: (i32, i32), answers: &[PartitionData]) -> Vec<bool> {
         let fetch = self.begin(&request(session, &[], &[])).unwrap();
-        let told = self.end(&fetch, answers).unwrap();
-        assert_eq!(told.session_id, session.0);
-        told.is_sent
+        let reply = self.end(&fetch, answers).unwrap();
+        assert_eq!(reply.session_id, session.0);
+        reply.is_sent
     }
 
     fn is_known(&mut self, id: i32) -> bool {
@@ -129,19 +132,19 @@ fn a_session_remembers_what_is_asked() {
     let all = topics(&[("clicks", 0, 10), ("clicks", 1, 20), ("views", 0, 30)]);
     let opening = cache.begin(&request((0, 0), &all, &[])).unwrap();
     assert_eq!(partitions(&opening), [(0, 10), (1, 20), (0, 30)]);
-    let told = cache.end(&opening, &vec![answer(1, 1, 0); 3]).unwrap();
-    assert_eq!(told.is_sent, [true; 3]);
-    let id = told.session_id;
+    let reply = cache.end(&opening, &vec![answer(1, 1, 0); 3]).unwrap();
+    assert_eq!(reply.is_sent, [true; 3]);
+    let id = reply.session_id;
     assert!(id > 0);
 
     let changed = topics(&[("clicks", 1, 21), ("clicks", 7, 0)]);
     let gone = forgotten(&[("views", 0), ("nowhere", 5)]);
     let next = cache.begin(&request((id, 1), &changed, &gone)).unwrap();
     assert_eq!(partitions(&next), [(0, 10), (1, 21), (7, 0)]);
-    assert_eq!(cache.cache.partition_count(), 3);
-    let told = cache.end(&next, &vec![answer(1, 1, 0); 3]).unwrap();
+    assert_eq!(cache.cache.partition_count, 3);
+    let reply = cache.end(&next, &vec![answer(1, 1, 0); 3]).unwrap();
     assert_eq!(
-        (told.session_id, told.is_sent),
+        (reply.session_id, reply.is_sent),
         (id, vec![false, false, true])
     );
 }
@@ -203,12 +206,12 @@ fn a_full_fetch_closes_the_session_that_it_names() {
     for (epoch, sessions_after) in [(FINAL_EPOCH, 0), (INITIAL_EPOCH, 1)] {
         let id = cache.open(1);
         let fetch = cache.begin(&request((id, epoch), &all, &[])).unwrap();
-        let told = cache.end(&fetch, &[answer(0, 0, 0)]).unwrap();
-        assert_eq!(told.is_sent, [true]);
-        assert_ne!(told.session_id, id);
-        assert_eq!(told.session_id != NO_SESSION, epoch == INITIAL_EPOCH);
-        assert_eq!(cache.cache.session_count(), sessions_after);
-        assert_eq!(cache.cache.partition_count(), sessions_after);
+        let reply = cache.end(&fetch, &[answer(0, 0, 0)]).unwrap();
+        assert_eq!(reply.is_sent, [true]);
+        assert_ne!(reply.session_id, id);
+        assert_eq!(reply.session_id != NO_SESSION, epoch == INITIAL_EPOCH);
+        assert_eq!(cache.cache.sessions.len(), sessions_after);
+        assert_eq!(cache.cache.partition_count, sessions_after);
     }
 }
 
@@ -218,10 +221,10 @@ fn a_session_without_partitions_is_closed() {
     let id = cache.open(2);
     let gone = forgotten(&[("clicks", 0), ("clicks", 1)]);
     let fetch = cache.begin(&request((id, 1), &[], &gone)).unwrap();
-    let told = cache.end(&fetch, &[]).unwrap();
-    assert_eq!((told.session_id, told.is_sent), (NO_SESSION, vec![]));
+    let reply = cache.end(&fetch, &[]).unwrap();
+    assert_eq!((reply.session_id, reply.is_sent), (NO_SESSION, vec![]));
     assert_eq!(
-        (cache.cache.session_count(), cache.cache.partition_count()),
+        (cache.cache.sessions.len(), cache.cache.partition_count),
         (0, 0)
     );
 }
@@ -250,7 +253,7 @@ fn only_what_has_changed_is_sent() {
 }
 
 #[test]
-fn who_has_given_records_goes_behind_the_others() {
+fn a_partition_that_had_records_goes_behind_the_others() {
     let mut cache = Cache::new(1);
     let all = topics(&[("clicks", 0, 0), ("clicks", 1, 0), ("clicks", 2, 0)]);
     let full = cache.begin(&request((0, 0), &all, &[])).unwrap();
@@ -263,7 +266,7 @@ fn who_has_given_records_goes_behind_the_others() {
     assert_eq!(order(&fetch), [1, 2, 0]);
     let answers = [filled.clone(), empty.clone(), filled];
     cache.end(&fetch, &answers).unwrap();
-    // Whoever is asked for anew keeps its place.
+    // A partition that is asked for again keeps its position.
     let again = topics(&[("clicks", 0, 5)]);
     let fetch = cache.begin(&request((id, 2), &again, &[])).unwrap();
     assert_eq!(order(&fetch), [2, 1, 0]);
@@ -291,13 +294,13 @@ fn a_partition_that_is_named_twice_is_remembered_once() {
     let mut cache = Cache::new(1);
     let twice = topics(&[("clicks", 0, 1), ("clicks", 0, 2)]);
     let fetch = cache.begin(&request((0, 0), &twice, &[])).unwrap();
-    let told = cache.end(&fetch, &vec![answer(9, 9, 0); 2]).unwrap();
-    assert_eq!(told.is_sent, [true, true]);
+    let reply = cache.end(&fetch, &vec![answer(9, 9, 0); 2]).unwrap();
+    assert_eq!(reply.is_sent, [true, true]);
     let fetch = cache
-        .begin(&request((told.session_id, 1), &[], &[]))
+        .begin(&request((reply.session_id, 1), &[], &[]))
         .unwrap();
     assert_eq!(partitions(&fetch), [(0, 2)]);
-    assert_eq!(cache.cache.partition_count(), 1);
+    assert_eq!(cache.cache.partition_count, 1);
 }
 
 #[test]
@@ -313,10 +316,10 @@ fn sessions_by_id_are_told_apart_by_id() {
         topic.topic = TopicName::default();
     }
     let fetch = cache.begin(&by_id((0, 0), &all, &[])).unwrap();
-    let told = cache.end(&fetch, &vec![answer(0, 0, 0); 2]).unwrap();
+    let reply = cache.end(&fetch, &vec![answer(0, 0, 0); 2]).unwrap();
     let gone = forgotten(&[("clicks", 0)]);
     let fetch = cache
-        .begin(&by_id((told.session_id, 1), &[], &gone))
+        .begin(&by_id((reply.session_id, 1), &[], &gone))
         .unwrap();
     assert_eq!(fetch.asked.len(), 1);
     assert_eq!(fetch.asked[0].topic, TopicKey::Id(id_of("views")));
@@ -338,7 +341,7 @@ fn a_new_session_takes_the_place_of_a_stale_one_or_of_an_old_and_smaller_one() {
     let second = cache.open(2);
     assert_ne!(second, NO_SESSION);
     assert!(!cache.is_known(small) && cache.is_known(large));
-    assert_eq!(cache.cache.eviction_count(), 1);
+    assert_eq!(cache.cache.eviction_count, 1);
     assert_eq!(cache.open(3), NO_SESSION, "the smaller one is young now");
     cache.now = at(1241);
     let stale = cache.open(1);
@@ -347,7 +350,7 @@ fn a_new_session_takes_the_place_of_a_stale_one_or_of_an_old_and_smaller_one() {
         "even a small one finds the place of a stale one"
     );
     assert!(!cache.is_known(large) && cache.is_known(second));
-    assert_eq!(cache.cache.partition_count(), 3);
+    assert_eq!(cache.cache.partition_count, 3);
 }
 
 #[test]
@@ -371,7 +374,7 @@ fn no_client_fills_the_memory() {
         NO_SESSION
     );
     assert_eq!(
-        (cache.cache.session_count(), cache.cache.partition_count()),
+        (cache.cache.sessions.len(), cache.cache.partition_count),
         (0, 0)
     );
 
@@ -423,7 +426,7 @@ enum Step {
     Fetch,
     /// The broker answers, and the answer does not arrive.
     Lose,
-    /// Somebody else opens a session of so many partitions.
+    /// Somebody else opens a session with this many partitions.
     Stranger(usize),
     Wait(u64),
 }
@@ -468,7 +471,7 @@ impl Truth {
     }
 }
 
-/// A client as Kafka's: it says what has changed since it said it last, and begins anew upon errors.
+/// A client as Kafka's: it says what has changed since it said it last, and starts over after an error.
 #[derive(Default)]
 struct Client {
     session: (i32, i32),
@@ -512,7 +515,7 @@ impl Client {
         };
         let answer = |asked: &Asked| truth[key_of(asked)].answer(asked.offset);
         let answers: Vec<_> = fetch.asked.iter().map(answer).collect();
-        let told = cache.end(&fetch, &answers).unwrap();
+        let reply = cache.end(&fetch, &answers).unwrap();
         if !arrives {
             self.session.1 = 0;
             return None;
@@ -520,9 +523,9 @@ impl Client {
         let keys = fetch.asked.iter().map(|asked| PARTITIONS[key_of(asked)]);
         let sent = keys
             .zip(answers)
-            .zip(told.is_sent)
+            .zip(reply.is_sent)
             .filter(|(_, sent)| *sent);
-        self.session = match told.session_id {
+        self.session = match reply.session_id {
             NO_SESSION => (NO_SESSION, 0),
             id => (id, epoch_after(self.session.1)),
         };
@@ -533,7 +536,7 @@ impl Client {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Whoever puts the answers of a session together knows what a full fetch would say.
+    /// The answers of a session, put together, are what a full fetch would answer.
     #[test]
     fn the_answers_of_a_session_add_up_to_a_full_one(
         slots in 0..3_usize,
@@ -579,8 +582,8 @@ proptest! {
             }
             let sessions = cache.cache.sessions.values();
             let count: usize = sessions.map(|session| session.partitions.len()).sum();
-            prop_assert_eq!(count, cache.cache.partition_count());
-            prop_assert!(cache.cache.session_count() <= slots);
+            prop_assert_eq!(count, cache.cache.partition_count);
+            prop_assert!(cache.cache.sessions.len() <= slots);
         }
     }
 }

@@ -7,10 +7,10 @@ use brooklet_protocol::messages::kafka::{
     DescribeUserScramCredentialsRequest, ExpireDelegationTokenRequest, RenewDelegationTokenRequest,
     SaslAuthenticateRequest, SaslHandshakeRequest,
 };
-use brooklet_protocol::messages::{StrBytes, encode_response};
-use bytes::BytesMut;
 
-use super::*;
+use brooklet_protocol::messages::{RequestKind, ResponseKind, StrBytes};
+
+use super::Fixture;
 use crate::api::table;
 
 const SECURITY_DISABLED: i16 = 54;
@@ -19,21 +19,20 @@ const DELEGATION_TOKEN_REQUEST_NOT_ALLOWED: i16 = 64;
 const RESOURCE_NOT_FOUND: i16 = 91;
 
 /// The answer in the last version; in each that is served it can be encoded.
-fn answer_of(api_key: i16, request: RequestKind) -> Response {
+async fn answer_of(api_key: i16, request: RequestKind) -> ResponseKind {
+    let fixture = Fixture::start().await;
     let row = table::find(api_key).expect("it is served");
-    let answers = (row.version_min..=row.version_max).map(|version| {
-        let response = answer(version, request.clone()).expect("it is answered here");
-        let mut out = BytesMut::new();
-        encode_response(&mut out, 1, version, &response).unwrap();
-        response
-    });
-    answers.last().expect("there is a version")
+    for version in row.version_min..row.version_max {
+        fixture.call(version, request.clone()).await;
+    }
+    fixture.call(row.version_max, request).await
 }
 
-#[test]
-fn each_acl_is_refused_as_without_an_authorizer() {
+#[tokio::test]
+async fn each_acl_is_refused_as_without_an_authorizer() {
     let request = DescribeAclsRequest::default();
-    let ResponseKind::DescribeAcls(described) = answer_of(29, RequestKind::DescribeAcls(request))
+    let ResponseKind::DescribeAcls(described) =
+        answer_of(29, RequestKind::DescribeAcls(request)).await
     else {
         panic!("another answer");
     };
@@ -46,7 +45,8 @@ fn each_acl_is_refused_as_without_an_authorizer() {
 
     let creations = vec![AclCreation::default(); 2];
     let request = CreateAclsRequest::default().with_creations(creations);
-    let ResponseKind::CreateAcls(created) = answer_of(30, RequestKind::CreateAcls(request)) else {
+    let ResponseKind::CreateAcls(created) = answer_of(30, RequestKind::CreateAcls(request)).await
+    else {
         panic!("another answer");
     };
     let codes: Vec<_> = created.results.iter().map(|r| r.error_code).collect();
@@ -54,7 +54,8 @@ fn each_acl_is_refused_as_without_an_authorizer() {
 
     let filters = vec![DeleteAclsFilter::default(); 3];
     let request = DeleteAclsRequest::default().with_filters(filters);
-    let ResponseKind::DeleteAcls(deleted) = answer_of(31, RequestKind::DeleteAcls(request)) else {
+    let ResponseKind::DeleteAcls(deleted) = answer_of(31, RequestKind::DeleteAcls(request)).await
+    else {
         panic!("another answer");
     };
     let codes: Vec<_> = deleted
@@ -65,23 +66,23 @@ fn each_acl_is_refused_as_without_an_authorizer() {
     assert_eq!(codes, [SECURITY_DISABLED; 3]);
 }
 
-#[test]
-fn sasl_is_refused_and_no_mechanism_offered() {
+#[tokio::test]
+async fn sasl_is_refused_and_no_mechanism_offered() {
     let request = RequestKind::SaslHandshake(SaslHandshakeRequest::default());
-    let ResponseKind::SaslHandshake(answer) = answer_of(17, request) else {
+    let ResponseKind::SaslHandshake(answer) = answer_of(17, request).await else {
         panic!("another answer");
     };
     assert_eq!(answer.error_code, ILLEGAL_SASL_STATE);
     assert!(answer.mechanisms.is_empty());
     let request = RequestKind::SaslAuthenticate(SaslAuthenticateRequest::default());
-    let ResponseKind::SaslAuthenticate(answer) = answer_of(36, request) else {
+    let ResponseKind::SaslAuthenticate(answer) = answer_of(36, request).await else {
         panic!("another answer");
     };
     assert_eq!(answer.error_code, ILLEGAL_SASL_STATE);
 }
 
-#[test]
-fn nobody_gets_a_delegation_token() {
+#[tokio::test]
+async fn nobody_gets_a_delegation_token() {
     let renew = RenewDelegationTokenRequest::default();
     let expire = ExpireDelegationTokenRequest::default();
     let describe = DescribeDelegationTokenRequest::default();
@@ -93,7 +94,7 @@ fn nobody_gets_a_delegation_token() {
         (41, RequestKind::DescribeDelegationToken(describe)),
     ];
     for (key, request) in requests {
-        let code = match answer_of(key, request) {
+        let code = match answer_of(key, request).await {
             ResponseKind::CreateDelegationToken(answer) => answer.error_code,
             ResponseKind::RenewDelegationToken(answer) => answer.error_code,
             ResponseKind::ExpireDelegationToken(answer) => answer.error_code,
@@ -104,10 +105,10 @@ fn nobody_gets_a_delegation_token() {
     }
 }
 
-#[test]
-fn there_are_no_quotas_and_no_credentials() {
+#[tokio::test]
+async fn there_are_no_quotas_and_no_credentials() {
     let request = RequestKind::DescribeClientQuotas(DescribeClientQuotasRequest::default());
-    let ResponseKind::DescribeClientQuotas(quotas) = answer_of(48, request) else {
+    let ResponseKind::DescribeClientQuotas(quotas) = answer_of(48, request).await else {
         panic!("another answer");
     };
     assert_eq!((quotas.error_code, quotas.entries), (0, Some(Vec::new())));
@@ -115,7 +116,8 @@ fn there_are_no_quotas_and_no_credentials() {
     for (users, expected) in [(None, &[][..]), (Some(vec![alice]), &[RESOURCE_NOT_FOUND])] {
         let request = DescribeUserScramCredentialsRequest::default().with_users(users);
         let request = RequestKind::DescribeUserScramCredentials(request);
-        let ResponseKind::DescribeUserScramCredentials(answer) = answer_of(50, request) else {
+        let ResponseKind::DescribeUserScramCredentials(answer) = answer_of(50, request).await
+        else {
             panic!("another answer");
         };
         assert_eq!(answer.error_code, 0);

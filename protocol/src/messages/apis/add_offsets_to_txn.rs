@@ -1,0 +1,14 @@
+//! AddOffsetsToTxn: adds a group's committed offsets to a transaction.
+
+use crate::messages::shape::Kind::{Int16, Int32, Int64, String};
+use crate::messages::shape::{Field, field};
+
+pub(super) const REQUEST: &[Field] = &[
+    field("transactional_id", String),
+    field("producer_id", Int64),
+    field("producer_epoch", Int16),
+    field("group_id", String),
+];
+
+pub(super) const RESPONSE: &[Field] =
+    &[field("throttle_time_ms", Int32), field("error_code", Int16)];
