@@ -46,14 +46,14 @@ use std::sync::Arc;
 
 use brooklet_protocol::Offset;
 
+use super::active::{Active, age_start};
 use super::checkpoint::UNKNOWN;
 use super::compaction::swaps;
 use super::error::OrIo;
 use super::files::{self, FileKind};
 use super::indexes::{self, GrowingIndexes};
-use super::segment::{Segment, WALK_WINDOW_BYTES, log_path};
-use super::shared::Shared;
-use super::writer::{Active, age_start};
+use super::segment::{Content, Segment, SegmentSpec, WALK_WINDOW_BYTES, log_path};
+use super::shared::{Recovered, Shared};
 use super::{Damage, LogConfig, LogError, sync_points, txn_index};
 use crate::vfs::{OpenMode, Vfs, VfsFile};
 
@@ -277,10 +277,16 @@ impl Recovery<'_> {
             let log = self.dir.display();
             tracing::warn!(%log, %first, %written_down, "begins late: segments are missing");
         }
-        let ends = (first.max(written_down), end, recovery_point);
-        let (dir, segments) = (self.dir.to_owned(), self.segments.into());
-        let config = self.config.clone();
-        let shared = Shared::new(self.vfs, dir, config, segments, ends, self.unsynced_names);
+        let shared = Shared::new(Recovered {
+            vfs: self.vfs,
+            dir: self.dir.to_owned(),
+            config: self.config.clone(),
+            segments: self.segments.into(),
+            log_start: first.max(written_down),
+            end_offset: end,
+            recovery_point,
+            unsynced_names: self.unsynced_names,
+        });
         shared.allow_gaps(self.start.cleaned_below.min(end));
         for segment in &*shared.segments() {
             if segment.base_offset() < self.start.unchecked_below && segment.size() > 0 {
@@ -324,16 +330,21 @@ impl Recovery<'_> {
             let path = log_path(self.dir, *base);
             let file = self.vfs.open(&path, OpenMode::Read).or_io("open", &path)?;
             let size = file.len().or_io("measure", &path)?;
-            let (vfs, habits) = (Arc::clone(&self.vfs), self.habits());
-            let segment = Segment::sealed(vfs, path, *base, size, habits);
+            let segment = Segment::sealed(self.spec(path, *base), size);
             self.segments.push(Arc::new(segment));
         }
         Ok(())
     }
 
-    /// Bytes of log per index entry, and below which offset there may be gaps.
-    fn habits(&self) -> (u64, Offset) {
-        (self.config.index_interval_bytes, self.start.cleaned_below)
+    /// What the segment at `path` is made with.
+    fn spec(&self, path: PathBuf, base_offset: Offset) -> SegmentSpec {
+        SegmentSpec {
+            vfs: Arc::clone(&self.vfs),
+            path,
+            base_offset,
+            index_interval_bytes: self.config.index_interval_bytes,
+            gaps_below: self.start.cleaned_below,
+        }
     }
 
     /// The clean way: only the end of the last segment is looked at. `None` if it is not whole.
@@ -357,7 +368,12 @@ impl Recovery<'_> {
         let indexed = indexes::read_growing(&*self.vfs, &path, size).or_io("index", &path)?;
         let rebuild = indexed.is_none() && size > 0;
         let indexes = indexed.unwrap_or_default();
-        let segment = self.active(path, base, (&file, size, size), indexes);
+        let content = Content {
+            file: Arc::clone(&file),
+            size,
+            verified_from: size,
+        };
+        let segment = Segment::active(self.spec(path, base), content, indexes);
         let mut cursor = segment.seek_last(WALK_WINDOW_BYTES)?;
         let broken = cursor.walk_to_end(|cursor, header| {
             if rebuild {
@@ -378,19 +394,6 @@ impl Recovery<'_> {
             broken,
             indexes_are_new: rebuild,
         })
-    }
-
-    /// A segment of `size` bytes, of which those from `verified_from` on are known to be good.
-    fn active(
-        &self,
-        path: PathBuf,
-        base: Offset,
-        (file, size, verified_from): (&Arc<dyn VfsFile>, u64, u64),
-        indexes: GrowingIndexes,
-    ) -> Segment {
-        let vfs = Arc::clone(&self.vfs);
-        let content = (Some(Arc::clone(file)), size, verified_from);
-        Segment::active(vfs, (path, base), content, indexes, self.habits())
     }
 
     fn open_file(&self, path: &Path) -> Result<(Arc<dyn VfsFile>, u64), LogError> {
@@ -443,7 +446,12 @@ impl Recovery<'_> {
         let (file, size) = self.open_file(&path)?;
         let (indexes, trusted_bytes) = self.trusted_part(&path, base, size)?;
         self.report.indexes_rebuilt += u64::from(trusted_bytes == 0);
-        let segment = self.active(path, base, (&file, size, trusted_bytes), indexes);
+        let content = Content {
+            file: Arc::clone(&file),
+            size,
+            verified_from: trusted_bytes,
+        };
+        let segment = Segment::active(self.spec(path, base), content, indexes);
         let mut cursor = segment.walk_from(trusted_bytes, SCAN_WINDOW_BYTES);
         let batches_scanned = &mut self.report.batches_scanned;
         let broken = cursor.walk_to_end(|cursor, header| {
@@ -483,8 +491,7 @@ impl Recovery<'_> {
         let Some(entry) = indexes.cut_to(relative) else {
             return Ok(nothing);
         };
-        let (vfs, habits) = (Arc::clone(&self.vfs), self.habits());
-        let segment = Segment::sealed(vfs, path.to_owned(), base, size, habits);
+        let segment = Segment::sealed(self.spec(path.to_owned(), base), size);
         let followed = segment.follow(entry, WALK_WINDOW_BYTES)?;
         Ok(followed.map_or(nothing, |cursor| (indexes, cursor.position())))
     }

@@ -13,7 +13,7 @@ use brooklet_protocol::Offset;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::error::OrIo;
-use super::maintenance::Retired;
+use super::retired::RetiredSegments;
 use super::segment::Segment;
 use super::unstable::Unstable;
 use super::{LogConfig, LogError, sync_points};
@@ -28,6 +28,20 @@ enum SyncPoints {
     Kept,
     /// Not any more: its directory may be that of another log by now.
     Ended,
+}
+
+/// What recovery has found, to be shared from now on.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) dir: PathBuf,
+    pub(super) config: LogConfig,
+    pub(super) segments: Segments,
+    pub(super) log_start: Offset,
+    pub(super) end_offset: Offset,
+    pub(super) recovery_point: Offset,
+    /// Directories with names that are not synced.
+    pub(super) unsynced_names: BTreeSet<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -57,21 +71,25 @@ pub(super) struct Shared {
     /// Whoever takes segments away or puts others in their place holds it.
     maintenance_turn: Mutex<()>,
     /// Segments whose files are still to be removed.
-    retired: Mutex<Vec<Retired>>,
+    retired: RetiredSegments,
     offline: AtomicBool,
     /// Whether it was said that retention takes what has just come.
     has_said_early: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(
-        vfs: Arc<dyn Vfs>,
-        dir: PathBuf,
-        config: LogConfig,
-        segments: Segments,
-        (log_start, end_offset, recovery_point): (Offset, Offset, Offset),
-        unsynced_names: BTreeSet<PathBuf>,
-    ) -> Self {
+    pub(super) fn new(recovered: Recovered) -> Self {
+        let Recovered {
+            vfs,
+            dir,
+            config,
+            segments,
+            log_start,
+            end_offset,
+            recovery_point,
+            unsynced_names,
+        } = recovered;
+        assert!(!segments.is_empty(), "a log has a segment");
         Self {
             vfs,
             dir,
@@ -89,7 +107,7 @@ impl Shared {
             unsynced_names: Mutex::new(unsynced_names),
             sync_turn: Mutex::new(SyncPoints::Kept),
             maintenance_turn: Mutex::new(()),
-            retired: Mutex::default(),
+            retired: RetiredSegments::default(),
             offline: AtomicBool::new(false),
             has_said_early: AtomicBool::new(false),
         }
@@ -227,16 +245,8 @@ impl Shared {
         self.maintenance_turn.lock()
     }
 
-    pub(super) fn keep_retired(&self, retired: Retired) {
-        self.retired.lock().push(retired);
-    }
-
-    /// Takes out those whose files are to be removed now.
-    pub(super) fn take_retired(&self, is_due: impl Fn(&Retired) -> bool) -> Vec<Retired> {
-        let mut retired = self.retired.lock();
-        let (due, kept) = std::mem::take(&mut *retired).into_iter().partition(is_due);
-        *retired = kept;
-        due
+    pub(super) fn retired(&self) -> &RetiredSegments {
+        &self.retired
     }
 
     pub(super) fn go_offline(&self) {

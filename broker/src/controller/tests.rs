@@ -64,7 +64,7 @@ fn setup(vfs: &SimVfs) -> Result<ControllerSetup, String> {
 fn points(controller: &Controller) -> Checkpoint {
     for partition in controller.image().partitions() {
         // Where the power is off it stays as it was.
-        let _settled = partition.log().settle();
+        let _settled = partition.log_sync().settle();
     }
     controller.recovery_points()
 }

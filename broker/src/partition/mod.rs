@@ -31,11 +31,11 @@ use brooklet_log::clock::Clock;
 use brooklet_log::epochs::LeaderEpochs;
 use brooklet_log::vfs::{Vfs, is_out_of_room};
 use brooklet_log::{
-    Appended, Log, LogConfig, LogError, LogReader, Maintenance, RecoveryReport, RecoveryStart,
+    Appended, Log, LogConfig, LogError, LogReader, LogSync, Maintenance, ReadBatches,
+    RecoveryReport, RecoveryStart,
 };
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp, TopicPartition};
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -159,15 +159,15 @@ impl Partition {
             vfs,
             clock,
             sync: dirty.is_some(),
+            commits: Arc::new(GroupCommit::new(
+                (reader.clone(), log.sync_handle()),
+                Arc::clone(&progress),
+                dirty.map(|budget| DirtyBytes::new(Arc::clone(budget))),
+            )),
             writer: Mutex::new(Some(log)),
             closed: AtomicBool::new(false),
             markers: AtomicU64::new(0),
             end_seen: AtomicI64::new(-1),
-            commits: Arc::new(GroupCommit::new(
-                reader.clone(),
-                Arc::clone(&progress),
-                dirty.map(|budget| DirtyBytes::new(Arc::clone(budget))),
-            )),
             epochs,
             reader,
             maintenance,
@@ -319,7 +319,7 @@ impl Partition {
         if let Some(log) = self.writer.lock().as_mut() {
             log.tend_producers(self.clock.wall(), producer_age_max);
         }
-        self.reader.forget_ended_below(self.settled_watermark());
+        self.log_sync().forget_ended_below(self.settled_watermark());
         let end = self.log_end_offset();
         let was_seen = self.end_seen.swap(end.0, Ordering::Relaxed) == end.0;
         if was_seen {
@@ -410,11 +410,11 @@ impl Partition {
         isolation: Isolation,
         bytes_max: usize,
         at_least_one: bool,
-    ) -> Result<Bytes, LogError> {
+    ) -> Result<ReadBatches, LogError> {
         self.check_serving()?;
         let up_to = self.end_for(isolation);
         if from >= up_to && from <= self.log_end_offset() {
-            return Ok(Bytes::new());
+            return Ok(ReadBatches::none(from));
         }
         self.reader.read(from, up_to, bytes_max, at_least_one)
     }
@@ -457,6 +457,11 @@ impl Partition {
     /// The log, for look-ups by time and for sizes.
     pub fn log(&self) -> &LogReader {
         &self.reader
+    }
+
+    /// The side of the log that makes records and their indexes durable.
+    pub fn log_sync(&self) -> &LogSync {
+        self.commits.log_sync()
     }
 
     /// Whether a sync or a write has failed for good, or the partition was closed: it serves

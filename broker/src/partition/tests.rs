@@ -67,7 +67,8 @@ async fn consumers_see_what_was_committed() {
     let read = partition
         .read(Offset(0), Isolation::default(), 1000, true)
         .unwrap();
-    assert_eq!(Batches(read).count(), 2);
+    assert_eq!(Batches(read.bytes).count(), 2);
+    assert_eq!(read.next_offset, Offset(2));
     let beyond = partition.read(Offset(3), Isolation::default(), 1000, true);
     assert!(
         matches!(beyond, Err(LogError::OffsetOutOfRange { .. })),

@@ -211,13 +211,14 @@ fn read(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             let mut next = Offset::ZERO;
             let mut touched = 0_u64;
             while next < point {
-                for batch in Batches(reader.read(next, point, MIB, true)?) {
+                let read = reader.read(next, point, MIB, true)?;
+                for batch in Batches(read.bytes) {
                     let batch = batch?;
                     for record in &batch.records(MIB)? {
                         touched += u64::from(record?.key.map_or(0, |key| key[0]));
                     }
-                    next = batch.header().next_offset();
                 }
+                next = read.next_offset;
             }
             black_box(touched);
             Ok(())

@@ -18,7 +18,7 @@ use brooklet_protocol::Offset;
 
 use super::super::error::OrIo;
 use super::super::files::{self, FileKind};
-use super::super::segment::Segment;
+use super::super::segment::{Segment, SegmentSpec};
 use super::super::{Damage, LogError, files::SWAP_LOG};
 use super::CHUNK_BYTES;
 use crate::vfs::{OpenMode, Vfs};
@@ -135,14 +135,14 @@ fn last_end(vfs: &Arc<dyn Vfs>, path: &Path, base: Offset) -> Result<Offset, Log
 fn whole_file(vfs: &Arc<dyn Vfs>, path: &Path, base: Offset) -> Result<Segment, LogError> {
     let file = vfs.open(path, OpenMode::Read).or_io("open", path)?;
     let size = file.len().or_io("measure", path)?;
-    let habits = (0, Offset(i64::MAX));
-    Ok(Segment::sealed(
-        Arc::clone(vfs),
-        path.to_owned(),
-        base,
-        size,
-        habits,
-    ))
+    let spec = SegmentSpec {
+        vfs: Arc::clone(vfs),
+        path: path.to_owned(),
+        base_offset: base,
+        index_interval_bytes: 0,
+        gaps_below: Offset(i64::MAX),
+    };
+    Ok(Segment::sealed(spec, size))
 }
 
 /// Where a new segment ends, if it is whole.

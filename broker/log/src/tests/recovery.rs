@@ -242,7 +242,7 @@ fn damage_a_bad_batch_below_the_recovery_point_is_refused() {
     assert!(error.starts_with(expected), "{error}");
     // In a segment that is not scanned it is found by whoever reads it.
     let (log, _) = open_with(&vfs, config(200), start(false, 4)).unwrap();
-    let read = |from| log.reader().read(Offset(from), Offset(5), 100, true);
+    let read = |from| read_bytes(&log.reader(), Offset(from), Offset(5), 100, true);
     assert!(matches!(read(2), Err(LogError::Corrupt { .. })));
     assert!([0, 1, 3, 4].into_iter().all(|from| read(from).is_ok()));
 }
@@ -317,7 +317,7 @@ fn damage_to_what_was_synced_is_known_before_the_first_checkpoint() {
         {
             let vfs = SimVfs::new(0);
             let log = filled(&vfs, 4);
-            log.reader().sync().unwrap();
+            log.sync_handle().sync().unwrap();
             drop(log);
             harm(&vfs);
             let error = refused(&vfs, start(clean, 0));
@@ -350,7 +350,7 @@ fn damage_to_what_was_synced_is_known_before_the_first_checkpoint() {
 fn what_comes_behind_the_last_sync_is_a_torn_tail() {
     let vfs = SimVfs::new(0);
     let mut log = filled(&vfs, 3);
-    log.reader().sync().unwrap();
+    log.sync_handle().sync().unwrap();
     append(&mut log, &batch_of_bytes(100)).unwrap();
     drop(log);
     vfs.flip_bit(&segment(2), 190 * 8).unwrap();
@@ -361,10 +361,10 @@ fn what_comes_behind_the_last_sync_is_a_torn_tail() {
 fn a_log_that_is_closed_says_nothing_more_of_itself() {
     let vfs = SimVfs::new(0);
     let log = filled(&vfs, 3);
-    let reader = log.reader();
+    let syncs = log.sync_handle();
     log.close().unwrap();
     forget_syncs(&vfs);
-    reader.sync().unwrap();
+    syncs.sync().unwrap();
     let file = dir().join(sync_points::SYNCED_FILE);
     assert!(
         !vfs.exists(&file),
@@ -472,7 +472,7 @@ fn recovery_itself_can_be_interrupted_at_any_operation() {
             for _ in 0..3 {
                 append(&mut log, &batch_of_bytes(100)).unwrap();
             }
-            log.reader().sync().unwrap();
+            log.sync_handle().sync().unwrap();
             for _ in 0..4 {
                 append(&mut log, &batch_of_bytes(100)).unwrap();
             }
