@@ -57,6 +57,7 @@ pub mod producer_state;
 mod snapshots;
 mod unstable;
 
+mod findings;
 pub mod recovery;
 
 pub mod checkpoint;

@@ -62,8 +62,8 @@ impl Log {
         config: LogConfig,
         start: RecoveryStart,
     ) -> Result<(Self, RecoveryReport), LogError> {
-        let opened = recovery::open(vfs, dir, &config, start)?;
-        let (producers, snapshot_offset) = snapshots::restore(&opened.shared, &opened.snapshots)?;
+        let mut opened = recovery::open(vfs, dir, &config, start)?;
+        let (producers, snapshot_offset) = snapshots::restore(&mut opened)?;
         let mut log = Self {
             config: opened.shared.config(),
             shared: Arc::new(opened.shared),
@@ -76,6 +76,8 @@ impl Log {
             // What is appended from now on is checked, and has segments of its own.
             log.roll(log.shared.end_offset())?;
         }
+        let rows = (opened.report.rows.iter().map(|row| row.name())).collect::<Vec<_>>();
+        tracing::debug!(log = %dir.display(), rows = rows.join(", "), "recovered");
         Ok((log, opened.report))
     }
 
