@@ -1,8 +1,28 @@
 //! What the writer and the readers of one log share.
 //!
+//! ```text
+//!   log start      settled point   recovery point        log end
+//!       ▼                ▼               ▼                  ▼
+//!       ├────────────────┼───────────────┼──────────────────┤
+//!       │ records and    │ records are   │ in the page      │ ◀── the writer publishes
+//!       │ indexes synced │ synced        │ cache            │
+//! ```
+//!
 //! The writer publishes in one order: the segment, then its size, then the log's end. Readers look
-//! in the opposite order, so whatever end they see is covered by segments and sizes they see after
-//! it. Nothing here is locked while a file is written, synced or read, except the turn to sync.
+//! in the opposite order, so that whatever end they see is covered by the segments and sizes they see
+//! after it. Nothing here is locked while a file is written or read. Two turns are held longer: the
+//! one to sync, while files are synced, and the one of maintenance, while segments are retired or
+//! replaced.
+//!
+//! Invariants, asserted where a side moves:
+//! - each of the four offsets only grows;
+//! - log start ≤ log end: the end is read when the start moves, and only grows;
+//! - settled point ≤ recovery point ≤ log end, for the same reason; the log start may be beyond either,
+//!   in a log that is never synced;
+//! - a batch begins where the log ended, and has at least one offset;
+//! - segments ascend, and there is always one.
+//!
+//! The high watermark and who may move it are the partition's business, not the log's.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -90,6 +110,10 @@ impl Shared {
             unsynced_names,
         } = recovered;
         assert!(!segments.is_empty(), "a log has a segment");
+        assert!(
+            log_start <= end_offset && recovery_point <= end_offset,
+            "log start {log_start} and recovery point {recovery_point} are at most the end {end_offset}"
+        );
         Self {
             vfs,
             dir,
@@ -138,6 +162,11 @@ impl Shared {
     pub(super) fn push_segment(&self, segment: Arc<Segment>) {
         self.note_unsynced_names();
         let mut segments = self.segments.write();
+        let (last, base) = (segments.last(), segment.base_offset());
+        assert!(
+            last.is_none_or(|last| last.base_offset() < base),
+            "segments ascend"
+        );
         *segments = segments.iter().cloned().chain([segment]).collect();
     }
 
@@ -153,6 +182,8 @@ impl Shared {
         let mut segments = self.segments.write();
         let first = segments.partition_point(|segment| segment.base_offset() < base);
         let (before, rest) = segments.split_at(first);
+        let replaced = rest.first().map(|segment| segment.base_offset());
+        assert_eq!(replaced, Some(base), "a segment takes the place of others");
         let new = before.iter().cloned().chain([new]);
         *segments = new.chain(rest[count..].iter().cloned()).collect();
     }
@@ -202,6 +233,12 @@ impl Shared {
 
     /// Moves the log start to `offset`, unless it is there or beyond.
     pub(super) fn advance_log_start(&self, offset: Offset) {
+        // The end only grows, so this holds from now on.
+        let end = self.end_offset();
+        assert!(
+            offset <= end,
+            "log start {offset} is at most the log end {end}"
+        );
         self.log_start.fetch_max(offset.0, Ordering::AcqRel);
     }
 
@@ -233,7 +270,13 @@ impl Shared {
         Offset(self.end_offset.load(Ordering::Acquire))
     }
 
-    pub(super) fn publish_end(&self, end: Offset) {
+    /// Publishes a batch with the offsets `base..end`. Only the writer calls it.
+    pub(super) fn publish_batch(&self, base: Offset, end: Offset) {
+        let before = self.end_offset();
+        assert!(
+            before == base && base < end,
+            "offsets are dense: {base}..{end} behind {before}"
+        );
         self.end_offset.store(end.0, Ordering::Release);
     }
 
@@ -279,7 +322,8 @@ impl Shared {
         }
         let end = self.end_offset();
         self.sync_files()?;
-        self.recovery_point.store(end.0, Ordering::Release);
+        let before = self.recovery_point.swap(end.0, Ordering::AcqRel);
+        assert!(before <= end.0, "the recovery point only grows");
         if *points == SyncPoints::Kept
             && let Err(error) = sync_points::add(&*self.vfs, &self.dir, end)
         {

@@ -129,7 +129,7 @@ impl Log {
             self.remember(&header, judged, now);
         }
         self.active.segment.publish(self.active.size);
-        self.shared.publish_end(header.next_offset());
+        (self.shared).publish_batch(header.base_offset, header.next_offset());
         self.active.segment.index(&header, position);
         self.active.is_ahead = true;
         self.active.first_append.get_or_insert(now);

@@ -14,7 +14,8 @@
 //! that wait (`waiters`).
 //!
 //! Invariants:
-//! - log start ≤ high watermark ≤ log end; the high watermark never goes back while the broker runs;
+//! - log start ≤ last stable offset ≤ high watermark ≤ log end, asserted whenever one is published;
+//!   the high watermark never goes back while the broker runs;
 //! - one writer at a time, and readers never block it;
 //! - an append that is refused, because the disk is full or no file can be opened, leaves the partition
 //!   online, and the next one is tried (`refusals`);
@@ -108,6 +109,7 @@ pub struct Partition {
 /// How far consumers may read, and who waits for more.
 #[derive(Debug)]
 struct Progress {
+    log: LogReader,
     high_watermark: AtomicI64,
     waiters: Arc<Waiters>,
 }
@@ -119,7 +121,24 @@ impl Progress {
 
     /// Moves the high watermark to `offset`, unless it is there or beyond, and wakes who waits.
     fn publish(&self, offset: Offset) {
-        if self.high_watermark.fetch_max(offset.0, Ordering::AcqRel) < offset.0 {
+        let end = self.log.log_end_offset();
+        assert!(
+            offset <= end,
+            "high watermark {offset} is at most the log end {end}"
+        );
+        // Read before the watermark, which may be what lets it move.
+        let start = self.log.log_start_offset();
+        let before = Offset(self.high_watermark.fetch_max(offset.0, Ordering::AcqRel));
+        let published = before.max(offset);
+        assert!(
+            start <= published,
+            "log start {start} is at most the high watermark {published}"
+        );
+        debug_assert!(
+            (start..=published).contains(&self.log.last_stable_offset(published)),
+            "the last stable offset lies between log start and high watermark"
+        );
+        if before < offset {
             self.wake();
         }
     }
@@ -150,6 +169,7 @@ impl Partition {
         // Until somebody writes, it costs no descriptor: a topic may have thousands of partitions.
         log.close_opened();
         let progress = Arc::new(Progress {
+            log: reader.clone(),
             high_watermark: AtomicI64::new(reader.log_end_offset().0),
             waiters: Arc::default(),
         });
