@@ -26,8 +26,8 @@ use brooklet_protocol::Offset;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Progress;
 use super::dirty::DirtyBytes;
+use super::progress::Progress;
 
 /// The syncs of one partition.
 #[derive(Debug)]
@@ -66,7 +66,8 @@ pub(super) enum Unsynced {
 
 impl GroupCommit {
     pub(super) fn new(
-        (log, log_sync): (LogReader, LogSync),
+        log: LogReader,
+        log_sync: LogSync,
         progress: Arc<Progress>,
         dirty: Option<DirtyBytes>,
     ) -> Self {

@@ -32,25 +32,32 @@ use brooklet_log::clock::Clock;
 use brooklet_log::epochs::LeaderEpochs;
 use brooklet_log::vfs::{Vfs, is_out_of_room};
 use brooklet_log::{
-    Appended, Log, LogConfig, LogError, LogReader, LogSync, Maintenance, ReadBatches,
-    RecoveryReport, RecoveryStart,
+    Appended, Log, LogConfig, LogError, LogReader, LogSync, Maintenance, RecoveryReport,
+    RecoveryStart,
 };
 use brooklet_protocol::records::RecordBatch;
-use brooklet_protocol::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+use brooklet_protocol::{LeaderEpoch, Offset, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::counters::Traffic;
 
-mod cleaning;
-mod dirty;
+mod state;
+
+mod progress;
+mod waiters;
+
 mod group_commit;
-mod isolation;
+
+mod dirty;
+
+mod reading;
+mod transactions;
+
+mod cleaning;
+
 mod refusals;
 mod reports;
-mod state;
-mod transactions;
-mod waiters;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -60,14 +67,14 @@ mod tests;
 pub use dirty::DirtyBudget;
 use dirty::DirtyBytes;
 use group_commit::{GroupCommit, Unsynced};
-pub use isolation::Isolation;
+use progress::Progress;
+pub use reading::Isolation;
 pub use refusals::Refusal;
 use refusals::{Refusals, Refused};
 use reports::Reports;
 pub use state::{OfflinePartition, PartitionState};
 pub use transactions::Unverified;
 pub use waiters::ChangeGuard;
-use waiters::Waiters;
 
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +83,26 @@ pub enum Durability {
     Written,
     /// Once they are synced (`acks=all`), by group commit.
     Synced,
+}
+
+/// What a partition is opened with.
+#[derive(Debug)]
+pub struct PartitionSetup<'a> {
+    /// The file system of `dir`.
+    pub vfs: Arc<dyn Vfs>,
+    /// The clock by which segments and producers age.
+    pub clock: Arc<dyn Clock>,
+    /// The topic-partition.
+    pub id: TopicPartition,
+    /// The log's directory.
+    pub dir: &'a Path,
+    /// The topic's settings.
+    pub config: LogConfig,
+    /// What is known of the log before it is opened.
+    pub start: RecoveryStart,
+    /// The budget that unsynced bytes count against. Without one nothing is ever synced, and what is
+    /// written counts as durable.
+    pub dirty: Option<&'a Arc<DirtyBudget>>,
 }
 
 /// One partition: a log, its high watermark, and who waits for it.
@@ -106,81 +133,30 @@ pub struct Partition {
     reports: Reports,
 }
 
-/// How far consumers may read, and who waits for more.
-#[derive(Debug)]
-struct Progress {
-    log: LogReader,
-    high_watermark: AtomicI64,
-    waiters: Arc<Waiters>,
-}
-
-impl Progress {
-    fn high_watermark(&self) -> Offset {
-        Offset(self.high_watermark.load(Ordering::Acquire))
-    }
-
-    /// Moves the high watermark to `offset`, unless it is there or beyond, and wakes who waits.
-    fn publish(&self, offset: Offset) {
-        let end = self.log.log_end_offset();
-        assert!(
-            offset <= end,
-            "high watermark {offset} is at most the log end {end}"
-        );
-        // Read before the watermark, which may be what lets it move.
-        let start = self.log.log_start_offset();
-        let before = Offset(self.high_watermark.fetch_max(offset.0, Ordering::AcqRel));
-        let published = before.max(offset);
-        assert!(
-            start <= published,
-            "log start {start} is at most the high watermark {published}"
-        );
-        debug_assert!(
-            (start..=published).contains(&self.log.last_stable_offset(published)),
-            "the last stable offset lies between log start and high watermark"
-        );
-        if before < offset {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        self.waiters.wake();
-    }
-}
-
 impl Partition {
-    /// Opens or creates the log in `dir`. Blocks. What is not synced counts against `dirty`; without
-    /// it nothing is ever synced, and what is written counts as durable.
+    /// Opens or creates the log. Blocks.
     ///
     /// # Errors
     /// As [`Log::open`].
-    pub fn open(
-        vfs: Arc<dyn Vfs>,
-        clock: Arc<dyn Clock>,
-        id: TopicPartition,
-        dir: &Path,
-        config: LogConfig,
-        start: RecoveryStart,
-        dirty: Option<&Arc<DirtyBudget>>,
-    ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
-        let (mut log, report) = Log::open(Arc::clone(&vfs), dir, config, start)?;
+    pub fn open(setup: PartitionSetup<'_>) -> Result<(Arc<Self>, RecoveryReport), LogError> {
+        let PartitionSetup {
+            vfs, dir, dirty, ..
+        } = setup;
+        let (mut log, report) = Log::open(Arc::clone(&vfs), dir, setup.config, setup.start)?;
         let (reader, maintenance) = (log.reader(), log.maintenance());
         let epochs = LeaderEpochs::read(&*vfs, dir, &maintenance);
-        // Until somebody writes, it costs no descriptor: a topic may have thousands of partitions.
+        // Until it is written to, it costs no descriptor: a topic may have thousands of partitions.
         log.close_opened();
-        let progress = Arc::new(Progress {
-            log: reader.clone(),
-            high_watermark: AtomicI64::new(reader.log_end_offset().0),
-            waiters: Arc::default(),
-        });
+        let progress = Arc::new(Progress::new(reader.clone()));
         let partition = Self {
-            id,
+            id: setup.id,
             dir: dir.to_owned(),
             vfs,
-            clock,
+            clock: setup.clock,
             sync: dirty.is_some(),
             commits: Arc::new(GroupCommit::new(
-                (reader.clone(), log.sync_handle()),
+                reader.clone(),
+                log.sync_handle(),
                 Arc::clone(&progress),
                 dirty.map(|budget| DirtyBytes::new(Arc::clone(budget))),
             )),
@@ -420,50 +396,6 @@ impl Partition {
         self.sync && self.commits.durable() < self.log_end_offset() && !self.is_offline()
     }
 
-    /// Batches from `from` up to where a reader of this isolation ends; see [`LogReader::read`].
-    ///
-    /// # Errors
-    /// As [`LogReader::read`]; offline or closed.
-    pub fn read(
-        &self,
-        from: Offset,
-        isolation: Isolation,
-        bytes_max: usize,
-        at_least_one: bool,
-    ) -> Result<ReadBatches, LogError> {
-        self.check_serving()?;
-        let up_to = self.end_for(isolation);
-        if from >= up_to && from <= self.log_end_offset() {
-            return Ok(ReadBatches::none(from));
-        }
-        self.reader.read(from, up_to, bytes_max, at_least_one)
-    }
-
-    /// Whether a read from `from` on may have to wait for the disk; see [`LogReader::may_block`].
-    pub fn read_may_block(&self, from: Offset, isolation: Isolation) -> bool {
-        let looks_into_index =
-            isolation == Isolation::ReadCommitted && self.reader.may_have_aborted(from);
-        looks_into_index || self.reader.may_block(from)
-    }
-
-    /// Consumers see records below it.
-    pub fn high_watermark(&self) -> Offset {
-        self.progress.high_watermark()
-    }
-
-    /// Below it no transaction is open; see [`LogReader::last_stable_offset`].
-    pub fn last_stable_offset(&self) -> Offset {
-        self.reader.last_stable_offset(self.high_watermark())
-    }
-
-    /// Readers of this isolation see records below it.
-    pub fn end_for(&self, isolation: Isolation) -> Offset {
-        match isolation {
-            Isolation::ReadUncommitted => self.high_watermark(),
-            Isolation::ReadCommitted => self.last_stable_offset(),
-        }
-    }
-
     /// Offset of the first record still there.
     pub fn log_start_offset(&self) -> Offset {
         self.reader.log_start_offset()
@@ -507,7 +439,7 @@ impl Partition {
     /// While the guard lives, `waiter` is notified at each change: the high watermark moves, the
     /// partition goes offline or is closed.
     pub fn notify_on_change(&self, waiter: &Arc<Notify>) -> ChangeGuard {
-        self.progress.waiters.register(waiter)
+        self.progress.waiters().register(waiter)
     }
 
     /// Syncs (unless ephemeral) and closes; later appends fail. Returns the recovery point. Blocks.
@@ -526,35 +458,10 @@ impl Partition {
         }
     }
 
-    /// First record at or after `timestamp` that a reader of this isolation sees.
-    ///
-    /// # Errors
-    /// The disk, corruption.
-    pub fn offset_for_timestamp(
-        &self,
-        timestamp: Timestamp,
-        isolation: Isolation,
-    ) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        let found = self.reader.offset_for_timestamp(timestamp)?;
-        Ok(found.filter(|(offset, _)| *offset < self.end_for(isolation)))
-    }
-
-    /// The record with the highest timestamp, if a reader of this isolation sees it.
-    ///
-    /// # Errors
-    /// The disk, corruption.
-    pub fn max_timestamp(
-        &self,
-        isolation: Isolation,
-    ) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        let found = self.reader.max_timestamp()?;
-        Ok(found.filter(|(offset, _)| *offset < self.end_for(isolation)))
-    }
-
     /// How many wait for a change.
     #[cfg(test)]
     pub(crate) fn waiter_count(&self) -> usize {
-        self.progress.waiters.count()
+        self.progress.waiters().count()
     }
 
     fn not_synced(&self, unsynced: Unsynced) -> LogError {
