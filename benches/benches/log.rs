@@ -2,7 +2,6 @@
 
 use brooklet_benches::{Scratch, plain_batch};
 use brooklet_log::{Log, LogReader, RecoveryStart};
-use brooklet_protocol::records::Batches;
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -65,7 +64,7 @@ fn find_offset(bencher: Bencher<'_, '_>) {
     let mut next = scattered();
     bencher.bench_local(|| {
         let read = reader.read(Offset(next()), Offset(ENTRIES), 1, true);
-        read.expect("it is there").len()
+        read.expect("it is there").bytes.len()
     });
 }
 
@@ -110,10 +109,8 @@ fn read_through(reader: &LogReader) -> usize {
     let mut bytes = 0;
     while next < end {
         let read = reader.read(next, end, MIB, true).expect("it is there");
-        bytes += read.len();
-        for batch in Batches(read) {
-            next = batch.expect("a good batch").header().next_offset();
-        }
+        bytes += read.bytes.len();
+        next = read.next_offset;
     }
     bytes
 }

@@ -41,9 +41,9 @@ fn batch_count(mib: u64) -> u64 {
 /// Syncs, the indexes too, as a broker does before it writes a recovery point down: an index that
 /// does not reach the point would have more scanned than is above it.
 fn recovery_point(log: &Log) -> Offset {
-    let reader = log.reader();
-    reader.sync().expect("the disk syncs");
-    reader.settle().expect("the disk syncs")
+    let syncs = log.sync_handle();
+    syncs.sync().expect("the disk syncs");
+    syncs.settle().expect("the disk syncs")
 }
 
 /// What there is to know after a clean shutdown.
@@ -103,6 +103,6 @@ fn rebuild_index(bencher: Bencher<'_, '_>) {
     });
     bencher.bench_local_refs(|reader| {
         let read = reader.read(Offset(end.0 / 2), end, 1, true);
-        read.expect("it is there").len()
+        read.expect("it is there").bytes.len()
     });
 }

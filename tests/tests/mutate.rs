@@ -212,8 +212,8 @@ fn logs_open_or_name_the_damage() {
         };
         let reader = log.reader();
         let mut next = reader.log_start_offset();
-        while let Ok(bytes) = reader.read(next, Offset(i64::MAX), 300, true) {
-            let Some(last) = Batches(bytes).map(Result::unwrap).last() else {
+        while let Ok(read) = reader.read(next, Offset(i64::MAX), 300, true) {
+            let Some(last) = Batches(read.bytes).map(Result::unwrap).last() else {
                 break;
             };
             last.verify_crc().unwrap();

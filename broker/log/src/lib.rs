@@ -27,33 +27,51 @@
 pub mod clock;
 pub mod vfs;
 
-mod buffers;
-pub mod checkpoint;
-pub mod compaction;
 mod config;
-mod cursor;
-mod entries;
-pub mod epochs;
 mod error;
-mod files;
-mod indexes;
-pub mod inspect;
-mod maintenance;
-mod offset_index;
-pub mod producer_state;
-mod read_files;
+
+mod writer;
+
+mod active;
 mod reader;
-pub mod recovery;
-pub mod retention;
-mod segment;
 mod shared;
-mod snapshots;
-mod sync_points;
+mod sync;
+
+mod segment;
+
+mod cursor;
+mod files;
+
+mod indexes;
+
+mod entries;
+mod offset_index;
 mod time_index;
 mod txn_index;
-mod unstable;
+
+mod buffers;
+mod read_files;
 mod verified;
-mod writer;
+
+pub mod producer_state;
+mod snapshots;
+mod unstable;
+
+mod findings;
+pub mod recovery;
+
+pub mod checkpoint;
+pub mod epochs;
+mod sync_points;
+
+mod maintenance;
+
+pub mod retention;
+mod retired;
+
+pub mod compaction;
+
+pub mod inspect;
 
 #[cfg(test)]
 mod tests;
@@ -63,8 +81,9 @@ pub use config::{CleanupPolicy, FOREVER, LogConfig, TimestampType};
 pub use error::{Damage, LogError};
 pub use maintenance::{Maintenance, TakenAway, TakenEarly};
 pub use read_files::{OPEN_MAX as READ_FILES_MAX, close_read_files};
-pub use reader::{LogReader, SegmentInfo};
+pub use reader::{LogReader, ReadBatches, SegmentInfo};
 pub use recovery::{RecoveryReport, RecoveryStart};
+pub use sync::LogSync;
 pub use sync_points::forget as forget_synced;
 pub use txn_index::AbortedTransaction;
 pub use writer::{Appended, Log};

@@ -13,7 +13,6 @@
 //! One at a time does this for a log, and without the writer: appends go on meanwhile.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use brooklet_protocol::{Monotonic, Offset, Timestamp};
 use super::LogError;
 use super::error::OrIo;
 use super::retention::{self, RetainedSegment};
+use super::retired::Retired;
 use super::segment::WALK_WINDOW_BYTES;
 use super::shared::Shared;
 
@@ -30,13 +30,6 @@ use super::shared::Shared;
 #[derive(Clone, Debug)]
 pub struct Maintenance {
     shared: Arc<Shared>,
-}
-
-/// The files of a segment that is gone.
-#[derive(Debug)]
-pub(super) struct Retired {
-    pub(super) files: Vec<PathBuf>,
-    pub(super) since: Monotonic,
 }
 
 /// What a maintenance step took away.
@@ -212,7 +205,7 @@ impl Maintenance {
         let mut outcome = Ok(());
         for segment in &segments[..count] {
             match segment.retire(None) {
-                Ok(files) => self.shared.keep_retired(Retired { files, since: now }),
+                Ok(files) => (self.shared.retired()).keep(Retired { files, since: now }),
                 Err(error) => outcome = Err(error),
             }
             if !segment.is_retired() {
@@ -233,8 +226,7 @@ impl Maintenance {
     /// A file that cannot be removed; it is left for the next start.
     pub fn remove_retired(&self, now: Monotonic) -> Result<usize, LogError> {
         let delay = self.shared.config().file_delete_delay;
-        let due = |retired: &Retired| now.0 >= retired.since.0.saturating_add(delay);
-        let retired = self.shared.take_retired(due);
+        let retired = self.shared.retired().take_due(now, delay);
         let files = retired.iter().flat_map(|retired| &retired.files);
         let mut outcome = Ok(());
         for file in files {

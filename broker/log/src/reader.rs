@@ -19,6 +19,30 @@ pub struct LogReader {
     shared: Arc<Shared>,
 }
 
+/// Whole batches of a log, and where to read on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadBatches {
+    /// The batches, back to back, as they are stored.
+    pub bytes: Bytes,
+    /// The offset behind the last of them; where the read began, if there are none.
+    pub next_offset: Offset,
+}
+
+impl ReadBatches {
+    /// No batches, for a read that began at `from`.
+    pub fn none(from: Offset) -> Self {
+        Self {
+            bytes: Bytes::new(),
+            next_offset: from,
+        }
+    }
+
+    /// Whether there are no batches.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
 /// A segment, for whoever looks inside a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentInfo {
@@ -83,7 +107,7 @@ impl LogReader {
         up_to: Offset,
         bytes_max: usize,
         at_least_one: bool,
-    ) -> Result<Bytes, LogError> {
+    ) -> Result<ReadBatches, LogError> {
         loop {
             // The end first: what is below it, the segments looked at afterwards have. The start
             // last: it moves before a segment goes.
@@ -129,11 +153,6 @@ impl LogReader {
     /// high watermark, or the synced end); both are the same where nobody uses transactions.
     pub fn last_stable_offset(&self, watermark: Offset) -> Offset {
         self.shared.last_stable_offset(watermark)
-    }
-
-    /// Nobody will ask for the last stable offset at a lesser watermark any more.
-    pub fn forget_ended_below(&self, watermark: Offset) {
-        self.shared.unstable().forget_below(watermark);
     }
 
     /// Whether an index has to be read to know of aborted transactions with records from `from` on.
@@ -237,28 +256,10 @@ impl LogReader {
         self.shared.unchecked_below()
     }
 
-    /// Makes durable what is in the log now; returns the offset below which everything is. Blocks.
-    /// After a failure the log is offline for good.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn sync(&self) -> Result<Offset, LogError> {
-        self.shared.sync()
-    }
-
     /// Whether a sync has failed, or a failed write could not be cut off: nobody knows any more what
     /// is on the disk.
     pub fn is_offline(&self) -> bool {
         self.shared.is_offline()
-    }
-
-    /// Makes the indexes durable, too, up to the recovery point that it returns: that one may be
-    /// written down. Blocks.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn settle(&self) -> Result<Offset, LogError> {
-        self.shared.settle()
     }
 
     /// The recovery point that may be written down without waiting for the disk.
@@ -273,17 +274,18 @@ impl LogReader {
 }
 
 /// Reads from the first of the segments that has something; all but one that was compacted have.
-fn read_on(segments: &[Arc<Segment>], mut wanted: Wanted) -> Result<Bytes, LogError> {
+fn read_on(segments: &[Arc<Segment>], mut wanted: Wanted) -> Result<ReadBatches, LogError> {
+    let from = wanted.from;
     for segment in segments {
         wanted.from = wanted.from.max(segment.base_offset());
         if wanted.from >= wanted.up_to {
             break;
         }
-        if let Some(bytes) = segment.read(wanted)? {
-            return Ok(bytes);
+        if let Some((bytes, next_offset)) = segment.read(wanted)? {
+            return Ok(ReadBatches { bytes, next_offset });
         }
     }
-    Ok(Bytes::new())
+    Ok(ReadBatches::none(from))
 }
 
 /// Whether one of the segments that have to be looked at for `from` was retired.

@@ -1,8 +1,28 @@
 //! What the writer and the readers of one log share.
 //!
+//! ```text
+//!   log start      settled point   recovery point        log end
+//!       ▼                ▼               ▼                  ▼
+//!       ├────────────────┼───────────────┼──────────────────┤
+//!       │ records and    │ records are   │ in the page      │ ◀── the writer publishes
+//!       │ indexes synced │ synced        │ cache            │
+//! ```
+//!
 //! The writer publishes in one order: the segment, then its size, then the log's end. Readers look
-//! in the opposite order, so whatever end they see is covered by segments and sizes they see after
-//! it. Nothing here is locked while a file is written, synced or read, except the turn to sync.
+//! in the opposite order, so that whatever end they see is covered by the segments and sizes they see
+//! after it. Nothing here is locked while a file is written or read. Two turns are held longer: the
+//! one to sync, while files are synced, and the one of maintenance, while segments are retired or
+//! replaced.
+//!
+//! Invariants, asserted where a side moves:
+//! - each of the four offsets only grows;
+//! - log start ≤ log end: the end is read when the start moves, and only grows;
+//! - settled point ≤ recovery point ≤ log end, for the same reason; the log start may be beyond either,
+//!   in a log that is never synced;
+//! - a batch begins where the log ended, and has at least one offset;
+//! - segments ascend, and there is always one.
+//!
+//! The high watermark and who may move it are the partition's business, not the log's.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +33,7 @@ use brooklet_protocol::Offset;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::error::OrIo;
-use super::maintenance::Retired;
+use super::retired::RetiredSegments;
 use super::segment::Segment;
 use super::unstable::Unstable;
 use super::{LogConfig, LogError, sync_points};
@@ -28,6 +48,20 @@ enum SyncPoints {
     Kept,
     /// Not any more: its directory may be that of another log by now.
     Ended,
+}
+
+/// What recovery has found, to be shared from now on.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) dir: PathBuf,
+    pub(super) config: LogConfig,
+    pub(super) segments: Segments,
+    pub(super) log_start: Offset,
+    pub(super) end_offset: Offset,
+    pub(super) recovery_point: Offset,
+    /// Directories with names that are not synced.
+    pub(super) unsynced_names: BTreeSet<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -57,21 +91,29 @@ pub(super) struct Shared {
     /// Whoever takes segments away or puts others in their place holds it.
     maintenance_turn: Mutex<()>,
     /// Segments whose files are still to be removed.
-    retired: Mutex<Vec<Retired>>,
+    retired: RetiredSegments,
     offline: AtomicBool,
     /// Whether it was said that retention takes what has just come.
     has_said_early: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(
-        vfs: Arc<dyn Vfs>,
-        dir: PathBuf,
-        config: LogConfig,
-        segments: Segments,
-        (log_start, end_offset, recovery_point): (Offset, Offset, Offset),
-        unsynced_names: BTreeSet<PathBuf>,
-    ) -> Self {
+    pub(super) fn new(recovered: Recovered) -> Self {
+        let Recovered {
+            vfs,
+            dir,
+            config,
+            segments,
+            log_start,
+            end_offset,
+            recovery_point,
+            unsynced_names,
+        } = recovered;
+        assert!(!segments.is_empty(), "a log has a segment");
+        assert!(
+            log_start <= end_offset && recovery_point <= end_offset,
+            "log start {log_start} and recovery point {recovery_point} are at most the end {end_offset}"
+        );
         Self {
             vfs,
             dir,
@@ -89,7 +131,7 @@ impl Shared {
             unsynced_names: Mutex::new(unsynced_names),
             sync_turn: Mutex::new(SyncPoints::Kept),
             maintenance_turn: Mutex::new(()),
-            retired: Mutex::default(),
+            retired: RetiredSegments::default(),
             offline: AtomicBool::new(false),
             has_said_early: AtomicBool::new(false),
         }
@@ -120,6 +162,11 @@ impl Shared {
     pub(super) fn push_segment(&self, segment: Arc<Segment>) {
         self.note_unsynced_names();
         let mut segments = self.segments.write();
+        let (last, base) = (segments.last(), segment.base_offset());
+        assert!(
+            last.is_none_or(|last| last.base_offset() < base),
+            "segments ascend"
+        );
         *segments = segments.iter().cloned().chain([segment]).collect();
     }
 
@@ -135,6 +182,8 @@ impl Shared {
         let mut segments = self.segments.write();
         let first = segments.partition_point(|segment| segment.base_offset() < base);
         let (before, rest) = segments.split_at(first);
+        let replaced = rest.first().map(|segment| segment.base_offset());
+        assert_eq!(replaced, Some(base), "a segment takes the place of others");
         let new = before.iter().cloned().chain([new]);
         *segments = new.chain(rest[count..].iter().cloned()).collect();
     }
@@ -184,6 +233,12 @@ impl Shared {
 
     /// Moves the log start to `offset`, unless it is there or beyond.
     pub(super) fn advance_log_start(&self, offset: Offset) {
+        // The end only grows, so this holds from now on.
+        let end = self.end_offset();
+        assert!(
+            offset <= end,
+            "log start {offset} is at most the log end {end}"
+        );
         self.log_start.fetch_max(offset.0, Ordering::AcqRel);
     }
 
@@ -215,7 +270,13 @@ impl Shared {
         Offset(self.end_offset.load(Ordering::Acquire))
     }
 
-    pub(super) fn publish_end(&self, end: Offset) {
+    /// Publishes a batch with the offsets `base..end`. Only the writer calls it.
+    pub(super) fn publish_batch(&self, base: Offset, end: Offset) {
+        let before = self.end_offset();
+        assert!(
+            before == base && base < end,
+            "offsets are dense: {base}..{end} behind {before}"
+        );
         self.end_offset.store(end.0, Ordering::Release);
     }
 
@@ -227,16 +288,8 @@ impl Shared {
         self.maintenance_turn.lock()
     }
 
-    pub(super) fn keep_retired(&self, retired: Retired) {
-        self.retired.lock().push(retired);
-    }
-
-    /// Takes out those whose files are to be removed now.
-    pub(super) fn take_retired(&self, is_due: impl Fn(&Retired) -> bool) -> Vec<Retired> {
-        let mut retired = self.retired.lock();
-        let (due, kept) = std::mem::take(&mut *retired).into_iter().partition(is_due);
-        *retired = kept;
-        due
+    pub(super) fn retired(&self) -> &RetiredSegments {
+        &self.retired
     }
 
     pub(super) fn go_offline(&self) {
@@ -269,7 +322,8 @@ impl Shared {
         }
         let end = self.end_offset();
         self.sync_files()?;
-        self.recovery_point.store(end.0, Ordering::Release);
+        let before = self.recovery_point.swap(end.0, Ordering::AcqRel);
+        assert!(before <= end.0, "the recovery point only grows");
         if *points == SyncPoints::Kept
             && let Err(error) = sync_points::add(&*self.vfs, &self.dir, end)
         {

@@ -17,13 +17,16 @@
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use brooklet_protocol::records::{BatchHeader, EndTxnMarker};
 use brooklet_protocol::{Offset, Timestamp};
 
 use super::cursor::BatchCursor;
 use super::error::OrIo;
+use super::findings::{Action, Finding};
 use super::producer_state::{EndedTransaction, ProducerStates, snapshot};
+use super::recovery::Opened;
 use super::segment::WALK_WINDOW_BYTES;
 use super::shared::Shared;
 use super::{AbortedTransaction, LogError, files};
@@ -71,13 +74,11 @@ pub(super) fn remove_old(shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// The producers' state at the end of a log that was just opened, from what `found` has and what the
-/// log says behind it. Rebuilds the transaction indexes on the way.
-pub(super) fn restore(
-    shared: &Shared,
-    found: &[Offset],
-) -> Result<(ProducerStates, Offset), LogError> {
-    let (mut states, from) = load(shared, found)?;
+/// The producers' state at the end of a log that was just opened, from the newest good snapshot and
+/// what the log says behind it. Rebuilds the transaction indexes on the way.
+pub(super) fn restore(opened: &mut Opened) -> Result<(ProducerStates, Offset), LogError> {
+    let (mut states, from) = load(opened)?;
+    let shared = &opened.shared;
     if !states.is_empty() {
         fill_windows(shared, from, &mut states)?;
     }
@@ -88,17 +89,22 @@ pub(super) fn restore(
 
 /// The newest snapshot that can be used, and its offset; nothing, at the log's first segment, if
 /// there is none.
-fn load(shared: &Shared, found: &[Offset]) -> Result<(ProducerStates, Offset), LogError> {
-    let (vfs, end) = (shared.vfs(), shared.end_offset());
+fn load(opened: &mut Opened) -> Result<(ProducerStates, Offset), LogError> {
+    let found = std::mem::take(&mut opened.snapshots);
+    let (vfs, dir) = (
+        Arc::clone(opened.shared.vfs()),
+        opened.shared.dir().to_owned(),
+    );
+    let (end, point) = (opened.shared.end_offset(), opened.shared.recovery_point());
     // A snapshot vouches for the transaction index before it, which is on the disk up to the
     // recovery point.
     let usable = found
         .iter()
         .rev()
-        .filter(|offset| **offset <= shared.recovery_point() || **offset > end);
-    let begin = shared.segments()[0].base_offset();
+        .filter(|offset| **offset <= point || **offset > end);
+    let begin = opened.shared.segments()[0].base_offset();
     for offset in usable {
-        let path = path(shared.dir(), *offset);
+        let path = path(&dir, *offset);
         let ignored = if *offset > end {
             format!("it is newer than the log, which ends at {end}")
         } else if *offset < begin {
@@ -112,9 +118,11 @@ fn load(shared: &Shared, found: &[Offset]) -> Result<(ProducerStates, Offset), L
             }
         };
         tracing::warn!(snapshot = %path.display(), reason = %ignored, "snapshot ignored");
-        vfs.remove_file(&path).or_io("remove", &path)?;
-        // Before anything is appended: if it came back behind that, it would be believed.
-        vfs.sync_dir(shared.dir()).or_io("sync", shared.dir())?;
+        if opened.decide(Finding::UnusableSnapshot) == Action::Remove {
+            vfs.remove_file(&path).or_io("remove", &path)?;
+            // Before anything is appended: if it came back behind that, it would be believed.
+            vfs.sync_dir(&dir).or_io("sync", &dir)?;
+        }
     }
     Ok((ProducerStates::default(), begin))
 }

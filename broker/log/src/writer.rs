@@ -5,7 +5,6 @@
 //! checksum, so a copy of the 61 header bytes goes to the disk in one write with the body as the
 //! producer sent it.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,15 +15,15 @@ use brooklet_protocol::records::{
 };
 use brooklet_protocol::{LeaderEpoch, Offset, Timestamp};
 
+use super::active::{Active, age_start};
 use super::error::OrIo;
-use super::indexes::GrowingIndexes;
 use super::maintenance::Maintenance;
 use super::producer_state::{ProducedBatch, ProducerStates, Verdict};
 use super::reader::LogReader;
-use super::segment::{Segment, log_path};
 use super::shared::Shared;
+use super::sync::LogSync;
 use super::{LogConfig, LogError, RecoveryReport, RecoveryStart, recovery, snapshots};
-use crate::vfs::{OpenMode, Vfs, VfsFile};
+use crate::vfs::Vfs;
 
 /// Where a batch landed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,112 +49,6 @@ pub struct Log {
     snapshot_bytes: u64,
 }
 
-/// The segment that is written on.
-#[derive(Debug)]
-pub(super) struct Active {
-    pub(super) segment: Arc<Segment>,
-    /// Open from the first append on, until the log rests.
-    pub(super) file: Option<Arc<dyn VfsFile>>,
-    pub(super) size: u64,
-    /// Whether the files on the disk may lack something that is known here.
-    pub(super) is_ahead: bool,
-    /// Whether the file has more room on the disk than it needs, perhaps.
-    pub(super) preallocated: bool,
-    /// The first batch's highest timestamp: the segment's age counts from there.
-    pub(super) first_timestamp: Option<Timestamp>,
-    /// When this process first wrote on it: the age of records without a timestamp.
-    pub(super) first_append: Option<Timestamp>,
-}
-
-impl Active {
-    /// Creates an empty segment. Its name is not synced.
-    pub(super) fn create(
-        vfs: &Arc<dyn Vfs>,
-        dir: &Path,
-        base: Offset,
-        config: &LogConfig,
-    ) -> Result<Self, LogError> {
-        let path = log_path(dir, base);
-        let file = vfs
-            .open(&path, OpenMode::CreateNew)
-            .or_io("create", &path)?;
-        if config.preallocate
-            && let Err(error) = file.allocate(config.segment_bytes)
-        {
-            tracing::warn!(segment = %path.display(), %error, "not preallocated");
-        }
-        let segment = Segment::active(
-            Arc::clone(vfs),
-            (path, base),
-            (Some(Arc::clone(&file)), 0, 0),
-            GrowingIndexes::default(),
-            (config.index_interval_bytes, Offset::ZERO),
-        );
-        segment.know_aborted(&[]);
-        Ok(Self {
-            segment: Arc::new(segment),
-            file: Some(file),
-            size: 0,
-            is_ahead: false,
-            preallocated: config.preallocate,
-            first_timestamp: None,
-            first_append: None,
-        })
-    }
-
-    /// Frees what was preallocated and is not used; if that fails it is only room.
-    fn give_room_back(&self) {
-        if let Some(file) = self.file.as_ref().filter(|_| self.preallocated)
-            && let Err(error) = file.set_len(self.size)
-        {
-            tracing::warn!(segment = %self.segment.path().display(), %error, "room not given back");
-        }
-    }
-
-    /// Whether the batch must go to a new segment.
-    fn is_full_for(
-        &self,
-        header: &BatchHeader,
-        base: Offset,
-        now: Timestamp,
-        config: &LogConfig,
-    ) -> bool {
-        // A segment takes at least one batch, however large.
-        if self.size == 0 {
-            return false;
-        }
-        let size_max = config.segment_bytes.min(i32::MAX as u64);
-        let last_offset = base.plus(i64::from(header.last_offset_delta));
-        self.size + header.size() as u64 > size_max
-            || self.age_ms(header, now) > self.age_ms_max(config)
-            || self.segment.indexes().is_full(config)
-            || last_offset.0 - self.segment.base_offset().0 > i64::from(i32::MAX)
-    }
-
-    /// `segment.ms`, less this segment's share of `segment.jitter.ms`. The share follows from its
-    /// name, so that many segments that were begun together do not roll together.
-    fn age_ms_max(&self, config: &LogConfig) -> u128 {
-        let jitter_ms = config.segment_jitter_max.as_millis() as u64;
-        let age_ms = config.segment_age_max.as_millis();
-        if jitter_ms == 0 {
-            return age_ms;
-        }
-        let mut name = DefaultHasher::new();
-        self.segment.path().hash(&mut name);
-        age_ms.saturating_sub(u128::from(name.finish() % jitter_ms))
-    }
-
-    /// How much later than the segment's beginning the batch is, in records' time; by `now` where
-    /// records have none.
-    fn age_ms(&self, header: &BatchHeader, now: Timestamp) -> u128 {
-        let (from, to) = match self.first_timestamp {
-            Some(first) => (first, header.max_timestamp),
-            None => (self.first_append.unwrap_or(now), now),
-        };
-        u128::try_from(i128::from(to.0) - i128::from(from.0)).unwrap_or(0)
-    }
-}
-
 impl Log {
     /// Opens or creates the log in `dir`, recovering what a crash has left; see
     /// [`recovery`](super::recovery) for what is found and done. Nobody else may have it open,
@@ -169,8 +62,8 @@ impl Log {
         config: LogConfig,
         start: RecoveryStart,
     ) -> Result<(Self, RecoveryReport), LogError> {
-        let opened = recovery::open(vfs, dir, &config, start)?;
-        let (producers, snapshot_offset) = snapshots::restore(&opened.shared, &opened.snapshots)?;
+        let mut opened = recovery::open(vfs, dir, &config, start)?;
+        let (producers, snapshot_offset) = snapshots::restore(&mut opened)?;
         let mut log = Self {
             config: opened.shared.config(),
             shared: Arc::new(opened.shared),
@@ -183,6 +76,8 @@ impl Log {
             // What is appended from now on is checked, and has segments of its own.
             log.roll(log.shared.end_offset())?;
         }
+        let rows = (opened.report.rows.iter().map(|row| row.name())).collect::<Vec<_>>();
+        tracing::debug!(log = %dir.display(), rows = rows.join(", "), "recovered");
         Ok((log, opened.report))
     }
 
@@ -234,7 +129,7 @@ impl Log {
             self.remember(&header, judged, now);
         }
         self.active.segment.publish(self.active.size);
-        self.shared.publish_end(header.next_offset());
+        (self.shared).publish_batch(header.base_offset, header.next_offset());
         self.active.segment.index(&header, position);
         self.active.is_ahead = true;
         self.active.first_append.get_or_insert(now);
@@ -399,6 +294,11 @@ impl Log {
         LogReader::new(Arc::clone(&self.shared))
     }
 
+    /// The side that makes what is appended durable; cheap to clone.
+    pub fn sync_handle(&self) -> LogSync {
+        LogSync::new(Arc::clone(&self.shared))
+    }
+
     /// Syncs everything and closes; returns the recovery point. Readers may read on.
     ///
     /// # Errors
@@ -429,9 +329,4 @@ enum Judged {
     Marker(EndTxnMarker),
     /// A control record that says nothing about a transaction.
     OtherControl,
-}
-
-/// The timestamp from which a segment that begins with this batch ages, if it has one.
-pub(super) fn age_start(header: &BatchHeader) -> Option<Timestamp> {
-    (header.max_timestamp.0 >= 0).then_some(header.max_timestamp)
 }

@@ -34,7 +34,6 @@ use brooklet_protocol::messages::kafka::fetch_response::{
     AbortedTransaction, FetchableTopicResponse, PartitionData,
 };
 use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse};
-use brooklet_protocol::records::Batches;
 use brooklet_protocol::{Monotonic, Offset};
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -320,9 +319,8 @@ impl Fetching {
         from: Offset,
         (bytes_max, at_least_one): (usize, bool),
     ) -> Result<Read, LogError> {
-        let records = partition.read(from, self.isolation, bytes_max, at_least_one)?;
-        let last = Batches(records.clone()).map_while(Result::ok).last();
-        let next = last.map(|last| last.header().next_offset());
+        let read = partition.read(from, self.isolation, bytes_max, at_least_one)?;
+        let next = (!read.is_empty()).then_some(read.next_offset);
         // Null to whoever did not ask for committed records only.
         let aborted = match (self.isolation, next) {
             (Isolation::ReadUncommitted, _) => None,
@@ -333,7 +331,7 @@ impl Fetching {
             }
         };
         Ok(Read {
-            records,
+            records: read.bytes,
             aborted,
             next,
         })

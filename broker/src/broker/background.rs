@@ -289,7 +289,7 @@ fn settle_all(controller: &Controller, coordination: &Partition) {
     for partition in partitions.chain([coordination]) {
         let log = partition.log();
         if log.settled_point() < log.recovery_point()
-            && let Err(error) = log.settle()
+            && let Err(error) = partition.log_sync().settle()
         {
             tracing::warn!("{}: the recovery point stays: {error}", partition.id());
         }

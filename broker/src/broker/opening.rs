@@ -22,7 +22,7 @@ use super::config::{BrokerConfig, Environment, StartError};
 use super::data_dir::{COORDINATION_DIR, DataDir, Found, FoundMeta};
 use super::meta::Meta;
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, recorded_ids};
-use crate::partition::{DirtyBudget, Durability, Partition};
+use crate::partition::{DirtyBudget, Durability, Partition, PartitionSetup};
 
 /// What stands between the data directory and the handlers.
 pub(super) struct Opened {
@@ -207,18 +207,18 @@ fn open_coordination(
             .unwrap_or_default(),
         ..RecoveryStart::default()
     };
-    let (partition, report) = Partition::open(
-        Arc::clone(&data.vfs),
-        Arc::clone(&clock),
-        id.clone(),
-        &data.path.join(COORDINATION_DIR),
-        LogConfig::default(),
+    let (partition, report) = Partition::open(PartitionSetup {
+        vfs: Arc::clone(&data.vfs),
+        clock: Arc::clone(&clock),
+        id: id.clone(),
+        dir: &data.path.join(COORDINATION_DIR),
+        config: LogConfig::default(),
         start,
         // A budget of its own: it is always synced, and waits for nobody.
-        (!data.is_ephemeral)
+        dirty: (!data.is_ephemeral)
             .then(|| DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT))
             .as_ref(),
-    )?;
+    })?;
     if let Some(side_file) = &report.side_file {
         let (bytes, side_file) = (report.bytes_cut, side_file.display());
         tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");

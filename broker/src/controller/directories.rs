@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::identity::{self, Identity, METADATA_FILE};
 use super::znodes::TopicSpec;
 use super::{ControllerError, log_settings};
-use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionState};
+use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionSetup, PartitionState};
 
 const DELETED: &str = "delete";
 const STRAY: &str = "stray";
@@ -127,9 +127,15 @@ impl Directories {
         let prepared = self.prepare(&dir, topic.id, is_known)?;
         let start = recovery.start_of(id);
         let config = log_settings::log_config(&topic.configs, &self.log);
-        let (vfs, clock) = (Arc::clone(&self.vfs), Arc::clone(&self.clock));
-        let dirty = self.sync.then_some(&self.dirty);
-        let opened = Partition::open(vfs, clock, id.clone(), &dir, config, start, dirty);
+        let opened = Partition::open(PartitionSetup {
+            vfs: Arc::clone(&self.vfs),
+            clock: Arc::clone(&self.clock),
+            id: id.clone(),
+            dir: &dir,
+            config,
+            start,
+            dirty: self.sync.then_some(&self.dirty),
+        });
         if opened.is_err() && prepared != Prepared::Found {
             self.remove(&dir);
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::partition::DirtyBudget;
-use crate::partition::{Durability, Partition};
+use crate::partition::{Durability, Partition, PartitionSetup};
 
 const DATA: &str = "/data";
 
@@ -23,15 +23,15 @@ fn open_tree(vfs: &SimVfs, clock: &Arc<dyn Clock>) -> Result<Arc<CoordinationTre
     for parent in [DATA, "/"] {
         vfs.sync_dir(Path::new(parent)).map_err(|e| e.to_string())?;
     }
-    let (log, _) = Partition::open(
-        Arc::new(vfs.clone()),
-        Arc::clone(clock),
+    let (log, _) = Partition::open(PartitionSetup {
+        vfs: Arc::new(vfs.clone()),
+        clock: Arc::clone(clock),
         id,
-        &dir,
-        LogConfig::default(),
-        RecoveryStart::default(),
-        Some(&DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT)),
-    )
+        dir: &dir,
+        config: LogConfig::default(),
+        start: RecoveryStart::default(),
+        dirty: Some(&DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT)),
+    })
     .map_err(|e| e.to_string())?;
     CoordinationTree::open(log, Arc::clone(clock), Durability::Synced).map_err(|e| e.to_string())
 }
@@ -64,7 +64,7 @@ fn setup(vfs: &SimVfs) -> Result<ControllerSetup, String> {
 fn points(controller: &Controller) -> Checkpoint {
     for partition in controller.image().partitions() {
         // Where the power is off it stays as it was.
-        let _settled = partition.log().settle();
+        let _settled = partition.log_sync().settle();
     }
     controller.recovery_points()
 }

@@ -119,10 +119,13 @@ impl RecordLog for Arc<Partition> {
         let end = self.log_end_offset();
         let mut next = self.log_start_offset();
         while next < end {
-            let bytes = self.log().read(next, end, REPLAY_BYTES_MAX, true)?;
-            let reached = replay_batches(&self.id().to_string(), next, bytes, each)?;
-            assert!(reached > next, "a read below the end has a whole batch");
-            next = reached;
+            let read = self.log().read(next, end, REPLAY_BYTES_MAX, true)?;
+            assert!(
+                read.next_offset > next,
+                "a read below the end has a whole batch"
+            );
+            replay_batches(&self.id().to_string(), next, read.bytes, each)?;
+            next = read.next_offset;
         }
         Ok(())
     }

@@ -21,18 +21,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use brooklet_log::LogReader;
+use brooklet_log::{LogReader, LogSync};
 use brooklet_protocol::Offset;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Progress;
 use super::dirty::DirtyBytes;
+use super::progress::Progress;
 
 /// The syncs of one partition.
 #[derive(Debug)]
 pub(super) struct GroupCommit {
     log: LogReader,
+    log_sync: LogSync,
     progress: Arc<Progress>,
     /// `None` where nothing is ever synced.
     dirty: Option<DirtyBytes>,
@@ -64,7 +65,12 @@ pub(super) enum Unsynced {
 }
 
 impl GroupCommit {
-    pub(super) fn new(log: LogReader, progress: Arc<Progress>, dirty: Option<DirtyBytes>) -> Self {
+    pub(super) fn new(
+        log: LogReader,
+        log_sync: LogSync,
+        progress: Arc<Progress>,
+        dirty: Option<DirtyBytes>,
+    ) -> Self {
         let state = State {
             durable: log.recovery_point(),
             wanted: Offset::ZERO,
@@ -75,6 +81,7 @@ impl GroupCommit {
         };
         Self {
             log,
+            log_sync,
             progress,
             dirty,
             state: Mutex::new(state),
@@ -100,6 +107,11 @@ impl GroupCommit {
         if let Some(dirty) = &self.dirty {
             dirty.synced(dirty.appended());
         }
+    }
+
+    /// What syncs the log.
+    pub(super) fn log_sync(&self) -> &LogSync {
+        &self.log_sync
     }
 
     /// How many syncs there were.
@@ -161,7 +173,7 @@ impl GroupCommit {
     fn lead(&self) {
         loop {
             let appended = self.dirty.as_ref().map(DirtyBytes::appended);
-            let synced = self.log.sync();
+            let synced = self.log_sync.sync();
             self.syncs.fetch_add(1, Ordering::Relaxed);
             let was_tried = synced.is_ok() || self.log.is_offline();
             if let Some((dirty, appended)) = self.dirty.as_ref().zip(appended)

@@ -14,7 +14,8 @@
 //! that wait (`waiters`).
 //!
 //! Invariants:
-//! - log start ≤ high watermark ≤ log end; the high watermark never goes back while the broker runs;
+//! - log start ≤ last stable offset ≤ high watermark ≤ log end, asserted whenever one is published;
+//!   the high watermark never goes back while the broker runs;
 //! - one writer at a time, and readers never block it;
 //! - an append that is refused, because the disk is full or no file can be opened, leaves the partition
 //!   online, and the next one is tried (`refusals`);
@@ -31,25 +32,32 @@ use brooklet_log::clock::Clock;
 use brooklet_log::epochs::LeaderEpochs;
 use brooklet_log::vfs::{Vfs, is_out_of_room};
 use brooklet_log::{
-    Appended, Log, LogConfig, LogError, LogReader, Maintenance, RecoveryReport, RecoveryStart,
+    Appended, Log, LogConfig, LogError, LogReader, LogSync, Maintenance, RecoveryReport,
+    RecoveryStart,
 };
 use brooklet_protocol::records::RecordBatch;
-use brooklet_protocol::{LeaderEpoch, Offset, Timestamp, TopicPartition};
-use bytes::Bytes;
+use brooklet_protocol::{LeaderEpoch, Offset, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::counters::Traffic;
 
-mod cleaning;
-mod dirty;
+mod state;
+
+mod progress;
+mod waiters;
+
 mod group_commit;
-mod isolation;
+
+mod dirty;
+
+mod reading;
+mod transactions;
+
+mod cleaning;
+
 mod refusals;
 mod reports;
-mod state;
-mod transactions;
-mod waiters;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -59,14 +67,14 @@ mod tests;
 pub use dirty::DirtyBudget;
 use dirty::DirtyBytes;
 use group_commit::{GroupCommit, Unsynced};
-pub use isolation::Isolation;
+use progress::Progress;
+pub use reading::Isolation;
 pub use refusals::Refusal;
 use refusals::{Refusals, Refused};
 use reports::Reports;
 pub use state::{OfflinePartition, PartitionState};
 pub use transactions::Unverified;
 pub use waiters::ChangeGuard;
-use waiters::Waiters;
 
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +83,26 @@ pub enum Durability {
     Written,
     /// Once they are synced (`acks=all`), by group commit.
     Synced,
+}
+
+/// What a partition is opened with.
+#[derive(Debug)]
+pub struct PartitionSetup<'a> {
+    /// The file system of `dir`.
+    pub vfs: Arc<dyn Vfs>,
+    /// The clock by which segments and producers age.
+    pub clock: Arc<dyn Clock>,
+    /// The topic-partition.
+    pub id: TopicPartition,
+    /// The log's directory.
+    pub dir: &'a Path,
+    /// The topic's settings.
+    pub config: LogConfig,
+    /// What is known of the log before it is opened.
+    pub start: RecoveryStart,
+    /// The budget that unsynced bytes count against. Without one nothing is ever synced, and what is
+    /// written counts as durable.
+    pub dirty: Option<&'a Arc<DirtyBudget>>,
 }
 
 /// One partition: a log, its high watermark, and who waits for it.
@@ -105,69 +133,37 @@ pub struct Partition {
     reports: Reports,
 }
 
-/// How far consumers may read, and who waits for more.
-#[derive(Debug)]
-struct Progress {
-    high_watermark: AtomicI64,
-    waiters: Arc<Waiters>,
-}
-
-impl Progress {
-    fn high_watermark(&self) -> Offset {
-        Offset(self.high_watermark.load(Ordering::Acquire))
-    }
-
-    /// Moves the high watermark to `offset`, unless it is there or beyond, and wakes who waits.
-    fn publish(&self, offset: Offset) {
-        if self.high_watermark.fetch_max(offset.0, Ordering::AcqRel) < offset.0 {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        self.waiters.wake();
-    }
-}
-
 impl Partition {
-    /// Opens or creates the log in `dir`. Blocks. What is not synced counts against `dirty`; without
-    /// it nothing is ever synced, and what is written counts as durable.
+    /// Opens or creates the log. Blocks.
     ///
     /// # Errors
     /// As [`Log::open`].
-    pub fn open(
-        vfs: Arc<dyn Vfs>,
-        clock: Arc<dyn Clock>,
-        id: TopicPartition,
-        dir: &Path,
-        config: LogConfig,
-        start: RecoveryStart,
-        dirty: Option<&Arc<DirtyBudget>>,
-    ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
-        let (mut log, report) = Log::open(Arc::clone(&vfs), dir, config, start)?;
+    pub fn open(setup: PartitionSetup<'_>) -> Result<(Arc<Self>, RecoveryReport), LogError> {
+        let PartitionSetup {
+            vfs, dir, dirty, ..
+        } = setup;
+        let (mut log, report) = Log::open(Arc::clone(&vfs), dir, setup.config, setup.start)?;
         let (reader, maintenance) = (log.reader(), log.maintenance());
         let epochs = LeaderEpochs::read(&*vfs, dir, &maintenance);
-        // Until somebody writes, it costs no descriptor: a topic may have thousands of partitions.
+        // Until it is written to, it costs no descriptor: a topic may have thousands of partitions.
         log.close_opened();
-        let progress = Arc::new(Progress {
-            high_watermark: AtomicI64::new(reader.log_end_offset().0),
-            waiters: Arc::default(),
-        });
+        let progress = Arc::new(Progress::new(reader.clone()));
         let partition = Self {
-            id,
+            id: setup.id,
             dir: dir.to_owned(),
             vfs,
-            clock,
+            clock: setup.clock,
             sync: dirty.is_some(),
+            commits: Arc::new(GroupCommit::new(
+                reader.clone(),
+                log.sync_handle(),
+                Arc::clone(&progress),
+                dirty.map(|budget| DirtyBytes::new(Arc::clone(budget))),
+            )),
             writer: Mutex::new(Some(log)),
             closed: AtomicBool::new(false),
             markers: AtomicU64::new(0),
             end_seen: AtomicI64::new(-1),
-            commits: Arc::new(GroupCommit::new(
-                reader.clone(),
-                Arc::clone(&progress),
-                dirty.map(|budget| DirtyBytes::new(Arc::clone(budget))),
-            )),
             epochs,
             reader,
             maintenance,
@@ -319,7 +315,7 @@ impl Partition {
         if let Some(log) = self.writer.lock().as_mut() {
             log.tend_producers(self.clock.wall(), producer_age_max);
         }
-        self.reader.forget_ended_below(self.settled_watermark());
+        self.log_sync().forget_ended_below(self.settled_watermark());
         let end = self.log_end_offset();
         let was_seen = self.end_seen.swap(end.0, Ordering::Relaxed) == end.0;
         if was_seen {
@@ -400,50 +396,6 @@ impl Partition {
         self.sync && self.commits.durable() < self.log_end_offset() && !self.is_offline()
     }
 
-    /// Batches from `from` up to where a reader of this isolation ends; see [`LogReader::read`].
-    ///
-    /// # Errors
-    /// As [`LogReader::read`]; offline or closed.
-    pub fn read(
-        &self,
-        from: Offset,
-        isolation: Isolation,
-        bytes_max: usize,
-        at_least_one: bool,
-    ) -> Result<Bytes, LogError> {
-        self.check_serving()?;
-        let up_to = self.end_for(isolation);
-        if from >= up_to && from <= self.log_end_offset() {
-            return Ok(Bytes::new());
-        }
-        self.reader.read(from, up_to, bytes_max, at_least_one)
-    }
-
-    /// Whether a read from `from` on may have to wait for the disk; see [`LogReader::may_block`].
-    pub fn read_may_block(&self, from: Offset, isolation: Isolation) -> bool {
-        let looks_into_index =
-            isolation == Isolation::ReadCommitted && self.reader.may_have_aborted(from);
-        looks_into_index || self.reader.may_block(from)
-    }
-
-    /// Consumers see records below it.
-    pub fn high_watermark(&self) -> Offset {
-        self.progress.high_watermark()
-    }
-
-    /// Below it no transaction is open; see [`LogReader::last_stable_offset`].
-    pub fn last_stable_offset(&self) -> Offset {
-        self.reader.last_stable_offset(self.high_watermark())
-    }
-
-    /// Readers of this isolation see records below it.
-    pub fn end_for(&self, isolation: Isolation) -> Offset {
-        match isolation {
-            Isolation::ReadUncommitted => self.high_watermark(),
-            Isolation::ReadCommitted => self.last_stable_offset(),
-        }
-    }
-
     /// Offset of the first record still there.
     pub fn log_start_offset(&self) -> Offset {
         self.reader.log_start_offset()
@@ -457,6 +409,11 @@ impl Partition {
     /// The log, for look-ups by time and for sizes.
     pub fn log(&self) -> &LogReader {
         &self.reader
+    }
+
+    /// The side of the log that makes records and their indexes durable.
+    pub fn log_sync(&self) -> &LogSync {
+        self.commits.log_sync()
     }
 
     /// Whether a sync or a write has failed for good, or the partition was closed: it serves
@@ -482,7 +439,7 @@ impl Partition {
     /// While the guard lives, `waiter` is notified at each change: the high watermark moves, the
     /// partition goes offline or is closed.
     pub fn notify_on_change(&self, waiter: &Arc<Notify>) -> ChangeGuard {
-        self.progress.waiters.register(waiter)
+        self.progress.waiters().register(waiter)
     }
 
     /// Syncs (unless ephemeral) and closes; later appends fail. Returns the recovery point. Blocks.
@@ -501,35 +458,10 @@ impl Partition {
         }
     }
 
-    /// First record at or after `timestamp` that a reader of this isolation sees.
-    ///
-    /// # Errors
-    /// The disk, corruption.
-    pub fn offset_for_timestamp(
-        &self,
-        timestamp: Timestamp,
-        isolation: Isolation,
-    ) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        let found = self.reader.offset_for_timestamp(timestamp)?;
-        Ok(found.filter(|(offset, _)| *offset < self.end_for(isolation)))
-    }
-
-    /// The record with the highest timestamp, if a reader of this isolation sees it.
-    ///
-    /// # Errors
-    /// The disk, corruption.
-    pub fn max_timestamp(
-        &self,
-        isolation: Isolation,
-    ) -> Result<Option<(Offset, Timestamp)>, LogError> {
-        let found = self.reader.max_timestamp()?;
-        Ok(found.filter(|(offset, _)| *offset < self.end_for(isolation)))
-    }
-
     /// How many wait for a change.
     #[cfg(test)]
     pub(crate) fn waiter_count(&self) -> usize {
-        self.progress.waiters.count()
+        self.progress.waiters().count()
     }
 
     fn not_synced(&self, unsynced: Unsynced) -> LogError {

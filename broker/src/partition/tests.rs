@@ -10,19 +10,19 @@ use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartitio
 use tokio::sync::Notify;
 
 use super::testing::GatedVfs;
-use super::{DirtyBudget, Durability, Isolation, Partition};
+use super::{DirtyBudget, Durability, Isolation, Partition, PartitionSetup};
 
 fn open(vfs: &GatedVfs, sync: bool) -> Arc<Partition> {
     let id = TopicPartition::new(TopicName::new("clicks").unwrap(), PartitionId(0));
-    let (partition, _) = Partition::open(
-        Arc::new(vfs.clone()),
-        Arc::new(ManualClock::new(Timestamp(1000))),
+    let (partition, _) = Partition::open(PartitionSetup {
+        vfs: Arc::new(vfs.clone()),
+        clock: Arc::new(ManualClock::new(Timestamp(1000))),
         id,
-        Path::new("/clicks-0"),
-        LogConfig::default(),
-        RecoveryStart::default(),
-        sync.then(|| DirtyBudget::new(1000)).as_ref(),
-    )
+        dir: Path::new("/clicks-0"),
+        config: LogConfig::default(),
+        start: RecoveryStart::default(),
+        dirty: sync.then(|| DirtyBudget::new(1000)).as_ref(),
+    })
     .unwrap();
     partition
 }
@@ -67,7 +67,8 @@ async fn consumers_see_what_was_committed() {
     let read = partition
         .read(Offset(0), Isolation::default(), 1000, true)
         .unwrap();
-    assert_eq!(Batches(read).count(), 2);
+    assert_eq!(Batches(read.bytes).count(), 2);
+    assert_eq!(read.next_offset, Offset(2));
     let beyond = partition.read(Offset(3), Isolation::default(), 1000, true);
     assert!(
         matches!(beyond, Err(LogError::OffsetOutOfRange { .. })),

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brooklet_broker::partition::{DirtyBudget, Durability, Partition};
+use brooklet_broker::partition::{DirtyBudget, Durability, Partition, PartitionSetup};
 use brooklet_log::clock::SystemClock;
 use brooklet_log::vfs::Vfs;
 use brooklet_log::vfs::disk::DiskVfs;
@@ -145,7 +145,15 @@ async fn ours(
         Policy::Written | Policy::EveryTenth => Durability::Written,
     };
     let (clock, start) = (Arc::new(SystemClock::new()), RecoveryStart::default());
-    let (partition, _) = Partition::open(vfs, clock, id, dir, config, start, Some(&dirty))?;
+    let (partition, _) = Partition::open(PartitionSetup {
+        vfs,
+        clock,
+        id,
+        dir,
+        config,
+        start,
+        dirty: Some(&dirty),
+    })?;
     let batches = [batch.clone()];
     let began = std::time::Instant::now();
     for _ in 0..count {

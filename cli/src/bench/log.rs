@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use brooklet_broker::partition::{DirtyBudget, Durability, Partition};
+use brooklet_broker::partition::{DirtyBudget, Durability, Partition, PartitionSetup};
 use brooklet_log::clock::SystemClock;
 use brooklet_log::vfs::Vfs;
 use brooklet_log::vfs::disk::DiskVfs;
@@ -211,13 +211,14 @@ fn read(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             let mut next = Offset::ZERO;
             let mut touched = 0_u64;
             while next < point {
-                for batch in Batches(reader.read(next, point, MIB, true)?) {
+                let read = reader.read(next, point, MIB, true)?;
+                for batch in Batches(read.bytes) {
                     let batch = batch?;
                     for record in &batch.records(MIB)? {
                         touched += u64::from(record?.key.map_or(0, |key| key[0]));
                     }
-                    next = batch.header().next_offset();
                 }
+                next = read.next_offset;
             }
             black_box(touched);
             Ok(())
@@ -236,7 +237,16 @@ fn partition(dir: &Path) -> anyhow::Result<Arc<Partition>> {
     let dirty = DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT);
     let clock = Arc::new(SystemClock::new());
     let (config, start) = (LogConfig::default(), RecoveryStart::default());
-    Ok(Partition::open(vfs, clock, id, dir, config, start, Some(&dirty))?.0)
+    Ok(Partition::open(PartitionSetup {
+        vfs,
+        clock,
+        id,
+        dir,
+        config,
+        start,
+        dirty: Some(&dirty),
+    })?
+    .0)
 }
 
 /// 64 writers of 1 KiB, each waiting for its own record to be synced.
@@ -309,7 +319,15 @@ async fn steady(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let id = TopicPartition::new(TopicName::new("bench")?, PartitionId(0));
     let clock = Arc::new(SystemClock::new());
     let (config, start) = (LogConfig::default(), RecoveryStart::default());
-    let (partition, _) = Partition::open(vfs, clock, id, &dir, config, start, Some(&dirty))?;
+    let (partition, _) = Partition::open(PartitionSetup {
+        vfs,
+        clock,
+        id,
+        dir: &dir,
+        config,
+        start,
+        dirty: Some(&dirty),
+    })?;
     let batch = [batch(Compression::None, 64 << 10, 100)];
     let gap = Duration::from_secs_f64(60.0 * batch[0].bytes().len() as f64 / f64::from(1 << 30));
     let (begin, mut times) = (Instant::now(), Vec::new());

@@ -97,8 +97,8 @@ fn large(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         log.append(&batch, LeaderEpoch(0), NOW)?;
         written += batch.bytes().len() as u64;
         if written >= next_sync && written < all - UNSYNCED_BYTES {
-            log.reader().sync()?;
-            point = log.reader().settle()?;
+            log.sync_handle().sync()?;
+            point = log.sync_handle().settle()?;
             log.tend_producers(NOW, std::time::Duration::MAX);
             next_sync = written + (64 << 20);
         }

@@ -94,12 +94,13 @@ pub(crate) fn check(
 fn read_committed(reader: &LogReader, (start, stable): (i64, i64), bytes_max: usize) -> Vec<i64> {
     let (mut next, mut seen) = (Offset(start), Vec::new());
     loop {
-        let bytes = reader.read(next, Offset(stable), bytes_max, true).unwrap();
-        let batches: Vec<_> = Batches(bytes).map(Result::unwrap).collect();
+        let read = reader.read(next, Offset(stable), bytes_max, true).unwrap();
+        let batches: Vec<_> = Batches(read.bytes).map(Result::unwrap).collect();
         let Some(last) = batches.last() else {
             return seen;
         };
         let behind = last.header().next_offset();
+        assert_eq!(read.next_offset, behind);
         let mut aborted = reader.aborted_transactions(next, behind).unwrap();
         aborted.sort_by_key(|transaction| std::cmp::Reverse(transaction.first_offset));
         let mut aborting = HashSet::new();

@@ -185,11 +185,11 @@ fn read_all(
 ) -> Result<BTreeMap<i64, Written>, LogError> {
     let (mut next, mut found) = (Offset(from), BTreeMap::new());
     loop {
-        let bytes = reader.read(next, Offset(i64::MAX), bytes_max, true)?;
-        if bytes.is_empty() {
+        let read = reader.read(next, Offset(i64::MAX), bytes_max, true)?;
+        if read.is_empty() {
             return Ok(found);
         }
-        for batch in Batches(bytes) {
+        for batch in Batches(read.bytes) {
             let batch = batch.expect("whole batches are served");
             batch.verify_crc().expect("good batches are served");
             assert!(batch.header().last_offset() >= next, "offsets ascend");

@@ -235,7 +235,7 @@ impl World {
 
     fn sync(&mut self) -> bool {
         self.note("sync");
-        match self.reader().sync() {
+        match self.log().sync_handle().sync() {
             Ok(synced) => {
                 assert_eq!(synced.0, self.model.end);
                 self.model.synced = synced.0;
@@ -250,7 +250,7 @@ impl World {
 
     /// The recovery point goes into its file, which is another one than the log's.
     fn write_down(&mut self) -> bool {
-        let settled = self.reader().settle();
+        let settled = self.log().sync_handle().settle();
         self.note(format!("write down recovery point {settled:?}"));
         if let Ok(point) = settled {
             self.points.0 = self.points.0.max(point.0);

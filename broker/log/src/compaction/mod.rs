@@ -41,8 +41,9 @@ pub use plan::{Dirt, SealedSegment};
 
 use super::error::OrIo;
 use super::indexes::GrowingIndexes;
-use super::maintenance::{Maintenance, Retired};
-use super::segment::Segment;
+use super::maintenance::Maintenance;
+use super::retired::Retired;
+use super::segment::{Segment, SegmentSpec};
 use super::shared::Shared;
 use super::{AbortedTransaction, LogConfig, LogError, LogReader, files, txn_index};
 use crate::vfs::{OpenMode, VfsFile};
@@ -223,14 +224,14 @@ impl Maintenance {
             .and_then(|()| vfs.rename(&draft.path, &swap).or_io("rename", &draft.path))
             .and_then(|()| names.sync().or_io("sync", dir));
         let put = prepared.and_then(|()| {
-            let habits = (config.index_interval_bytes, shared.gaps_below());
-            let segment = Segment::sealed(
-                Arc::clone(vfs),
-                path.clone(),
-                draft.base,
-                draft.bytes,
-                habits,
-            );
+            let spec = SegmentSpec {
+                vfs: Arc::clone(vfs),
+                path: path.clone(),
+                base_offset: draft.base,
+                index_interval_bytes: config.index_interval_bytes,
+                gaps_below: shared.gaps_below(),
+            };
+            let segment = Segment::sealed(spec, draft.bytes);
             segment.know_aborted(&draft.aborted);
             if group.iter().any(|segment| segment.is_unchecked()) {
                 segment.distrust_times();
@@ -240,7 +241,7 @@ impl Maintenance {
             shared.replace_segments(draft.base, group.len(), Arc::clone(&segment));
             for segment in group {
                 let files = segment.retire(Some(&aborted))?;
-                shared.keep_retired(Retired { files, since });
+                shared.retired().keep(Retired { files, since });
             }
             vfs.rename(&swap, &path).or_io("rename", &swap)?;
             segment.take_indexes(draft.indexes);

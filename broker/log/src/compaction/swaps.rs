@@ -9,6 +9,8 @@
 //! | whole, and it ends no earlier than the segments that it replaces | completed |
 //! | damaged, unreadable, or it ends earlier (a cut that no batch shows), and `BASE.log` is there | set aside as a side file: the old segments are all there |
 //! | the same without `BASE.log` | refused, nothing is touched: some of the old segments are called `.deleted` |
+//!
+//! These are the last rows of [recovery's table](super::super::findings).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,16 +20,21 @@ use brooklet_protocol::Offset;
 
 use super::super::error::OrIo;
 use super::super::files::{self, FileKind};
-use super::super::segment::Segment;
+use super::super::findings::{Action, Finding, Known, Row, decide};
+use super::super::segment::{Segment, SegmentSpec};
 use super::super::{Damage, LogError, files::SWAP_LOG};
 use super::CHUNK_BYTES;
 use crate::vfs::{OpenMode, Vfs};
 
-/// Puts every `.swap` in `dir` into its place; tells how many there were.
+/// Puts every `.swap` in `dir` into its place; returns the row of each in recovery's table.
 ///
 /// # Errors
 /// The disk; a `.swap` that is damaged while it is needed, which is left alone.
-pub(crate) fn complete(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<usize, LogError> {
+pub(crate) fn complete(
+    vfs: &Arc<dyn Vfs>,
+    dir: &Path,
+    known: &Known,
+) -> Result<Vec<Row>, LogError> {
     let entries = vfs.read_dir(dir).or_io("list", dir)?;
     let kinds = || entries.iter().map(|entry| files::classify(&entry.name));
     let swaps: Vec<Offset> = kinds()
@@ -36,13 +43,20 @@ pub(crate) fn complete(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<usize, LogError
             _ => None,
         })
         .collect();
+    let mut rows = Vec::new();
     for base in &swaps {
         let swap = files::path(dir, *base, SWAP_LOG);
         let end = end_of(vfs, &swap, *base)
             .and_then(|end| check_end(vfs, dir, (&swap, *base, end), kinds()).map(|()| end));
+        let finding = Finding::Swap {
+            is_whole: end.is_ok(),
+            has_begun: !vfs.exists(&files::path(dir, *base, files::LOG)),
+        };
+        let (row, action) = decide(finding, known);
+        rows.push(row);
         let end = match end {
             Ok(end) => end,
-            Err(error) if vfs.exists(&files::path(dir, *base, files::LOG)) => {
+            Err(error) if action == Action::SetAside => {
                 set_aside(vfs, dir, &swap, &error)?;
                 continue;
             }
@@ -72,7 +86,7 @@ pub(crate) fn complete(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<usize, LogError
         vfs.rename(&swap, &log(*base)).or_io("rename", &swap)?;
         vfs.sync_dir(dir).or_io("sync", dir)?;
     }
-    Ok(swaps.len())
+    Ok(rows)
 }
 
 /// Takes a `.swap` out of the way whose old segments are all there.
@@ -135,14 +149,14 @@ fn last_end(vfs: &Arc<dyn Vfs>, path: &Path, base: Offset) -> Result<Offset, Log
 fn whole_file(vfs: &Arc<dyn Vfs>, path: &Path, base: Offset) -> Result<Segment, LogError> {
     let file = vfs.open(path, OpenMode::Read).or_io("open", path)?;
     let size = file.len().or_io("measure", path)?;
-    let habits = (0, Offset(i64::MAX));
-    Ok(Segment::sealed(
-        Arc::clone(vfs),
-        path.to_owned(),
-        base,
-        size,
-        habits,
-    ))
+    let spec = SegmentSpec {
+        vfs: Arc::clone(vfs),
+        path: path.to_owned(),
+        base_offset: base,
+        index_interval_bytes: 0,
+        gaps_below: Offset(i64::MAX),
+    };
+    Ok(Segment::sealed(spec, size))
 }
 
 /// Where a new segment ends, if it is whole.

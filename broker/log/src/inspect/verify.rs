@@ -1,4 +1,4 @@
-//! Holding a log's files against what a log has to be.
+//! Checking a log's files against what a log has to be.
 //!
 //! | what | severity |
 //! |---|---|
@@ -21,8 +21,11 @@ use brooklet_protocol::{Offset, Timestamp};
 
 use super::super::files::{self, FileKind};
 use super::{
-    PlacedBatch, SegmentFiles, SegmentScan, read_offset_index, read_snapshot, read_time_index,
+    IndexFile, PlacedBatch, ScanEnd, SegmentFiles, SegmentScan, read_offset_index, read_snapshot,
+    read_time_index,
 };
+use crate::offset_index::ENTRY_BYTES as OFFSET_ENTRY_BYTES;
+use crate::time_index::ENTRY_BYTES as TIME_ENTRY_BYTES;
 use crate::vfs::{Vfs, is_passing};
 use crate::{RecoveryStart, sync_points};
 
@@ -80,6 +83,15 @@ impl LogSummary {
     /// The worst of the findings.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()
+    }
+
+    /// An index entry of `entry_bytes` that is wrong, if one is.
+    fn find_entry(&mut self, path: &Path, entry_bytes: usize, wrong: Option<(usize, String)>) {
+        if let Some((number, words)) = wrong {
+            let position = Some((number * entry_bytes) as u64);
+            let words = format!("entry {number} {words}");
+            self.find(Severity::Hint, path, position, words);
+        }
     }
 
     fn find(&mut self, severity: Severity, path: &Path, position: Option<u64>, words: String) {
@@ -156,18 +168,39 @@ fn check_chain(
     summary: &mut LogSummary,
 ) {
     let found = segment.base_offset;
-    let may_be_gap = found > expected && found <= start.cleaned_below;
-    if found == expected || may_be_gap {
-        return;
+    if !continues(expected, found, start) {
+        let words = format!("begins at {found}, the segment before it ends at {expected}");
+        summary.find(severity_at(expected, start), &segment.log, None, words);
     }
-    let severity = if expected < start.recovery_point {
+}
+
+/// Whether a batch or segment at `found` continues a log that ends at `expected`; compaction may have
+/// left a gap between them.
+fn continues(expected: Offset, found: Offset, start: RecoveryStart) -> bool {
+    found == expected || (found > expected && found <= start.cleaned_below)
+}
+
+/// What it means that the log does not go on at `offset`.
+fn severity_at(offset: Offset, start: RecoveryStart) -> Severity {
+    if offset < start.recovery_point {
         Severity::Corrupt
     } else {
         Severity::TornTail
-    };
-    let words = format!("begins at {found}, the segment before it ends at {expected}");
-    summary.find(severity, &segment.log, None, words);
+    }
 }
+
+/// The walk over one segment: what it has found so far.
+struct Walk<'a> {
+    segment: &'a SegmentFiles,
+    start: RecoveryStart,
+    /// The offset that has to come next.
+    next: Offset,
+    /// Last offset and running maximum of timestamps, by position.
+    batches: BatchesByPosition,
+    highest: Timestamp,
+}
+
+type BatchesByPosition = BTreeMap<u64, (Offset, Timestamp)>;
 
 /// Where its whole batches end, and whether that is where the file ends.
 fn verify_segment(
@@ -177,64 +210,68 @@ fn verify_segment(
     summary: &mut LogSummary,
 ) -> io::Result<(Offset, bool)> {
     let mut scan = SegmentScan::open(vfs, &segment.log)?;
-    let mut next = segment.base_offset;
-    // Last offset and running maximum of timestamps, by position.
-    let mut places = BTreeMap::new();
-    let mut highest = Timestamp::MIN;
-    let bad = |next: Offset| {
-        if next < start.recovery_point {
-            Severity::Corrupt
-        } else {
-            Severity::TornTail
-        }
+    let mut walk = Walk {
+        segment,
+        start,
+        next: segment.base_offset,
+        batches: BTreeMap::new(),
+        highest: Timestamp::MIN,
     };
-    let mut is_whole = true;
-    loop {
-        let batch = match scan.next_batch() {
+    let is_whole = loop {
+        match scan.next_batch() {
             Err(error) if !is_passing(&error) => {
                 let words = format!("cannot be read: {error}");
                 summary.find(Severity::Corrupt, &segment.log, Some(scan.position), words);
-                is_whole = false;
-                break;
+                break false;
             }
-            scanned => scanned?,
-        };
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(end) => {
-                if let Some(error) = end.error {
-                    let words = format!("{error}; {} bytes follow the last whole batch", end.rest);
-                    summary.find(bad(next), &segment.log, Some(end.position), words);
-                    is_whole = false;
-                } else if end.is_zeros {
-                    let words = format!("{} bytes of zeros: preallocated", end.rest);
-                    summary.find(Severity::Note, &segment.log, Some(end.position), words);
-                }
-                break;
-            }
-        };
-        let found = batch.header.base_offset;
-        let may_be_gap = found > next && found <= start.cleaned_below;
-        if found != next && !may_be_gap {
+            scanned => match scanned? {
+                Ok(batch) => walk.visit(&batch, summary),
+                Err(end) => break walk.visit_end(end, summary),
+            },
+        }
+    };
+    verify_hints(vfs, segment, &walk.batches, summary)?;
+    Ok((walk.next, is_whole))
+}
+
+impl Walk<'_> {
+    fn find(&self, position: u64, words: String, summary: &mut LogSummary) {
+        let severity = severity_at(self.next, self.start);
+        summary.find(severity, &self.segment.log, Some(position), words);
+    }
+
+    fn visit(&mut self, batch: &PlacedBatch, summary: &mut LogSummary) {
+        let (header, next) = (&batch.header, self.next);
+        let found = header.base_offset;
+        if !continues(next, found, self.start) {
             let words = format!("expected offset {next}, found {found}");
-            summary.find(bad(next), &segment.log, Some(batch.position), words);
+            self.find(batch.position, words, summary);
         }
         match &batch.crc {
-            Err(error) => {
-                let words = error.to_string();
-                summary.find(bad(next), &segment.log, Some(batch.position), words);
-            }
-            Ok(()) => verify_records(segment, &batch, summary),
+            Err(error) => self.find(batch.position, error.to_string(), summary),
+            Ok(()) => verify_records(self.segment, batch, summary),
         }
-        highest = highest.max(batch.header.max_timestamp);
-        places.insert(batch.position, (batch.header.last_offset(), highest));
-        next = batch.header.next_offset();
+        self.highest = self.highest.max(header.max_timestamp);
+        (self.batches).insert(batch.position, (header.last_offset(), self.highest));
+        self.next = header.next_offset();
         summary.batches += 1;
-        summary.records += u64::try_from(batch.header.record_count).unwrap_or(0);
-        summary.bytes += batch.header.size() as u64;
+        summary.records += u64::try_from(header.record_count).unwrap_or(0);
+        summary.bytes += header.size() as u64;
     }
-    verify_hints(vfs, segment, &places, summary)?;
-    Ok((next, is_whole))
+
+    /// Whether the segment ends where its batches do.
+    fn visit_end(&self, end: ScanEnd, summary: &mut LogSummary) -> bool {
+        if let Some(error) = end.error {
+            let words = format!("{error}; {} bytes follow the last whole batch", end.rest);
+            self.find(end.position, words, summary);
+            return false;
+        }
+        if end.is_zeros {
+            let words = format!("{} bytes of zeros: preallocated", end.rest);
+            summary.find(Severity::Note, &self.segment.log, Some(end.position), words);
+        }
+        true
+    }
 }
 
 /// Walks the records as a consumer does.
@@ -274,39 +311,34 @@ fn highest_timestamp(batch: &PlacedBatch) -> Result<Timestamp, BatchError> {
 fn verify_hints(
     vfs: &dyn Vfs,
     segment: &SegmentFiles,
-    places: &BTreeMap<u64, (Offset, Timestamp)>,
+    batches: &BatchesByPosition,
     summary: &mut LogSummary,
 ) -> io::Result<()> {
     let base = segment.base_offset;
     let path = segment.offset_index();
     if vfs.exists(&path) {
         let index = read_offset_index(vfs, &path, base)?;
-        let leads = |position: i64| places.get(&u64::try_from(position).ok()?);
-        for (number, entry) in index.entries.iter().enumerate() {
-            if leads(entry.position).is_none_or(|(last, _)| *last != entry.last_offset) {
-                let words = format!(
-                    "entry {number} says that a batch ending at {} begins at byte {}; none does",
-                    entry.last_offset, entry.position
-                );
-                summary.find(Severity::Hint, &path, Some(number as u64 * 8), words);
-                break;
-            }
-        }
+        let wrong = first_wrong(&index, |entry| {
+            let found = u64::try_from(entry.position).ok();
+            let found = found.and_then(|position| batches.get(&position));
+            let (last, position) = (entry.last_offset, entry.position);
+            found.is_none_or(|(found, _)| *found != last).then(|| {
+                format!("says that a batch ending at {last} begins at byte {position}; none does")
+            })
+        });
+        summary.find_entry(&path, OFFSET_ENTRY_BYTES, wrong);
     }
     let path = segment.time_index();
     if vfs.exists(&path) {
         let index = read_time_index(vfs, &path, base)?;
-        let by_offset: BTreeMap<Offset, Timestamp> = places.values().copied().collect();
-        for (number, entry) in index.entries.iter().enumerate() {
-            if by_offset.get(&entry.last_offset) != Some(&entry.timestamp) {
-                let words = format!(
-                    "entry {number} says that time {} is first reached by offset {}; it is not",
-                    entry.timestamp, entry.last_offset
-                );
-                summary.find(Severity::Hint, &path, Some(number as u64 * 12), words);
-                break;
-            }
-        }
+        let by_offset: BTreeMap<Offset, Timestamp> = batches.values().copied().collect();
+        let wrong = first_wrong(&index, |entry| {
+            let (time, last) = (entry.timestamp, entry.last_offset);
+            (by_offset.get(&last) != Some(&time)).then(|| {
+                format!("says that time {time} is first reached by offset {last}; it is not")
+            })
+        });
+        summary.find_entry(&path, TIME_ENTRY_BYTES, wrong);
     }
     let path = segment.snapshot();
     if vfs.exists(&path)
@@ -315,4 +347,13 @@ fn verify_hints(
         summary.find(Severity::Hint, &path, None, format!("no snapshot: {error}"));
     }
     Ok(())
+}
+
+/// The number of the first entry of an index that is wrong, and what is wrong with it.
+fn first_wrong<E>(
+    index: &IndexFile<E>,
+    wrong: impl Fn(&E) -> Option<String>,
+) -> Option<(usize, String)> {
+    let mut entries = index.entries.iter().enumerate();
+    entries.find_map(|(number, entry)| Some((number, wrong(entry)?)))
 }

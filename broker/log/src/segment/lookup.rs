@@ -157,10 +157,11 @@ impl Segment {
         }
     }
 
-    /// Whole, verified batches as [`super::LogReader::read`] promises them, from an offset on that
-    /// must be in this segment; `None` where compaction has left nothing from there on. Damage
-    /// behind the first batch ends the answer; at the first batch it is the answer.
-    pub(crate) fn read(&self, wanted: Wanted) -> Result<Option<Bytes>, LogError> {
+    /// Whole, verified batches as [`super::LogReader::read`] promises them, and the offset behind the
+    /// last, from an offset on that must be in this segment; `None` where compaction has left nothing
+    /// from there on. Damage behind the first batch ends the answer; at the first batch it is the
+    /// answer.
+    pub(crate) fn read(&self, wanted: Wanted) -> Result<Option<(Bytes, Offset)>, LogError> {
         let cursor = self.seek(wanted.from, wanted.bytes_max)?;
         let start = cursor.position();
         match self.read_at(cursor, wanted) {
@@ -180,7 +181,7 @@ impl Segment {
         &self,
         mut cursor: BatchCursor<'_>,
         wanted: Wanted,
-    ) -> Result<Option<Bytes>, LogError> {
+    ) -> Result<Option<(Bytes, Offset)>, LogError> {
         if cursor.rest() == 0 && self.may_have_gaps() {
             return Ok(None);
         }
@@ -202,7 +203,12 @@ impl Segment {
                 Err(error) => return Err(error),
             }
         }
-        cursor.bytes(start, length).map(Some)
+        let next = if length > 0 {
+            cursor.next_offset()
+        } else {
+            wanted.from
+        };
+        Ok(Some((cursor.bytes(start, length)?, next)))
     }
 
     /// Goes over the batch here if it is wanted behind `length` bytes; returns its size, or 0.

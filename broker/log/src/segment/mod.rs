@@ -81,6 +81,28 @@ pub(crate) struct Segment {
     loading: Mutex<()>,
 }
 
+/// What a segment is made with, and keeps.
+#[derive(Debug)]
+pub(crate) struct SegmentSpec {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    /// Its `.log` file.
+    pub(crate) path: PathBuf,
+    pub(crate) base_offset: Offset,
+    /// Bytes of log per index entry.
+    pub(crate) index_interval_bytes: u64,
+    /// Below it compaction may have taken records out, and offsets with them.
+    pub(crate) gaps_below: Offset,
+}
+
+/// What a segment that will be written on already has.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) file: Arc<dyn VfsFile>,
+    pub(crate) size: u64,
+    /// The bytes from here on are known to be good.
+    pub(crate) verified_from: u64,
+}
+
 /// Which batches a reader wants of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -91,51 +113,25 @@ pub(crate) struct Wanted {
 }
 
 impl Segment {
-    /// A segment that will be written on: `size` bytes are there, those from `verified_from` on
-    /// are known to be good.
-    pub(crate) fn active(
-        vfs: Arc<dyn Vfs>,
-        (path, base_offset): (PathBuf, Offset),
-        (file, size, verified_from): (Option<Arc<dyn VfsFile>>, u64, u64),
-        indexes: GrowingIndexes,
-        (index_interval_bytes, gaps_below): (u64, Offset),
-    ) -> Self {
+    /// A segment that will be written on, of which `content` is there already.
+    pub(crate) fn active(spec: SegmentSpec, content: Content, indexes: GrowingIndexes) -> Self {
         Self {
-            vfs,
-            path,
-            base_offset,
-            index_interval_bytes,
-            gaps_below,
-            size: AtomicU64::new(size),
             sealed: AtomicBool::new(false),
-            retired: AtomicBool::new(false),
-            number: FileNumber::next(),
-            file: Mutex::new(file),
-            verified_from,
-            verified: Mutex::default(),
+            file: Mutex::new(Some(content.file)),
+            verified_from: content.verified_from,
             indexes: Indexes::growing(indexes),
-            aborted: Mutex::default(),
-            unsettled: AtomicBool::new(false),
-            unchecked: AtomicBool::new(false),
-            surveyed: OnceLock::new(),
-            loading: Mutex::new(()),
+            ..Self::sealed(spec, content.size)
         }
     }
 
-    /// A sealed segment as it lies on the disk, nothing of it known to be good.
-    pub(crate) fn sealed(
-        vfs: Arc<dyn Vfs>,
-        path: PathBuf,
-        base_offset: Offset,
-        size: u64,
-        (index_interval_bytes, gaps_below): (u64, Offset),
-    ) -> Self {
+    /// A sealed segment of `size` bytes as it is on the disk. Nothing of it is verified yet.
+    pub(crate) fn sealed(spec: SegmentSpec, size: u64) -> Self {
         Self {
-            vfs,
-            path,
-            base_offset,
-            index_interval_bytes,
-            gaps_below,
+            vfs: spec.vfs,
+            path: spec.path,
+            base_offset: spec.base_offset,
+            index_interval_bytes: spec.index_interval_bytes,
+            gaps_below: spec.gaps_below,
             size: AtomicU64::new(size),
             sealed: AtomicBool::new(true),
             retired: AtomicBool::new(false),

@@ -276,13 +276,13 @@ fn what_cannot_be_cut_off_takes_the_log_offline() {
 fn a_failed_sync_is_final() {
     let vfs = SimVfs::new(0);
     let mut log = open(&vfs, config(1 << 20));
-    let reader = log.reader();
+    let (reader, syncs) = (log.reader(), log.sync_handle());
     append(&mut log, &batch_of_bytes(100)).unwrap();
-    assert_eq!(reader.sync().unwrap(), Offset(1));
+    assert_eq!(syncs.sync().unwrap(), Offset(1));
     append(&mut log, &batch_of_bytes(100)).unwrap();
     vfs.fail_next_sync();
-    assert!(matches!(reader.sync(), Err(LogError::Io { .. })));
-    assert!(matches!(reader.sync(), Err(LogError::Offline { .. })));
+    assert!(matches!(syncs.sync(), Err(LogError::Io { .. })));
+    assert!(matches!(syncs.sync(), Err(LogError::Offline { .. })));
     assert!(matches!(
         append(&mut log, &batch_of_bytes(100)),
         Err(LogError::Offline { .. })
@@ -306,7 +306,7 @@ fn a_file_that_cannot_be_opened_refuses_what_needs_it_and_nothing_later() {
     for spare in 0..4 {
         let vfs = SimVfs::new(0);
         let mut log = open(&vfs, config(200));
-        let reader = log.reader();
+        let (reader, syncs) = (log.reader(), log.sync_handle());
         let mut appended = 0;
         for step in 0..12 {
             vfs.set_open_files_max(Some(vfs.open_files() + spare));
@@ -314,18 +314,18 @@ fn a_file_that_cannot_be_opened_refuses_what_needs_it_and_nothing_later() {
                 Ok(_) => appended += 1,
                 Err(error) => is_refused(Err(error)),
             }
-            match reader.sync() {
+            match syncs.sync() {
                 Ok(synced) => assert_eq!(synced, Offset(appended)),
                 Err(error) => is_refused(Err(error)),
             }
-            if let Err(error) = reader.settle() {
+            if let Err(error) = syncs.settle() {
                 is_refused(Err(error));
             }
             vfs.set_open_files_max(None);
             if step % 3 == 2 {
                 append(&mut log, &batch_of_bytes(100)).unwrap();
                 appended += 1;
-                assert_eq!(reader.sync().unwrap(), Offset(appended));
+                assert_eq!(syncs.sync().unwrap(), Offset(appended));
                 log.rest();
             }
             assert!(!reader.is_offline());
@@ -348,15 +348,15 @@ fn a_file_that_cannot_be_opened_refuses_what_needs_it_and_nothing_later() {
 fn a_sync_covers_rolled_segments_and_what_is_clean_costs_nothing() {
     let vfs = SimVfs::new(0);
     let mut log = open(&vfs, config(200));
-    let reader = log.reader();
+    let (reader, syncs) = (log.reader(), log.sync_handle());
     for _ in 0..7 {
         append(&mut log, &batch_of_bytes(100)).unwrap();
     }
     assert_eq!(reader.recovery_point(), Offset(0));
-    assert_eq!(reader.sync().unwrap(), Offset(7));
+    assert_eq!(syncs.sync().unwrap(), Offset(7));
     assert_eq!(reader.recovery_point(), Offset(7));
     let before = vfs.operations();
-    assert_eq!(reader.sync().unwrap(), Offset(7));
+    assert_eq!(syncs.sync().unwrap(), Offset(7));
     assert_eq!(vfs.operations(), before);
     let (log, report) = open_with(&vfs.crash(), config(200), start(false, 7)).unwrap();
     assert_eq!(read_from(&log.reader(), Offset(0)).unwrap().len(), 7);
@@ -368,17 +368,17 @@ fn a_recovery_point_is_settled_once_the_indexes_below_it_are_durable() {
     for seed in 0..30 {
         let vfs = SimVfs::new(seed);
         let mut log = open(&vfs, config(200));
-        let reader = log.reader();
+        let (reader, syncs) = (log.reader(), log.sync_handle());
         append(&mut log, &batch_of_bytes(100)).unwrap();
         append(&mut log, &batch_of_bytes(100)).unwrap();
-        reader.sync().unwrap();
+        syncs.sync().unwrap();
         append(&mut log, &batch_of_bytes(100)).unwrap();
-        reader.sync().unwrap();
+        syncs.sync().unwrap();
         assert_eq!(
             (reader.recovery_point(), reader.settled_point()),
             (Offset(3), Offset(0))
         );
-        assert_eq!(reader.settle().unwrap(), Offset(3));
+        assert_eq!(syncs.settle().unwrap(), Offset(3));
         assert_eq!(reader.settled_point(), Offset(3));
         let crashed = vfs.crash();
         for extension in ["index", "timeindex"] {

@@ -334,7 +334,7 @@ fn synced(seed: u64) -> (SimVfs, Log, Found) {
         append(&mut log, &batch(&[record])).unwrap();
         all.push((i64::from(number), record.0, record.1));
     }
-    log.reader().sync().unwrap();
+    log.sync_handle().sync().unwrap();
     (vfs, log, all)
 }
 
@@ -419,7 +419,7 @@ fn readers_beside_a_compaction_read_what_was_written() {
         RecoveryStart::default(),
     );
     let mut log = opened.unwrap().0;
-    let reader = log.reader();
+    let (reader, syncs) = (log.reader(), log.sync_handle());
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -436,7 +436,7 @@ fn readers_beside_a_compaction_read_what_was_written() {
         for number in 0..1500_u32 {
             append(&mut log, &batch(&[((number % 20) as u8, Some(number))])).unwrap();
             if number % 100 == 99 {
-                reader.sync().unwrap();
+                syncs.sync().unwrap();
                 compact(&log, 0).unwrap();
                 log.maintenance()
                     .remove_retired(Monotonic(Duration::from_secs(60)))

@@ -15,7 +15,7 @@ fn a_log_on_a_real_disk_is_found_again() {
     for _ in 0..5 {
         append(&mut log, &batch_of_bytes(100)).unwrap();
     }
-    assert_eq!(log.reader().sync().unwrap(), Offset(5));
+    assert_eq!(log.sync_handle().sync().unwrap(), Offset(5));
     append(&mut log, &batch_of_bytes(100)).unwrap();
     drop(log);
     let (log, report) = open(start(false, 5));
@@ -56,7 +56,7 @@ fn a_log_that_rests_is_read_and_written_on() {
     let vfs = SimVfs::new(0);
     let mut log = open(&vfs, config(300));
     append(&mut log, &batch_of_bytes(100)).unwrap();
-    log.reader().sync().unwrap();
+    log.sync_handle().sync().unwrap();
     for count in 2..8 {
         log.rest();
         assert_eq!(
@@ -68,7 +68,7 @@ fn a_log_that_rests_is_read_and_written_on() {
         // Not synced: the file stays open.
         log.rest();
         assert_eq!(read_from(&log.reader(), Offset(0)).unwrap().len(), count);
-        log.reader().sync().unwrap();
+        log.sync_handle().sync().unwrap();
     }
     log.rest();
     assert_eq!(log.close().unwrap(), Offset(7));
@@ -92,23 +92,24 @@ fn readers_beside_the_writer_see_whole_batches_in_order() {
             scope.spawn(move || {
                 let mut next = Offset(0);
                 while next < Offset(BATCHES * 2) {
-                    let bytes = reader
+                    let read = reader
                         .read(next, Offset(i64::MAX), bytes_max, true)
                         .unwrap();
-                    for batch in split(bytes) {
+                    for batch in split(read.bytes) {
                         batch.verify_crc().unwrap();
                         assert_eq!(batch.header().base_offset, next);
                         next = batch.header().next_offset();
                     }
+                    assert_eq!(read.next_offset, next);
                     reader.offset_for_timestamp(Timestamp(5)).unwrap();
                     std::thread::yield_now();
                 }
             });
         }
-        let (reader, done) = (log.reader(), &done);
+        let (reader, syncs, done) = (log.reader(), log.sync_handle(), &done);
         scope.spawn(move || {
             while !done.load(Ordering::SeqCst) {
-                let synced = reader.sync().unwrap();
+                let synced = syncs.sync().unwrap();
                 assert!(synced >= reader.log_start_offset());
                 std::thread::yield_now();
             }

@@ -34,7 +34,7 @@ fn segments_below_go_and_their_files_a_little_later() {
     let vfs = SimVfs::new(0);
     let log = filled(&vfs, 7);
     let (reader, maintenance) = (log.reader(), log.maintenance());
-    let held = reader.read(Offset(0), Offset(7), 1000, true).unwrap();
+    let held = read_bytes(&reader, Offset(0), Offset(7), 1000, true).unwrap();
     let copy = held.to_vec();
 
     let taken = maintenance.retire_segments_below(Offset(5), NOW).unwrap();
@@ -118,10 +118,10 @@ fn records_below_the_log_start_are_not_served_though_their_segment_is_there() {
 fn whoever_holds_a_segment_that_goes_looks_again() {
     let vfs = SimVfs::new(0);
     let log = filled(&vfs, 5);
-    let reader = log.reader();
+    let (reader, syncs) = (log.reader(), log.sync_handle());
     let segments = log.reader().segments();
     // What is synced is not held open, but found by its name.
-    reader.sync().unwrap();
+    syncs.sync().unwrap();
     // As if the look at the list and the opening of the file had the retirement between them.
     vfs.rename(&segments[0].path, &files::deleted(&segments[0].path))
         .unwrap();
@@ -142,7 +142,7 @@ fn whoever_holds_a_segment_that_goes_looks_again() {
         .retire_segments_below(Offset(2), NOW)
         .unwrap();
     assert_eq!(
-        unsynced.reader().sync().unwrap(),
+        unsynced.sync_handle().sync().unwrap(),
         Offset(5),
         "and a sync does not miss it"
     );
@@ -155,7 +155,7 @@ fn a_crash_anywhere_leaves_one_piece_with_all_that_was_to_stay() {
         vfs.create_dir_all(dir()).unwrap();
         vfs.sync_dir(Path::new("")).unwrap();
         let log = filled(&vfs, 9);
-        log.reader().sync().unwrap();
+        log.sync_handle().sync().unwrap();
         vfs.cut_power_after(operations);
         let maintenance = log.maintenance();
         let taken = maintenance.retire_segments_below(Offset(6), NOW);
@@ -235,8 +235,7 @@ fn offsets_only_ascend_below_what_was_compacted() {
         }
         // What does not fit is not skipped.
         assert!(
-            reader
-                .read(Offset(0), Offset(12), 50, false)
+            read_bytes(&reader, Offset(0), Offset(12), 50, false)
                 .unwrap()
                 .is_empty()
         );

@@ -90,13 +90,30 @@ fn append(log: &mut Log, batch: &RecordBatch) -> Result<Appended, LogError> {
 fn read_from(reader: &LogReader, from: Offset) -> Result<Vec<RecordBatch>, LogError> {
     let (mut next, mut batches) = (from, Vec::new());
     loop {
-        let bytes = reader.read(next, Offset(i64::MAX), 200, true)?;
-        if bytes.is_empty() {
+        let read = reader.read(next, Offset(i64::MAX), 200, true)?;
+        if read.is_empty() {
+            assert_eq!(read.next_offset, next, "nothing was read");
             return Ok(batches);
         }
-        batches.extend(split(bytes));
+        batches.extend(split(read.bytes));
         next = batches.last().unwrap().header().next_offset();
+        assert_eq!(read.next_offset, next, "behind the last batch");
     }
+}
+
+/// The bytes of one read, which says where the next one goes on.
+fn read_bytes(
+    reader: &LogReader,
+    from: Offset,
+    up_to: Offset,
+    bytes_max: usize,
+    at_least_one: bool,
+) -> Result<Bytes, LogError> {
+    let read = reader.read(from, up_to, bytes_max, at_least_one)?;
+    let batches = split(read.bytes.clone());
+    let behind = batches.last().map(|batch| batch.header().next_offset());
+    assert_eq!(read.next_offset, behind.unwrap_or(from));
+    Ok(read.bytes)
 }
 
 /// Whole batches and nothing else.

@@ -83,7 +83,7 @@ impl Subject {
     }
 
     fn sync(&mut self) -> Result<(), LogError> {
-        self.synced = self.log().reader().sync()?;
+        self.synced = self.log().sync_handle().sync()?;
         assert_eq!(self.synced, self.end());
         Ok(())
     }

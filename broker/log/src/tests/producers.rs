@@ -120,7 +120,7 @@ fn a_crash_takes_from_the_state_what_it_takes_from_the_log() {
         vfs.create_dir_all(dir()).unwrap();
         vfs.sync_dir(Path::new("")).unwrap();
         let log = filled(&vfs, 9, 300);
-        let synced = log.reader().sync().unwrap();
+        let synced = log.sync_handle().sync().unwrap();
         let mut log = log;
         for number in 9..20 {
             append(&mut log, &batch(i64::from(number % 2), number / 2 * 2, 2)).unwrap();
@@ -327,7 +327,7 @@ fn a_snapshot_from_before_the_log_begins_is_not_believed() {
     append(&mut log, &marker(1, true)).unwrap();
     log.roll_if_filled().unwrap();
     append(&mut log, &batch(2, 0, 1)).unwrap();
-    log.reader().sync().unwrap();
+    log.sync_handle().sync().unwrap();
     let now = brooklet_protocol::Monotonic::default();
     let stale = dir().join("00000000000000000001.snapshot");
     let snapshot = vfs.read(&stale).unwrap();
@@ -410,8 +410,8 @@ fn an_aborted_transaction_that_cannot_be_written_down_yet_is_left_out_all_the_sa
         let vfs = SimVfs::new(0);
         let mut log = open(&vfs, config(1 << 20));
         append(&mut log, &transactional(1, 0, 2)).unwrap();
-        log.reader().sync().unwrap();
-        let point = log.reader().settle().unwrap();
+        log.sync_handle().sync().unwrap();
+        let point = log.sync_handle().settle().unwrap();
         let marker = marker(1, false);
         if is_full {
             let room = vfs.used_bytes() + marker.bytes().len() as u64;
@@ -420,7 +420,7 @@ fn an_aborted_transaction_that_cannot_be_written_down_yet_is_left_out_all_the_sa
             vfs.set_open_files_max(Some(vfs.open_files()));
         }
         append(&mut log, &marker).unwrap();
-        let reader = log.reader();
+        let (reader, syncs) = (log.reader(), log.sync_handle());
         assert!(!reader.is_offline());
         let aborted = || reader.aborted_transactions(Offset(0), Offset(3)).unwrap();
         vfs.set_open_files_max(None);
@@ -428,8 +428,8 @@ fn an_aborted_transaction_that_cannot_be_written_down_yet_is_left_out_all_the_sa
         assert_eq!(known.len(), 1);
         assert_eq!(known[0].first_offset, Offset(0));
         if is_full {
-            reader.sync().unwrap();
-            assert!(reader.settle().is_err(), "no recovery point vouches for it");
+            syncs.sync().unwrap();
+            assert!(syncs.settle().is_err(), "no recovery point vouches for it");
             assert_eq!(reader.settled_point(), point);
         }
         // A crash rebuilds it.
@@ -443,8 +443,8 @@ fn an_aborted_transaction_that_cannot_be_written_down_yet_is_left_out_all_the_sa
             .unwrap();
         assert_eq!(found.len(), usize::from(end == Offset(3)));
         // And once there is room it is written.
-        reader.sync().unwrap();
-        assert_eq!(reader.settle().unwrap(), Offset(3));
+        syncs.sync().unwrap();
+        assert_eq!(syncs.settle().unwrap(), Offset(3));
         assert_eq!(aborted(), known);
         let path = segment(0).with_extension("txnindex");
         assert_eq!(txn_index::read(&vfs, &path).unwrap(), known);

@@ -22,7 +22,7 @@ fn a_read_begins_with_the_batch_that_contains_the_offset() {
     let (log, expected) = filled(&SimVfs::new(0), 5);
     let reader = log.reader();
     for offset in 0..15 {
-        let bytes = reader.read(Offset(offset), Offset(15), 1, true).unwrap();
+        let bytes = read_bytes(&reader, Offset(offset), Offset(15), 1, true).unwrap();
         assert_eq!(bytes, expected[offset as usize / 3], "offset {offset}");
     }
 }
@@ -32,7 +32,13 @@ fn a_read_keeps_its_limits() {
     let (log, expected) = filled(&SimVfs::new(0), 5);
     let reader = log.reader();
     let read = |from, up_to, bytes_max, at_least_one| {
-        let bytes = reader.read(Offset(from), Offset(up_to), bytes_max, at_least_one);
+        let bytes = read_bytes(
+            &reader,
+            Offset(from),
+            Offset(up_to),
+            bytes_max,
+            at_least_one,
+        );
         bytes.unwrap()
     };
     let two = expected[..2].concat();
@@ -50,9 +56,9 @@ fn a_read_keeps_its_limits() {
     assert_eq!(read(4, 4, 1 << 20, true), "");
     assert_eq!(read(15, 15, 1 << 20, true), "");
     assert_eq!(read(14, i64::MAX, 1 << 20, true), expected[4]);
-    let error = reader.read(Offset(16), Offset(20), 1, true).unwrap_err();
+    let error = read_bytes(&reader, Offset(16), Offset(20), 1, true).unwrap_err();
     assert_eq!(error.to_string(), "offset 16 is outside 0..=15");
-    assert!(reader.read(Offset(-1), Offset(20), 1, true).is_err());
+    assert!(read_bytes(&reader, Offset(-1), Offset(20), 1, true).is_err());
 }
 
 #[test]
@@ -97,7 +103,7 @@ proptest! {
         let end = reader.log_end_offset();
         for (from, up_to, bytes_max, at_least_one) in reads {
             let (from, up_to) = (Offset(from), Offset(up_to));
-            let found = reader.read(from, up_to, bytes_max, at_least_one);
+            let found = read_bytes(&reader, from, up_to, bytes_max, at_least_one);
             if from > end {
                 prop_assert!(found.is_err());
                 continue;
@@ -145,7 +151,7 @@ fn a_flipped_bit_is_named_and_not_served_and_its_neighbours_are() {
         let (log, _) = open_with(&vfs, config(210), start(true, end)).unwrap();
         let damaged = 2 + byte / sizes[2];
         for (offset, number) in (0..end).map(|offset| (offset, offset as usize / 3)) {
-            let found = (log.reader()).read(Offset(offset), Offset(end), 10, true);
+            let found = read_bytes(&log.reader(), Offset(offset), Offset(end), 10, true);
             match found {
                 Ok(found) => assert_eq!(found, expected[number], "bit {bit}, offset {offset}"),
                 Err(LogError::Corrupt { path, position, .. }) => {
@@ -156,7 +162,7 @@ fn a_flipped_bit_is_named_and_not_served_and_its_neighbours_are() {
                 Err(other) => panic!("bit {bit}, offset {offset}: {other}"),
             }
         }
-        let whole = log.reader().read(Offset(6), Offset(end), 1000, true);
+        let whole = read_bytes(&log.reader(), Offset(6), Offset(end), 1000, true);
         match damaged {
             2 => assert!(whole.is_err(), "bit {bit}"),
             _ => assert_eq!(whole.unwrap(), expected[2], "the answer ends before it"),
@@ -173,10 +179,10 @@ fn a_segment_that_was_cut_by_somebody_is_damage_and_not_a_gap() {
     let (log, _) = open_with(&vfs, config(210), start(true, 12)).unwrap();
     let reader = log.reader();
     assert_eq!(
-        reader.read(Offset(0), Offset(12), 1000, true).unwrap(),
+        read_bytes(&reader, Offset(0), Offset(12), 1000, true).unwrap(),
         expected[0]
     );
-    let error = reader.read(Offset(3), Offset(12), 1000, true).unwrap_err();
+    let error = read_bytes(&reader, Offset(3), Offset(12), 1000, true).unwrap_err();
     let expected =
         "segment t-0/00000000000000000000.log: batch at byte 100: the log ends at offset 3";
     assert!(error.to_string().starts_with(expected), "{error}");
@@ -198,7 +204,7 @@ fn a_wrong_index_is_not_believed() {
         overwrite(&vfs, &index, content);
         let (log, _) = open_with(&vfs, config(210), start(true, 18)).unwrap();
         for offset in 0..18 {
-            let bytes = log.reader().read(Offset(offset), Offset(18), 10, true);
+            let bytes = read_bytes(&log.reader(), Offset(offset), Offset(18), 10, true);
             assert_eq!(bytes.unwrap(), expected[offset as usize / 3]);
         }
         if !content.is_empty() {
@@ -227,7 +233,7 @@ fn zeros_of_a_preallocated_index_are_accepted() {
     let (log, report) = open_with(&vfs, config(210), start(true, 18)).unwrap();
     assert_eq!(report.indexes_rebuilt, 0);
     for number in 0..6 {
-        let bytes = log.reader().read(Offset(number * 3), Offset(18), 10, true);
+        let bytes = read_bytes(&log.reader(), Offset(number * 3), Offset(18), 10, true);
         assert_eq!(bytes.unwrap(), expected[number as usize]);
     }
     let found = log.reader().max_timestamp().unwrap();
@@ -248,7 +254,7 @@ fn a_damaged_segment_without_indexes_is_readable_up_to_the_damage() {
     }
     vfs.flip_bit(&segment(0), 116 * 8).unwrap();
     let (log, _) = open_with(&vfs, config(350), start(true, 4)).unwrap();
-    let read = |from| log.reader().read(Offset(from), Offset(4), 1000, true);
+    let read = |from| read_bytes(&log.reader(), Offset(from), Offset(4), 1000, true);
     assert_eq!(read(0).unwrap().len(), 100);
     let error = read(1).unwrap_err().to_string();
     assert!(

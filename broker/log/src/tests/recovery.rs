@@ -1,6 +1,7 @@
 //! Every row of the decision table, and every byte at which a tail can be torn.
 
 use super::*;
+use crate::recovery::Row;
 use crate::vfs::OpenMode;
 
 /// Batches of 100 bytes and one record, two a segment.
@@ -52,7 +53,8 @@ fn forget_syncs(vfs: &SimVfs) {
 #[test]
 fn new_a_directory_without_segments() {
     let vfs = SimVfs::new(0);
-    let log = open(&vfs, config(200));
+    let (log, report) = open_with(&vfs, config(200), start(false, 0)).unwrap();
+    assert_eq!(report.rows, [Row::New]);
     assert_eq!(log.reader().log_end_offset(), Offset(0));
     assert_eq!(names(&vfs), ["00000000000000000000.log"]);
     assert!(read_from(&log.reader(), Offset(0)).unwrap().is_empty());
@@ -66,6 +68,7 @@ fn clean_nothing_is_scanned() {
     let recovery_point = filled(&vfs, 5).close().unwrap();
     assert_eq!(recovery_point, Offset(5));
     let report = reopen(&vfs, start(true, 5), 5);
+    assert_eq!(report.rows, [Row::Clean]);
     assert_eq!((report.batches_scanned, report.indexes_rebuilt), (0, 0));
 }
 
@@ -77,6 +80,7 @@ fn clean_a_last_segment_without_usable_indexes_gets_new_ones() {
     let good = vfs.read(&index).unwrap();
     vfs.remove_file(&index).unwrap();
     let (log, report) = open_with(&vfs, config(200), start(true, 6)).unwrap();
+    assert_eq!(report.rows, [Row::IndexIgnored, Row::Clean]);
     assert_eq!((report.batches_scanned, report.indexes_rebuilt), (0, 1));
     log.close().unwrap();
     assert_eq!(vfs.read(&index).unwrap(), good);
@@ -91,6 +95,7 @@ fn not_clean_though_marked_so() {
     refused(&vfs, start(true, 4));
     forget_syncs(&vfs);
     let report = reopen(&vfs, start(true, 4), 4);
+    assert_eq!(report.rows[..2], [Row::NotClean, Row::TornTail]);
     assert_eq!(report.bytes_cut, 70);
 }
 
@@ -104,6 +109,7 @@ fn whole_only_the_recovery_points_segment_and_later_ones_are_scanned() {
                 .unwrap();
         }
         let report = reopen(&vfs, start(false, recovery_point), 5);
+        assert!(report.rows.contains(&Row::Whole), "{:?}", report.rows);
         assert_eq!((report.batches_scanned, report.bytes_cut), (scanned, 0));
         assert_eq!(report.side_file, None);
     }
@@ -161,6 +167,7 @@ fn all_deleted_a_log_that_ends_below_its_start_begins_anew() {
             ..start(clean, 3)
         };
         let (mut log, report) = open_with(&vfs, config(200), start).unwrap();
+        assert!(report.rows.contains(&Row::AllDeleted), "{:?}", report.rows);
         assert_eq!(report.bytes_cut, 500, "kept aside, as everything");
         let reader = log.reader();
         assert_eq!(
@@ -183,6 +190,7 @@ fn torn_tail_a_bad_batch_at_the_recovery_point_is_kept_aside_and_cut() {
     let tail = content(&vfs, 2)[100..].to_vec();
     let unreachable = content(&vfs, 4);
     let report = reopen(&vfs, start(false, 3), 3);
+    assert_eq!(report.rows[..2], [Row::TornTail, Row::Unreachable]);
     assert_eq!(report.bytes_cut, 200);
     let side_file = report.side_file.unwrap();
     assert_eq!(side_file, segment(2).with_extension("log.cut-1"));
@@ -242,7 +250,7 @@ fn damage_a_bad_batch_below_the_recovery_point_is_refused() {
     assert!(error.starts_with(expected), "{error}");
     // In a segment that is not scanned it is found by whoever reads it.
     let (log, _) = open_with(&vfs, config(200), start(false, 4)).unwrap();
-    let read = |from| log.reader().read(Offset(from), Offset(5), 100, true);
+    let read = |from| read_bytes(&log.reader(), Offset(from), Offset(5), 100, true);
     assert!(matches!(read(2), Err(LogError::Corrupt { .. })));
     assert!([0, 1, 3, 4].into_iter().all(|from| read(from).is_ok()));
 }
@@ -255,6 +263,7 @@ fn a_hole_between_segments_is_judged_by_the_recovery_point() {
     let error = refused(&vfs, start(false, 5));
     assert!(error.contains("expected offset 4, found 6"), "{error}");
     let report = reopen(&vfs, start(false, 4), 4);
+    assert_eq!(report.rows[..1], [Row::Unreachable]);
     assert_eq!(
         report.bytes_cut, 100,
         "what is behind the hole is kept aside"
@@ -317,7 +326,7 @@ fn damage_to_what_was_synced_is_known_before_the_first_checkpoint() {
         {
             let vfs = SimVfs::new(0);
             let log = filled(&vfs, 4);
-            log.reader().sync().unwrap();
+            log.sync_handle().sync().unwrap();
             drop(log);
             harm(&vfs);
             let error = refused(&vfs, start(clean, 0));
@@ -350,7 +359,7 @@ fn damage_to_what_was_synced_is_known_before_the_first_checkpoint() {
 fn what_comes_behind_the_last_sync_is_a_torn_tail() {
     let vfs = SimVfs::new(0);
     let mut log = filled(&vfs, 3);
-    log.reader().sync().unwrap();
+    log.sync_handle().sync().unwrap();
     append(&mut log, &batch_of_bytes(100)).unwrap();
     drop(log);
     vfs.flip_bit(&segment(2), 190 * 8).unwrap();
@@ -361,10 +370,10 @@ fn what_comes_behind_the_last_sync_is_a_torn_tail() {
 fn a_log_that_is_closed_says_nothing_more_of_itself() {
     let vfs = SimVfs::new(0);
     let log = filled(&vfs, 3);
-    let reader = log.reader();
+    let syncs = log.sync_handle();
     log.close().unwrap();
     forget_syncs(&vfs);
-    reader.sync().unwrap();
+    syncs.sync().unwrap();
     let file = dir().join(sync_points::SYNCED_FILE);
     assert!(
         !vfs.exists(&file),
@@ -472,7 +481,7 @@ fn recovery_itself_can_be_interrupted_at_any_operation() {
             for _ in 0..3 {
                 append(&mut log, &batch_of_bytes(100)).unwrap();
             }
-            log.reader().sync().unwrap();
+            log.sync_handle().sync().unwrap();
             for _ in 0..4 {
                 append(&mut log, &batch_of_bytes(100)).unwrap();
             }

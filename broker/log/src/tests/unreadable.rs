@@ -14,7 +14,13 @@ fn reopened(vfs: &SimVfs, batches: i64) -> Log {
 }
 
 fn read(log: &Log, from: i64, bytes_max: usize) -> Result<Vec<i64>, LogError> {
-    let bytes = (log.reader()).read(Offset(from), Offset(i64::MAX), bytes_max, true)?;
+    let bytes = read_bytes(
+        &log.reader(),
+        Offset(from),
+        Offset(i64::MAX),
+        bytes_max,
+        true,
+    )?;
     let batches = split(bytes).into_iter();
     Ok(batches.map(|batch| batch.header().base_offset.0).collect())
 }
@@ -126,7 +132,7 @@ fn compaction_leaves_a_log_that_it_cannot_read() {
     for _ in 0..12 {
         append(&mut log, &batch_of_bytes(100)).unwrap();
     }
-    log.reader().sync().unwrap();
+    log.sync_handle().sync().unwrap();
     vfs.make_unreadable(&segment(5), 150..160).unwrap();
     let before = names(&vfs);
     let error = compaction::compact(&log, 0).unwrap_err();

@@ -126,7 +126,10 @@ type Content = (Offset, Offset, [Bytes; 2]);
 
 fn content(partition: &Partition) -> Content {
     let (start, end) = (partition.log_start_offset(), partition.log_end_offset());
-    let read = |isolation| partition.read(start, isolation, 1 << 20, true).unwrap();
+    let read = |isolation| {
+        let read = partition.read(start, isolation, 1 << 20, true);
+        read.unwrap().bytes
+    };
     let seen = [Isolation::ReadUncommitted, Isolation::ReadCommitted].map(read);
     (start, end, seen)
 }
