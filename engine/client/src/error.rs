@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use brooklet_protocol::messages::{ErrorCode, ResponseKind};
+use brooklet_protocol::messages::{ApiKey, ErrorCode};
 use brooklet_protocol::records::BatchError;
 use brooklet_protocol::{Offset, TopicPartition};
 use thiserror::Error;
@@ -172,8 +172,10 @@ impl ClientError {
         error
     }
 
-    pub(crate) fn unexpected(expected: &str, found: &ResponseKind) -> Self {
-        Self::Unexpected(format!("expected an answer to {expected}, found {found:?}"))
+    pub(crate) fn unexpected(expected: ApiKey, found: ApiKey) -> Self {
+        Self::Unexpected(format!(
+            "expected a response to {expected:?}, found one to {found:?}"
+        ))
     }
 
     /// Whether the same request may succeed a little later, for all we know.

@@ -21,6 +21,7 @@ pub mod transport;
 
 mod admin;
 mod backoff;
+mod calls;
 mod cluster;
 mod config;
 mod consumer;
@@ -40,9 +41,7 @@ use std::sync::Arc;
 
 use brooklet_protocol::messages::kafka::MetadataRequest;
 use brooklet_protocol::messages::kafka::metadata_request::MetadataRequestTopic;
-use brooklet_protocol::messages::{
-    ErrorCode, Request, RequestKind, Response, ResponseKind, StrBytes, kafka,
-};
+use brooklet_protocol::messages::{ErrorCode, StrBytes, kafka};
 use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use parking_lot::RwLock;
 
@@ -62,10 +61,7 @@ pub use transactions::{
 
 use self::metadata::{Cache, CachedTopic};
 use crate::transport::BoxFuture;
-use crate::transport::{Node, Tcp, TcpConfig, Transport, TransportError};
-
-/// The newest Metadata version whose fields are read here.
-const METADATA_VERSION: i16 = 12;
+use crate::transport::{Node, Tcp, TcpConfig, Transport};
 
 /// A connection to a cluster: a transport and what metadata says. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -250,51 +246,12 @@ impl Client {
         let body = MetadataRequest::default()
             .with_topics(topics.map(|topics| topics.iter().map(named).collect()))
             .with_allow_auto_topic_creation(missing == MissingTopic::Create);
-        match self
-            .ask_again(Node::Any, METADATA_VERSION, body.into())
-            .await?
-        {
-            ResponseKind::Metadata(answer) => {
-                let cluster = ClusterMetadata::new(&answer);
-                let at = |(id, address): &(i32, String)| (BrokerId(*id), address.clone());
-                let brokers: Vec<_> = cluster.brokers.iter().map(at).collect();
-                self.transport.learn(&brokers);
-                self.cache.write().note(&cluster);
-                Ok(cluster)
-            }
-            other => Err(ClientError::unexpected("Metadata", &other)),
-        }
-    }
-
-    /// Sends one request.
-    pub(crate) async fn ask(
-        &self,
-        node: Node,
-        version: i16,
-        body: RequestKind,
-    ) -> Result<Response, ClientError> {
-        let request = Request {
-            version,
-            client_id: None,
-            body,
-        };
-        Ok(self.transport.call(node, request).await?)
-    }
-
-    /// Sends a request that only asks, and once more if the connection turns out to be broken: a
-    /// broker closes connections that were idle, and tells nobody.
-    pub(crate) async fn ask_again(
-        &self,
-        node: Node,
-        version: i16,
-        body: RequestKind,
-    ) -> Result<Response, ClientError> {
-        match self.ask(node, version, body.clone()).await {
-            Err(ClientError::Transport(TransportError::Broken { .. })) => {
-                self.ask(node, version, body).await
-            }
-            outcome => outcome,
-        }
+        let cluster = ClusterMetadata::new(&self.call_again(Node::Any, body).await?);
+        let at = |(id, address): &(i32, String)| (BrokerId(*id), address.clone());
+        let brokers: Vec<_> = cluster.brokers.iter().map(at).collect();
+        self.transport.learn(&brokers);
+        self.cache.write().note(&cluster);
+        Ok(cluster)
     }
 }
 

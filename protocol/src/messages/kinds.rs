@@ -11,6 +11,18 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::kafka::{self, ApiKey};
 
+/// A request whose type says what answers it.
+pub trait ApiRequest: Sized {
+    /// The API that the request belongs to.
+    const API: ApiKey;
+    /// The answer.
+    type Response;
+    /// The request as one of all.
+    fn into_kind(self) -> RequestKind;
+    /// The answer in `kind`; `None` if that answers another API.
+    fn from_kind(kind: ResponseKind) -> Option<Self::Response>;
+}
+
 /// One row per API: its name, its request and its response.
 macro_rules! kinds {
     ($($api:ident: $request:ident, $response:ident;)+) => {
@@ -32,6 +44,24 @@ macro_rules! kinds {
 
         kind!(RequestKind { $($api: $request,)+ });
         kind!(ResponseKind { $($api: $response,)+ });
+
+        $(
+            impl ApiRequest for kafka::$request {
+                const API: ApiKey = ApiKey::$api;
+                type Response = kafka::$response;
+
+                fn into_kind(self) -> RequestKind {
+                    RequestKind::$api(self)
+                }
+
+                fn from_kind(kind: ResponseKind) -> Option<kafka::$response> {
+                    match kind {
+                        ResponseKind::$api(body) => Some(body),
+                        _ => None,
+                    }
+                }
+            }
+        )+
     };
 }
 

@@ -44,7 +44,7 @@ pub use kafka_protocol::error::ResponseError as ErrorCode;
 pub use kafka_protocol::messages as kafka;
 pub use kafka_protocol::messages::ApiKey;
 pub use kafka_protocol::protocol::StrBytes;
-pub use kinds::{RequestKind, ResponseKind};
+pub use kinds::{ApiRequest, RequestKind, ResponseKind};
 pub use pieces::encode_response_in_pieces;
 pub use requests::request_shape;
 pub use responses::response_shape;

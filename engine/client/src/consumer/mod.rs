@@ -22,10 +22,10 @@ mod positions;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::FetchRequest;
 use brooklet_protocol::messages::kafka::fetch_request::{FetchPartition, FetchTopic};
 use brooklet_protocol::messages::kafka::fetch_response::{FetchResponse, FetchableTopicResponse};
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use tokio::task::JoinSet;
@@ -35,11 +35,6 @@ use uuid::Uuid;
 use self::positions::{Absorbed, Positions};
 use super::{Client, ClientError, ConsumerConfig, MissingTopic, wall, wire_name};
 use crate::transport::{BoxFuture, Node};
-
-/// The newest version whose fields are filled in; from 13 on, topics go by their ids.
-const FETCH_VERSION: i16 = 17;
-/// The last version in which topics go by their names.
-const FETCH_VERSION_BY_NAME: i16 = 12;
 
 /// Reads assigned partitions in order.
 #[derive(Debug)]
@@ -73,7 +68,7 @@ pub struct Fetched {
 #[derive(Debug)]
 struct Fetch {
     asked: Asked,
-    answer: Result<ResponseKind, ClientError>,
+    answer: Result<FetchResponse, ClientError>,
 }
 
 /// What a fetch was sent for.
@@ -82,8 +77,6 @@ struct Asked {
     partitions: Vec<(TopicPartition, Offset)>,
     /// To read answers by id.
     topics: HashMap<Uuid, TopicName>,
-    /// Whether every topic has an id.
-    is_by_id: bool,
 }
 
 impl Consumer {
@@ -199,14 +192,8 @@ impl Consumer {
         for (partition, offset) in wanted {
             match self.leader_of(&partition).await {
                 Ok((leader, id)) => {
-                    let new = || Asked {
-                        is_by_id: true,
-                        ..Asked::default()
-                    };
-                    by_leader
-                        .entry(leader)
-                        .or_insert_with(new)
-                        .add(partition, offset, id);
+                    let asked = by_leader.entry(leader).or_default();
+                    asked.add(partition, offset, id);
                 }
                 Err(error) => self.note_failure(&partition, error),
             }
@@ -224,14 +211,9 @@ impl Consumer {
                 .map(|(partition, _)| partition.clone()),
         );
         let body = request(&self.config, &asked);
-        let version = if asked.is_by_id {
-            FETCH_VERSION
-        } else {
-            FETCH_VERSION_BY_NAME
-        };
         let client = self.client.clone();
         self.fetches.spawn(async move {
-            let answer = client.ask_again(leader, version, body).await;
+            let answer = client.call_again(leader, body).await;
             Fetch { asked, answer }
         });
     }
@@ -258,7 +240,7 @@ impl Consumer {
         for (partition, _) in &asked.partitions {
             self.fetching.remove(partition);
         }
-        let answer = match read_answer(answer) {
+        let answer = match answer.and_then(checked) {
             Ok(answer) => answer,
             Err(error) => {
                 for (partition, _) in &asked.partitions {
@@ -313,7 +295,6 @@ impl Consumer {
 
 impl Asked {
     fn add(&mut self, partition: TopicPartition, offset: Offset, id: Uuid) {
-        self.is_by_id &= !id.is_nil();
         self.topics.insert(id, partition.topic.clone());
         self.partitions.push((partition, offset));
     }
@@ -336,7 +317,7 @@ impl Asked {
 }
 
 /// One entry per run of partitions of one topic: their order is the order in which they are served.
-fn request(config: &ConsumerConfig, asked: &Asked) -> RequestKind {
+fn request(config: &ConsumerConfig, asked: &Asked) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
     for (partition, offset) in &asked.partitions {
         let wanted = FetchPartition::default()
@@ -362,16 +343,12 @@ fn request(config: &ConsumerConfig, asked: &Asked) -> RequestKind {
         .with_max_bytes(config.fetch_bytes_max)
         .with_isolation_level(config.isolation.code())
         .with_topics(topics)
-        .into()
 }
 
-fn read_answer(answer: Result<ResponseKind, ClientError>) -> Result<FetchResponse, ClientError> {
-    match answer? {
-        ResponseKind::Fetch(answer) => match ErrorCode::try_from_code(answer.error_code) {
-            None => Ok(answer),
-            Some(code) => Err(ClientError::broker("fetch", code, None)),
-        },
-        other => Err(ClientError::unexpected("Fetch", &other)),
+fn checked(answer: FetchResponse) -> Result<FetchResponse, ClientError> {
+    match ErrorCode::try_from_code(answer.error_code) {
+        None => Ok(answer),
+        Some(code) => Err(ClientError::broker("fetch", code, None)),
     }
 }
 

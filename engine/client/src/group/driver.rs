@@ -18,14 +18,10 @@ use tokio::time::Instant;
 use super::assignor::PartitionCounts;
 use super::membership::{Identity, Membership, Outcome, Task};
 use super::protocol::Places;
+use crate::calls::{Call, answer};
 use crate::transport::Node;
 use crate::trouble::Trouble;
 use crate::{Client, ClientError, backoff, groups, wall};
-
-const JOIN_GROUP_VERSION: i16 = 9;
-const SYNC_GROUP_VERSION: i16 = 5;
-const HEARTBEAT_VERSION: i16 = 4;
-const LEAVE_GROUP_VERSION: i16 = 5;
 
 /// What the consumer and its driver share.
 #[derive(Debug)]
@@ -64,6 +60,11 @@ impl Shared {
     }
 
     /// Asks the coordinator; whoever turns out not to be it, or not to be there, is forgotten.
+    async fn call<R: Call>(&self, request: R) -> Result<R::Response, ClientError> {
+        let version = request.version();
+        answer::<R>(self.ask(version, request.into_kind()).await?)
+    }
+
     async fn ask(&self, version: i16, body: RequestKind) -> Result<ResponseKind, ClientError> {
         let known = *self.coordinator.lock();
         let node = match known {
@@ -116,8 +117,7 @@ impl Shared {
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), ClientError> {
         let body = groups::commit_request(&self.group, Some(identity), offsets);
-        let answer = self.ask(groups::OFFSET_COMMIT_VERSION, body).await?;
-        let result = groups::read_commit(&self.group, answer);
+        let result = groups::read_commit(&self.group, &self.call(body).await?);
         if let Err(ClientError::Broker { code, .. }) = &result {
             self.note(code.code());
         }
@@ -140,8 +140,7 @@ impl Shared {
         is_stable: bool,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
         let body = groups::fetch_request(&self.group, Some(places), is_stable);
-        let answer = self.ask(groups::OFFSET_FETCH_VERSION, body).await?;
-        let result = groups::read_offsets(&self.group, answer);
+        let result = groups::read_offsets(&self.group, self.call(body).await?);
         if let Err(ClientError::Broker { code, .. }) = &result {
             self.note(code.code());
         }
@@ -172,34 +171,25 @@ impl Shared {
     }
 
     async fn attempt(&self, task: Task) -> Result<Outcome, ClientError> {
-        let (name, answer) = match task {
-            Task::Join(body) => (
-                "JoinGroup",
-                self.ask(JOIN_GROUP_VERSION, body.into()).await?,
-            ),
-            Task::Sync(body) => (
-                "SyncGroup",
-                self.ask(SYNC_GROUP_VERSION, body.into()).await?,
-            ),
-            Task::Heartbeat(body) => ("Heartbeat", self.ask(HEARTBEAT_VERSION, body.into()).await?),
-            Task::Leave(body) => (
-                "LeaveGroup",
-                self.ask(LEAVE_GROUP_VERSION, body.into()).await?,
-            ),
+        let (code, outcome) = match task {
+            Task::Join(body) => {
+                let answer = self.call(body).await?;
+                (answer.error_code, Outcome::Joined(answer))
+            }
+            Task::Sync(body) => {
+                let answer = self.call(body).await?;
+                (answer.error_code, Outcome::Synced(answer))
+            }
+            Task::Heartbeat(body) => {
+                let code = self.call(body).await?.error_code;
+                (code, Outcome::Heard(code))
+            }
+            Task::Leave(body) => (self.call(body).await?.error_code, Outcome::Left),
             Task::Look(topics) => {
                 let counts = partition_counts(&self.client, topics.iter()).await?;
                 return Ok(Outcome::Looked(counts));
             }
             Task::Wait(_) => unreachable!("the driver waits by itself"),
-        };
-        let (code, outcome) = match answer {
-            ResponseKind::JoinGroup(answer) => (answer.error_code, Outcome::Joined(answer)),
-            ResponseKind::SyncGroup(answer) => (answer.error_code, Outcome::Synced(answer)),
-            ResponseKind::Heartbeat(answer) => {
-                (answer.error_code, Outcome::Heard(answer.error_code))
-            }
-            ResponseKind::LeaveGroup(answer) => (answer.error_code, Outcome::Left),
-            other => return Err(ClientError::unexpected(name, &other)),
         };
         self.note(code);
         Ok(outcome)

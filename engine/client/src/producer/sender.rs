@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::ProduceResponse;
 use brooklet_protocol::messages::kafka::produce_request::{
     PartitionProduceData, ProduceRequest, TopicProduceData,
 };
-use brooklet_protocol::messages::{ErrorCode, ResponseKind};
 use brooklet_protocol::{TopicName, TopicPartition};
 use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
@@ -29,10 +29,6 @@ use crate::transport::Node;
 use crate::trouble::Trouble;
 use crate::{Acks, Client, ClientError, MissingTopic, TopicMetadata, backoff, wire_name};
 
-/// The newest version that names topics; the next one wants their ids.
-const PRODUCE_VERSION: i16 = 12;
-/// The newest version that adds no partitions to transactions by itself.
-const PRODUCE_VERSION_IN_TRANSACTIONS: i16 = 11;
 /// How long the broker may wait for replicas, in milliseconds (`request.timeout.ms`).
 const PRODUCE_TIMEOUT_MS: i32 = 30_000;
 /// Requests on their way to one leader (`max.in.flight.requests.per.connection`).
@@ -195,18 +191,13 @@ impl<'a> Sender<'a> {
 
     fn spawn_request(&mut self, node: Node, request: Vec<(Batch, Bytes)>) {
         let coordinator = self.shared.coordinator.as_deref();
-        let version = match coordinator {
-            Some(_) => PRODUCE_VERSION_IN_TRANSACTIONS,
-            None => PRODUCE_VERSION,
-        };
         let body = produce_request(self.shared.config.acks, &request)
-            .with_transactional_id(coordinator.map(Coordinator::transactional_id))
-            .into();
+            .with_transactional_id(coordinator.map(Coordinator::transactional_id));
         let batches = request.into_iter().map(|(batch, _)| batch).collect();
         let client = self.shared.client.clone();
         *self.in_flight.entry(node).or_default() += 1;
         self.tasks.spawn(async move {
-            let answer = read_answer(client.ask(node, version, body).await);
+            let answer = client.call(node, body).await;
             Finished::Produced {
                 node,
                 batches,
@@ -441,13 +432,6 @@ fn produce_request(acks: Acks, batches: &[(Batch, Bytes)]) -> ProduceRequest {
         .with_acks(acks.code())
         .with_timeout_ms(PRODUCE_TIMEOUT_MS)
         .with_topic_data(topics.into_iter().map(topic).collect())
-}
-
-fn read_answer(answer: Result<ResponseKind, ClientError>) -> Result<ProduceResponse, ClientError> {
-    match answer? {
-        ResponseKind::Produce(answer) => Ok(answer),
-        other => Err(ClientError::unexpected("Produce", &other)),
-    }
 }
 
 #[cfg(test)]
