@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::calls::{Call, answer};
 use super::trouble::Trouble;
-use super::{Client, ClientError, backoff, wall};
+use super::{Client, ClientError, backoff};
 use crate::transport::Node;
 
 /// `max.block.ms`.
@@ -68,29 +68,30 @@ impl Coordinator<'_> {
         (version, body): (i16, RequestKind),
         take: &mut (dyn FnMut(ResponseKind) -> Result<(), ClientError> + Send),
     ) -> Result<(), ClientError> {
-        let deadline = wall::monotonic() + BLOCK_MAX;
+        let deadline = self.client.now() + BLOCK_MAX;
         let (mut failures, mut trouble) = (0, Trouble::default());
         loop {
             let answer = self.ask_once(version, body.clone()).await;
             let error = match answer.and_then(&mut *take) {
                 Ok(()) => {
-                    trouble.passed();
+                    trouble.passed(self.client.now());
                     return Ok(());
                 }
                 Err(error) => error,
             };
             failures += 1;
             let pause = backoff::after(failures);
-            if !passes(&error) || wall::monotonic() + pause > deadline {
+            if !passes(&error) || self.client.now() + pause > deadline {
                 return Err(error);
             }
+            let now = self.client.now();
             match &error {
                 // Its own words say what was attempted.
-                ClientError::Broker { .. } => trouble.failed(&error),
-                _ => trouble.failed(&format_args!("{what}: {error}")),
+                ClientError::Broker { .. } => trouble.failed(&error, now),
+                _ => trouble.failed(&format_args!("{what}: {error}"), now),
             }
             *self.node.lock() = None;
-            tokio::time::sleep(pause).await;
+            self.client.pause(pause).await;
         }
     }
 

@@ -204,7 +204,7 @@ impl Client {
             if failures >= backoff::ATTEMPTS_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.pause(backoff::after(failures)).await;
         }
     }
 
@@ -220,7 +220,7 @@ impl Client {
             if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.pause(backoff::after(failures)).await;
         }
     }
 }
@@ -369,6 +369,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::testing::PausedClock;
     use crate::transport::{BoxFuture, Transport, TransportError};
 
     /// A broker that answers as many times with each error, and then that the group is empty.
@@ -403,7 +404,8 @@ mod tests {
     /// What a client learns after these errors, the last first, and how many are left.
     async fn described_after(errors: Vec<ErrorCode>) -> (Result<String, ErrorCode>, usize) {
         let broker = Arc::new(Starting(Mutex::new(errors)));
-        let found = Client::new(broker.clone()).describe_group("g").await;
+        let client = Client::with_clock(broker.clone(), PausedClock::new());
+        let found = client.describe_group("g").await;
         let found = found.map(|group| group.state).map_err(|error| match error {
             ClientError::Broker { code, .. } => code,
             other => panic!("{other}"),

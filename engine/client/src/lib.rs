@@ -22,6 +22,7 @@ pub mod transport;
 mod admin;
 mod backoff;
 mod calls;
+mod clock;
 mod cluster;
 mod config;
 mod consumer;
@@ -35,7 +36,6 @@ mod producer;
 mod settings;
 mod transactions;
 mod trouble;
-mod wall;
 
 use std::sync::Arc;
 
@@ -45,6 +45,7 @@ use brooklet_protocol::messages::{ErrorCode, StrBytes, kafka};
 use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use parking_lot::RwLock;
 
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use cluster::{BrokerSetting, LogDir, ServedApi};
 pub use config::{Acks, ConsumerConfig, GroupConfig, Isolation, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
@@ -67,14 +68,21 @@ use crate::transport::{Node, Tcp, TcpConfig, Transport};
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
     cache: Arc<RwLock<Cache>>,
 }
 
 impl Client {
-    /// A client over any transport.
+    /// A client over any transport, on the machine's clock.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self::with_clock(transport, Arc::new(SystemClock::new()))
+    }
+
+    /// A client over any transport, on any clock.
+    pub fn with_clock(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self {
             transport,
+            clock,
             cache: Arc::default(),
         }
     }
@@ -131,6 +139,11 @@ impl Client {
     /// The transport, for requests of one's own.
     pub fn transport(&self) -> &Arc<dyn Transport> {
         &self.transport
+    }
+
+    /// The clock that this client and what is made from it wait by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Describes the named topics (`None`: all), asking the broker.
@@ -205,7 +218,7 @@ impl Client {
             if !passes || failures >= backoff::ATTEMPTS_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.pause(backoff::after(failures)).await;
         }
     }
 

@@ -114,7 +114,7 @@ impl Client {
             for partition in &missing {
                 self.forget(&partition.topic);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.pause(backoff::after(failures)).await;
         }
     }
 

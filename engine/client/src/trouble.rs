@@ -10,10 +10,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::warn;
-
-use super::wall;
 
 /// How long trouble lasts before it is said.
 const SAID_AFTER: Duration = Duration::from_secs(1);
@@ -23,36 +20,36 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 /// What is being tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
-    since: Option<Instant>,
-    said: Option<Instant>,
+    since: Option<Duration>,
+    said: Option<Duration>,
 }
 
 impl Trouble {
     /// An attempt has failed, and there will be another one.
-    pub(crate) fn failed(&mut self, error: &dyn Display) {
-        if let Some(lasted) = self.is_to_be_said(wall::monotonic()) {
+    pub(crate) fn failed(&mut self, error: &dyn Display, now: Duration) {
+        if let Some(lasted) = self.is_to_be_said(now) {
             warn!("{error}; trying again, for {} s so far", lasted.as_secs());
         }
     }
 
     /// An attempt has succeeded.
-    pub(crate) fn passed(&mut self) {
+    pub(crate) fn passed(&mut self, now: Duration) {
         if let (Some(since), Some(_)) = (self.since, self.said) {
-            let lasted = wall::monotonic().saturating_duration_since(since);
+            let lasted = now.saturating_sub(since);
             warn!("it works again, after {} s", lasted.as_secs());
         }
         *self = Self::default();
     }
 
     /// Whether now is the time to say it; then how long it has lasted.
-    fn is_to_be_said(&mut self, now: Instant) -> Option<Duration> {
+    fn is_to_be_said(&mut self, now: Duration) -> Option<Duration> {
         let since = *self.since.get_or_insert(now);
         let next = self
             .said
             .map_or(since + SAID_AFTER, |said| said + SAID_EVERY);
         (now >= next).then(|| {
             self.said = Some(now);
-            now.saturating_duration_since(since)
+            now.saturating_sub(since)
         })
     }
 }
@@ -63,7 +60,7 @@ mod tests {
 
     #[test]
     fn what_lasts_is_said_after_a_second_and_then_every_ten() {
-        let start = wall::monotonic();
+        let start = Duration::from_secs(5);
         let mut trouble = Trouble::default();
         let mut said = Vec::new();
         for tenth in 0..320 {
@@ -71,7 +68,7 @@ mod tests {
             said.extend(trouble.is_to_be_said(now).map(|lasted| lasted.as_millis()));
         }
         assert_eq!(said, [1000, 11_000, 21_000, 31_000]);
-        trouble.passed();
+        trouble.passed(start);
         assert_eq!(trouble.is_to_be_said(start), None, "it begins again");
     }
 }

@@ -29,11 +29,10 @@ use brooklet_protocol::messages::kafka::fetch_response::{FetchResponse, Fetchabl
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::positions::{Absorbed, Positions};
-use super::{Client, ClientError, ConsumerConfig, MissingTopic, wall, wire_name};
+use super::{Client, ClientError, ConsumerConfig, MissingTopic, wire_name};
 use crate::transport::{BoxFuture, Node};
 
 /// Reads assigned partitions in order.
@@ -41,8 +40,6 @@ use crate::transport::{BoxFuture, Node};
 pub struct Consumer {
     client: Client,
     config: ConsumerConfig,
-    /// The zero of the positions' time.
-    start: Instant,
     positions: Positions,
     fetches: JoinSet<Fetch>,
     /// What is being fetched; each partition by one fetch at most.
@@ -85,7 +82,6 @@ impl Consumer {
         Self {
             client,
             config,
-            start: wall::monotonic(),
             positions: Positions::default(),
             fetches: JoinSet::new(),
             fetching: HashSet::new(),
@@ -172,7 +168,7 @@ impl Consumer {
                         Err(_) => return Err(ClientError::Closed),
                     },
                 },
-                () = tokio::time::sleep_until(self.start + wake) => {}
+                () = self.client.sleep_until(wake) => {}
             }
             if self.now() >= deadline && self.failure.is_none() {
                 return Ok(Vec::new());
@@ -181,7 +177,7 @@ impl Consumer {
     }
 
     fn now(&self) -> Duration {
-        wall::monotonic().saturating_duration_since(self.start)
+        self.client.now()
     }
 
     /// Sends a fetch to every leader of partitions that are not being fetched.

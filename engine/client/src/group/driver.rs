@@ -13,7 +13,6 @@ use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::assignor::PartitionCounts;
 use super::membership::{Identity, Membership, Outcome, Task};
@@ -21,7 +20,7 @@ use super::protocol::Places;
 use crate::calls::{Call, answer};
 use crate::transport::Node;
 use crate::trouble::Trouble;
-use crate::{Client, ClientError, backoff, groups, wall};
+use crate::{Client, ClientError, backoff, groups};
 
 /// What the consumer and its driver share.
 #[derive(Debug)]
@@ -33,8 +32,6 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// The consumer looks again.
     pub(super) changed: Notify,
-    /// The zero of the machine's time.
-    start: Instant,
     coordinator: Mutex<Option<Node>>,
 }
 
@@ -45,18 +42,17 @@ impl Shared {
         membership: impl FnOnce(Duration) -> Membership,
     ) -> Self {
         Self {
+            membership: Mutex::new(membership(client.now())),
             client,
             group,
-            membership: Mutex::new(membership(Duration::ZERO)),
             wake: Notify::new(),
             changed: Notify::new(),
-            start: wall::monotonic(),
             coordinator: Mutex::new(None),
         }
     }
 
     pub(super) fn now(&self) -> Duration {
-        wall::monotonic().saturating_duration_since(self.start)
+        self.client.now()
     }
 
     /// Asks the coordinator; whoever turns out not to be it, or not to be there, is forgotten.
@@ -162,7 +158,7 @@ impl Shared {
             if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.client.pause(backoff::after(failures)).await;
         }
     }
 
@@ -219,15 +215,16 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
         };
         // Without a deadline the branch is off, and the time does not matter.
-        let deadline = shared.start + wake.unwrap_or_default();
+        let deadline = shared.client.sleep_until(wake.unwrap_or_default());
         tokio::select! {
             Some(done) = tasks.join_next() => match done {
                 Ok(outcome) => {
                     let mut membership = shared.membership.lock();
-                    membership.done(outcome, shared.now());
+                    let now = shared.now();
+                    membership.done(outcome, now);
                     match membership.trouble() {
-                        Some(error) => trouble.failed(error),
-                        None => trouble.passed(),
+                        Some(error) => trouble.failed(error, now),
+                        None => trouble.passed(now),
                     }
                     drop(membership);
                     shared.changed.notify_one();
@@ -238,7 +235,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 },
             },
             () = shared.wake.notified() => {}
-            () = tokio::time::sleep_until(deadline), if wake.is_some() => {}
+            () = deadline, if wake.is_some() => {}
         }
     }
     shared.changed.notify_one();

@@ -20,7 +20,7 @@ pub(super) async fn ask_until_given(client: &Client) -> Result<Identity, ClientE
         if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
             return Err(error);
         }
-        tokio::time::sleep(backoff::after(failures)).await;
+        client.pause(backoff::after(failures)).await;
     }
 }
 

@@ -41,14 +41,13 @@ use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartitio
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
 use self::accumulator::{Accumulator, Limits};
 use self::batch::{BatchState, Identity};
 use self::coordinator::Coordinator;
 use self::rules::Rules;
 pub use self::transaction::{GroupMetadata, TransactionalProducer};
-use super::{Client, ClientError, ProducerConfig, wall};
+use super::{Client, ClientError, ProducerConfig};
 use crate::transport::BoxFuture;
 
 /// A record to be sent.
@@ -96,8 +95,6 @@ struct Shared {
     client: Client,
     config: ProducerConfig,
     limits: Limits,
-    /// The zero of the accumulator's time.
-    start: Instant,
     accumulator: Mutex<Accumulator>,
     /// What topics allow, as far as it was asked for.
     rules: Mutex<HashMap<TopicName, Arc<Rules>>>,
@@ -117,7 +114,7 @@ struct Shared {
 
 impl Shared {
     fn now(&self) -> Duration {
-        wall::monotonic().saturating_duration_since(self.start)
+        self.client.now()
     }
 }
 
@@ -185,7 +182,6 @@ impl Producer {
             client,
             config,
             limits,
-            start: wall::monotonic(),
             accumulator: Mutex::new(accumulator),
             rules: Mutex::default(),
             warned: Mutex::default(),
@@ -217,7 +213,9 @@ impl Producer {
         let share = shared.limits.share_of_buffer(&record);
         let space = shared.reserve(share).await?;
         let (delivery, wake) = {
-            let timestamp = record.timestamp.unwrap_or_else(wall::wall);
+            let timestamp = record
+                .timestamp
+                .unwrap_or_else(|| shared.client.clock.wall());
             let now = shared.now();
             let mut accumulator = shared.accumulator.lock();
             accumulator

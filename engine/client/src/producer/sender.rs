@@ -61,7 +61,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             return;
         }
         // Without a deadline the branch is off, and the time does not matter.
-        let deadline = shared.start + wake.unwrap_or_default();
+        let deadline = shared.client.sleep_until(wake.unwrap_or_default());
         tokio::select! {
             () = shared.wake.notified() => {}
             Some(finished) = sender.tasks.join_next() => match finished {
@@ -71,7 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 }
                 Err(error) => return end_with(error),
             },
-            () = tokio::time::sleep_until(deadline), if wake.is_some() => {}
+            () = deadline, if wake.is_some() => {}
         }
     }
 }
@@ -218,7 +218,7 @@ impl<'a> Sender<'a> {
         self.refresh_failures += 1;
         self.tasks.spawn(async move {
             if failures > 0 {
-                tokio::time::sleep(backoff::after(failures)).await;
+                client.pause(backoff::after(failures)).await;
             }
             Finished::Refreshed(refresh(&client, &topics, missing).await)
         });
@@ -244,7 +244,7 @@ impl<'a> Sender<'a> {
         let (client, failures) = (self.shared.client.clone(), self.identity_failures);
         self.tasks.spawn(async move {
             if failures > 0 {
-                tokio::time::sleep(backoff::after(failures)).await;
+                client.pause(backoff::after(failures)).await;
             }
             Finished::Identified(identity::ask_until_given(&client).await)
         });
@@ -259,7 +259,7 @@ impl<'a> Sender<'a> {
                         .accumulator
                         .lock()
                         .note_trouble(Some(&topic), &error);
-                    self.trouble.failed(&error);
+                    self.trouble.failed(&error, self.shared.now());
                 }
             }
             Finished::Added {
@@ -284,7 +284,7 @@ impl<'a> Sender<'a> {
                 // Without an identity nothing can be sent; what is queued waits for the next
                 // attempt, until its delivery timeout.
                 self.shared.accumulator.lock().note_trouble(None, &error);
-                self.trouble.failed(&error);
+                self.trouble.failed(&error, self.shared.now());
                 self.is_identifying = false;
                 self.identity_failures += 1;
             }
@@ -318,7 +318,7 @@ impl<'a> Sender<'a> {
             } => {
                 let mut batch = batch;
                 batch.maybe_stored |= maybe_stored;
-                self.trouble.failed(&error);
+                self.trouble.failed(&error, self.shared.now());
                 self.stale_topics.insert(topic);
                 self.shared.accumulator.lock().retry(batch, error, now);
                 return;
@@ -334,7 +334,7 @@ impl<'a> Sender<'a> {
     /// A broker has answered; that may be the end of the trouble.
     fn answered(&mut self) {
         if !self.shared.accumulator.lock().is_in_trouble() {
-            self.trouble.passed();
+            self.trouble.passed(self.shared.now());
         }
     }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use brooklet_protocol::frame::split_frame;
 use brooklet_protocol::messages::kafka::{ApiVersionsRequest, ApiVersionsResponse};
 use brooklet_protocol::messages::{
-    ApiKey, ErrorCode, Request, RequestKind, Response, ResponseKind, StrBytes, decode_response,
+    ApiKey, ApiRequest, ErrorCode, Request, RequestKind, Response, StrBytes, decode_response,
     encode_request,
 };
 use bytes::{Bytes, BytesMut};
@@ -34,10 +34,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use super::versions::VersionTable;
 use super::{TransportError, address};
+use crate::clock::{Clock, within};
 
 /// The largest answer that is read.
 const RESPONSE_BYTES_MAX: usize = 128 << 20;
@@ -75,6 +75,7 @@ pub(super) struct Connection {
     outgoing: mpsc::Sender<Outgoing>,
     correlation_id: AtomicI32,
     versions: VersionTable,
+    clock: Arc<dyn Clock>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -83,17 +84,21 @@ impl Connection {
     ///
     /// # Errors
     /// The address is malformed, nobody listens, or whoever does is not a Kafka broker.
-    pub(super) async fn open(address: &str, limit: Duration) -> Result<Self, TransportError> {
-        let stream = match timeout(limit, dial(address)).await {
-            Ok(stream) => stream.map_err(|source| connect_error(address, source))?,
-            Err(_) => return Err(timed_out(address, limit)),
+    pub(super) async fn open(
+        address: &str,
+        limit: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, TransportError> {
+        let stream = match within(&*clock, limit, dial(address)).await {
+            Some(stream) => stream.map_err(|source| connect_error(address, source))?,
+            None => return Err(timed_out(address, limit)),
         };
-        let mut connection = Self::over(address, stream);
+        let mut connection = Self::over(address, stream, clock);
         connection.versions = VersionTable::new(&connection.ask_versions(limit).await?);
         Ok(connection)
     }
 
-    fn over(address: &str, stream: TcpStream) -> Self {
+    fn over(address: &str, stream: TcpStream, clock: Arc<dyn Clock>) -> Self {
         let (read, write) = stream.into_split();
         let (outgoing, queue) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let shared = Arc::new(Shared {
@@ -107,6 +112,7 @@ impl Connection {
             outgoing,
             correlation_id: AtomicI32::new(0),
             versions: VersionTable::default(),
+            clock,
             tasks: [reader, writer],
         }
     }
@@ -162,10 +168,8 @@ impl Connection {
             done.await
                 .map_err(|_| self.broken("it was closed before the request was written"))
         };
-        match timeout(limit, send).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.give_up(limit)),
-        }
+        let outcome = within(&*self.clock, limit, send).await;
+        outcome.unwrap_or_else(|| Err(self.give_up(limit)))
     }
 
     async fn exchange(&self, request: &Request, limit: Duration) -> Result<Bytes, TransportError> {
@@ -182,10 +186,8 @@ impl Connection {
                 Err(_) => Err(self.broken("it was closed")),
             }
         };
-        match timeout(limit, exchange).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.give_up(limit)),
-        }
+        let outcome = within(&*self.clock, limit, exchange).await;
+        outcome.unwrap_or_else(|| Err(self.give_up(limit)))
     }
 
     fn encode(&self, request: &Request) -> Result<(i32, BytesMut), TransportError> {
@@ -224,10 +226,9 @@ impl Connection {
             let frame = self.exchange(&api_versions_request(version), limit).await?;
             let refused = error_code(&frame) == Some(ErrorCode::UnsupportedVersion.code());
             let spoken = if refused { 0 } else { version };
-            let answer = match self.decode(frame, ApiKey::ApiVersions, spoken)? {
-                ResponseKind::ApiVersions(answer) => answer,
-                other => return Err(self.broken(&format!("expected ApiVersions, found {other:?}"))),
-            };
+            let answer = self.decode(frame, ApiKey::ApiVersions, spoken)?;
+            let answer = ApiVersionsRequest::from_kind(answer)
+                .expect("the decoder makes what it is asked for");
             match ErrorCode::try_from_code(answer.error_code) {
                 None => return Ok(answer),
                 Some(ErrorCode::UnsupportedVersion) if version > 0 => {

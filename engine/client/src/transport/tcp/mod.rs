@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use super::connection::Connection;
 use super::versions::held_ms_max;
 use super::{BoxFuture, Node, Transport, TransportError, address, is_unanswered};
+use crate::clock::{Clock, SystemClock};
 
 /// How a TCP transport works; the Java client's names and defaults.
 #[derive(Clone, Debug)]
@@ -58,6 +59,7 @@ pub struct Tcp {
     bootstrap: Vec<String>,
     client_id: StrBytes,
     config: TcpConfig,
+    clock: Arc<dyn Clock>,
     addresses: Mutex<HashMap<BrokerId, String>>,
     shared: Mutex<HashMap<Node, SharedLane>>,
     held: Mutex<HashMap<Node, Vec<Connection>>>,
@@ -67,10 +69,16 @@ impl Tcp {
     /// A transport to the cluster that `bootstrap`, `HOST:PORT[,HOST:PORT…]`, belongs to. Nothing
     /// is sent yet.
     pub fn new(bootstrap: &str, config: TcpConfig) -> Self {
+        Self::with_clock(bootstrap, config, Arc::new(SystemClock::new()))
+    }
+
+    /// The same, with the clock that its timeouts go by.
+    pub fn with_clock(bootstrap: &str, config: TcpConfig, clock: Arc<dyn Clock>) -> Self {
         Self {
             bootstrap: address::split_list(bootstrap),
             client_id: StrBytes::from_string(config.client_id.clone()),
             config,
+            clock,
             addresses: Mutex::default(),
             shared: Mutex::default(),
             held: Mutex::default(),
@@ -135,7 +143,8 @@ impl Tcp {
     async fn connect(&self, node: Node) -> Result<Connection, TransportError> {
         let mut failure = nowhere(node);
         for address in self.addresses_of(node) {
-            match Connection::open(&address, self.config.connect_timeout).await {
+            let clock = Arc::clone(&self.clock);
+            match Connection::open(&address, self.config.connect_timeout, clock).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failure = error,
             }

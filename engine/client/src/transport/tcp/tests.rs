@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use brooklet_protocol::Timestamp;
 use brooklet_protocol::frame::split_frame;
 use brooklet_protocol::messages::kafka::api_versions_response::ApiVersion;
 use brooklet_protocol::messages::kafka::{
@@ -14,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::clock::ManualClock;
 
 /// One accepted connection.
 struct Peer {
@@ -369,14 +371,16 @@ async fn no_answer_in_time_is_an_error_and_ends_the_connection() {
         }
     })
     .await;
-    let tcp = tcp(&address);
+    let clock = ManualClock::new(Timestamp(0));
+    let config = TcpConfig::default();
+    let limit = config.request_timeout;
+    let tcp = Tcp::with_clock(&address, config, Arc::new(clock.clone()));
     assert_eq!(connection_of(&tcp).await, 0);
-    // With the clock paused, time jumps as soon as all wait.
-    tokio::time::pause();
-    let error = tcp.call(Node::Any, metadata()).await.unwrap_err();
-    tokio::time::resume();
+    // The call waits for its answer once it was polled; then its time passes.
+    let time_passes = async { clock.advance(limit) };
+    let (answer, ()) = tokio::join!(tcp.call(Node::Any, metadata()), time_passes);
     assert_eq!(
-        error.to_string(),
+        answer.unwrap_err().to_string(),
         format!("no answer from {address} within 30000 ms")
     );
     assert_eq!(connection_of(&tcp).await, 1);
