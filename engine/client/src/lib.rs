@@ -19,23 +19,30 @@
 
 pub mod transport;
 
-mod admin;
-mod backoff;
 mod calls;
 mod clock;
-mod cluster;
 mod config;
-mod consumer;
-mod coordinators;
 mod error;
-mod group;
-mod groups;
+
 mod metadata;
-mod offsets;
+
+mod backoff;
+mod trouble;
+
+mod coordinators;
+
 mod producer;
+
+mod consumer;
+
+mod group;
+
+mod admin;
+mod cluster;
+mod groups;
+mod offsets;
 mod settings;
 mod transactions;
-mod trouble;
 
 use std::sync::Arc;
 

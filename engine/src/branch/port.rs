@@ -1,111 +1,12 @@
-//! Where items of a stage leave it: the terminals, and the ports of a window operator.
+//! Ports: the outputs of an operator. A window operator has three: finals, updates and late records.
 //!
-//! ```text
-//! source ──▶ ops ──▶ terminal            a branch of a source
-//! operator ──port──▶ ops ──▶ terminal    a branch of an operator's port; a port has any number
-//! ```
-//!
-//! A terminal takes items; some (those that send time onward) also want to know when stream time
-//! advanced without an item, which is what [`Terminal::after`] and [`Terminal::batch_end`] are for.
+//! A port collects items while a batch is processed, and hands them to each of its branches at the end
+//! of the batch. Without a branch it collects nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-use brooklet_protocol::TopicName;
-use bytes::Bytes;
-
-use crate::codec::Codec;
-use crate::outbox::{OutRecord, Outbox};
-use crate::task::{At, TaskInfo};
-
-/// The end of a branch, running in one task.
-pub trait Terminal<T>: Send + 'static {
-    /// Takes an item. `key` is the source record's.
-    fn accept(&mut self, at: &At, key: Option<&[u8]>, item: T, out: &mut Outbox);
-    /// An input, with all its items, is done.
-    fn after(&mut self, _at: &At, _out: &mut Outbox) {}
-    /// A batch is done.
-    fn batch_end(&mut self, _at: &At, _out: &mut Outbox) {}
-    /// The input has nothing for now. Comes between batches.
-    fn idle(&mut self, _at: &At, _out: &mut Outbox) {}
-    /// The input has ended.
-    fn end(&mut self, _at: &At, _out: &mut Outbox) {}
-}
-
-/// Makes a terminal for each task.
-pub trait TerminalSpec<T>: Send + 'static {
-    /// Whether it wants to know about stream time without items.
-    const WANTS_TIME: bool;
-    /// The terminal.
-    type Running: Terminal<T>;
-    /// Makes the terminal of this task.
-    fn open(&self, info: &TaskInfo) -> Self::Running;
-}
-
-/// Writes items to a topic.
-#[derive(Clone)]
-pub(crate) struct ToTopic<F, C> {
-    pub(crate) topic: TopicName,
-    pub(crate) key: F,
-    pub(crate) codec: C,
-    pub(crate) unencodable: Arc<AtomicU64>,
-}
-
-impl<T, F, C> Terminal<T> for ToTopic<F, C>
-where
-    F: FnMut(&T) -> Option<Bytes> + Send + 'static,
-    C: Codec<T>,
-{
-    fn accept(&mut self, at: &At, _key: Option<&[u8]>, item: T, out: &mut Outbox) {
-        let value = match self.codec.encode(&item) {
-            Ok(value) => value,
-            Err(error) => {
-                self.unencodable.fetch_add(1, Relaxed);
-                tracing::error!(topic = %self.topic, %error, "a result cannot be encoded");
-                return;
-            }
-        };
-        let record = OutRecord {
-            topic: self.topic.clone(),
-            partition: None,
-            timestamp: at.event_time,
-            key: (self.key)(&item),
-            value: Some(value),
-            origin: None,
-        };
-        out.push(at.step, record);
-    }
-}
-
-impl<T, F, C> TerminalSpec<T> for ToTopic<F, C>
-where
-    F: FnMut(&T) -> Option<Bytes> + Clone + Send + 'static,
-    C: Codec<T>,
-{
-    const WANTS_TIME: bool = false;
-    type Running = Self;
-    fn open(&self, _: &TaskInfo) -> Self {
-        self.clone()
-    }
-}
-
-/// Hands items to a closure.
-#[derive(Clone)]
-pub(crate) struct ForEach<F>(pub(crate) F);
-
-impl<T, F: FnMut(T) + Send + 'static> Terminal<T> for ForEach<F> {
-    fn accept(&mut self, _at: &At, _key: Option<&[u8]>, item: T, _out: &mut Outbox) {
-        (self.0)(item);
-    }
-}
-
-impl<T, F: FnMut(T) + Clone + Send + 'static> TerminalSpec<T> for ForEach<F> {
-    const WANTS_TIME: bool = false;
-    type Running = Self;
-    fn open(&self, _: &TaskInfo) -> Self {
-        self.clone()
-    }
-}
+use super::At;
+use super::ops::Ops;
+use super::outbox::Outbox;
+use super::terminal::Terminal;
 
 /// Items in the order of their causes; `None` is stream time that advanced without an item.
 pub(crate) type Items<T> = Vec<(At, Option<T>)>;
@@ -170,5 +71,38 @@ impl<T: Clone> Port<T> {
         for branch in &mut self.branches {
             branch.end(at, out);
         }
+    }
+}
+
+/// A branch from a port: steps and terminal, in one loop.
+pub(crate) struct FromPort<O, Z> {
+    pub(crate) ops: O,
+    pub(crate) terminal: Z,
+    pub(crate) wants_time: bool,
+}
+
+impl<T: Send + 'static, O: Ops<T>, Z: Terminal<O::Out>> PortBranch<T> for FromPort<O, Z> {
+    fn run(&mut self, items: Items<T>, at: &At, out: &mut Outbox) {
+        for (at, item) in items {
+            if let Some(item) = item {
+                let terminal = &mut self.terminal;
+                let mut accept = |item| terminal.accept(&at, None, item, out);
+                self.ops.push(item, &mut accept);
+            }
+            self.terminal.after(&at, out);
+        }
+        self.terminal.batch_end(at, out);
+    }
+
+    fn idle(&mut self, at: &At, out: &mut Outbox) {
+        self.terminal.idle(at, out);
+    }
+
+    fn end(&mut self, at: &At, out: &mut Outbox) {
+        self.terminal.end(at, out);
+    }
+
+    fn wants_time(&self) -> bool {
+        self.wants_time
     }
 }

@@ -266,7 +266,7 @@ impl Run {
                 let start = starts.get(&partition).copied();
                 let start = start.ok_or_else(|| missing_offset(&partition))?;
                 let idle = self.options.idle.filter(|_| is_source);
-                let idleness = Idleness::after(idle);
+                let idleness = Idleness::after(idle, &self.client);
                 lanes.push(self.lane(task, (partition, start), end.clone(), idleness));
             }
         }
@@ -431,7 +431,7 @@ async fn create(
 async fn wait_for(client: &Client, topic: &TopicName) -> Result<i32, ClientError> {
     for _ in 1..LOOKUPS_MAX {
         match client.partition_count(topic).await {
-            Err(ClientError::UnknownTopic(_)) => tokio::time::sleep(LOOKUP_PAUSE).await,
+            Err(ClientError::UnknownTopic(_)) => client.pause(LOOKUP_PAUSE).await,
             answer => return answer,
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::codec::json;
-use crate::results::Final;
+use crate::operator::results::Final;
 use crate::time::millis;
 use crate::window::Tumbling;
 use crate::{Repartition, TestDriver};

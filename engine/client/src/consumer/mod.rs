@@ -16,8 +16,9 @@
 //!
 //! Left out: fetch sessions (KIP-227).
 
-mod aborted;
 mod positions;
+
+mod aborted;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;

@@ -19,16 +19,21 @@
 //! Call [`Producer::flush`] before the last clone is dropped: what is queued then is still sent, but
 //! nobody learns whether it arrived, and a process or runtime that ends takes it along.
 
-mod accumulator;
-mod batch;
-mod coordinator;
-mod gate;
-mod identity;
 mod partitioner;
 mod rules;
+
+mod batch;
+
+mod accumulator;
+mod gate;
+
 mod sender;
-mod transaction;
 mod verdict;
+
+mod identity;
+
+mod coordinator;
+mod transaction;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

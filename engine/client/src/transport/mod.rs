@@ -19,12 +19,14 @@
 //!
 //! Left out: TLS and SASL.
 
+pub mod versions;
+
 mod address;
 mod connection;
+pub mod tcp;
+
 #[cfg(feature = "embedded")]
 pub mod embedded;
-pub mod tcp;
-pub mod versions;
 
 use std::fmt::Debug;
 use std::future::Future;
