@@ -95,7 +95,7 @@ impl Client {
             let mut dirs = Vec::new();
             for dir in answer.results {
                 check(
-                    &format!("look at {}", dir.log_dir.as_str()),
+                    &format!("describe log directory {}", dir.log_dir.as_str()),
                     dir.error_code,
                     None,
                 )?;
@@ -140,11 +140,11 @@ impl Client {
             let node = Node::Id(broker);
             let answer = self.call_again(node, body).await?;
             let result = answer.results.into_iter().next();
-            let result =
-                result.ok_or_else(|| ClientError::Unexpected("no broker in the answer".into()))?;
+            let result = result
+                .ok_or_else(|| ClientError::Unexpected("no broker in the response".into()))?;
             let words = result.error_message.as_deref();
             check(
-                &format!("look at broker {broker}"),
+                &format!("describe broker {broker}"),
                 result.error_code,
                 words,
             )?;

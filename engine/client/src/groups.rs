@@ -341,7 +341,7 @@ fn read_deletion(id: &str, answer: &DeleteGroupsResponse) -> Result<(), ClientEr
 }
 
 fn no_group() -> ClientError {
-    ClientError::Unexpected("no group in the answer".into())
+    ClientError::Unexpected("no group in the response".into())
 }
 
 fn group_id(id: &str) -> GroupId {

@@ -207,7 +207,7 @@ fn note(
     ) {
         (Some(error), _) => Err(error),
         (None, Some(partition)) => Err(ClientError::Unexpected(format!(
-            "no offset of {partition} in the answer"
+            "the response to ListOffsets lacks {partition}"
         ))),
         (None, None) => Ok(()),
     }

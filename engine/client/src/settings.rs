@@ -177,7 +177,7 @@ fn values(
 }
 
 fn nothing() -> ClientError {
-    ClientError::Unexpected("nothing in the answer".into())
+    ClientError::Unexpected("the response is empty".into())
 }
 
 fn check(name: &TopicName, verb: &str, code: i16, words: Option<&str>) -> Result<(), ClientError> {

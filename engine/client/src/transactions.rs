@@ -134,8 +134,9 @@ impl Client {
             let what = format!("describe transactional id '{id}'");
             let read = |mut answer: DescribeTransactionsResponse| {
                 let state = answer.transaction_states.pop();
-                let state =
-                    state.ok_or_else(|| ClientError::Unexpected("no id in the answer".into()))?;
+                let state = state.ok_or_else(|| {
+                    ClientError::Unexpected("no transactional id in the response".into())
+                })?;
                 if state.error_code == ErrorCode::TransactionalIdNotFound.code() {
                     return Err(ClientError::UnknownTransactionalId(id.to_owned()));
                 }
@@ -204,10 +205,10 @@ impl Client {
             let node = self.leader(place).await?;
             let answer = self.call_again(node, body).await?;
             let mut partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
-            let nothing = || ClientError::Unexpected("no partition in the answer".into());
+            let nothing = || ClientError::Unexpected("no partition in the response".into());
             let partition = partitions.next().ok_or_else(nothing)?;
             check(
-                &format!("look at the producers of {place}"),
+                &format!("describe the producers of {place}"),
                 partition.error_code,
             )?;
             let producers = partition

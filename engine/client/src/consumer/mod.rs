@@ -264,7 +264,7 @@ impl Consumer {
             }
         }
         for partition in missing.into_keys() {
-            let words = format!("nothing about {partition} in the answer to Fetch");
+            let words = format!("the response to Fetch lacks {partition}");
             self.note_failure(&partition, ClientError::Unexpected(words));
         }
         fetched

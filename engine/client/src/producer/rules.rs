@@ -5,8 +5,8 @@
 //! | a record has more than 1 MiB, and no `max.request.size` is set | it may be as large as `max.message.bytes` |
 //! | a record's own timestamp is over a minute old | a warning, once, if `retention.ms` would delete it |
 //!
-//! A broker that does not tell (an old one, or one that does not trust us) is no error: then the defaults
-//! hold, and an error that follows says so.
+//! A broker that does not report it (an old one, or one that does not authorize us) is no error: then the
+//! defaults hold, and an error that follows says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::{ClientError, SizeLimit};
 
 /// The length of a batch is an `i32`.
 const FORMAT_BYTES_MAX: usize = i32::MAX as usize;
-/// For so long rules count as known: they may be changed at any time.
+/// How long rules count as known: they may be changed at any time.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// Younger records are not looked at; no retention that makes sense is shorter.
 const AGE_MIN_MS: i64 = 60_000;
@@ -45,7 +45,7 @@ pub(super) struct Rules {
 impl Rules {
     fn new(settings: Result<BTreeMap<String, String>, ClientError>, asked_at: Duration) -> Self {
         let because = match &settings {
-            Ok(_) => format!("the broker does not tell the topic's {MESSAGE_BYTES_MAX}"),
+            Ok(_) => format!("the broker does not report the topic's {MESSAGE_BYTES_MAX}"),
             Err(error) => {
                 format!("the topic's {MESSAGE_BYTES_MAX} cannot be looked up ({error})")
             }
@@ -141,10 +141,10 @@ impl Shared {
             return Err(too_large(limit));
         }
         let codec = record.compression.unwrap_or(self.config.compression);
-        let is_judged_here = self.config.request_bytes_max.is_none()
+        let is_checked_here = self.config.request_bytes_max.is_none()
             && codec == Compression::None
             && size.batch_bytes > REQUEST_BYTES_MAX;
-        if !is_judged_here {
+        if !is_checked_here {
             return Ok(());
         }
         let rules = self.rules(topic, KNOWN_FOR).await;
@@ -154,7 +154,7 @@ impl Shared {
         Err(too_large(rules.limit()))
     }
 
-    /// Says once per topic that what is sent there will not stay.
+    /// Warns once per topic that its retention will delete what is sent there.
     pub(super) async fn warn_of_retention(&self, topic: &TopicName, record: &NewRecord) {
         let now = self.client.clock.wall();
         let Some(time) = record

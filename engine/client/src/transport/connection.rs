@@ -10,8 +10,8 @@
 //! the id is a check more than a need.
 //!
 //! Invariants:
-//! - `waiting` is `None` exactly when the connection is broken; whoever waited has been told;
-//! - a request that nobody waits for any more stays in `waiting` until its answer has come, so
+//! - `waiting` is `None` exactly when the connection is broken; then every waiting call has failed;
+//! - a request that nobody waits for any longer stays in `waiting` until its answer has come, so
 //!   that a late answer is recognised and dropped;
 //! - a broken connection never heals. The owner makes a new one.
 
@@ -50,7 +50,7 @@ const READ_BYTES_MIN: usize = 16 << 10;
 /// The version of ApiVersions that Kafka has answered since 2.4.
 const API_VERSIONS_WISH: i16 = 3;
 
-/// Whoever waits for an answer frame, by correlation id.
+/// The calls that wait for an answer frame, by correlation id.
 type Waiting = HashMap<i32, oneshot::Sender<Result<Bytes, String>>>;
 
 /// What the two tasks and the callers share.
@@ -64,7 +64,7 @@ struct Shared {
 #[derive(Debug)]
 struct Outgoing {
     frame: BytesMut,
-    /// Told when the frame has been handed to the socket.
+    /// Completed when the frame has been handed to the socket.
     written: Option<oneshot::Sender<()>>,
 }
 
@@ -83,7 +83,7 @@ impl Connection {
     /// Connects and asks the broker which versions it serves.
     ///
     /// # Errors
-    /// The address is malformed, nobody listens, or whoever does is not a Kafka broker.
+    /// The address is malformed, nobody listens, or the listener is not a Kafka broker.
     pub(super) async fn open(
         address: &str,
         limit: Duration,
@@ -117,7 +117,7 @@ impl Connection {
         }
     }
 
-    /// Whether requests are in vain.
+    /// Whether no request can succeed on it.
     pub(super) fn is_broken(&self) -> bool {
         self.shared.waiting.lock().is_none()
     }
@@ -153,7 +153,7 @@ impl Connection {
     ///
     /// # Errors
     /// Cannot be encoded, connection broken, not written within `limit`.
-    pub(super) async fn tell(
+    pub(super) async fn send(
         &self,
         request: &Request,
         limit: Duration,
@@ -202,7 +202,7 @@ impl Connection {
         match decode_response(frame, api, version) {
             Ok((_, response)) => Ok(response),
             Err(error) => {
-                let reason = format!("its answer to {api:?} cannot be read: {error}");
+                let reason = format!("its response to {api:?} cannot be decoded: {error}");
                 self.shared.fail_all(&reason);
                 Err(self.broken(&reason))
             }
@@ -265,26 +265,26 @@ impl Drop for Connection {
 }
 
 impl Shared {
-    /// Marks the connection as broken and tells whoever waits.
+    /// Marks the connection as broken and fails the waiting calls.
     fn fail_all(&self, reason: &str) {
         let waiting = self.waiting.lock().take();
         for (_, answered) in waiting.into_iter().flatten() {
-            // Whoever does not listen any more does not need to know.
+            // A call that was dropped needs no answer.
             answered.send(Err(reason.to_owned())).ok();
         }
     }
 
-    /// Hands a frame to whoever waits for it.
+    /// Hands a frame to the call that waits for it.
     fn deliver(&self, frame: Bytes) -> Result<(), String> {
         let id = frame
             .first_chunk::<4>()
-            .ok_or("an answer of less than 4 bytes")?;
+            .ok_or("it sent a response of less than 4 bytes")?;
         let id = i32::from_be_bytes(*id);
         let mut waiting = self.waiting.lock();
-        let waiting = waiting.as_mut().ok_or("it was given up")?;
+        let waiting = waiting.as_mut().ok_or("it was closed")?;
         let answered = waiting
             .remove(&id)
-            .ok_or_else(|| format!("an answer to nothing, {id}"))?;
+            .ok_or_else(|| format!("it sent a response to unknown correlation id {id}"))?;
         answered.send(Ok(frame)).ok();
         Ok(())
     }
@@ -325,7 +325,7 @@ async fn write_requests(
     shared: Arc<Shared>,
 ) {
     let mut buffer = BytesMut::new();
-    let mut told = Vec::new();
+    let mut completed = Vec::new();
     while let Some(first) = queue.recv().await {
         let mut next = Some(first);
         while let Some(Outgoing { frame, written }) = next {
@@ -334,7 +334,7 @@ async fn write_requests(
             } else {
                 buffer.extend_from_slice(&frame);
             }
-            told.extend(written);
+            completed.extend(written);
             next = (buffer.len() < WRITE_BYTES)
                 .then(|| queue.try_recv().ok())
                 .flatten();
@@ -343,7 +343,7 @@ async fn write_requests(
             return shared.fail_all(&format!("cannot write: {}", in_words(&error)));
         }
         buffer.clear();
-        for written in told.drain(..) {
+        for written in completed.drain(..) {
             written.send(()).ok();
         }
     }
@@ -367,7 +367,7 @@ async fn read_answers(mut socket: OwnedReadHalf, shared: Arc<Shared>) {
         }
         match socket.read_buf(&mut buffer).await {
             Ok(0) if buffer.is_empty() => break "it was closed by the broker".to_owned(),
-            Ok(0) => break format!("it was closed {} bytes into an answer", buffer.len()),
+            Ok(0) => break format!("it was closed {} bytes into a response", buffer.len()),
             Ok(_) => {}
             Err(error) => break format!("cannot read: {}", in_words(&error)),
         }

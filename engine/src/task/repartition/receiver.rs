@@ -30,7 +30,7 @@ pub(crate) struct Receiver<K, V, C> {
     merge: Merge<Waiting<K, V>>,
     operators: Operators<K, V>,
     at: At,
-    /// Whether those behind us know that nothing is there for now.
+    /// Whether the operators have been told that there is no input for now.
     is_idle: bool,
     metrics: Arc<RepartitionMetrics>,
     waiting: Arc<AtomicU64>,
@@ -131,7 +131,7 @@ impl<K: Key, V: Send, C: Codec<V>> Task for Receiver<K, V, C> {
         for record in batch {
             if !self.receive(record, &mut counts) {
                 counts.malformed += 1;
-                tracing::warn!(offset = %record.offset, "a repartition record is malformed");
+                tracing::warn!(offset = %record.offset, "record skipped: malformed in the repartition topic");
             }
             self.hand_on(out);
         }

@@ -12,7 +12,7 @@
 //! waiting, it is closed instead: the next request on it would have to wait for the late answer.
 //!
 //! Connections are made when first needed, and again when needed after one broke. Nothing is sent
-//! twice from here: whether a repetition is safe is the caller's to know.
+//! twice from here: only the caller knows whether a repetition is safe.
 
 use std::collections::HashMap;
 use std::io;
@@ -111,7 +111,7 @@ impl Tcp {
         let limit = self.config.request_timeout
             + Duration::from_millis(held_ms_max(&request.body).unwrap_or(0));
         if is_unanswered(&request.body) {
-            connection.tell(&request, limit).await?;
+            connection.send(&request, limit).await?;
             return Ok(ResponseKind::Produce(ProduceResponse::default()));
         }
         connection.ask(api, &request, limit).await
@@ -196,7 +196,7 @@ impl Transport for Tcp {
 fn nowhere(node: Node) -> TransportError {
     let (address, words) = match node {
         Node::Any => ("''".to_owned(), "expected HOST:PORT[,HOST:PORT…]"),
-        Node::Id(id) => (format!("broker {id}"), "its address is not known"),
+        Node::Id(id) => (format!("broker {id}"), "its address is unknown"),
     };
     TransportError::Connect {
         address,

@@ -208,11 +208,14 @@ async fn nonsense_breaks_the_connection_with_words() {
     for (bytes, words) in [
         (&[0xff, 0xff, 0xff, 0xff][..], "frame length -1 is negative"),
         (&[0x10, 0, 0, 0][..], "exceeds the limit of 134217728"),
-        (&[0, 0, 0, 4, 0, 0, 0, 99][..], "an answer to nothing, 99"),
+        (
+            &[0, 0, 0, 4, 0, 0, 0, 99][..],
+            "it sent a response to unknown correlation id 99",
+        ),
         (&[0, 0, 0, 2, 0, 0][..], "less than 4 bytes"),
         (
             &[0, 0, 0, 4, 0, 0, 0, 1][..],
-            "answer to Metadata cannot be read",
+            "response to Metadata cannot be decoded",
         ),
     ] {
         let address = serve(async move |_, mut peer| {
@@ -435,7 +438,7 @@ async fn a_broker_is_found_where_metadata_says_it_is() {
     let error = tcp.call(one, metadata()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot connect to broker 1: its address is not known"
+        "cannot connect to broker 1: its address is unknown"
     );
     tcp.learn(&[(BrokerId(1), old.clone())]);
     tcp.call(one, metadata()).await.unwrap();
