@@ -1,4 +1,4 @@
-//! Codecs: how a value becomes bytes and comes back.
+//! Codecs: how values are encoded as bytes and decoded again.
 //!
 //! A codec is a small cloneable thing that is handed to the program's edges: `json()`, `text()`,
 //! `raw()`, `int64()`. Decoding never panics; what it refuses is counted and skipped, and the run
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// Why bytes are not a value.
+/// Why bytes cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct DecodeError(
@@ -39,11 +39,11 @@ pub trait Codec<T>: Clone + Send + 'static {
     fn encode(&self, value: &T) -> Result<Bytes, EncodeError>;
 }
 
-/// Why a value has no bytes.
+/// Why a value cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct EncodeError(
-    /// In words.
+    /// The reason.
     pub String,
 );
 

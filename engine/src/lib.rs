@@ -5,10 +5,15 @@
 //! them they share everything that matters:
 //!
 //! ```text
-//! dsl ──▶ topology ──▶ task ──▶ port ──▶ outbox        what is declared, what runs, what comes out
-//!                       ├─▶ repartition ──▶ merge      changing keys without losing track of time
-//!                       └─▶ operator ──▶ store         windows: judge, fold, close
-//!                             └─▶ window, aggregate    arithmetic and algebra, nothing else
+//! runtime, test_driver                 carry records: between broker and tasks, or in memory
+//!        │
+//! dsl ─▶ topology                      what a program declares; only describes, runs nothing
+//!        │
+//!       task ─▶ repartition            what runs, once per stage and partition; changing keys
+//!        │
+//!       operator ─▶ store              windows: classify a record, fold it, close what is over
+//!        │      └─▶ window, aggregate  arithmetic and algebra, nothing else
+//!       branch                         steps, terminals, ports, and the outbox with what comes out
 //! ```
 //!
 //! A whole program: how late are flights, per airport and hour of *scheduled* departure? It waits 45
@@ -55,25 +60,31 @@
 //! reopens; a record too late for a window is counted and handed to the program with the reason.
 //! The same input gives the same output.
 
-pub mod aggregate;
-pub mod codec;
+// What a program declares.
 pub mod dsl;
-pub mod key;
-mod merge;
-pub mod metrics;
-mod operator;
-mod origin;
-mod outbox;
-mod port;
-mod repartition;
-mod results;
-pub mod runtime;
-mod store;
-mod task;
-pub mod test_driver;
-pub mod time;
 mod topology;
+
+// What is computed: from the arithmetic up.
 pub mod window;
+
+pub mod aggregate;
+
+mod operator;
+
+// What runs.
+mod branch;
+
+mod task;
+
+pub mod runtime;
+
+pub mod test_driver;
+
+// What all of them use.
+pub mod codec;
+pub mod key;
+pub mod metrics;
+pub mod time;
 
 #[cfg(test)]
 mod replay;
@@ -81,13 +92,13 @@ mod replay;
 mod vectors;
 
 pub use aggregate::Aggregate;
+pub use branch::outbox::OutRecord;
 pub use brooklet_client::{self as client, Client};
 pub use codec::Codec;
 pub use dsl::{App, KeyedStream, Repartition, Stream, Windowed};
 pub use key::Key;
 pub use metrics::{Metrics, RunReport};
-pub use outbox::OutRecord;
-pub use results::{Final, Late, Update};
+pub use operator::results::{Final, Late, Update};
 pub use runtime::{Bound, RunError, RunOptions, Start};
 pub use test_driver::TestDriver;
 pub use topology::TopologyError;

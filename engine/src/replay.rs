@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use brooklet_protocol::{Offset, Timestamp};
 use proptest::prelude::*;
 
+use crate::branch::outbox::{OutRecord, Outbox};
 use crate::codec::{json, raw};
 use crate::dsl::Repartition;
-use crate::origin::{Kind, Origin};
-use crate::outbox::{OutRecord, Outbox};
-use crate::results::{Final, Late};
+use crate::operator::results::{Final, Late};
 use crate::task::InputRecord;
+use crate::task::repartition::origin::{Kind, Origin};
 use crate::time::millis;
 use crate::topology::StageId;
 use crate::window::{Hopping, Windows};

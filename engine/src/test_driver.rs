@@ -12,10 +12,10 @@ use brooklet_protocol::murmur2::partition_for_key;
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
 use bytes::Bytes;
 
+use crate::branch::outbox::{OutRecord, Outbox};
 use crate::codec::{Codec, DecodeError};
 use crate::dsl::App;
 use crate::metrics::RunReport;
-use crate::outbox::{OutRecord, Outbox};
 use crate::task::{InputRecord, Task};
 use crate::topology::{StageId, TopologyError};
 
@@ -28,7 +28,7 @@ struct Stored {
 }
 
 /// A task, the log it reads, and how far it has read.
-struct Lane {
+struct QueuedTask {
     stage: StageId,
     topic: TopicName,
     partition: PartitionId,
@@ -41,7 +41,7 @@ struct Lane {
     is_done: bool,
 }
 
-impl Lane {
+impl QueuedTask {
     fn is_runnable(&self) -> bool {
         let has_input = self.position < self.log.len() || self.is_falling_idle;
         !self.is_done && (has_input || self.is_closing || self.task.is_ended())
@@ -87,7 +87,7 @@ impl Stored {
 /// See the module.
 pub struct TestDriver {
     app: App,
-    lanes: Vec<Lane>,
+    tasks: Vec<QueuedTask>,
     written: BTreeMap<String, Vec<OutRecord>>,
     schedule: Option<Random>,
 }
@@ -111,10 +111,10 @@ impl TestDriver {
         let registry = app.shared.lock();
         registry.check()?;
         let parallelism = registry.parallelism(|_| partitions);
-        let mut lanes = Vec::new();
-        for (stage, tasks) in &parallelism.tasks {
-            for partition in 0..*tasks {
-                lanes.push(Lane {
+        let mut tasks = Vec::new();
+        for (stage, count) in &parallelism.tasks {
+            for partition in 0..*count {
+                tasks.push(QueuedTask {
                     stage: *stage,
                     topic: registry.topic_of(*stage).clone(),
                     partition: PartitionId(partition),
@@ -130,7 +130,7 @@ impl TestDriver {
         drop(registry);
         Ok(Self {
             app,
-            lanes,
+            tasks,
             written: BTreeMap::new(),
             schedule: None,
         })
@@ -155,9 +155,9 @@ impl TestDriver {
         value: Option<&[u8]>,
         timestamp: Timestamp,
     ) {
-        self.for_sources(topic, partition, |lane| {
-            assert!(!lane.is_closing, "{topic}-{partition} has ended");
-            lane.log.push(Stored {
+        self.for_sources(topic, partition, |task| {
+            assert!(!task.is_closing, "{topic}-{partition} has ended");
+            task.log.push(Stored {
                 timestamp,
                 key: key.map(Bytes::copy_from_slice),
                 value: value.map(Bytes::copy_from_slice),
@@ -174,7 +174,7 @@ impl TestDriver {
     /// # Panics
     /// When the program reads no such partition.
     pub fn idle_partition(&mut self, topic: &str, partition: i32) {
-        self.for_sources(topic, partition, |lane| lane.is_falling_idle = true);
+        self.for_sources(topic, partition, |task| task.is_falling_idle = true);
         if self.schedule.is_none() {
             self.run();
         }
@@ -185,7 +185,7 @@ impl TestDriver {
     /// # Panics
     /// When the program reads no such partition.
     pub fn end_partition(&mut self, topic: &str, partition: i32) {
-        self.for_sources(topic, partition, |lane| lane.is_closing = true);
+        self.for_sources(topic, partition, |task| task.is_closing = true);
         if self.schedule.is_none() {
             self.run();
         }
@@ -193,21 +193,21 @@ impl TestDriver {
 
     /// Announces the end of all sources and runs to it: every window closes.
     pub fn end(&mut self) {
-        let is_source = |lane: &&mut Lane| matches!(lane.stage, StageId::Source(_));
-        self.lanes
+        let is_source = |task: &&mut QueuedTask| matches!(task.stage, StageId::Source(_));
+        self.tasks
             .iter_mut()
             .filter(is_source)
-            .for_each(|lane| lane.is_closing = true);
+            .for_each(|task| task.is_closing = true);
         self.run();
-        debug_assert!(self.lanes.iter().all(|lane| lane.is_done));
+        debug_assert!(self.tasks.iter().all(|task| task.is_done));
     }
 
     /// Runs until no task has anything to do.
     pub fn run(&mut self) {
         let mut out = Outbox::default();
         loop {
-            let runnable: Vec<_> = (0..self.lanes.len())
-                .filter(|index| self.lanes[*index].is_runnable())
+            let runnable: Vec<_> = (0..self.tasks.len())
+                .filter(|index| self.tasks[*index].is_runnable())
                 .collect();
             let Some(first) = runnable.first() else {
                 return;
@@ -216,7 +216,7 @@ impl TestDriver {
                 None => (*first, usize::MAX),
                 Some(random) => (runnable[random.below(runnable.len())], 1 + random.below(8)),
             };
-            self.lanes[index].step(records_max, &mut out);
+            self.tasks[index].step(records_max, &mut out);
             for record in out.take() {
                 self.write(record);
             }
@@ -249,31 +249,32 @@ impl TestDriver {
         self.app.metrics().snapshot()
     }
 
-    fn for_sources(&mut self, topic: &str, partition: i32, mut with: impl FnMut(&mut Lane)) {
+    fn for_sources(&mut self, topic: &str, partition: i32, mut with: impl FnMut(&mut QueuedTask)) {
         let mut is_known = false;
-        for lane in &mut self.lanes {
-            let is_source = matches!(lane.stage, StageId::Source(_));
-            if is_source && lane.topic.as_str() == topic && lane.partition.0 == partition {
+        for task in &mut self.tasks {
+            let is_source = matches!(task.stage, StageId::Source(_));
+            if is_source && task.topic.as_str() == topic && task.partition.0 == partition {
                 is_known = true;
-                with(lane);
+                with(task);
             }
         }
         assert!(is_known, "the program does not read {topic}-{partition}");
     }
 
-    /// Carries a record to the lanes that read its topic; the others' topics are kept for `read`.
+    /// Carries a record to the tasks that read its topic; the others' topics are kept for `read`.
     fn write(&mut self, record: OutRecord) {
-        let readers = self.lanes.iter().filter(|lane| lane.topic == record.topic);
+        let readers = self.tasks.iter().filter(|task| task.topic == record.topic);
         let partition = match (record.partition, readers.count(), &record.key) {
             (Some(partition), _, _) => Some(partition),
             (None, 0, _) => None,
             (None, count, Some(key)) => Some(partition_for_key(key, count as i32)),
             (None, _, None) => Some(PartitionId(0)),
         };
-        let reads =
-            |lane: &&mut Lane| lane.topic == record.topic && Some(lane.partition) == partition;
-        for lane in self.lanes.iter_mut().filter(reads) {
-            lane.log.push(Stored {
+        let reads = |task: &&mut QueuedTask| {
+            task.topic == record.topic && Some(task.partition) == partition
+        };
+        for task in self.tasks.iter_mut().filter(reads) {
+            task.log.push(Stored {
                 timestamp: record.timestamp,
                 key: record.key.clone(),
                 value: record.value.clone(),

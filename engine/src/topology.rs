@@ -11,8 +11,10 @@ use brooklet_protocol::{PartitionId, TopicName};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use crate::branch::TaskInfo;
 use crate::metrics::{Metrics, SourceCounters};
-use crate::task::{SourceBranch, SourceTask, Task, TaskInfo};
+use crate::task::Task;
+use crate::task::source::{SourceBranch, SourceTask};
 
 /// Why a program cannot run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use brooklet_protocol::Timestamp;
 
 use crate::codec::{json, text};
-use crate::results::{Final, Late, Update};
+use crate::operator::results::{Final, Late, Update};
 use crate::time::millis;
 use crate::window::{Hopping, Tumbling, Window, Windows};
 use crate::{App, TestDriver};

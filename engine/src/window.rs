@@ -1,4 +1,4 @@
-//! Which windows a moment belongs to, and when a window is closed: arithmetic, and nothing else.
+//! Which windows a moment belongs to, and when a window closes: only arithmetic.
 //!
 //! ```text
 //! hop of 10 every 5        0    5    10   15   20   25
@@ -75,7 +75,7 @@ pub enum WindowError {
     },
     /// Each record would be in too many windows.
     #[error(
-        "each record would be in {found} windows, the most is {}",
+        "each record would be in {found} windows, at most {} allowed",
         Windows::PER_RECORD_MAX
     )]
     TooManyPerRecord {
@@ -119,7 +119,7 @@ impl Hopping {
     }
 }
 
-/// Windows of which nobody has said yet how long to wait for stragglers.
+/// Windows without a grace period; they are complete once it is named.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a window needs a grace"]
 pub struct WithoutGrace {
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(message(new(5, 6)), of_5(6));
         assert_eq!(
             message(new(10_001, 1)),
-            "each record would be in 10001 windows, the most is 10000"
+            "each record would be in 10001 windows, at most 10000 allowed"
         );
         let half = Tumbling::of(Duration::from_micros(500)).try_grace(millis(0));
         assert!(message(half).contains("whole number of milliseconds"));

@@ -251,7 +251,7 @@ fn a_producer_says_that_nobody_is_there_and_that_somebody_is_again() {
         "{said}"
     );
     let server = Server::on_at(dir.path(), &kafka);
-    fed.wait_for("it works again");
+    fed.wait_for("recovered after");
     drop(fed.child.stdin.take());
     fed.wait_for("produced 2 records");
     assert!(fed.child.wait().unwrap().success());

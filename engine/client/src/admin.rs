@@ -10,17 +10,17 @@ use brooklet_protocol::messages::kafka::create_partitions_request::CreatePartiti
 use brooklet_protocol::messages::kafka::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
-use brooklet_protocol::messages::kafka::{CreatePartitionsRequest, DeleteTopicsRequest};
+use brooklet_protocol::messages::kafka::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse,
+};
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 
 use crate::transport::BoxFuture;
 
+use super::calls::{Call, answer};
 use super::{Client, ClientError, wire_name};
 
-const CREATE_TOPICS_VERSION: i16 = 7;
-const CREATE_PARTITIONS_VERSION: i16 = 3;
-/// The last version that names topics in one list; every broker serves it.
-const DELETE_TOPICS_VERSION: i16 = 5;
 /// How long the controller may take, in milliseconds.
 const ADMIN_TIMEOUT_MS: i32 = 30_000;
 /// How often a controller that moves is run after.
@@ -52,8 +52,7 @@ impl Client {
                 .with_topics(vec![topic])
                 .with_timeout_ms(ADMIN_TIMEOUT_MS);
             let what = format!("create topic '{name}'");
-            self.ask_controller(&what, CREATE_TOPICS_VERSION, body.into())
-                .await
+            self.call_controller(&what, body).await
         })
     }
 
@@ -75,9 +74,7 @@ impl Client {
                 .with_topics(vec![topic])
                 .with_timeout_ms(ADMIN_TIMEOUT_MS);
             let what = format!("add partitions to topic '{name}'");
-            let grown = self
-                .ask_controller(&what, CREATE_PARTITIONS_VERSION, body.into())
-                .await;
+            let grown = self.call_controller(&what, body).await;
             self.forget(name);
             known(name, grown)
         })
@@ -96,34 +93,42 @@ impl Client {
                 .with_topic_names(vec![wire_name(name)])
                 .with_timeout_ms(ADMIN_TIMEOUT_MS);
             let what = format!("delete topic '{name}'");
-            let deleted = self
-                .ask_controller(&what, DELETE_TOPICS_VERSION, body.into())
-                .await;
+            let deleted = self.call_controller(&what, body).await;
             self.forget(name);
             known(name, deleted)
         })
     }
 
-    /// Sends a change of one topic to the controller and reads what became of it.
+    /// Sends a change of one topic to the controller.
+    async fn call_controller<R: Call>(&self, what: &str, request: R) -> Result<(), ClientError>
+    where
+        R::Response: OneTopic,
+    {
+        let version = request.version();
+        let read = |kind| answer::<R>(kind).map(|answer| answer.outcome());
+        self.ask_controller(what, (version, request.into_kind()), &read)
+            .await
+    }
+
     async fn ask_controller(
         &self,
         what: &str,
-        version: i16,
-        body: RequestKind,
+        (version, body): (i16, RequestKind),
+        read: &(dyn Fn(ResponseKind) -> Result<Option<Outcome>, ClientError> + Sync),
     ) -> Result<(), ClientError> {
         let mut asked = 0;
         loop {
             let node = self.cache.read().controller();
             let answer = self.ask(node, version, body.clone()).await?;
             asked += 1;
-            match topic_error(&answer)? {
+            let (code, message) = read(answer)?
+                .ok_or_else(|| ClientError::Unexpected("no topic in the response".into()))?;
+            match ErrorCode::try_from_code(code) {
                 None => return Ok(()),
-                Some((ErrorCode::NotController, _)) if asked < CONTROLLERS_MAX => {
+                Some(ErrorCode::NotController) if asked < CONTROLLERS_MAX => {
                     self.metadata(Some(&[])).await?;
                 }
-                Some((code, message)) => {
-                    return Err(ClientError::broker(what, code, message.as_deref()));
-                }
+                Some(code) => return Err(ClientError::broker(what, code, message.as_deref())),
             }
         }
     }
@@ -140,30 +145,32 @@ fn known(name: &TopicName, outcome: Result<(), ClientError>) -> Result<(), Clien
     }
 }
 
-/// The error code and words of the one topic in the answer.
-fn topic_error(answer: &ResponseKind) -> Result<Option<(ErrorCode, Option<String>)>, ClientError> {
-    let words = |message: &Option<StrBytes>| message.as_ref().map(ToString::to_string);
-    let topic = match answer {
-        ResponseKind::CreateTopics(answer) => answer
-            .topics
-            .first()
-            .map(|topic| (topic.error_code, words(&topic.error_message))),
-        ResponseKind::DeleteTopics(answer) => answer
-            .responses
-            .first()
-            .map(|topic| (topic.error_code, words(&topic.error_message))),
-        ResponseKind::CreatePartitions(answer) => answer
-            .results
-            .first()
-            .map(|topic| (topic.error_code, words(&topic.error_message))),
-        other => {
-            return Err(ClientError::unexpected(
-                "CreateTopics, CreatePartitions or DeleteTopics",
-                other,
-            ));
-        }
-    };
-    let (code, message) =
-        topic.ok_or_else(|| ClientError::Unexpected("no topic in the answer".into()))?;
-    Ok(ErrorCode::try_from_code(code).map(|code| (code, message)))
+/// The error code of one topic, and the broker's words.
+type Outcome = (i16, Option<StrBytes>);
+
+/// An answer about the one topic that was asked for.
+trait OneTopic {
+    /// What became of it; `None` if the answer is empty.
+    fn outcome(self) -> Option<Outcome>;
+}
+
+impl OneTopic for CreateTopicsResponse {
+    fn outcome(self) -> Option<Outcome> {
+        let topic = self.topics.into_iter().next()?;
+        Some((topic.error_code, topic.error_message))
+    }
+}
+
+impl OneTopic for CreatePartitionsResponse {
+    fn outcome(self) -> Option<Outcome> {
+        let topic = self.results.into_iter().next()?;
+        Some((topic.error_code, topic.error_message))
+    }
+}
+
+impl OneTopic for DeleteTopicsResponse {
+    fn outcome(self) -> Option<Outcome> {
+        let topic = self.responses.into_iter().next()?;
+        Some((topic.error_code, topic.error_message))
+    }
 }

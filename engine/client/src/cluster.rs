@@ -4,15 +4,12 @@ use brooklet_protocol::messages::kafka::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
 };
 use brooklet_protocol::messages::kafka::{ApiVersionsRequest, DescribeLogDirsRequest};
-use brooklet_protocol::messages::{ApiKey, ErrorCode, ResponseKind, StrBytes};
+use brooklet_protocol::messages::{ApiKey, ErrorCode, StrBytes};
 use brooklet_protocol::{BrokerId, PartitionId, TopicName, TopicPartition};
 
 use super::{Client, ClientError};
 use crate::transport::{BoxFuture, Node};
 
-const API_VERSIONS_VERSION: i16 = 3;
-const DESCRIBE_LOG_DIRS_VERSION: i16 = 4;
-const DESCRIBE_CONFIGS_VERSION: i16 = 4;
 /// Kafka's number for a broker, among the resources that have settings.
 const BROKER: i8 = 4;
 /// Kafka's number for "nobody says so".
@@ -67,12 +64,7 @@ impl Client {
                 .with_client_software_name(StrBytes::from_static_str(env!("CARGO_PKG_NAME")))
                 .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
             let node = Node::Id(broker);
-            let answer = self
-                .ask_again(node, API_VERSIONS_VERSION, body.into())
-                .await?;
-            let ResponseKind::ApiVersions(answer) = answer else {
-                return Err(ClientError::unexpected("ApiVersions", &answer));
-            };
+            let answer = self.call_again(node, body).await?;
             check("ask for versions", answer.error_code, None)?;
             let mut apis: Vec<_> = answer
                 .api_keys
@@ -99,16 +91,11 @@ impl Client {
         Box::pin(async move {
             let body = DescribeLogDirsRequest::default().with_topics(None);
             let node = Node::Id(broker);
-            let answer = self
-                .ask_again(node, DESCRIBE_LOG_DIRS_VERSION, body.into())
-                .await?;
-            let ResponseKind::DescribeLogDirs(answer) = answer else {
-                return Err(ClientError::unexpected("DescribeLogDirs", &answer));
-            };
+            let answer = self.call_again(node, body).await?;
             let mut dirs = Vec::new();
             for dir in answer.results {
                 check(
-                    &format!("look at {}", dir.log_dir.as_str()),
+                    &format!("describe log directory {}", dir.log_dir.as_str()),
                     dir.error_code,
                     None,
                 )?;
@@ -151,18 +138,13 @@ impl Client {
                 .with_include_documentation(true)
                 .with_resources(vec![resource]);
             let node = Node::Id(broker);
-            let answer = self
-                .ask_again(node, DESCRIBE_CONFIGS_VERSION, body.into())
-                .await?;
-            let ResponseKind::DescribeConfigs(answer) = answer else {
-                return Err(ClientError::unexpected("DescribeConfigs", &answer));
-            };
+            let answer = self.call_again(node, body).await?;
             let result = answer.results.into_iter().next();
-            let result =
-                result.ok_or_else(|| ClientError::Unexpected("no broker in the answer".into()))?;
+            let result = result
+                .ok_or_else(|| ClientError::Unexpected("no broker in the response".into()))?;
             let words = result.error_message.as_deref();
             check(
-                &format!("look at broker {broker}"),
+                &format!("describe broker {broker}"),
                 result.error_code,
                 words,
             )?;

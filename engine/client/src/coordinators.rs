@@ -11,11 +11,10 @@ use brooklet_protocol::messages::kafka::FindCoordinatorRequest;
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 use parking_lot::Mutex;
 
+use super::calls::{Call, answer};
 use super::trouble::Trouble;
-use super::{Client, ClientError, backoff, wall};
+use super::{Client, ClientError, backoff};
 use crate::transport::Node;
-
-const FIND_COORDINATOR_VERSION: i16 = 3;
 
 /// `max.block.ms`.
 const BLOCK_MAX: Duration = Duration::from_secs(60);
@@ -37,7 +36,7 @@ impl Kind {
 }
 
 /// Where a coordinator is, as far as known.
-pub(super) struct Place<'a> {
+pub(super) struct Coordinator<'a> {
     pub(super) client: &'a Client,
     pub(super) kind: Kind,
     /// The group, or the transactional id.
@@ -45,37 +44,54 @@ pub(super) struct Place<'a> {
     pub(super) node: &'a Mutex<Option<Node>>,
 }
 
-impl Place<'_> {
-    /// Asks until there is an answer, or an error that stays.
-    pub(super) async fn ask<T>(
+impl Coordinator<'_> {
+    /// Asks until there is an answer that `read` accepts, or an error that stays.
+    pub(super) async fn call<R: Call, T: Send>(
         &self,
         what: &str,
-        version: i16,
-        body: RequestKind,
-        read: impl Fn(ResponseKind) -> Result<T, ClientError>,
+        request: R,
+        mut read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
     ) -> Result<T, ClientError> {
-        let deadline = wall::monotonic() + BLOCK_MAX;
+        let (version, mut found) = (request.version(), None);
+        let mut take = |kind| {
+            found = Some(read(answer::<R>(kind)?)?);
+            Ok(())
+        };
+        self.ask(what, (version, request.into_kind()), &mut take)
+            .await?;
+        Ok(found.expect("an accepted answer was taken"))
+    }
+
+    async fn ask(
+        &self,
+        what: &str,
+        (version, body): (i16, RequestKind),
+        take: &mut (dyn FnMut(ResponseKind) -> Result<(), ClientError> + Send),
+    ) -> Result<(), ClientError> {
+        let deadline = self.client.now() + BLOCK_MAX;
         let (mut failures, mut trouble) = (0, Trouble::default());
         loop {
-            let error = match self.ask_once(version, body.clone()).await.and_then(&read) {
-                Ok(value) => {
-                    trouble.passed();
-                    return Ok(value);
+            let answer = self.ask_once(version, body.clone()).await;
+            let error = match answer.and_then(&mut *take) {
+                Ok(()) => {
+                    trouble.passed(self.client.now());
+                    return Ok(());
                 }
                 Err(error) => error,
             };
             failures += 1;
             let pause = backoff::after(failures);
-            if !passes(&error) || wall::monotonic() + pause > deadline {
+            if !passes(&error) || self.client.now() + pause > deadline {
                 return Err(error);
             }
+            let now = self.client.now();
             match &error {
                 // Its own words say what was attempted.
-                ClientError::Broker { .. } => trouble.failed(&error),
-                _ => trouble.failed(&format_args!("{what}: {error}")),
+                ClientError::Broker { .. } => trouble.failed(&error, now),
+                _ => trouble.failed(&format_args!("{what}: {error}"), now),
             }
             *self.node.lock() = None;
-            tokio::time::sleep(pause).await;
+            self.client.pause(pause).await;
         }
     }
 
@@ -99,19 +115,11 @@ impl Client {
     ) -> Result<Node, ClientError> {
         let body = FindCoordinatorRequest::default()
             .with_key_type(kind as i8)
-            .with_key(text(key))
-            .into();
-        match self
-            .ask_again(Node::Any, FIND_COORDINATOR_VERSION, body)
-            .await?
-        {
-            ResponseKind::FindCoordinator(answer) => {
-                let what = format!("find the coordinator of {} '{key}'", kind.noun());
-                check(&what, answer.error_code)?;
-                Ok(Node::Id(BrokerId(answer.node_id.0)))
-            }
-            other => Err(ClientError::unexpected("FindCoordinator", &other)),
-        }
+            .with_key(text(key));
+        let answer = self.call_again(Node::Any, body).await?;
+        let what = format!("find the coordinator of {} '{key}'", kind.noun());
+        check(&what, answer.error_code)?;
+        Ok(Node::Id(BrokerId(answer.node_id.0)))
     }
 }
 

@@ -1,9 +1,24 @@
-//! What goes wrong in a client, and which of it is worth another attempt.
+//! What goes wrong in a client, and what is worth another attempt.
+//!
+//! | kind | variants | retried |
+//! |---|---|---|
+//! | no response | `Transport` | yes, unless the version, the encoding or the address is the reason |
+//! | a response with an error code | `Broker`, `UnknownTopic`, `UnknownGroup`, `UnknownTransactionalId`, `OffsetOutOfRange` | if Kafka calls the code retriable |
+//! | a response that makes no sense | `Unexpected`, `Corrupt` | no |
+//! | a limit on our side | `RecordTooLarge`, `DeliveryTimedOut`, `NoOffset` | no |
+//! | a call at the wrong time | `Transaction`, `Closed` | no |
+//!
+//! What is retriable is retried inside the client, with the pauses of [`crate::backoff`]; a caller sees
+//! an error only when the attempts are used up. A `Transport` error leaves open whether the request was
+//! carried out, so only requests that do no harm when repeated are repeated.
+//!
+//! Messages say what was attempted, on which topic-partition, and what the broker said. The error code
+//! is printed under Kafka's name, so that it can be looked up.
 
 use std::io;
 use std::time::Duration;
 
-use brooklet_protocol::messages::{ErrorCode, ResponseKind};
+use brooklet_protocol::messages::{ApiKey, ErrorCode};
 use brooklet_protocol::records::BatchError;
 use brooklet_protocol::{Offset, TopicPartition};
 use thiserror::Error;
@@ -13,10 +28,10 @@ use crate::transport::TransportError;
 /// What goes wrong in a client.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// No answer.
+    /// No response came.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// An answer with an error code that is not worth a retry, or that stayed after all of them.
+    /// A response with an error code that is not retriable, or that persisted through all retries.
     #[error("{what}: {code:?}{}", message.as_ref().map(|m| format!(" ({m})")).unwrap_or_default())]
     Broker {
         /// What was attempted.
@@ -26,35 +41,35 @@ pub enum ClientError {
         /// The broker's words, if it sent any.
         message: Option<String>,
     },
-    /// A transaction is not in a state for what was asked.
+    /// The transaction is in the wrong state for the call.
     #[error("{0}")]
     Transaction(&'static str),
-    /// The topic is not there.
+    /// The topic does not exist.
     #[error("topic '{0}' does not exist")]
     UnknownTopic(String),
-    /// The group is not there.
+    /// The group does not exist.
     #[error("group '{0}' does not exist")]
     UnknownGroup(String),
-    /// Nobody has used the transactional id, or not for long.
+    /// The transactional id has never been used, or has expired.
     #[error("transactional id '{0}' does not exist")]
     UnknownTransactionalId(String),
-    /// A message that makes no sense.
-    #[error("unexpected answer: {0}")]
+    /// A response that does not fit its request.
+    #[error("unexpected response: {0}")]
     Unexpected(String),
     /// Fetched bytes are damaged (`check.crcs`) or not record batches.
     #[error("{partition}: damaged data after offset {offset}: {source}")]
     Corrupt {
-        /// Of which partition.
+        /// The partition.
         partition: TopicPartition,
-        /// The offset fetched from; the damage is there or behind it.
+        /// The offset that was fetched from; the damage is there or after it.
         offset: Offset,
         /// What is wrong.
         source: BatchError,
     },
-    /// Nothing is at that offset: it was deleted, or is not there yet.
+    /// No record has that offset: it was deleted, or is yet to be written.
     #[error("fetch {partition} at offset {offset}: OffsetOutOfRange")]
     OffsetOutOfRange {
-        /// Of which partition.
+        /// The partition.
         partition: TopicPartition,
         /// The offset that was asked for.
         offset: Offset,
@@ -62,23 +77,23 @@ pub enum ClientError {
     /// Its group has not committed an offset, and `auto.offset.reset` is none.
     #[error("{partition}: no offset was committed, and auto.offset.reset is none")]
     NoOffset {
-        /// Of which partition.
+        /// The partition.
         partition: TopicPartition,
     },
     /// A record that is larger than the producer or the topic allows.
     #[error("{}", too_large(partition, *size, limit.as_deref()))]
     RecordTooLarge {
-        /// Where it was to go; partition -1 if none was chosen yet.
+        /// Its destination; partition -1 if none was chosen yet.
         partition: TopicPartition,
         /// How large it is.
         size: RecordSize,
-        /// What it is too large for; `None` if only the broker knows.
+        /// The limit that it exceeds; `None` if only the broker knows it.
         limit: Option<Box<SizeLimit>>,
     },
     /// Delivery timed out.
     #[error("{partition}: not acknowledged within {after:?}{}", last_attempt(last.as_deref()))]
     DeliveryTimedOut {
-        /// Of which partition.
+        /// The partition.
         partition: TopicPartition,
         /// `delivery.timeout.ms`.
         after: Duration,
@@ -135,16 +150,16 @@ fn too_large(partition: &TopicPartition, size: RecordSize, limit: Option<&SizeLi
     format!("{place}: {makes}, {allowed}")
 }
 
-/// What an error code means, of those that a program may meet for minutes; brokers often send no words.
+/// What an error code means, for those that may last for minutes; brokers often send no message with them.
 pub(crate) fn words_of(code: ErrorCode) -> Option<&'static str> {
     Some(match code {
         ErrorCode::KafkaStorageError => "the broker cannot write to its disk",
         ErrorCode::LeaderNotAvailable => "the partition has no leader",
         ErrorCode::NotLeaderOrFollower => "another broker leads the partition",
-        ErrorCode::UnknownTopicOrPartition => "the topic or the partition is not there",
+        ErrorCode::UnknownTopicOrPartition => "the topic or the partition does not exist",
         ErrorCode::RequestTimedOut => "the broker did not finish in time",
         ErrorCode::NotEnoughReplicas | ErrorCode::NotEnoughReplicasAfterAppend => {
-            "fewer replicas are in sync than the topic demands"
+            "fewer replicas are in sync than min.insync.replicas"
         }
         _ => return None,
     })
@@ -172,11 +187,13 @@ impl ClientError {
         error
     }
 
-    pub(crate) fn unexpected(expected: &str, found: &ResponseKind) -> Self {
-        Self::Unexpected(format!("expected an answer to {expected}, found {found:?}"))
+    pub(crate) fn unexpected(expected: ApiKey, found: ApiKey) -> Self {
+        Self::Unexpected(format!(
+            "expected a response to {expected:?}, found one to {found:?}"
+        ))
     }
 
-    /// Whether the same request may succeed a little later, for all we know.
+    /// Whether the same request may succeed a little later.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Transport(error) => is_retriable_transport(error),
@@ -195,7 +212,7 @@ impl ClientError {
         }
     }
 
-    /// The same error once more: all records of a batch share one fate, and each is told.
+    /// A copy of the error: all records of a batch fail together, and each delivery reports it.
     pub(crate) fn duplicate(&self) -> Self {
         match self {
             Self::Transport(error) => Self::Transport(duplicate_transport(error)),

@@ -12,25 +12,19 @@ use brooklet_protocol::messages::kafka::offset_commit_request::{
 };
 use brooklet_protocol::messages::kafka::offset_fetch_request::OffsetFetchRequestTopic;
 use brooklet_protocol::messages::kafka::{
-    DeleteGroupsRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest, OffsetCommitRequest,
-    OffsetFetchRequest,
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
+    GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    OffsetFetchResponse,
 };
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
 
+use super::calls::{Call, answer};
 use super::coordinators::{Kind, check, text};
 use super::group::membership::Identity;
 use super::group::protocol::{Places, decode_assignment};
 use super::{Client, ClientError, backoff, wire_name};
 use crate::transport::{BoxFuture, Node};
-
-const LIST_GROUPS_VERSION: i16 = 4;
-/// The last version that answers a missing group as dead, and not with an error.
-const DESCRIBE_GROUPS_VERSION: i16 = 5;
-const DELETE_GROUPS_VERSION: i16 = 2;
-/// The last version that asks for one group.
-pub(super) const OFFSET_FETCH_VERSION: i16 = 7;
-pub(super) const OFFSET_COMMIT_VERSION: i16 = 8;
 
 /// A group in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,18 +78,14 @@ impl Client {
             let mut groups = Vec::new();
             for (broker, _) in brokers {
                 let node = Node::Id(BrokerId(broker));
-                let body = ListGroupsRequest::default().into();
-                match self.ask_again(node, LIST_GROUPS_VERSION, body).await? {
-                    ResponseKind::ListGroups(answer) => {
-                        check("list groups", answer.error_code)?;
-                        groups.extend(answer.groups.into_iter().map(|group| GroupListing {
-                            id: group.group_id.to_string(),
-                            state: group.group_state.to_string(),
-                            protocol_type: group.protocol_type.to_string(),
-                        }));
-                    }
-                    other => return Err(ClientError::unexpected("ListGroups", &other)),
-                }
+                let body = ListGroupsRequest::default();
+                let answer = self.call_again(node, body).await?;
+                check("list groups", answer.error_code)?;
+                groups.extend(answer.groups.into_iter().map(|group| GroupListing {
+                    id: group.group_id.to_string(),
+                    state: group.group_state.to_string(),
+                    protocol_type: group.protocol_type.to_string(),
+                }));
             }
             groups.sort_by(|a, b| a.id.cmp(&b.id));
             Ok(groups)
@@ -112,10 +102,8 @@ impl Client {
     ) -> BoxFuture<'a, Result<GroupDescription, ClientError>> {
         Box::pin(async move {
             let body = DescribeGroupsRequest::default().with_groups(vec![group_id(id)]);
-            self.ask_coordinator(id, DESCRIBE_GROUPS_VERSION, body.into(), |answer| {
-                read_description(id, answer)
-            })
-            .await
+            self.call_coordinator(id, body, |answer| read_description(id, answer))
+                .await
         })
     }
 
@@ -148,10 +136,8 @@ impl Client {
         is_stable: bool,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
         let body = fetch_request(id, None, is_stable);
-        self.ask_coordinator(id, OFFSET_FETCH_VERSION, body, |answer| {
-            read_offsets(id, answer)
-        })
-        .await
+        self.call_coordinator(id, body, |answer| read_offsets(id, answer))
+            .await
     }
 
     /// Moves a group that has no members to these offsets.
@@ -165,10 +151,8 @@ impl Client {
     ) -> BoxFuture<'a, Result<(), ClientError>> {
         Box::pin(async move {
             let body = commit_request(id, None, offsets);
-            self.ask_coordinator(id, OFFSET_COMMIT_VERSION, body, |answer| {
-                read_commit(id, answer)
-            })
-            .await
+            self.call_coordinator(id, body, |answer| read_commit(id, &answer))
+                .await
         })
     }
 
@@ -179,27 +163,40 @@ impl Client {
     pub fn delete_group<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ClientError>> {
         Box::pin(async move {
             let body = DeleteGroupsRequest::default().with_groups_names(vec![group_id(id)]);
-            self.ask_coordinator(id, DELETE_GROUPS_VERSION, body.into(), |answer| {
-                read_deletion(id, &answer)
-            })
-            .await
+            self.call_coordinator(id, body, |answer| read_deletion(id, &answer))
+                .await
         })
     }
 
     /// Asks a group's coordinator; once more, of whoever is it then, after an answer that passes: the
     /// group has moved, or its coordinator still loads it.
-    async fn ask_coordinator<T>(
+    async fn call_coordinator<R: Call, T: Send>(
         &self,
         group: &str,
-        version: i16,
-        body: RequestKind,
-        read: impl Fn(ResponseKind) -> Result<T, ClientError>,
+        request: R,
+        mut read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
     ) -> Result<T, ClientError> {
+        let (version, mut found) = (request.version(), None);
+        let mut take = |kind| {
+            found = Some(read(answer::<R>(kind)?)?);
+            Ok(())
+        };
+        self.ask_coordinator(group, (version, request.into_kind()), &mut take)
+            .await?;
+        Ok(found.expect("an accepted answer was taken"))
+    }
+
+    async fn ask_coordinator(
+        &self,
+        group: &str,
+        (version, body): (i16, RequestKind),
+        take: &mut (dyn FnMut(ResponseKind) -> Result<(), ClientError> + Send),
+    ) -> Result<(), ClientError> {
         let mut failures = 0;
         loop {
             let node = self.coordinator(group).await?;
             let answer = self.ask_again(node, version, body.clone()).await?;
-            let error = match read(answer) {
+            let error = match take(answer) {
                 Err(error) if error.is_retriable() => error,
                 outcome => return outcome,
             };
@@ -207,7 +204,7 @@ impl Client {
             if failures >= backoff::ATTEMPTS_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.pause(backoff::after(failures)).await;
         }
     }
 
@@ -223,7 +220,7 @@ impl Client {
             if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.pause(backoff::after(failures)).await;
         }
     }
 }
@@ -233,7 +230,7 @@ pub(super) fn commit_request(
     id: &str,
     member: Option<&Identity>,
     offsets: &BTreeMap<TopicPartition, Offset>,
-) -> RequestKind {
+) -> OffsetCommitRequest {
     let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for (place, offset) in offsets {
         let partition = OffsetCommitRequestPartition::default()
@@ -252,20 +249,16 @@ pub(super) fn commit_request(
         .with_group_id(group_id(id))
         .with_generation_id_or_member_epoch(member.map_or(-1, |member| member.generation))
         .with_topics(topics.collect());
-    let body = match member {
+    match member {
         Some(member) => body
             .with_member_id(text(&member.member_id))
             .with_group_instance_id(member.instance_id.as_deref().map(text)),
         None => body,
-    };
-    body.into()
+    }
 }
 
 /// The first partition's error is that of all.
-pub(super) fn read_commit(id: &str, answer: ResponseKind) -> Result<(), ClientError> {
-    let ResponseKind::OffsetCommit(answer) = answer else {
-        return Err(ClientError::unexpected("OffsetCommit", &answer));
-    };
+pub(super) fn read_commit(id: &str, answer: &OffsetCommitResponse) -> Result<(), ClientError> {
     let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
     let what = format!("commit offsets of group '{id}'");
     partitions.try_for_each(|partition| check(&what, partition.error_code))
@@ -273,7 +266,11 @@ pub(super) fn read_commit(id: &str, answer: ResponseKind) -> Result<(), ClientEr
 
 /// Asks for the offsets of these partitions, or of all; `is_stable`: not while a transaction may still
 /// move them.
-pub(super) fn fetch_request(id: &str, places: Option<&Places>, is_stable: bool) -> RequestKind {
+pub(super) fn fetch_request(
+    id: &str,
+    places: Option<&Places>,
+    is_stable: bool,
+) -> OffsetFetchRequest {
     let topics = places.map(|places| {
         let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
         for place in places {
@@ -291,17 +288,13 @@ pub(super) fn fetch_request(id: &str, places: Option<&Places>, is_stable: bool) 
         .with_group_id(group_id(id))
         .with_topics(topics)
         .with_require_stable(is_stable)
-        .into()
 }
 
 /// The offsets that there are.
 pub(super) fn read_offsets(
     id: &str,
-    answer: ResponseKind,
+    answer: OffsetFetchResponse,
 ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-    let ResponseKind::OffsetFetch(answer) = answer else {
-        return Err(ClientError::unexpected("OffsetFetch", &answer));
-    };
     let what = format!("look up the offsets of group '{id}'");
     check(&what, answer.error_code)?;
     let mut found = BTreeMap::new();
@@ -320,10 +313,10 @@ pub(super) fn read_offsets(
     Ok(found)
 }
 
-fn read_description(id: &str, answer: ResponseKind) -> Result<GroupDescription, ClientError> {
-    let ResponseKind::DescribeGroups(answer) = answer else {
-        return Err(ClientError::unexpected("DescribeGroups", &answer));
-    };
+fn read_description(
+    id: &str,
+    answer: DescribeGroupsResponse,
+) -> Result<GroupDescription, ClientError> {
     let group = answer.groups.into_iter().next().ok_or_else(no_group)?;
     if group.error_code == ErrorCode::GroupIdNotFound.code() || &*group.group_state == "Dead" {
         return Err(ClientError::UnknownGroup(id.to_owned()));
@@ -338,10 +331,7 @@ fn read_description(id: &str, answer: ResponseKind) -> Result<GroupDescription, 
     })
 }
 
-fn read_deletion(id: &str, answer: &ResponseKind) -> Result<(), ClientError> {
-    let ResponseKind::DeleteGroups(answer) = answer else {
-        return Err(ClientError::unexpected("DeleteGroups", answer));
-    };
+fn read_deletion(id: &str, answer: &DeleteGroupsResponse) -> Result<(), ClientError> {
     match answer.results.first().ok_or_else(no_group)?.error_code {
         code if code == ErrorCode::GroupIdNotFound.code() => {
             Err(ClientError::UnknownGroup(id.to_owned()))
@@ -351,7 +341,7 @@ fn read_deletion(id: &str, answer: &ResponseKind) -> Result<(), ClientError> {
 }
 
 fn no_group() -> ClientError {
-    ClientError::Unexpected("no group in the answer".into())
+    ClientError::Unexpected("no group in the response".into())
 }
 
 fn group_id(id: &str) -> GroupId {
@@ -373,12 +363,13 @@ fn member(member: &DescribedGroupMember) -> GroupMember {
 mod tests {
     use std::sync::Arc;
 
+    use brooklet_protocol::messages::kafka::FindCoordinatorResponse;
     use brooklet_protocol::messages::kafka::describe_groups_response::DescribedGroup;
-    use brooklet_protocol::messages::kafka::{DescribeGroupsResponse, FindCoordinatorResponse};
     use brooklet_protocol::messages::{Request, Response};
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::testing::PausedClock;
     use crate::transport::{BoxFuture, Transport, TransportError};
 
     /// A broker that answers as many times with each error, and then that the group is empty.
@@ -413,7 +404,8 @@ mod tests {
     /// What a client learns after these errors, the last first, and how many are left.
     async fn described_after(errors: Vec<ErrorCode>) -> (Result<String, ErrorCode>, usize) {
         let broker = Arc::new(Starting(Mutex::new(errors)));
-        let found = Client::new(broker.clone()).describe_group("g").await;
+        let client = Client::with_clock(broker.clone(), PausedClock::new());
+        let found = client.describe_group("g").await;
         let found = found.map(|group| group.state).map_err(|error| match error {
             ClientError::Broker { code, .. } => code,
             other => panic!("{other}"),

@@ -19,33 +19,40 @@
 
 pub mod transport;
 
-mod admin;
-mod backoff;
-mod cluster;
+mod calls;
+mod clock;
 mod config;
-mod consumer;
-mod coordinators;
 mod error;
-mod group;
-mod groups;
+
 mod metadata;
-mod offsets;
+
+mod backoff;
+mod trouble;
+
+mod coordinators;
+
 mod producer;
+
+mod consumer;
+
+mod group;
+
+mod admin;
+mod cluster;
+mod groups;
+mod offsets;
 mod settings;
 mod transactions;
-mod trouble;
-mod wall;
 
 use std::sync::Arc;
 
 use brooklet_protocol::messages::kafka::MetadataRequest;
 use brooklet_protocol::messages::kafka::metadata_request::MetadataRequestTopic;
-use brooklet_protocol::messages::{
-    ErrorCode, Request, RequestKind, Response, ResponseKind, StrBytes, kafka,
-};
+use brooklet_protocol::messages::{ErrorCode, StrBytes, kafka};
 use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use parking_lot::RwLock;
 
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use cluster::{BrokerSetting, LogDir, ServedApi};
 pub use config::{Acks, ConsumerConfig, GroupConfig, Isolation, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
@@ -62,23 +69,27 @@ pub use transactions::{
 
 use self::metadata::{Cache, CachedTopic};
 use crate::transport::BoxFuture;
-use crate::transport::{Node, Tcp, TcpConfig, Transport, TransportError};
-
-/// The newest Metadata version whose fields are read here.
-const METADATA_VERSION: i16 = 12;
+use crate::transport::{Node, Tcp, TcpConfig, Transport};
 
 /// A connection to a cluster: a transport and what metadata says. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
     cache: Arc<RwLock<Cache>>,
 }
 
 impl Client {
-    /// A client over any transport.
+    /// A client over any transport, on the machine's clock.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self::with_clock(transport, Arc::new(SystemClock::new()))
+    }
+
+    /// A client over any transport, on any clock.
+    pub fn with_clock(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self {
             transport,
+            clock,
             cache: Arc::default(),
         }
     }
@@ -135,6 +146,11 @@ impl Client {
     /// The transport, for requests of one's own.
     pub fn transport(&self) -> &Arc<dyn Transport> {
         &self.transport
+    }
+
+    /// The clock that this client and what is made from it wait by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Describes the named topics (`None`: all), asking the broker.
@@ -209,7 +225,7 @@ impl Client {
             if !passes || failures >= backoff::ATTEMPTS_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.pause(backoff::after(failures)).await;
         }
     }
 
@@ -250,51 +266,12 @@ impl Client {
         let body = MetadataRequest::default()
             .with_topics(topics.map(|topics| topics.iter().map(named).collect()))
             .with_allow_auto_topic_creation(missing == MissingTopic::Create);
-        match self
-            .ask_again(Node::Any, METADATA_VERSION, body.into())
-            .await?
-        {
-            ResponseKind::Metadata(answer) => {
-                let cluster = ClusterMetadata::new(&answer);
-                let at = |(id, address): &(i32, String)| (BrokerId(*id), address.clone());
-                let brokers: Vec<_> = cluster.brokers.iter().map(at).collect();
-                self.transport.learn(&brokers);
-                self.cache.write().note(&cluster);
-                Ok(cluster)
-            }
-            other => Err(ClientError::unexpected("Metadata", &other)),
-        }
-    }
-
-    /// Sends one request.
-    pub(crate) async fn ask(
-        &self,
-        node: Node,
-        version: i16,
-        body: RequestKind,
-    ) -> Result<Response, ClientError> {
-        let request = Request {
-            version,
-            client_id: None,
-            body,
-        };
-        Ok(self.transport.call(node, request).await?)
-    }
-
-    /// Sends a request that only asks, and once more if the connection turns out to be broken: a
-    /// broker closes connections that were idle, and tells nobody.
-    pub(crate) async fn ask_again(
-        &self,
-        node: Node,
-        version: i16,
-        body: RequestKind,
-    ) -> Result<Response, ClientError> {
-        match self.ask(node, version, body.clone()).await {
-            Err(ClientError::Transport(TransportError::Broken { .. })) => {
-                self.ask(node, version, body).await
-            }
-            outcome => outcome,
-        }
+        let cluster = ClusterMetadata::new(&self.call_again(Node::Any, body).await?);
+        let at = |(id, address): &(i32, String)| (BrokerId(*id), address.clone());
+        let brokers: Vec<_> = cluster.brokers.iter().map(at).collect();
+        self.transport.learn(&brokers);
+        self.cache.write().note(&cluster);
+        Ok(cluster)
     }
 }
 

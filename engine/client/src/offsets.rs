@@ -5,17 +5,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsResponse;
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
 use super::{Client, ClientError, Isolation, MissingTopic, backoff, wire_name};
 use crate::transport::{BoxFuture, Node};
-
-const LIST_OFFSETS_VERSION: i16 = 7;
 
 /// Which offset to look up (ListOffsets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +114,7 @@ impl Client {
             for partition in &missing {
                 self.forget(&partition.topic);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.pause(backoff::after(failures)).await;
         }
     }
 
@@ -128,10 +126,7 @@ impl Client {
     ) -> Result<(), ClientError> {
         for (node, partitions) in self.by_leader(partitions).await? {
             let body = request(&partitions, wanted);
-            match self.ask_again(node, LIST_OFFSETS_VERSION, body).await? {
-                ResponseKind::ListOffsets(answer) => note(&partitions, &answer, found)?,
-                other => return Err(ClientError::unexpected("ListOffsets", &other)),
-            }
+            note(&partitions, &self.call_again(node, body).await?, found)?;
         }
         Ok(())
     }
@@ -160,7 +155,7 @@ impl Client {
     }
 }
 
-fn request(partitions: &[TopicPartition], (spec, isolation): Wanted) -> RequestKind {
+fn request(partitions: &[TopicPartition], (spec, isolation): Wanted) -> ListOffsetsRequest {
     let mut topics = BTreeMap::<&TopicName, Vec<_>>::new();
     for partition in partitions {
         let wanted = ListOffsetsPartition::default()
@@ -177,7 +172,6 @@ fn request(partitions: &[TopicPartition], (spec, isolation): Wanted) -> RequestK
         .with_replica_id((-1).into())
         .with_isolation_level(isolation.code())
         .with_topics(topics.into_iter().map(topic).collect())
-        .into()
 }
 
 /// Notes what was found; fails with the first error that is in the answer, or with what is not.
@@ -213,7 +207,7 @@ fn note(
     ) {
         (Some(error), _) => Err(error),
         (None, Some(partition)) => Err(ClientError::Unexpected(format!(
-            "no offset of {partition} in the answer"
+            "the response to ListOffsets lacks {partition}"
         ))),
         (None, None) => Ok(()),
     }

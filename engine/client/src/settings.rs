@@ -8,18 +8,18 @@ use brooklet_protocol::messages::kafka::delete_records_request::{
 use brooklet_protocol::messages::kafka::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
 };
+use brooklet_protocol::messages::kafka::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResponse,
+};
 use brooklet_protocol::messages::kafka::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
-use brooklet_protocol::messages::{ErrorCode, ResponseKind, StrBytes};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::{Offset, TopicName, TopicPartition};
 
 use super::{Client, ClientError, wire_name};
 use crate::transport::{BoxFuture, Node};
 
-const INCREMENTAL_ALTER_CONFIGS_VERSION: i16 = 1;
-const DESCRIBE_CONFIGS_VERSION: i16 = 4;
-const DELETE_RECORDS_VERSION: i16 = 2;
 const TIMEOUT_MS: i32 = 30_000;
 /// Kafka's number for a topic, among the resources that have settings.
 const TOPIC: i8 = 2;
@@ -66,16 +66,10 @@ impl Client {
             let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
             self.metadata(Some(&[])).await?;
             let node = self.cache.read().controller();
-            let version = INCREMENTAL_ALTER_CONFIGS_VERSION;
-            match self.ask(node, version, body.into()).await? {
-                ResponseKind::IncrementalAlterConfigs(answer) => {
-                    let outcome = answer.responses.first();
-                    let outcome = outcome.ok_or_else(nothing)?;
-                    let words = outcome.error_message.as_deref();
-                    check(name, "alter", outcome.error_code, words)
-                }
-                other => Err(ClientError::unexpected("IncrementalAlterConfigs", &other)),
-            }
+            let answer = self.call(node, body).await?;
+            let outcome = answer.responses.first().ok_or_else(nothing)?;
+            let words = outcome.error_message.as_deref();
+            check(name, "alter", outcome.error_code, words)
         })
     }
 
@@ -96,22 +90,10 @@ impl Client {
             let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
             self.metadata(Some(&[])).await?;
             let node = self.cache.read().controller();
-            match self
-                .ask(node, DESCRIBE_CONFIGS_VERSION, body.into())
-                .await?
-            {
-                ResponseKind::DescribeConfigs(answer) => {
-                    let result = answer.results.into_iter().next().ok_or_else(nothing)?;
-                    let words = result.error_message.as_deref();
-                    check(name, "describe", result.error_code, words)?;
-                    let given = result.configs.into_iter();
-                    let given = given.filter(|config| config.config_source != DEFAULT_CONFIG);
-                    let pair =
-                        |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
-                    Ok(given.filter_map(|c| Some(pair(c.value?, c.name))).collect())
-                }
-                other => Err(ClientError::unexpected("DescribeConfigs", &other)),
-            }
+            let configs = described(name, self.call(node, body).await?)?;
+            let is_given =
+                |config: &DescribeConfigsResourceResult| config.config_source != DEFAULT_CONFIG;
+            Ok(values(configs.into_iter().filter(is_given)))
         })
     }
 
@@ -135,22 +117,8 @@ impl Client {
             .with_resource_name(StrBytes::from_string(name.to_string()))
             .with_configuration_keys(Some(keys.collect()));
         let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        match self
-            .ask_again(Node::Any, DESCRIBE_CONFIGS_VERSION, body.into())
-            .await?
-        {
-            ResponseKind::DescribeConfigs(answer) => {
-                let result = answer.results.into_iter().next().ok_or_else(nothing)?;
-                let words = result.error_message.as_deref();
-                check(name, "describe", result.error_code, words)?;
-                let pair = |value: StrBytes, name: StrBytes| (name.to_string(), value.to_string());
-                let configs = result.configs.into_iter();
-                Ok(configs
-                    .filter_map(|c| Some(pair(c.value?, c.name)))
-                    .collect())
-            }
-            other => Err(ClientError::unexpected("DescribeConfigs", &other)),
-        }
+        let configs = described(name, self.call_again(Node::Any, body).await?)?;
+        Ok(values(configs.into_iter()))
     }
 
     /// Deletes the records of a partition below `offset`, `None` for all; returns where the partition
@@ -175,26 +143,41 @@ impl Client {
                 .with_timeout_ms(TIMEOUT_MS);
             let leaders = self.by_leader(std::slice::from_ref(id)).await?;
             let node = leaders.into_keys().next().expect("there is one partition");
-            match self.ask(node, DELETE_RECORDS_VERSION, body.into()).await? {
-                ResponseKind::DeleteRecords(answer) => {
-                    let results = answer.topics.iter().flat_map(|topic| &topic.partitions);
-                    let result = results.into_iter().next().ok_or_else(nothing)?;
-                    match ErrorCode::try_from_code(result.error_code) {
-                        None => Ok(Offset(result.low_watermark)),
-                        Some(code) => {
-                            let what = format!("delete records of {id}");
-                            Err(ClientError::broker(what, code, None))
-                        }
-                    }
+            let answer = self.call(node, body).await?;
+            let mut results = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            let result = results.next().ok_or_else(nothing)?;
+            match ErrorCode::try_from_code(result.error_code) {
+                None => Ok(Offset(result.low_watermark)),
+                Some(code) => {
+                    let what = format!("delete records of {id}");
+                    Err(ClientError::broker(what, code, None))
                 }
-                other => Err(ClientError::unexpected("DeleteRecords", &other)),
             }
         })
     }
 }
 
+/// The settings of the one topic in the answer.
+fn described(
+    name: &TopicName,
+    answer: DescribeConfigsResponse,
+) -> Result<Vec<DescribeConfigsResourceResult>, ClientError> {
+    let result = answer.results.into_iter().next().ok_or_else(nothing)?;
+    let words = result.error_message.as_deref();
+    check(name, "describe", result.error_code, words)?;
+    Ok(result.configs)
+}
+
+/// Names and values, of those that have one.
+fn values(
+    configs: impl Iterator<Item = DescribeConfigsResourceResult>,
+) -> BTreeMap<String, String> {
+    let pair = |c: DescribeConfigsResourceResult| Some((c.name.to_string(), c.value?.to_string()));
+    configs.filter_map(pair).collect()
+}
+
 fn nothing() -> ClientError {
-    ClientError::Unexpected("nothing in the answer".into())
+    ClientError::Unexpected("the response is empty".into())
 }
 
 fn check(name: &TopicName, verb: &str, code: i16, words: Option<&str>) -> Result<(), ClientError> {

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_log::clock::Sleep;
+
 use brooklet_protocol::messages::kafka::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult,
 };
@@ -27,13 +29,15 @@ use brooklet_protocol::messages::kafka::{
 };
 use brooklet_protocol::messages::{ErrorCode, Request, RequestKind, Response, StrBytes};
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
-use brooklet_protocol::{BrokerId, Timestamp};
+use brooklet_protocol::{BrokerId, Monotonic, Timestamp};
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::Client;
+use crate::clock::{Clock, SystemClock};
 use crate::transport::{BoxFuture, Node, Transport, TransportError};
 
 /// What goes wrong with the next request of its kind.
@@ -103,6 +107,34 @@ pub(crate) fn values_of(batch: &RecordBatch, from: i64) -> Vec<String> {
         .collect()
 }
 
+/// Tokio's time, which a test can pause: then it jumps to the next deadline whenever all tasks wait.
+#[derive(Debug)]
+pub(crate) struct PausedClock {
+    start: Instant,
+}
+
+impl PausedClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            start: Instant::now(),
+        })
+    }
+}
+
+impl Clock for PausedClock {
+    fn wall(&self) -> Timestamp {
+        SystemClock::new().wall()
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        Monotonic(self.start.elapsed())
+    }
+
+    fn sleep_until(&self, deadline: Monotonic) -> Sleep {
+        Box::pin(tokio::time::sleep_until(self.start + deadline.0))
+    }
+}
+
 impl FakeBroker {
     /// A broker with one topic, `t`.
     pub(crate) fn new(partition_count: usize) -> Arc<Self> {
@@ -116,7 +148,7 @@ impl FakeBroker {
     }
 
     pub(crate) fn client(self: &Arc<Self>) -> Client {
-        Client::new(Arc::clone(self) as Arc<dyn Transport>)
+        Client::with_clock(Arc::clone(self) as Arc<dyn Transport>, PausedClock::new())
     }
 
     /// Batches may have so many bytes; DescribeConfigs tells it.

@@ -7,30 +7,25 @@
 
 use std::time::Duration;
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::describe_producers_request::TopicRequest;
 use brooklet_protocol::messages::kafka::write_txn_markers_request::{
     WritableTxnMarker, WritableTxnMarkerTopic,
 };
 use brooklet_protocol::messages::kafka::{
-    self, DescribeProducersRequest, DescribeTransactionsRequest, InitProducerIdRequest,
-    ListTransactionsRequest, TransactionalId, WriteTxnMarkersRequest,
+    self, DescribeProducersRequest, DescribeTransactionsRequest, DescribeTransactionsResponse,
+    InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest, TransactionalId,
+    WriteTxnMarkersRequest,
 };
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::{
     BrokerId, Offset, PartitionId, Producer, ProducerEpoch, ProducerId, Timestamp, TopicName,
     TopicPartition,
 };
 use parking_lot::Mutex;
 
-use super::coordinators::{Kind, Place, check, text};
+use super::coordinators::{Coordinator, Kind, check, text};
 use super::{Client, ClientError, MissingTopic, wire_name};
 use crate::transport::{BoxFuture, Node};
-
-const LIST_TRANSACTIONS_VERSION: i16 = 1;
-const DESCRIBE_TRANSACTIONS_VERSION: i16 = 0;
-const DESCRIBE_PRODUCERS_VERSION: i16 = 0;
-const WRITE_TXN_MARKERS_VERSION: i16 = 1;
-const INIT_PRODUCER_ID_VERSION: i16 = 4;
 
 /// Which transactional ids to list; the default is all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,12 +97,7 @@ impl Client {
             let mut found = Vec::new();
             for (broker, _) in self.metadata(Some(&[])).await?.brokers {
                 let node = Node::Id(BrokerId(broker));
-                let answer = self
-                    .ask_again(node, LIST_TRANSACTIONS_VERSION, body.clone().into())
-                    .await?;
-                let ResponseKind::ListTransactions(answer) = answer else {
-                    return Err(ClientError::unexpected("ListTransactions", &answer));
-                };
+                let answer = self.call_again(node, body.clone()).await?;
                 check("list transactions", answer.error_code)?;
                 if let Some(unknown) = answer.unknown_state_filters.first() {
                     let words = format!("there is no state '{}'", unknown.as_str());
@@ -140,25 +130,22 @@ impl Client {
     ) -> BoxFuture<'a, Result<TransactionDescription, ClientError>> {
         Box::pin(async move {
             let body = DescribeTransactionsRequest::default()
-                .with_transactional_ids(vec![TransactionalId(text(id))])
-                .into();
+                .with_transactional_ids(vec![TransactionalId(text(id))]);
             let what = format!("describe transactional id '{id}'");
-            let read = |answer| {
-                let ResponseKind::DescribeTransactions(mut answer) = answer else {
-                    return Err(ClientError::unexpected("DescribeTransactions", &answer));
-                };
+            let read = |mut answer: DescribeTransactionsResponse| {
                 let state = answer.transaction_states.pop();
-                let state =
-                    state.ok_or_else(|| ClientError::Unexpected("no id in the answer".into()))?;
+                let state = state.ok_or_else(|| {
+                    ClientError::Unexpected("no transactional id in the response".into())
+                })?;
                 if state.error_code == ErrorCode::TransactionalIdNotFound.code() {
                     return Err(ClientError::UnknownTransactionalId(id.to_owned()));
                 }
                 check(&what, state.error_code)?;
                 Ok(state)
             };
-            let state = self
-                .ask_transactions(id, (&what, DESCRIBE_TRANSACTIONS_VERSION), body, read)
-                .await?;
+            let nowhere = Mutex::new(None);
+            let coordinator = self.transaction_coordinator(id, &nowhere);
+            let state = coordinator.call(&what, body, read).await?;
             let mut partitions = Vec::new();
             for topic in state.topics {
                 let name = TopicName::new(&topic.topic)
@@ -193,15 +180,12 @@ impl Client {
                 .with_transactional_id(Some(TransactionalId(text(id))))
                 .with_transaction_timeout_ms(timeout_ms)
                 .with_producer_id(kafka::ProducerId(-1))
-                .with_producer_epoch(-1)
-                .into();
+                .with_producer_epoch(-1);
             let what = format!("fence '{id}'");
-            let read = |answer| match answer {
-                ResponseKind::InitProducerId(answer) => check(&what, answer.error_code),
-                other => Err(ClientError::unexpected("InitProducerId", &other)),
-            };
-            self.ask_transactions(id, (&what, INIT_PRODUCER_ID_VERSION), body, read)
-                .await
+            let nowhere = Mutex::new(None);
+            let coordinator = self.transaction_coordinator(id, &nowhere);
+            let read = |answer: InitProducerIdResponse| check(&what, answer.error_code);
+            coordinator.call(&what, body, read).await
         })
     }
 
@@ -219,17 +203,12 @@ impl Client {
                 .with_partition_indexes(vec![place.partition.0]);
             let body = DescribeProducersRequest::default().with_topics(vec![topic]);
             let node = self.leader(place).await?;
-            let answer = self
-                .ask_again(node, DESCRIBE_PRODUCERS_VERSION, body.into())
-                .await?;
-            let ResponseKind::DescribeProducers(answer) = answer else {
-                return Err(ClientError::unexpected("DescribeProducers", &answer));
-            };
+            let answer = self.call_again(node, body).await?;
             let mut partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
-            let nothing = || ClientError::Unexpected("no partition in the answer".into());
+            let nothing = || ClientError::Unexpected("no partition in the response".into());
             let partition = partitions.next().ok_or_else(nothing)?;
             check(
-                &format!("look at the producers of {place}"),
+                &format!("describe the producers of {place}"),
                 partition.error_code,
             )?;
             let producers = partition
@@ -272,12 +251,7 @@ impl Client {
                 .with_topics(vec![topic]);
             let body = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
             let node = self.leader(place).await?;
-            let answer = self
-                .ask(node, WRITE_TXN_MARKERS_VERSION, body.into())
-                .await?;
-            let ResponseKind::WriteTxnMarkers(answer) = answer else {
-                return Err(ClientError::unexpected("WriteTxnMarkers", &answer));
-            };
+            let answer = self.call(node, body).await?;
             let topics = answer.markers.iter().flat_map(|marker| &marker.topics);
             let mut partitions = topics.flat_map(|topic| &topic.partitions);
             let what = format!("abort a transaction in {place}");
@@ -293,19 +267,16 @@ impl Client {
         })
     }
 
-    async fn ask_transactions<T>(
-        &self,
-        id: &str,
-        (what, version): (&str, i16),
-        body: RequestKind,
-        read: impl Fn(ResponseKind) -> Result<T, ClientError>,
-    ) -> Result<T, ClientError> {
-        let place = Place {
+    fn transaction_coordinator<'a>(
+        &'a self,
+        id: &'a str,
+        node: &'a Mutex<Option<Node>>,
+    ) -> Coordinator<'a> {
+        Coordinator {
             client: self,
             kind: Kind::Transaction,
             key: id,
-            node: &Mutex::new(None),
-        };
-        place.ask(what, version, body, read).await
+            node,
+        }
     }
 }

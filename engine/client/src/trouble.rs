@@ -1,58 +1,55 @@
-//! Trouble that may pass: a program that tries again says so, or it looks as if it hung.
+//! Failures that are retried: a program that retries says so, or it looks as if it hung.
 //!
 //! ```text
-//!   failed ──1 s──▶ said ──10 s──▶ said ──10 s──▶ said ─ ─ ▶ passed: said, if anything was
+//!   failed ──1 s──▶ logged ──10 s──▶ logged ──10 s──▶ logged ─ ─ ▶ passed: logged, if the failure was
 //! ```
 //!
 //! Much passes within a second (a topic that is just being created, a leader that moves), and nobody
-//! wants to read about it. What lasts is said once, then rarely, as a warning in the log.
+//! wants to read about it. What lasts is logged once, then every ten seconds, as a warning.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::warn;
 
-use super::wall;
-
-/// How long trouble lasts before it is said.
-const SAID_AFTER: Duration = Duration::from_secs(1);
-/// How long until it is said again.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+/// How long failures last before they are logged.
+const LOG_AFTER: Duration = Duration::from_secs(1);
+/// How long until they are logged again.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What is being tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
-    since: Option<Instant>,
-    said: Option<Instant>,
+    since: Option<Duration>,
+    logged: Option<Duration>,
 }
 
 impl Trouble {
     /// An attempt has failed, and there will be another one.
-    pub(crate) fn failed(&mut self, error: &dyn Display) {
-        if let Some(lasted) = self.is_to_be_said(wall::monotonic()) {
-            warn!("{error}; trying again, for {} s so far", lasted.as_secs());
+    pub(crate) fn failed(&mut self, error: &dyn Display, now: Duration) {
+        if let Some(lasted) = self.is_to_be_logged(now) {
+            warn!("{error}; still retrying after {} s", lasted.as_secs());
         }
     }
 
     /// An attempt has succeeded.
-    pub(crate) fn passed(&mut self) {
-        if let (Some(since), Some(_)) = (self.since, self.said) {
-            let lasted = wall::monotonic().saturating_duration_since(since);
-            warn!("it works again, after {} s", lasted.as_secs());
+    pub(crate) fn passed(&mut self, now: Duration) {
+        if let (Some(since), Some(_)) = (self.since, self.logged) {
+            let lasted = now.saturating_sub(since);
+            warn!("recovered after {} s", lasted.as_secs());
         }
         *self = Self::default();
     }
 
-    /// Whether now is the time to say it; then how long it has lasted.
-    fn is_to_be_said(&mut self, now: Instant) -> Option<Duration> {
+    /// How long the failure has lasted, if now is the time to log it.
+    fn is_to_be_logged(&mut self, now: Duration) -> Option<Duration> {
         let since = *self.since.get_or_insert(now);
         let next = self
-            .said
-            .map_or(since + SAID_AFTER, |said| said + SAID_EVERY);
+            .logged
+            .map_or(since + LOG_AFTER, |logged| logged + LOG_EVERY);
         (now >= next).then(|| {
-            self.said = Some(now);
-            now.saturating_duration_since(since)
+            self.logged = Some(now);
+            now.saturating_sub(since)
         })
     }
 }
@@ -62,16 +59,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lasts_is_said_after_a_second_and_then_every_ten() {
-        let start = wall::monotonic();
+    fn what_lasts_is_logged_after_a_second_and_then_every_ten() {
+        let start = Duration::from_secs(5);
         let mut trouble = Trouble::default();
-        let mut said = Vec::new();
+        let mut logged = Vec::new();
         for tenth in 0..320 {
             let now = start + Duration::from_millis(tenth * 100);
-            said.extend(trouble.is_to_be_said(now).map(|lasted| lasted.as_millis()));
+            logged.extend(
+                trouble
+                    .is_to_be_logged(now)
+                    .map(|lasted| lasted.as_millis()),
+            );
         }
-        assert_eq!(said, [1000, 11_000, 21_000, 31_000]);
-        trouble.passed();
-        assert_eq!(trouble.is_to_be_said(start), None, "it begins again");
+        assert_eq!(logged, [1000, 11_000, 21_000, 31_000]);
+        trouble.passed(start);
+        assert_eq!(trouble.is_to_be_logged(start), None, "it begins again");
     }
 }

@@ -1,24 +1,26 @@
 //! Keyed streams and what can be done with them: windows.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 
-use super::ops::{Identity, Ops};
-use super::source::{EventTime, SourceRoot};
+use super::source::SourceRoot;
 use super::stream::{PortRoot, Root, Stream};
 use crate::aggregate::{Aggregate, Count, Max, Mean, Min, Sum, Summand};
+use crate::branch::TaskInfo;
+use crate::branch::ops::{Identity, Ops};
+use crate::branch::port::Port;
+use crate::branch::terminal::TerminalSpec;
 use crate::codec::Codec;
 use crate::key::Key;
-use crate::metrics::{SourceCounters, SourceCounts};
-use crate::operator::{KeyedOperator, Operators, Ports, WindowOperator};
-use crate::outbox::Outbox;
-use crate::port::{Port, Terminal, TerminalSpec};
-use crate::results::{Final, Late, Update};
-use crate::task::{At, TaskInfo};
+use crate::metrics::SourceCounters;
+use crate::operator::results::{Final, Late, Update};
+use crate::operator::window::{Ports, WindowOperator};
+use crate::operator::{KeyedOperator, Operators};
+use crate::task::direct::Direct;
+use crate::task::event_time::EventTime;
 use crate::topology::{Shared, StageId};
 use crate::window::Windows;
 
@@ -232,7 +234,7 @@ where
     pub fn keyed_by_record_key<K: Key>(self) -> KeyedStream<K, O::Out> {
         let keyed = KeyedStream::new(Arc::clone(self.root.shared()));
         keyed.set_stage(self.root.stage());
-        let direct = Direct {
+        let direct = DirectSpec {
             keyed: keyed.clone(),
             counters: Arc::clone(self.root.counters()),
         };
@@ -241,71 +243,17 @@ where
     }
 }
 
-/// Makes a [`DirectTask`] for each task of the source.
-struct Direct<K, V> {
+/// Makes a [`Direct`] for each task of the source.
+struct DirectSpec<K, V> {
     keyed: KeyedStream<K, V>,
     counters: Arc<SourceCounters>,
 }
 
-impl<K: Key, V: Clone + Send + 'static> TerminalSpec<V> for Direct<K, V> {
+impl<K: Key, V: Clone + Send + 'static> TerminalSpec<V> for DirectSpec<K, V> {
     const WANTS_TIME: bool = true;
-    type Running = DirectTask<K, V>;
-    fn open(&self, info: &TaskInfo) -> DirectTask<K, V> {
-        DirectTask {
-            operators: Operators::new(self.keyed.open(info)),
-            counts: SourceCounts::default(),
-            counters: Arc::clone(&self.counters),
-            stream_time: At::START.stream_time,
-            value: PhantomData,
-        }
-    }
-}
-
-/// Keyed operators in the source's own task.
-struct DirectTask<K, V> {
-    operators: Operators<K, V>,
-    counts: SourceCounts,
-    counters: Arc<SourceCounters>,
-    /// What the operators have heard of.
-    stream_time: brooklet_protocol::Timestamp,
-    value: PhantomData<fn(V)>,
-}
-
-impl<K: Key, V: Clone + Send + 'static> Terminal<V> for DirectTask<K, V> {
-    fn accept(&mut self, at: &At, key: Option<&[u8]>, item: V, _out: &mut Outbox) {
-        let Some(key) = key else {
-            self.counts.null_keys += 1;
-            return;
-        };
-        match K::from_bytes(key) {
-            Ok(key) => {
-                self.stream_time = at.stream_time;
-                self.operators.push(*at, Some((key, item)));
-            }
-            Err(error) => {
-                self.counts.malformed_keys += 1;
-                tracing::debug!(offset = %at.offset, %error, "record skipped: malformed key");
-            }
-        }
-    }
-
-    fn after(&mut self, at: &At, _out: &mut Outbox) {
-        if at.stream_time > self.stream_time {
-            self.stream_time = at.stream_time;
-            self.operators.push(*at, None);
-        }
-    }
-
-    fn batch_end(&mut self, _at: &At, out: &mut Outbox) {
-        self.operators.run(out);
-        self.counters.add(&std::mem::take(&mut self.counts));
-    }
-
-    fn idle(&mut self, at: &At, out: &mut Outbox) {
-        self.operators.idle(at, out);
-    }
-
-    fn end(&mut self, at: &At, out: &mut Outbox) {
-        self.operators.end(at, out);
+    type Running = Direct<K, V>;
+    fn open(&self, info: &TaskInfo) -> Direct<K, V> {
+        let operators = Operators::new(self.keyed.open(info));
+        Direct::new(operators, Arc::clone(&self.counters))
     }
 }

@@ -36,10 +36,10 @@
 //!
 //! Left out: joins, tables, sessions, several topics in one stream, and closures that fail.
 
-mod keyed;
-mod ops;
 mod source;
 mod stream;
+
+mod keyed;
 
 use std::sync::Arc;
 
@@ -49,9 +49,11 @@ use crate::codec::Codec;
 use crate::metrics::Metrics;
 use crate::topology::{Registry, Shared, SourceNode};
 
+pub use crate::branch::ops::{Filter, FlatMap, Identity, Map, Ops};
+pub use crate::task::event_time::{ByBoth, ByEvent, ByRecord};
+pub use crate::task::malformed::{Malformed, MalformedReason};
 pub use keyed::{KeyedStream, Windowed, WindowedStream};
-pub use ops::{Filter, FlatMap, Identity, Map, Ops};
-pub use source::{ByBoth, ByEvent, ByRecord, Malformed, MalformedReason, SourceRoot};
+pub use source::SourceRoot;
 pub use stream::{PortRoot, Repartition, Root, Stream};
 
 /// A program: streams and what happens to them.

@@ -8,109 +8,18 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use brooklet_protocol::{Offset, PartitionId, Timestamp};
+use brooklet_protocol::Timestamp;
 
-use super::ops::{Identity, Ops};
 use super::stream::{Root, Stream};
-use crate::codec::{Codec, DecodeError};
+use crate::branch::At;
+use crate::branch::ops::{Identity, Ops};
+use crate::branch::terminal::TerminalSpec;
+use crate::codec::Codec;
 use crate::metrics::{SourceCounters, SourceCounts};
-use crate::outbox::Outbox;
-use crate::port::{Terminal, TerminalSpec};
-use crate::task::{At, InputRecord, SourceBranch, is_possible};
-use crate::topology::{Shared, StageId};
-
-/// Why a record was skipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MalformedReason {
-    /// Its value did not decode.
-    Value(DecodeError),
-    /// It has no value.
-    NoValue,
-    /// Its event time is before the epoch, or the very end of time.
-    EventTime(Timestamp),
-    /// It has no event time, and the program says why ([`Stream::try_event_time`]).
-    NoEventTime(String),
-}
-
-impl fmt::Display for MalformedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Value(error) => write!(f, "its value does not decode: {error}"),
-            Self::NoValue => f.write_str("it has no value"),
-            Self::EventTime(time) => write!(f, "its event time {time} is impossible"),
-            Self::NoEventTime(why) => f.write_str(why),
-        }
-    }
-}
-
-/// A record that was skipped, or one value of a record that holds several ([`Codec::decode_each`]).
-#[derive(Clone, Debug)]
-pub struct Malformed<'a> {
-    /// The partition of the source topic.
-    pub partition: PartitionId,
-    /// The record's offset.
-    pub offset: Offset,
-    /// What is wrong.
-    pub reason: MalformedReason,
-    /// Its value.
-    pub value: Option<&'a [u8]>,
-}
-
-type MalformedHook = Arc<dyn Fn(&Malformed<'_>) + Send + Sync>;
-
-/// Where a value's event time comes from.
-pub trait EventTime<T>: Clone + Send + 'static {
-    /// The value's event time, given its record's timestamp.
-    ///
-    /// # Errors
-    /// It has none; why, in words.
-    fn of(&mut self, value: &T, record: Timestamp) -> Result<Timestamp, String>;
-}
-
-/// Event time is the record's timestamp.
-#[derive(Clone, Copy, Debug)]
-pub struct ByRecord;
-
-impl<T> EventTime<T> for ByRecord {
-    fn of(&mut self, _: &T, record: Timestamp) -> Result<Timestamp, String> {
-        Ok(record)
-    }
-}
-
-/// Event time is in the value, and a closure takes it out.
-#[derive(Clone, Copy)]
-pub struct ByEvent<F>(F);
-
-impl<F> fmt::Debug for ByEvent<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ByEvent")
-    }
-}
-
-impl<T, F: FnMut(&T) -> Timestamp + Clone + Send + 'static> EventTime<T> for ByEvent<F> {
-    fn of(&mut self, value: &T, _: Timestamp) -> Result<Timestamp, String> {
-        Ok((self.0)(value))
-    }
-}
-
-/// Event time is what a closure makes of the value and its record's timestamp, if it makes any.
-#[derive(Clone, Copy)]
-pub struct ByBoth<F>(F);
-
-impl<F> fmt::Debug for ByBoth<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ByBoth")
-    }
-}
-
-impl<T, F> EventTime<T> for ByBoth<F>
-where
-    F: FnMut(&T, Timestamp) -> Result<Timestamp, String> + Clone + Send + 'static,
-{
-    fn of(&mut self, value: &T, record: Timestamp) -> Result<Timestamp, String> {
-        (self.0)(value, record)
-    }
-}
+use crate::task::event_time::{ByBoth, ByEvent, ByRecord, EventTime};
+use crate::task::malformed::{Malformed, MalformedHook, Skipped};
+use crate::task::source::{Chain, FromSource};
+use crate::topology::{Shared, SourceFactory, StageId};
 
 /// The root of a stream that reads a topic.
 pub struct SourceRoot<T, C, E> {
@@ -223,149 +132,21 @@ impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Root for SourceRoot<T, C, 
         let is_counting = !self.is_counted.swap(true, Relaxed);
         let (codec, event_time) = (self.codec, self.event_time);
         let (counters, hook) = (self.counters, self.hook);
-        let branch: crate::topology::SourceFactory = Box::new(move |info| {
-            Box::new(Branch {
-                codec: codec.clone(),
-                chain: Chain {
-                    event_time: event_time.clone(),
-                    ops: ops.clone(),
-                    terminal: terminal.open(info),
-                    at: At::START,
-                    skipped: Skipped {
-                        partition: info.partition,
-                        counts: SourceCounts::default(),
-                        counters: is_counting.then(|| Arc::clone(&counters)),
-                        hook: hook.clone(),
-                    },
+        let branch: SourceFactory = Box::new(move |info| {
+            let chain = Chain {
+                event_time: event_time.clone(),
+                ops: ops.clone(),
+                terminal: terminal.open(info),
+                at: At::START,
+                skipped: Skipped {
+                    partition: info.partition,
+                    counts: SourceCounts::default(),
+                    counters: is_counting.then(|| Arc::clone(&counters)),
+                    hook: hook.clone(),
                 },
-                item: PhantomData,
-            })
+            };
+            Box::new(FromSource::new(codec.clone(), chain))
         });
         self.shared.lock().sources[index].branches.push(branch);
-    }
-}
-
-/// Counts what is skipped, if this branch is the one that counts.
-struct Skipped {
-    partition: PartitionId,
-    counts: SourceCounts,
-    counters: Option<Arc<SourceCounters>>,
-    hook: Option<MalformedHook>,
-}
-
-impl Skipped {
-    fn skip(&mut self, record: &InputRecord<'_>, reason: MalformedReason) {
-        if self.counters.is_none() {
-            return;
-        }
-        match reason {
-            MalformedReason::Value(_) => self.counts.malformed += 1,
-            MalformedReason::NoValue => self.counts.null_values += 1,
-            MalformedReason::EventTime(_) | MalformedReason::NoEventTime(_) => {
-                self.counts.impossible_times += 1;
-            }
-        }
-        tracing::debug!(partition = %self.partition, offset = %record.offset, %reason, "record skipped");
-        if let Some(hook) = &self.hook {
-            hook(&Malformed {
-                partition: self.partition,
-                offset: record.offset,
-                reason,
-                value: record.value,
-            });
-        }
-    }
-}
-
-/// A branch from a source: decode, time, steps, terminal, in one loop.
-struct Branch<T, C, E, O, Z> {
-    codec: C,
-    chain: Chain<E, O, Z>,
-    item: PhantomData<fn() -> T>,
-}
-
-/// What happens to a value once it is decoded.
-struct Chain<E, O, Z> {
-    event_time: E,
-    ops: O,
-    terminal: Z,
-    at: At,
-    skipped: Skipped,
-}
-
-impl<E, O, Z> Chain<E, O, Z> {
-    fn push<T>(
-        &mut self,
-        record: &InputRecord<'_>,
-        decoded: Result<T, DecodeError>,
-        out: &mut Outbox,
-    ) where
-        E: EventTime<T>,
-        O: Ops<T>,
-        Z: Terminal<O::Out>,
-    {
-        self.skipped.counts.items += 1;
-        let (item, event_time) = match self.with_time(decoded, record.timestamp) {
-            Ok(read) => read,
-            Err(reason) => return self.skipped.skip(record, reason),
-        };
-        self.at.event_time = event_time;
-        self.at.stream_time = self.at.stream_time.max(event_time);
-        let (at, terminal) = (&self.at, &mut self.terminal);
-        let mut accept = |item| terminal.accept(at, record.key, item, out);
-        self.ops.push(item, &mut accept);
-        self.terminal.after(&self.at, out);
-    }
-
-    fn with_time<T>(
-        &mut self,
-        decoded: Result<T, DecodeError>,
-        timestamp: Timestamp,
-    ) -> Result<(T, Timestamp), MalformedReason>
-    where
-        E: EventTime<T>,
-    {
-        let item = decoded.map_err(MalformedReason::Value)?;
-        let event_time = self.event_time.of(&item, timestamp);
-        let event_time = event_time.map_err(MalformedReason::NoEventTime)?;
-        if is_possible(event_time) {
-            Ok((item, event_time))
-        } else {
-            Err(MalformedReason::EventTime(event_time))
-        }
-    }
-}
-
-impl<T, C, E, O, Z> SourceBranch for Branch<T, C, E, O, Z>
-where
-    C: Codec<T>,
-    E: EventTime<T>,
-    O: Ops<T>,
-    Z: Terminal<O::Out>,
-{
-    fn run(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox) {
-        let Self { codec, chain, .. } = self;
-        for (step, record) in batch.iter().enumerate() {
-            chain.at.step = step;
-            chain.at.arrival = chain.at.arrival.max(record.timestamp);
-            chain.at.offset = record.offset;
-            match record.value {
-                Some(value) => codec.decode_each(value, |item| chain.push(record, item, out)),
-                None => chain.skipped.skip(record, MalformedReason::NoValue),
-            }
-        }
-        chain.terminal.batch_end(&chain.at, out);
-        let counts = std::mem::take(&mut chain.skipped.counts);
-        if let Some(counters) = &chain.skipped.counters {
-            counters.add(&counts);
-        }
-    }
-
-    fn idle(&mut self, out: &mut Outbox) {
-        self.chain.terminal.idle(&self.chain.at, out);
-    }
-
-    fn end(&mut self, out: &mut Outbox) {
-        self.chain.terminal.end(&self.chain.at.end(), out);
     }
 }

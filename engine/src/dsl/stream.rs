@@ -7,14 +7,15 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::keyed::KeyedStream;
-use super::ops::{Filter, FlatMap, Identity, Map, Ops};
+use crate::branch::TaskInfo;
+use crate::branch::ops::{Filter, FlatMap, Identity, Map, Ops};
+use crate::branch::port::{FromPort, PortBranch};
+use crate::branch::terminal::{ForEach, TerminalSpec, ToTopic};
 use crate::codec::Codec;
 use crate::key::Key;
 use crate::operator::Operators;
-use crate::outbox::Outbox;
-use crate::port::{ForEach, Items, PortBranch, Terminal, TerminalSpec, ToTopic};
-use crate::repartition::{KeyBy, Receiver};
-use crate::task::{At, TaskInfo};
+use crate::task::Task;
+use crate::task::repartition::{KeyBy, Receiver};
 use crate::topology::{RepartitionNode, Shared, StageId};
 
 /// Where a stream begins: a topic, or an operator's port.
@@ -173,7 +174,7 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
         };
         let metrics = registry.metrics.repartition(topic.as_str());
         let (operators, receiver_codec) = (keyed.clone(), codec.clone());
-        let receiver = move |info: &TaskInfo| -> Box<dyn crate::task::Task> {
+        let receiver = move |info: &TaskInfo| -> Box<dyn Task> {
             let operators = Operators::new(operators.open(info));
             let codec = receiver_codec.clone();
             Box::new(Receiver::new(
@@ -253,45 +254,12 @@ impl<T: Send + 'static> Root for PortRoot<T> {
 
     fn attach<U, O: Ops<Self::Item, Out = U>, Z: TerminalSpec<U>>(self, ops: O, terminal: Z) {
         let branch: BranchFactory<T> = Box::new(move |info| {
-            Box::new(Branch {
+            Box::new(FromPort {
                 ops: ops.clone(),
                 terminal: terminal.open(info),
                 wants_time: Z::WANTS_TIME,
             })
         });
         self.branches.lock().push(branch);
-    }
-}
-
-/// A branch from a port: steps and terminal, in one loop.
-struct Branch<O, Z> {
-    ops: O,
-    terminal: Z,
-    wants_time: bool,
-}
-
-impl<T: Send + 'static, O: Ops<T>, Z: Terminal<O::Out>> PortBranch<T> for Branch<O, Z> {
-    fn run(&mut self, items: Items<T>, at: &At, out: &mut Outbox) {
-        for (at, item) in items {
-            if let Some(item) = item {
-                let terminal = &mut self.terminal;
-                let mut accept = |item| terminal.accept(&at, None, item, out);
-                self.ops.push(item, &mut accept);
-            }
-            self.terminal.after(&at, out);
-        }
-        self.terminal.batch_end(at, out);
-    }
-
-    fn idle(&mut self, at: &At, out: &mut Outbox) {
-        self.terminal.idle(at, out);
-    }
-
-    fn end(&mut self, at: &At, out: &mut Outbox) {
-        self.terminal.end(at, out);
-    }
-
-    fn wants_time(&self) -> bool {
-        self.wants_time
     }
 }

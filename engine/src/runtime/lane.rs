@@ -1,17 +1,16 @@
 //! One task with its consumer and its share of the producer.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use brooklet_client::{ClientError, Consumer, Fetched, NewRecord, Producer};
+use brooklet_client::transport::BoxFuture;
+use brooklet_client::{Client, ClientError, Consumer, Fetched, NewRecord, Producer};
 use brooklet_protocol::records::{BatchError, RecordBatch, Records};
 use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use tokio::sync::watch;
-use tokio::time::Sleep;
 
 use super::{Ends, RunError};
-use crate::origin;
-use crate::outbox::{OutRecord, Outbox};
+use crate::branch::outbox::{OutRecord, Outbox};
+use crate::task::repartition::origin;
 use crate::task::{InputRecord, Task};
 
 /// The most that one batch may decompress to.
@@ -53,27 +52,35 @@ pub(super) struct Lane {
 
 /// When a lane counts as idle.
 pub(super) struct Idleness {
-    /// After so long without anything to read; `None`: never.
+    /// Whose clock measures the wait.
+    client: Client,
+    /// How long without anything to read; `None`: it never does.
     after: Option<Duration>,
-    /// Ends when the time is up; `None` when it has to begin anew.
-    time: Option<Pin<Box<Sleep>>>,
+    /// Ready when that time is up; `None` until the wait begins.
+    time: Option<BoxFuture<'static, ()>>,
     is_idle: bool,
 }
 
 impl Idleness {
-    pub(super) fn after(after: Option<Duration>) -> Self {
+    pub(super) fn after(after: Option<Duration>, client: &Client) -> Self {
         Self {
+            client: client.clone(),
             after,
             time: None,
             is_idle: false,
         }
     }
 
+    /// There was something to read: the wait begins again.
+    fn reset(&mut self) {
+        (self.time, self.is_idle) = (None, false);
+    }
+
     /// Ready when there was nothing to read for long enough; never a second time in a row.
     async fn reached(&mut self) {
         match self.after {
             Some(after) if !self.is_idle => {
-                let begin = || Box::pin(tokio::time::sleep(after));
+                let begin = || self.client.pause(after);
                 self.time.get_or_insert_with(begin).await;
             }
             _ => std::future::pending().await,
@@ -141,7 +148,7 @@ impl Lane {
         out: &mut Outbox,
     ) -> Result<(), RunError> {
         if !fetched.is_empty() {
-            self.idleness = Idleness::after(self.idleness.after);
+            self.idleness.reset();
         }
         for fetched in fetched {
             self.process(fetched, end.unwrap_or(Offset(i64::MAX)), out)?;

@@ -14,7 +14,7 @@
 //!
 //! 1. the repartition topics and the topics of `.to(…)` are created if they are missing, and the
 //!    repartition topics are read from their present end: what an earlier run left there is not read;
-//! 2. source lanes read from [`Start`] until their [`Bound`], then tell the receivers;
+//! 2. source lanes read from [`Start`] until their [`Bound`], then signal their end to the receivers;
 //! 3. a receiver whose senders have all ended closes its windows and ends, too;
 //! 4. when all lanes have ended, the repartition topics are deleted.
 //!
@@ -26,7 +26,7 @@
 //! What bounds a run. A lane waits until its writes are acknowledged before it reads on, so a slow broker
 //! slows it down. A receiver that is slower than its senders lags behind in the repartition topic, which
 //! keeps everything until the run ends: it is paid for in disk, not in memory. In memory wait the records
-//! of senders that are ahead of others in record timestamps, without a bound, be it that the others are
+//! of senders that are ahead of others in record timestamps, without a bound, whether the others are
 //! silent or only slower; `waiting` of [`crate::metrics::RepartitionReport`] counts them. Left out: holding
 //! back senders that run ahead, and trimming what receivers have read.
 
@@ -68,23 +68,23 @@ pub enum RunError {
     /// The program is not well declared.
     #[error("{0}")]
     Topology(#[from] TopologyError),
-    /// A request failed. It is the source, so that whoever handles errors by kind can find it.
+    /// A request failed. It is the source, so that callers can handle errors by kind.
     #[error("{0}")]
     Client(#[from] ClientError),
-    /// What was made of a record cannot be written.
-    #[error("what {partition} gives, below offset {position}, cannot be written: {source}")]
+    /// The results of a record cannot be written.
+    #[error("cannot write the results of {partition} up to offset {position}: {source}")]
     Write {
         /// The partition that was read.
         partition: TopicPartition,
-        /// Up to where it was read.
+        /// The offset that it was read up to.
         position: Offset,
-        /// Why not.
+        /// The reason.
         source: ClientError,
     },
     /// A batch cannot be read.
     #[error("{partition}, batch at offset {offset}: {source}")]
     Batch {
-        /// Where.
+        /// The partition that was read.
         partition: TopicPartition,
         /// The batch's base offset.
         offset: Offset,
@@ -92,7 +92,9 @@ pub enum RunError {
         source: BatchError,
     },
     /// A repartition topic is there already, with another number of partitions.
-    #[error("repartition topic '{topic}' has {found} partitions, expected {expected}: delete it")]
+    #[error(
+        "repartition topic '{topic}' has {found} partitions, expected {expected}; delete the topic and run again"
+    )]
     Repartition {
         /// The topic.
         topic: TopicName,
@@ -101,8 +103,8 @@ pub enum RunError {
         /// What is there.
         found: i32,
     },
-    /// The ends of the sources were signalled, but not this partition's.
-    #[error("the end of {0} was not among the ends that were signalled")]
+    /// The end offsets of the sources were signalled, and this partition's is missing.
+    #[error("no end offset was signalled for {0}")]
     NoEnd(TopicPartition),
     /// A closure of the program panicked.
     #[error("the task of {partition} panicked: {message}")]
@@ -136,9 +138,9 @@ pub enum Bound {
     /// At the ends as of the beginning of the run, which [`Start::Latest`] defines.
     #[default]
     AtEnd,
-    /// Where someone says while the run goes on, once: a live replay learns its end this way.
+    /// At ends that are signalled once, while the run goes on: a live replay learns its end this way.
     /// The run goes on until every source partition has an end; if the sender is dropped
-    /// without a word, it never ends.
+    /// without a value, it never ends.
     Signalled(watch::Receiver<Option<Ends>>),
 }
 
@@ -151,7 +153,7 @@ pub struct RunOptions {
     pub stop: Bound,
     /// How long a source partition may have nothing to read before it counts as *idle*: windows behind
     /// a `key_by` do not wait for it until it has something again, which may then be late. `None`
-    /// (default): wait for every partition, be it empty, until it ends; then results depend on the
+    /// (default): wait for every partition, even an empty one, until it ends; then results depend on the
     /// input alone. With idleness they depend on the clock too, in one way: idle marks, written to the
     /// repartition topic. No partition counts as idle before the broker has said that it is read to its
     /// high watermark.
@@ -266,7 +268,7 @@ impl Run {
                 let start = starts.get(&partition).copied();
                 let start = start.ok_or_else(|| missing_offset(&partition))?;
                 let idle = self.options.idle.filter(|_| is_source);
-                let idleness = Idleness::after(idle);
+                let idleness = Idleness::after(idle, &self.client);
                 lanes.push(self.lane(task, (partition, start), end.clone(), idleness));
             }
         }
@@ -312,7 +314,7 @@ impl Run {
     async fn clean_up(&self) {
         for topic in self.parallelism.repartitions.keys() {
             if let Err(error) = self.client.delete_topic(topic).await {
-                tracing::warn!(%topic, %error, "the repartition topic cannot be deleted");
+                tracing::warn!(%topic, %error, "cannot delete the repartition topic");
             }
         }
     }
@@ -326,7 +328,7 @@ async fn sink_configs(
 ) -> BTreeMap<String, String> {
     let mut largest = 0;
     for topic in sources {
-        // A broker that does not tell has its reasons; then the default is as good as any.
+        // A broker may refuse to report it; then the default has to do.
         largest = largest.max(client.message_bytes_max(topic).await.unwrap_or(0));
     }
     if largest <= MESSAGE_BYTES_MAX_DEFAULT {
@@ -431,7 +433,7 @@ async fn create(
 async fn wait_for(client: &Client, topic: &TopicName) -> Result<i32, ClientError> {
     for _ in 1..LOOKUPS_MAX {
         match client.partition_count(topic).await {
-            Err(ClientError::UnknownTopic(_)) => tokio::time::sleep(LOOKUP_PAUSE).await,
+            Err(ClientError::UnknownTopic(_)) => client.pause(LOOKUP_PAUSE).await,
             answer => return answer,
         }
     }

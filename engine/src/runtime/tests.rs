@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::codec::json;
-use crate::results::Final;
+use crate::operator::results::Final;
 use crate::time::millis;
 use crate::window::Tumbling;
 use crate::{Repartition, TestDriver};
@@ -305,8 +305,7 @@ async fn failures_have_names() {
             .key_by(three, |_| 0u32, json()),
     );
     let error = app.run(&client, RunOptions::default()).await.unwrap_err();
-    let message =
-        "repartition topic 'app-other-repartition' has 2 partitions, expected 3: delete it";
+    let message = "repartition topic 'app-other-repartition' has 2 partitions, expected 3; delete the topic and run again";
     assert_eq!(error.to_string(), message);
 
     let (_say, heard) = watch::channel(Some(Ends::new()));

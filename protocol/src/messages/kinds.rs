@@ -12,7 +12,7 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 use super::kafka::{self, ApiKey};
 
 /// A request whose response has a type, so that a client can write `call(request) -> R::Response`.
-pub trait ApiRequest {
+pub trait ApiRequest: Sized {
     /// The API that it asks.
     const API: ApiKey;
     /// What answers it.

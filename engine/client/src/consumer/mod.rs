@@ -16,38 +16,31 @@
 //!
 //! Left out: fetch sessions (KIP-227).
 
-mod aborted;
 mod positions;
+
+mod aborted;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::FetchRequest;
 use brooklet_protocol::messages::kafka::fetch_request::{FetchPartition, FetchTopic};
 use brooklet_protocol::messages::kafka::fetch_response::{FetchResponse, FetchableTopicResponse};
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::positions::{Absorbed, Positions};
-use super::{Client, ClientError, ConsumerConfig, MissingTopic, wall, wire_name};
+use super::{Client, ClientError, ConsumerConfig, MissingTopic, wire_name};
 use crate::transport::{BoxFuture, Node};
-
-/// The newest version whose fields are filled in; from 13 on, topics go by their ids.
-const FETCH_VERSION: i16 = 17;
-/// The last version in which topics go by their names.
-const FETCH_VERSION_BY_NAME: i16 = 12;
 
 /// Reads assigned partitions in order.
 #[derive(Debug)]
 pub struct Consumer {
     client: Client,
     config: ConsumerConfig,
-    /// The zero of the positions' time.
-    start: Instant,
     positions: Positions,
     fetches: JoinSet<Fetch>,
     /// What is being fetched; each partition by one fetch at most.
@@ -73,7 +66,7 @@ pub struct Fetched {
 #[derive(Debug)]
 struct Fetch {
     asked: Asked,
-    answer: Result<ResponseKind, ClientError>,
+    answer: Result<FetchResponse, ClientError>,
 }
 
 /// What a fetch was sent for.
@@ -82,8 +75,6 @@ struct Asked {
     partitions: Vec<(TopicPartition, Offset)>,
     /// To read answers by id.
     topics: HashMap<Uuid, TopicName>,
-    /// Whether every topic has an id.
-    is_by_id: bool,
 }
 
 impl Consumer {
@@ -92,7 +83,6 @@ impl Consumer {
         Self {
             client,
             config,
-            start: wall::monotonic(),
             positions: Positions::default(),
             fetches: JoinSet::new(),
             fetching: HashSet::new(),
@@ -179,7 +169,7 @@ impl Consumer {
                         Err(_) => return Err(ClientError::Closed),
                     },
                 },
-                () = tokio::time::sleep_until(self.start + wake) => {}
+                () = self.client.sleep_until(wake) => {}
             }
             if self.now() >= deadline && self.failure.is_none() {
                 return Ok(Vec::new());
@@ -188,7 +178,7 @@ impl Consumer {
     }
 
     fn now(&self) -> Duration {
-        wall::monotonic().saturating_duration_since(self.start)
+        self.client.now()
     }
 
     /// Sends a fetch to every leader of partitions that are not being fetched.
@@ -199,14 +189,8 @@ impl Consumer {
         for (partition, offset) in wanted {
             match self.leader_of(&partition).await {
                 Ok((leader, id)) => {
-                    let new = || Asked {
-                        is_by_id: true,
-                        ..Asked::default()
-                    };
-                    by_leader
-                        .entry(leader)
-                        .or_insert_with(new)
-                        .add(partition, offset, id);
+                    let asked = by_leader.entry(leader).or_default();
+                    asked.add(partition, offset, id);
                 }
                 Err(error) => self.note_failure(&partition, error),
             }
@@ -224,14 +208,9 @@ impl Consumer {
                 .map(|(partition, _)| partition.clone()),
         );
         let body = request(&self.config, &asked);
-        let version = if asked.is_by_id {
-            FETCH_VERSION
-        } else {
-            FETCH_VERSION_BY_NAME
-        };
         let client = self.client.clone();
         self.fetches.spawn(async move {
-            let answer = client.ask_again(leader, version, body).await;
+            let answer = client.call_again(leader, body).await;
             Fetch { asked, answer }
         });
     }
@@ -258,7 +237,7 @@ impl Consumer {
         for (partition, _) in &asked.partitions {
             self.fetching.remove(partition);
         }
-        let answer = match read_answer(answer) {
+        let answer = match answer.and_then(checked) {
             Ok(answer) => answer,
             Err(error) => {
                 for (partition, _) in &asked.partitions {
@@ -285,7 +264,7 @@ impl Consumer {
             }
         }
         for partition in missing.into_keys() {
-            let words = format!("nothing about {partition} in the answer to Fetch");
+            let words = format!("the response to Fetch lacks {partition}");
             self.note_failure(&partition, ClientError::Unexpected(words));
         }
         fetched
@@ -313,7 +292,6 @@ impl Consumer {
 
 impl Asked {
     fn add(&mut self, partition: TopicPartition, offset: Offset, id: Uuid) {
-        self.is_by_id &= !id.is_nil();
         self.topics.insert(id, partition.topic.clone());
         self.partitions.push((partition, offset));
     }
@@ -336,7 +314,7 @@ impl Asked {
 }
 
 /// One entry per run of partitions of one topic: their order is the order in which they are served.
-fn request(config: &ConsumerConfig, asked: &Asked) -> RequestKind {
+fn request(config: &ConsumerConfig, asked: &Asked) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
     for (partition, offset) in &asked.partitions {
         let wanted = FetchPartition::default()
@@ -362,16 +340,12 @@ fn request(config: &ConsumerConfig, asked: &Asked) -> RequestKind {
         .with_max_bytes(config.fetch_bytes_max)
         .with_isolation_level(config.isolation.code())
         .with_topics(topics)
-        .into()
 }
 
-fn read_answer(answer: Result<ResponseKind, ClientError>) -> Result<FetchResponse, ClientError> {
-    match answer? {
-        ResponseKind::Fetch(answer) => match ErrorCode::try_from_code(answer.error_code) {
-            None => Ok(answer),
-            Some(code) => Err(ClientError::broker("fetch", code, None)),
-        },
-        other => Err(ClientError::unexpected("Fetch", &other)),
+fn checked(answer: FetchResponse) -> Result<FetchResponse, ClientError> {
+    match ErrorCode::try_from_code(answer.error_code) {
+        None => Ok(answer),
+        Some(code) => Err(ClientError::broker("fetch", code, None)),
     }
 }
 

@@ -13,19 +13,14 @@ use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::assignor::PartitionCounts;
 use super::membership::{Identity, Membership, Outcome, Task};
 use super::protocol::Places;
+use crate::calls::{Call, answer};
 use crate::transport::Node;
 use crate::trouble::Trouble;
-use crate::{Client, ClientError, backoff, groups, wall};
-
-const JOIN_GROUP_VERSION: i16 = 9;
-const SYNC_GROUP_VERSION: i16 = 5;
-const HEARTBEAT_VERSION: i16 = 4;
-const LEAVE_GROUP_VERSION: i16 = 5;
+use crate::{Client, ClientError, backoff, groups};
 
 /// What the consumer and its driver share.
 #[derive(Debug)]
@@ -37,8 +32,6 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// The consumer looks again.
     pub(super) changed: Notify,
-    /// The zero of the machine's time.
-    start: Instant,
     coordinator: Mutex<Option<Node>>,
 }
 
@@ -49,21 +42,25 @@ impl Shared {
         membership: impl FnOnce(Duration) -> Membership,
     ) -> Self {
         Self {
+            membership: Mutex::new(membership(client.now())),
             client,
             group,
-            membership: Mutex::new(membership(Duration::ZERO)),
             wake: Notify::new(),
             changed: Notify::new(),
-            start: wall::monotonic(),
             coordinator: Mutex::new(None),
         }
     }
 
     pub(super) fn now(&self) -> Duration {
-        wall::monotonic().saturating_duration_since(self.start)
+        self.client.now()
     }
 
     /// Asks the coordinator; whoever turns out not to be it, or not to be there, is forgotten.
+    async fn call<R: Call>(&self, request: R) -> Result<R::Response, ClientError> {
+        let version = request.version();
+        answer::<R>(self.ask(version, request.into_kind()).await?)
+    }
+
     async fn ask(&self, version: i16, body: RequestKind) -> Result<ResponseKind, ClientError> {
         let known = *self.coordinator.lock();
         let node = match known {
@@ -116,8 +113,7 @@ impl Shared {
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), ClientError> {
         let body = groups::commit_request(&self.group, Some(identity), offsets);
-        let answer = self.ask(groups::OFFSET_COMMIT_VERSION, body).await?;
-        let result = groups::read_commit(&self.group, answer);
+        let result = groups::read_commit(&self.group, &self.call(body).await?);
         if let Err(ClientError::Broker { code, .. }) = &result {
             self.note(code.code());
         }
@@ -140,8 +136,7 @@ impl Shared {
         is_stable: bool,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
         let body = groups::fetch_request(&self.group, Some(places), is_stable);
-        let answer = self.ask(groups::OFFSET_FETCH_VERSION, body).await?;
-        let result = groups::read_offsets(&self.group, answer);
+        let result = groups::read_offsets(&self.group, self.call(body).await?);
         if let Err(ClientError::Broker { code, .. }) = &result {
             self.note(code.code());
         }
@@ -163,7 +158,7 @@ impl Shared {
             if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
                 return Err(error);
             }
-            tokio::time::sleep(backoff::after(failures)).await;
+            self.client.pause(backoff::after(failures)).await;
         }
     }
 
@@ -172,34 +167,25 @@ impl Shared {
     }
 
     async fn attempt(&self, task: Task) -> Result<Outcome, ClientError> {
-        let (name, answer) = match task {
-            Task::Join(body) => (
-                "JoinGroup",
-                self.ask(JOIN_GROUP_VERSION, body.into()).await?,
-            ),
-            Task::Sync(body) => (
-                "SyncGroup",
-                self.ask(SYNC_GROUP_VERSION, body.into()).await?,
-            ),
-            Task::Heartbeat(body) => ("Heartbeat", self.ask(HEARTBEAT_VERSION, body.into()).await?),
-            Task::Leave(body) => (
-                "LeaveGroup",
-                self.ask(LEAVE_GROUP_VERSION, body.into()).await?,
-            ),
+        let (code, outcome) = match task {
+            Task::Join(body) => {
+                let answer = self.call(body).await?;
+                (answer.error_code, Outcome::Joined(answer))
+            }
+            Task::Sync(body) => {
+                let answer = self.call(body).await?;
+                (answer.error_code, Outcome::Synced(answer))
+            }
+            Task::Heartbeat(body) => {
+                let code = self.call(body).await?.error_code;
+                (code, Outcome::Heard(code))
+            }
+            Task::Leave(body) => (self.call(body).await?.error_code, Outcome::Left),
             Task::Look(topics) => {
                 let counts = partition_counts(&self.client, topics.iter()).await?;
                 return Ok(Outcome::Looked(counts));
             }
             Task::Wait(_) => unreachable!("the driver waits by itself"),
-        };
-        let (code, outcome) = match answer {
-            ResponseKind::JoinGroup(answer) => (answer.error_code, Outcome::Joined(answer)),
-            ResponseKind::SyncGroup(answer) => (answer.error_code, Outcome::Synced(answer)),
-            ResponseKind::Heartbeat(answer) => {
-                (answer.error_code, Outcome::Heard(answer.error_code))
-            }
-            ResponseKind::LeaveGroup(answer) => (answer.error_code, Outcome::Left),
-            other => return Err(ClientError::unexpected(name, &other)),
         };
         self.note(code);
         Ok(outcome)
@@ -229,15 +215,16 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
         };
         // Without a deadline the branch is off, and the time does not matter.
-        let deadline = shared.start + wake.unwrap_or_default();
+        let deadline = shared.client.sleep_until(wake.unwrap_or_default());
         tokio::select! {
             Some(done) = tasks.join_next() => match done {
                 Ok(outcome) => {
                     let mut membership = shared.membership.lock();
-                    membership.done(outcome, shared.now());
+                    let now = shared.now();
+                    membership.done(outcome, now);
                     match membership.trouble() {
-                        Some(error) => trouble.failed(error),
-                        None => trouble.passed(),
+                        Some(error) => trouble.failed(error, now),
+                        None => trouble.passed(now),
                     }
                     drop(membership);
                     shared.changed.notify_one();
@@ -248,7 +235,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 },
             },
             () = shared.wake.notified() => {}
-            () = tokio::time::sleep_until(deadline), if wake.is_some() => {}
+            () = deadline, if wake.is_some() => {}
         }
     }
     shared.changed.notify_one();

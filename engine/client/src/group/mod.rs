@@ -18,11 +18,14 @@
 //!                                                       └─▶ assignor, protocol
 //! ```
 
-pub(super) mod assignor;
-mod consumer;
-mod driver;
 pub(super) mod membership;
 pub(super) mod protocol;
+
+pub(super) mod assignor;
+
+mod driver;
+
+mod consumer;
 
 pub use assignor::Assignor;
 pub use consumer::{Commit, GroupConsumer, Polled};

@@ -14,23 +14,18 @@ use brooklet_protocol::messages::kafka::txn_offset_commit_request::{
 };
 use brooklet_protocol::messages::kafka::{
     self, AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId,
-    InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
+    InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
+use brooklet_protocol::messages::{ErrorCode, StrBytes};
 use brooklet_protocol::{Offset, ProducerEpoch, ProducerId, TopicName, TopicPartition};
 use parking_lot::Mutex;
 
 use super::batch::Identity;
 use super::transaction::GroupMetadata;
-use crate::coordinators::{Kind, Place, check, text};
+use crate::calls::Call;
+use crate::coordinators::{self, Kind, check, text};
 use crate::transport::Node;
 use crate::{Client, ClientError, wire_name};
-
-const INIT_PRODUCER_ID_VERSION: i16 = 4;
-const ADD_PARTITIONS_VERSION: i16 = 3;
-const ADD_OFFSETS_VERSION: i16 = 3;
-const TXN_OFFSET_COMMIT_VERSION: i16 = 3;
-const END_TXN_VERSION: i16 = 3;
 
 /// The coordinator of one transactional id.
 #[derive(Debug)]
@@ -67,10 +62,7 @@ impl Coordinator {
             .with_producer_id(kafka::ProducerId(id))
             .with_producer_epoch(epoch);
         let what = format!("begin as '{}'", self.id);
-        self.ask(&what, INIT_PRODUCER_ID_VERSION, body.into(), |answer| {
-            let ResponseKind::InitProducerId(answer) = answer else {
-                return Err(ClientError::unexpected("InitProducerId", &answer));
-            };
+        self.call(&what, body, |answer| {
             check(&what, answer.error_code)?;
             Ok(Identity {
                 id: ProducerId(answer.producer_id.0),
@@ -104,10 +96,7 @@ impl Coordinator {
             .with_v3_and_below_producer_epoch(identity.epoch.0)
             .with_v3_and_below_topics(topics.collect());
         let what = format!("add partitions to the transaction of '{}'", self.id);
-        self.ask(&what, ADD_PARTITIONS_VERSION, body.into(), |answer| {
-            let ResponseKind::AddPartitionsToTxn(answer) = answer else {
-                return Err(ClientError::unexpected("AddPartitionsToTxn", &answer));
-            };
+        self.call(&what, body, |answer| {
             let results = answer.results_by_topic_v3_and_below.iter();
             let codes = results.flat_map(|topic| &topic.results_by_partition);
             let codes = codes.map(|result| result.partition_error_code);
@@ -137,31 +126,20 @@ impl Coordinator {
             "commit offsets of group '{}' as '{}'",
             group.group_id, self.id
         );
-        self.ask(
-            &what,
-            ADD_OFFSETS_VERSION,
-            body.into(),
-            |answer| match answer {
-                ResponseKind::AddOffsetsToTxn(answer) => check(&what, answer.error_code),
-                other => Err(ClientError::unexpected("AddOffsetsToTxn", &other)),
-            },
-        )
-        .await?;
+        self.call(&what, body, |answer| check(&what, answer.error_code))
+            .await?;
         let body = self.offsets_request(identity, offsets, group);
-        let at = Place {
+        let of_group = coordinators::Coordinator {
             client: &self.client,
             kind: Kind::Group,
             key: &group.group_id,
             node: &Mutex::new(None),
         };
-        at.ask(&what, TXN_OFFSET_COMMIT_VERSION, body, |answer| {
-            let ResponseKind::TxnOffsetCommit(answer) = answer else {
-                return Err(ClientError::unexpected("TxnOffsetCommit", &answer));
-            };
+        let read = |answer: TxnOffsetCommitResponse| {
             let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
             partitions.try_for_each(|partition| check(&what, partition.error_code))
-        })
-        .await
+        };
+        of_group.call(&what, body, read).await
     }
 
     fn offsets_request(
@@ -169,7 +147,7 @@ impl Coordinator {
         identity: Identity,
         offsets: &BTreeMap<TopicPartition, Offset>,
         group: &GroupMetadata,
-    ) -> RequestKind {
+    ) -> TxnOffsetCommitRequest {
         let mut topics = BTreeMap::<&TopicName, Vec<_>>::new();
         for (place, offset) in offsets {
             let partition = TxnOffsetCommitRequestPartition::default()
@@ -192,7 +170,6 @@ impl Coordinator {
             .with_member_id(text(&group.member_id))
             .with_group_instance_id(group.instance_id.as_deref().map(text))
             .with_topics(topics.collect())
-            .into()
     }
 
     /// Ends the transaction.
@@ -204,27 +181,23 @@ impl Coordinator {
             .with_committed(committed);
         let verb = if committed { "commit" } else { "abort" };
         let what = format!("{verb} the transaction of '{}'", self.id);
-        self.ask(&what, END_TXN_VERSION, body.into(), |answer| match answer {
-            ResponseKind::EndTxn(answer) => check(&what, answer.error_code),
-            other => Err(ClientError::unexpected("EndTxn", &other)),
-        })
-        .await
+        self.call(&what, body, |answer| check(&what, answer.error_code))
+            .await
     }
 
-    async fn ask<T>(
+    async fn call<R: Call, T: Send>(
         &self,
         what: &str,
-        version: i16,
-        body: RequestKind,
-        read: impl Fn(ResponseKind) -> Result<T, ClientError>,
+        request: R,
+        read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
     ) -> Result<T, ClientError> {
-        let at = Place {
+        let of_transactions = coordinators::Coordinator {
             client: &self.client,
             kind: Kind::Transaction,
             key: &self.id,
             node: &self.node,
         };
-        at.ask(what, version, body, read).await
+        of_transactions.call(what, request, read).await
     }
 }
 

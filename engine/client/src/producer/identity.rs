@@ -1,14 +1,12 @@
 //! The producer's identity (KIP-98): an id from the broker, given out once, and an epoch.
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::InitProducerIdRequest;
-use brooklet_protocol::messages::{ErrorCode, ResponseKind};
 use brooklet_protocol::{ProducerEpoch, ProducerId};
 
 use super::batch::Identity;
 use crate::transport::Node;
 use crate::{Client, ClientError, backoff};
-
-const INIT_PRODUCER_ID_VERSION: i16 = 4;
 
 /// Asks until an id is given or the error is one that stays.
 pub(super) async fn ask_until_given(client: &Client) -> Result<Identity, ClientError> {
@@ -22,7 +20,7 @@ pub(super) async fn ask_until_given(client: &Client) -> Result<Identity, ClientE
         if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
             return Err(error);
         }
-        tokio::time::sleep(backoff::after(failures)).await;
+        client.pause(backoff::after(failures)).await;
     }
 }
 
@@ -32,17 +30,12 @@ async fn ask(client: &Client) -> Result<Identity, ClientError> {
         .with_transaction_timeout_ms(i32::MAX)
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);
-    match client
-        .ask_again(Node::Any, INIT_PRODUCER_ID_VERSION, body.into())
-        .await?
-    {
-        ResponseKind::InitProducerId(answer) => match ErrorCode::try_from_code(answer.error_code) {
-            Some(code) => Err(ClientError::broker("get a producer id", code, None)),
-            None => Ok(Identity {
-                id: ProducerId(answer.producer_id.0),
-                epoch: ProducerEpoch(answer.producer_epoch),
-            }),
-        },
-        other => Err(ClientError::unexpected("InitProducerId", &other)),
+    let answer = client.call_again(Node::Any, body).await?;
+    match ErrorCode::try_from_code(answer.error_code) {
+        Some(code) => Err(ClientError::broker("get a producer id", code, None)),
+        None => Ok(Identity {
+            id: ProducerId(answer.producer_id.0),
+            epoch: ProducerEpoch(answer.producer_epoch),
+        }),
     }
 }

@@ -13,22 +13,27 @@
 //! - at most one batch of a partition is on its way, so records stay in the order of `send`
 //!   whatever fails and is sent again;
 //! - with idempotence, a batch that is sent again carries the sequence it had, so the broker can
-//!   tell a repetition from news (KIP-98);
+//!   tell a repetition from a new batch (KIP-98);
 //! - records that were accepted are, in the end, acknowledged or failed, each exactly once.
 //!
 //! Call [`Producer::flush`] before the last clone is dropped: what is queued then is still sent, but
 //! nobody learns whether it arrived, and a process or runtime that ends takes it along.
 
-mod accumulator;
-mod batch;
-mod coordinator;
-mod gate;
-mod identity;
 mod partitioner;
 mod rules;
+
+mod batch;
+
+mod accumulator;
+mod gate;
+
 mod sender;
-mod transaction;
 mod verdict;
+
+mod identity;
+
+mod coordinator;
+mod transaction;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -41,14 +46,13 @@ use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartitio
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
 use self::accumulator::{Accumulator, Limits};
 use self::batch::{BatchState, Identity};
 use self::coordinator::Coordinator;
 use self::rules::Rules;
 pub use self::transaction::{GroupMetadata, TransactionalProducer};
-use super::{Client, ClientError, ProducerConfig, wall};
+use super::{Client, ClientError, ProducerConfig};
 use crate::transport::BoxFuture;
 
 /// A record to be sent.
@@ -96,8 +100,6 @@ struct Shared {
     client: Client,
     config: ProducerConfig,
     limits: Limits,
-    /// The zero of the accumulator's time.
-    start: Instant,
     accumulator: Mutex<Accumulator>,
     /// What topics allow, as far as it was asked for.
     rules: Mutex<HashMap<TopicName, Arc<Rules>>>,
@@ -109,7 +111,7 @@ struct Shared {
     waiting_for_space: AtomicUsize,
     wake: Notify,
     is_finishing: AtomicBool,
-    /// Of the transactional id, if the producer has one.
+    /// Serves the transactional id, if the producer has one.
     coordinator: Option<Arc<Coordinator>>,
     /// A request has been answered.
     settled: Notify,
@@ -117,7 +119,7 @@ struct Shared {
 
 impl Shared {
     fn now(&self) -> Duration {
-        wall::monotonic().saturating_duration_since(self.start)
+        self.client.now()
     }
 }
 
@@ -134,7 +136,7 @@ impl Delivery {
         &self.batch.partition
     }
 
-    /// Waits for the acknowledgement. The offset is -1 where the broker does not tell: with
+    /// Waits for the acknowledgement. The offset is -1 where the broker does not report it: with
     /// `acks=0`, or when it has forgotten where a repeated batch went.
     ///
     /// # Errors
@@ -149,7 +151,7 @@ impl Producer {
     /// Starts a producer; it spawns a sender task on the current tokio runtime.
     ///
     /// # Errors
-    /// No producer id could be had; the settings have a transactional id, which is for a
+    /// No producer id was granted; the settings have a transactional id, which is for a
     /// [`TransactionalProducer`].
     pub fn new(
         client: Client,
@@ -157,7 +159,7 @@ impl Producer {
     ) -> BoxFuture<'static, Result<Self, ClientError>> {
         Box::pin(async move {
             if config.transactional_id.is_some() {
-                let words = "a producer with a transactional.id sends in transactions only";
+                let words = "a producer with a transactional.id must send within transactions";
                 return Err(ClientError::Transaction(words));
             }
             let identity = if config.is_idempotent() {
@@ -185,7 +187,6 @@ impl Producer {
             client,
             config,
             limits,
-            start: wall::monotonic(),
             accumulator: Mutex::new(accumulator),
             rules: Mutex::default(),
             warned: Mutex::default(),
@@ -217,7 +218,9 @@ impl Producer {
         let share = shared.limits.share_of_buffer(&record);
         let space = shared.reserve(share).await?;
         let (delivery, wake) = {
-            let timestamp = record.timestamp.unwrap_or_else(wall::wall);
+            let timestamp = record
+                .timestamp
+                .unwrap_or_else(|| shared.client.clock.wall());
             let now = shared.now();
             let mut accumulator = shared.accumulator.lock();
             accumulator
@@ -263,7 +266,7 @@ impl Producer {
         self.handle.shared.accumulator.lock().has_transaction()
     }
 
-    /// Gives up what is not sent, and waits for the answers to the rest. Tells whether the sequences are
+    /// Gives up what is not sent, and waits for the answers to the rest. Returns whether the sequences are
     /// in doubt.
     async fn give_up(&self, error: ClientError) -> bool {
         let shared = &*self.handle.shared;
@@ -335,7 +338,7 @@ impl Shared {
     }
 }
 
-/// Counts itself as long as it lives, also when whoever waits is cancelled.
+/// Counts itself as long as it lives, also when the waiting call is cancelled.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -5,8 +5,8 @@
 //! | a record has more than 1 MiB, and no `max.request.size` is set | it may be as large as `max.message.bytes` |
 //! | a record's own timestamp is over a minute old | a warning, once, if `retention.ms` would delete it |
 //!
-//! A broker that does not tell (an old one, or one that does not trust us) is no error: then the defaults
-//! hold, and an error that follows says so.
+//! A broker that does not report it (an old one, or one that does not authorize us) is no error: then the
+//! defaults hold, and an error that follows says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,16 +14,15 @@ use std::time::Duration;
 
 use brooklet_protocol::records::Compression;
 use brooklet_protocol::{PartitionId, Timestamp, TopicName, TopicPartition};
-use tokio::time::Instant;
 use tracing::warn;
 
 use super::batch::size_alone;
 use super::{NewRecord, REQUEST_BYTES_MAX, Shared};
-use crate::{ClientError, SizeLimit, wall};
+use crate::{ClientError, SizeLimit};
 
 /// The length of a batch is an `i32`.
 const FORMAT_BYTES_MAX: usize = i32::MAX as usize;
-/// For so long rules count as known: they may be changed at any time.
+/// How long rules count as known: they may be changed at any time.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// Younger records are not looked at; no retention that makes sense is shorter.
 const AGE_MIN_MS: i64 = 60_000;
@@ -40,13 +39,13 @@ pub(super) struct Rules {
     bytes_max: Result<usize, String>,
     /// `retention.ms`, where records are deleted by their own timestamps.
     retention_ms: Option<i64>,
-    asked_at: Instant,
+    asked_at: Duration,
 }
 
 impl Rules {
-    fn new(settings: Result<BTreeMap<String, String>, ClientError>, asked_at: Instant) -> Self {
+    fn new(settings: Result<BTreeMap<String, String>, ClientError>, asked_at: Duration) -> Self {
         let because = match &settings {
-            Ok(_) => format!("the broker does not tell the topic's {MESSAGE_BYTES_MAX}"),
+            Ok(_) => format!("the broker does not report the topic's {MESSAGE_BYTES_MAX}"),
             Err(error) => {
                 format!("the topic's {MESSAGE_BYTES_MAX} cannot be looked up ({error})")
             }
@@ -142,10 +141,10 @@ impl Shared {
             return Err(too_large(limit));
         }
         let codec = record.compression.unwrap_or(self.config.compression);
-        let is_judged_here = self.config.request_bytes_max.is_none()
+        let is_checked_here = self.config.request_bytes_max.is_none()
             && codec == Compression::None
             && size.batch_bytes > REQUEST_BYTES_MAX;
-        if !is_judged_here {
+        if !is_checked_here {
             return Ok(());
         }
         let rules = self.rules(topic, KNOWN_FOR).await;
@@ -155,9 +154,9 @@ impl Shared {
         Err(too_large(rules.limit()))
     }
 
-    /// Says once per topic that what is sent there will not stay.
+    /// Warns once per topic that its retention will delete what is sent there.
     pub(super) async fn warn_of_retention(&self, topic: &TopicName, record: &NewRecord) {
-        let now = wall::wall();
+        let now = self.client.clock.wall();
         let Some(time) = record
             .timestamp
             .filter(|time| now.0 - AGE_MIN_MS > time.0 && time.0 >= 0)
@@ -183,16 +182,15 @@ impl Shared {
 
     /// What the topic allows, as it was not longer than `age_max` ago.
     async fn rules(&self, topic: &TopicName, age_max: Duration) -> Arc<Rules> {
-        let now = wall::monotonic();
+        let now = self.client.now();
         let known = self.rules.lock().get(topic).cloned();
-        let is_young =
-            |rules: &Arc<Rules>| now.saturating_duration_since(rules.asked_at) <= age_max;
+        let is_young = |rules: &Arc<Rules>| now.saturating_sub(rules.asked_at) <= age_max;
         if let Some(known) = known.filter(is_young) {
             return known;
         }
         let names = [MESSAGE_BYTES_MAX, RETENTION_MS, CLEANUP, TIMESTAMP_TYPE];
         let settings = self.client.topic_settings(topic, &names).await;
-        let rules = Arc::new(Rules::new(settings, wall::monotonic()));
+        let rules = Arc::new(Rules::new(settings, self.client.now()));
         self.rules.lock().insert(topic.clone(), Arc::clone(&rules));
         rules
     }
@@ -204,7 +202,7 @@ mod tests {
 
     fn rules(settings: &[(&str, &str)]) -> Rules {
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Rules::new(Ok(settings.iter().map(pair).collect()), wall::monotonic())
+        Rules::new(Ok(settings.iter().map(pair).collect()), Duration::ZERO)
     }
 
     #[test]
@@ -236,7 +234,7 @@ mod tests {
     fn a_broker_that_does_not_tell_leaves_the_default_and_says_so() {
         let limit = rules(&[(MESSAGE_BYTES_MAX, "5000000")]).limit();
         assert_eq!((limit.setting, limit.bytes), (MESSAGE_BYTES_MAX, 5_000_000));
-        let limit = Rules::new(Err(ClientError::Closed), wall::monotonic()).limit();
+        let limit = Rules::new(Err(ClientError::Closed), Duration::ZERO).limit();
         assert_eq!((limit.setting, limit.bytes), ("max.request.size", 1 << 20));
         let because = "the topic's max.message.bytes cannot be looked up (the client is closed)";
         assert_eq!(limit.because.as_deref(), Some(because));

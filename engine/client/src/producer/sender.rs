@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::ProduceResponse;
 use brooklet_protocol::messages::kafka::produce_request::{
     PartitionProduceData, ProduceRequest, TopicProduceData,
 };
-use brooklet_protocol::messages::{ErrorCode, ResponseKind};
 use brooklet_protocol::{TopicName, TopicPartition};
 use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
@@ -29,10 +29,6 @@ use crate::transport::Node;
 use crate::trouble::Trouble;
 use crate::{Acks, Client, ClientError, MissingTopic, TopicMetadata, backoff, wire_name};
 
-/// The newest version that names topics; the next one wants their ids.
-const PRODUCE_VERSION: i16 = 12;
-/// The newest version that adds no partitions to transactions by itself.
-const PRODUCE_VERSION_IN_TRANSACTIONS: i16 = 11;
 /// How long the broker may wait for replicas, in milliseconds (`request.timeout.ms`).
 const PRODUCE_TIMEOUT_MS: i32 = 30_000;
 /// Requests on their way to one leader (`max.in.flight.requests.per.connection`).
@@ -65,7 +61,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             return;
         }
         // Without a deadline the branch is off, and the time does not matter.
-        let deadline = shared.start + wake.unwrap_or_default();
+        let deadline = shared.client.sleep_until(wake.unwrap_or_default());
         tokio::select! {
             () = shared.wake.notified() => {}
             Some(finished) = sender.tasks.join_next() => match finished {
@@ -75,7 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 }
                 Err(error) => return end_with(error),
             },
-            () = tokio::time::sleep_until(deadline), if wake.is_some() => {}
+            () = deadline, if wake.is_some() => {}
         }
     }
 }
@@ -195,18 +191,13 @@ impl<'a> Sender<'a> {
 
     fn spawn_request(&mut self, node: Node, request: Vec<(Batch, Bytes)>) {
         let coordinator = self.shared.coordinator.as_deref();
-        let version = match coordinator {
-            Some(_) => PRODUCE_VERSION_IN_TRANSACTIONS,
-            None => PRODUCE_VERSION,
-        };
         let body = produce_request(self.shared.config.acks, &request)
-            .with_transactional_id(coordinator.map(Coordinator::transactional_id))
-            .into();
+            .with_transactional_id(coordinator.map(Coordinator::transactional_id));
         let batches = request.into_iter().map(|(batch, _)| batch).collect();
         let client = self.shared.client.clone();
         *self.in_flight.entry(node).or_default() += 1;
         self.tasks.spawn(async move {
-            let answer = read_answer(client.ask(node, version, body).await);
+            let answer = client.call(node, body).await;
             Finished::Produced {
                 node,
                 batches,
@@ -227,7 +218,7 @@ impl<'a> Sender<'a> {
         self.refresh_failures += 1;
         self.tasks.spawn(async move {
             if failures > 0 {
-                tokio::time::sleep(backoff::after(failures)).await;
+                client.pause(backoff::after(failures)).await;
             }
             Finished::Refreshed(refresh(&client, &topics, missing).await)
         });
@@ -253,7 +244,7 @@ impl<'a> Sender<'a> {
         let (client, failures) = (self.shared.client.clone(), self.identity_failures);
         self.tasks.spawn(async move {
             if failures > 0 {
-                tokio::time::sleep(backoff::after(failures)).await;
+                client.pause(backoff::after(failures)).await;
             }
             Finished::Identified(identity::ask_until_given(&client).await)
         });
@@ -268,7 +259,7 @@ impl<'a> Sender<'a> {
                         .accumulator
                         .lock()
                         .note_trouble(Some(&topic), &error);
-                    self.trouble.failed(&error);
+                    self.trouble.failed(&error, self.shared.now());
                 }
             }
             Finished::Added {
@@ -293,7 +284,7 @@ impl<'a> Sender<'a> {
                 // Without an identity nothing can be sent; what is queued waits for the next
                 // attempt, until its delivery timeout.
                 self.shared.accumulator.lock().note_trouble(None, &error);
-                self.trouble.failed(&error);
+                self.trouble.failed(&error, self.shared.now());
                 self.is_identifying = false;
                 self.identity_failures += 1;
             }
@@ -327,7 +318,7 @@ impl<'a> Sender<'a> {
             } => {
                 let mut batch = batch;
                 batch.maybe_stored |= maybe_stored;
-                self.trouble.failed(&error);
+                self.trouble.failed(&error, self.shared.now());
                 self.stale_topics.insert(topic);
                 self.shared.accumulator.lock().retry(batch, error, now);
                 return;
@@ -343,7 +334,7 @@ impl<'a> Sender<'a> {
     /// A broker has answered; that may be the end of the trouble.
     fn answered(&mut self) {
         if !self.shared.accumulator.lock().is_in_trouble() {
-            self.trouble.passed();
+            self.trouble.passed(self.shared.now());
         }
     }
 
@@ -441,13 +432,6 @@ fn produce_request(acks: Acks, batches: &[(Batch, Bytes)]) -> ProduceRequest {
         .with_acks(acks.code())
         .with_timeout_ms(PRODUCE_TIMEOUT_MS)
         .with_topic_data(topics.into_iter().map(topic).collect())
-}
-
-fn read_answer(answer: Result<ResponseKind, ClientError>) -> Result<ProduceResponse, ClientError> {
-    match answer? {
-        ResponseKind::Produce(answer) => Ok(answer),
-        other => Err(ClientError::unexpected("Produce", &other)),
-    }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub(super) fn judge(
         Ok(answer) => match find(partition, answer) {
             Some(answer) => judge_answer(partition, answer),
             None => Verdict::Lost(ClientError::Unexpected(format!(
-                "nothing about {partition} in the answer to Produce"
+                "the response to Produce lacks {partition}"
             ))),
         },
         Err(error) if error.is_retriable() => Verdict::Retry {

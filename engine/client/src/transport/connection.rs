@@ -10,8 +10,8 @@
 //! the id is a check more than a need.
 //!
 //! Invariants:
-//! - `waiting` is `None` exactly when the connection is broken; whoever waited has been told;
-//! - a request that nobody waits for any more stays in `waiting` until its answer has come, so
+//! - `waiting` is `None` exactly when the connection is broken; then every waiting call has failed;
+//! - a request that nobody waits for any longer stays in `waiting` until its answer has come, so
 //!   that a late answer is recognised and dropped;
 //! - a broken connection never heals. The owner makes a new one.
 
@@ -24,7 +24,7 @@ use std::time::Duration;
 use brooklet_protocol::frame::split_frame;
 use brooklet_protocol::messages::kafka::{ApiVersionsRequest, ApiVersionsResponse};
 use brooklet_protocol::messages::{
-    ApiKey, ErrorCode, Request, RequestKind, Response, ResponseKind, StrBytes, decode_response,
+    ApiKey, ApiRequest, ErrorCode, Request, RequestKind, Response, StrBytes, decode_response,
     encode_request,
 };
 use bytes::{Bytes, BytesMut};
@@ -34,10 +34,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use super::versions::VersionTable;
 use super::{TransportError, address};
+use crate::clock::{Clock, within};
 
 /// The largest answer that is read.
 const RESPONSE_BYTES_MAX: usize = 128 << 20;
@@ -50,7 +50,7 @@ const READ_BYTES_MIN: usize = 16 << 10;
 /// The version of ApiVersions that Kafka has answered since 2.4.
 const API_VERSIONS_WISH: i16 = 3;
 
-/// Whoever waits for an answer frame, by correlation id.
+/// The calls that wait for an answer frame, by correlation id.
 type Waiting = HashMap<i32, oneshot::Sender<Result<Bytes, String>>>;
 
 /// What the two tasks and the callers share.
@@ -64,7 +64,7 @@ struct Shared {
 #[derive(Debug)]
 struct Outgoing {
     frame: BytesMut,
-    /// Told when the frame has been handed to the socket.
+    /// Completed when the frame has been handed to the socket.
     written: Option<oneshot::Sender<()>>,
 }
 
@@ -75,6 +75,7 @@ pub(super) struct Connection {
     outgoing: mpsc::Sender<Outgoing>,
     correlation_id: AtomicI32,
     versions: VersionTable,
+    clock: Arc<dyn Clock>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -82,18 +83,22 @@ impl Connection {
     /// Connects and asks the broker which versions it serves.
     ///
     /// # Errors
-    /// The address is malformed, nobody listens, or whoever does is not a Kafka broker.
-    pub(super) async fn open(address: &str, limit: Duration) -> Result<Self, TransportError> {
-        let stream = match timeout(limit, dial(address)).await {
-            Ok(stream) => stream.map_err(|source| connect_error(address, source))?,
-            Err(_) => return Err(timed_out(address, limit)),
+    /// The address is malformed, nobody listens, or the listener is not a Kafka broker.
+    pub(super) async fn open(
+        address: &str,
+        limit: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, TransportError> {
+        let stream = match within(&*clock, limit, dial(address)).await {
+            Some(stream) => stream.map_err(|source| connect_error(address, source))?,
+            None => return Err(timed_out(address, limit)),
         };
-        let mut connection = Self::over(address, stream);
+        let mut connection = Self::over(address, stream, clock);
         connection.versions = VersionTable::new(&connection.ask_versions(limit).await?);
         Ok(connection)
     }
 
-    fn over(address: &str, stream: TcpStream) -> Self {
+    fn over(address: &str, stream: TcpStream, clock: Arc<dyn Clock>) -> Self {
         let (read, write) = stream.into_split();
         let (outgoing, queue) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let shared = Arc::new(Shared {
@@ -107,11 +112,12 @@ impl Connection {
             outgoing,
             correlation_id: AtomicI32::new(0),
             versions: VersionTable::default(),
+            clock,
             tasks: [reader, writer],
         }
     }
 
-    /// Whether requests are in vain.
+    /// Whether no request can succeed on it.
     pub(super) fn is_broken(&self) -> bool {
         self.shared.waiting.lock().is_none()
     }
@@ -147,7 +153,7 @@ impl Connection {
     ///
     /// # Errors
     /// Cannot be encoded, connection broken, not written within `limit`.
-    pub(super) async fn tell(
+    pub(super) async fn send(
         &self,
         request: &Request,
         limit: Duration,
@@ -162,10 +168,8 @@ impl Connection {
             done.await
                 .map_err(|_| self.broken("it was closed before the request was written"))
         };
-        match timeout(limit, send).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.give_up(limit)),
-        }
+        let outcome = within(&*self.clock, limit, send).await;
+        outcome.unwrap_or_else(|| Err(self.give_up(limit)))
     }
 
     async fn exchange(&self, request: &Request, limit: Duration) -> Result<Bytes, TransportError> {
@@ -182,10 +186,8 @@ impl Connection {
                 Err(_) => Err(self.broken("it was closed")),
             }
         };
-        match timeout(limit, exchange).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.give_up(limit)),
-        }
+        let outcome = within(&*self.clock, limit, exchange).await;
+        outcome.unwrap_or_else(|| Err(self.give_up(limit)))
     }
 
     fn encode(&self, request: &Request) -> Result<(i32, BytesMut), TransportError> {
@@ -200,7 +202,7 @@ impl Connection {
         match decode_response(frame, api, version) {
             Ok((_, response)) => Ok(response),
             Err(error) => {
-                let reason = format!("its answer to {api:?} cannot be read: {error}");
+                let reason = format!("its response to {api:?} cannot be decoded: {error}");
                 self.shared.fail_all(&reason);
                 Err(self.broken(&reason))
             }
@@ -224,10 +226,9 @@ impl Connection {
             let frame = self.exchange(&api_versions_request(version), limit).await?;
             let refused = error_code(&frame) == Some(ErrorCode::UnsupportedVersion.code());
             let spoken = if refused { 0 } else { version };
-            let answer = match self.decode(frame, ApiKey::ApiVersions, spoken)? {
-                ResponseKind::ApiVersions(answer) => answer,
-                other => return Err(self.broken(&format!("expected ApiVersions, found {other:?}"))),
-            };
+            let answer = self.decode(frame, ApiKey::ApiVersions, spoken)?;
+            let answer = ApiVersionsRequest::from_kind(answer)
+                .expect("the decoder makes what it is asked for");
             match ErrorCode::try_from_code(answer.error_code) {
                 None => return Ok(answer),
                 Some(ErrorCode::UnsupportedVersion) if version > 0 => {
@@ -264,26 +265,26 @@ impl Drop for Connection {
 }
 
 impl Shared {
-    /// Marks the connection as broken and tells whoever waits.
+    /// Marks the connection as broken and fails the waiting calls.
     fn fail_all(&self, reason: &str) {
         let waiting = self.waiting.lock().take();
         for (_, answered) in waiting.into_iter().flatten() {
-            // Whoever does not listen any more does not need to know.
+            // A call that was dropped needs no answer.
             answered.send(Err(reason.to_owned())).ok();
         }
     }
 
-    /// Hands a frame to whoever waits for it.
+    /// Hands a frame to the call that waits for it.
     fn deliver(&self, frame: Bytes) -> Result<(), String> {
         let id = frame
             .first_chunk::<4>()
-            .ok_or("an answer of less than 4 bytes")?;
+            .ok_or("it sent a response of less than 4 bytes")?;
         let id = i32::from_be_bytes(*id);
         let mut waiting = self.waiting.lock();
-        let waiting = waiting.as_mut().ok_or("it was given up")?;
+        let waiting = waiting.as_mut().ok_or("it was closed")?;
         let answered = waiting
             .remove(&id)
-            .ok_or_else(|| format!("an answer to nothing, {id}"))?;
+            .ok_or_else(|| format!("it sent a response to unknown correlation id {id}"))?;
         answered.send(Ok(frame)).ok();
         Ok(())
     }
@@ -324,7 +325,7 @@ async fn write_requests(
     shared: Arc<Shared>,
 ) {
     let mut buffer = BytesMut::new();
-    let mut told = Vec::new();
+    let mut completed = Vec::new();
     while let Some(first) = queue.recv().await {
         let mut next = Some(first);
         while let Some(Outgoing { frame, written }) = next {
@@ -333,7 +334,7 @@ async fn write_requests(
             } else {
                 buffer.extend_from_slice(&frame);
             }
-            told.extend(written);
+            completed.extend(written);
             next = (buffer.len() < WRITE_BYTES)
                 .then(|| queue.try_recv().ok())
                 .flatten();
@@ -342,7 +343,7 @@ async fn write_requests(
             return shared.fail_all(&format!("cannot write: {}", in_words(&error)));
         }
         buffer.clear();
-        for written in told.drain(..) {
+        for written in completed.drain(..) {
             written.send(()).ok();
         }
     }
@@ -366,7 +367,7 @@ async fn read_answers(mut socket: OwnedReadHalf, shared: Arc<Shared>) {
         }
         match socket.read_buf(&mut buffer).await {
             Ok(0) if buffer.is_empty() => break "it was closed by the broker".to_owned(),
-            Ok(0) => break format!("it was closed {} bytes into an answer", buffer.len()),
+            Ok(0) => break format!("it was closed {} bytes into a response", buffer.len()),
             Ok(_) => {}
             Err(error) => break format!("cannot read: {}", in_words(&error)),
         }

@@ -19,12 +19,14 @@
 //!
 //! Left out: TLS and SASL.
 
+pub mod versions;
+
 mod address;
 mod connection;
+pub mod tcp;
+
 #[cfg(feature = "embedded")]
 pub mod embedded;
-pub mod tcp;
-pub mod versions;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -42,38 +44,38 @@ pub use tcp::{Tcp, TcpConfig};
 /// A boxed future, so that transports can be swapped at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// To whom a request goes.
+/// The broker that a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Node {
     /// Any broker: before metadata is known, and for what any broker can answer.
     Any,
-    /// That one.
+    /// The broker with this id.
     Id(BrokerId),
 }
 
-/// Why no answer came. Answers with an error code are answers.
+/// Why no answer came. A response with an error code is an answer.
 #[derive(Debug, Error)]
 pub enum TransportError {
     /// No connection.
     #[error("cannot connect to {address}: {source}")]
     Connect {
-        /// Where to.
+        /// The broker's address.
         address: String,
-        /// Why not.
+        /// The reason.
         source: std::io::Error,
     },
     /// The connection broke; whether the request was carried out is unknown.
     #[error("the connection to {address} broke: {reason}")]
     Broken {
-        /// Where to.
+        /// The broker's address.
         address: String,
-        /// In words.
+        /// The reason.
         reason: String,
     },
     /// The broker does not serve this API, or no version that we speak.
     #[error("the broker at {address} does not serve {api}")]
     Unsupported {
-        /// Where to.
+        /// The broker's address.
         address: String,
         /// The API's name.
         api: String,
@@ -81,7 +83,7 @@ pub enum TransportError {
     /// No answer in time.
     #[error("no answer from {address} within {timeout_ms} ms")]
     TimedOut {
-        /// Where to.
+        /// The broker's address.
         address: String,
         /// The limit.
         timeout_ms: u64,

@@ -1,4 +1,4 @@
-//! Who reads what: the leader of a group shares the partitions out, by a rule that all members know.
+//! Assignors: the rules by which the leader of a group assigns partitions to its members.
 //!
 //! ```text
 //!  two topics of three partitions, members A and B
@@ -13,10 +13,10 @@
 //! keep Kafka's promises, not its every choice where several would do.
 //!
 //! Invariants, of all: each partition of a topic with a subscriber goes to exactly one of its
-//! subscribers, but that `cooperative-sticky` gives a partition that changes hands to nobody for one
+//! subscribers, except that `cooperative-sticky` assigns a partition that changes hands to nobody for one
 //! generation: until its old reader has given it up.
 //!
-//! Left out: racks (KIP-881). They are told to others' leaders and not looked at.
+//! Left out: racks (KIP-881). They are sent to the leader, and ours ignores them.
 
 mod range;
 mod round_robin;
@@ -34,7 +34,7 @@ use super::protocol::{Places, Subscription, decode_sticky, encode_sticky};
 /// A rule by which partitions are shared out (`partition.assignment.strategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignor {
-    /// Of each topic a run of partitions to each member.
+    /// Each member gets a run of partitions of each topic.
     Range,
     /// One partition after the other to one member after the other.
     RoundRobin,
@@ -54,7 +54,7 @@ pub(crate) type Assignments = BTreeMap<String, Places>;
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) id: String,
-    /// Of a static member.
+    /// Set for a static member.
     pub(crate) instance_id: Option<String>,
     pub(crate) subscription: Subscription,
 }
@@ -68,7 +68,7 @@ impl Assignor {
         Self::CooperativeSticky,
     ];
 
-    /// As Kafka calls it.
+    /// Its name in Kafka.
     pub fn name(self) -> &'static str {
         match self {
             Self::Range => "range",
@@ -78,12 +78,12 @@ impl Assignor {
         }
     }
 
-    /// Whether members may go on reading while the group agrees anew.
+    /// Whether members may go on reading during a rebalance.
     pub(super) fn is_cooperative(self) -> bool {
         self == Self::CooperativeSticky
     }
 
-    /// What a member tells the leader for this assignor alone.
+    /// What a member sends to the leader for this assignor alone.
     pub(super) fn user_data(self, previous: &Places, generation: i32) -> Option<Bytes> {
         match self {
             Self::Range | Self::RoundRobin => None,
@@ -136,7 +136,7 @@ impl FromStr for Assignor {
             .find(|assignor| assignor.name() == name);
         found.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("no assignor '{name}'; there are {names}")
+            format!("unknown assignor '{name}'; expected one of {names}")
         })
     }
 }

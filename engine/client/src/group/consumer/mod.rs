@@ -1,4 +1,4 @@
-//! A consumer in a group: what it reads, the group decides.
+//! A consumer in a group: the group decides what it reads.
 //!
 //! One rule for all: *what a poll has returned is done with at the next poll*. So records that a poll
 //! returned are committed by a later one (`enable.auto.commit`), and partitions that a poll says are
@@ -47,7 +47,7 @@ pub enum Polled {
     Lost(BTreeSet<TopicPartition>),
 }
 
-/// Tells how a commit ended. May be dropped.
+/// Resolves to the outcome of a commit. May be dropped.
 #[derive(Debug)]
 pub struct Commit(oneshot::Receiver<Result<(), ClientError>>);
 
@@ -61,7 +61,7 @@ impl Commit {
     }
 }
 
-/// Reads, as a member of a group, what the group gives it. Must be polled every now and then
+/// Reads, as a member of a group, the partitions that the group assigns to it. Must be polled every now and then
 /// (`max.poll.interval.ms`).
 #[derive(Debug)]
 pub struct GroupConsumer {
@@ -73,7 +73,7 @@ pub struct GroupConsumer {
     commits: JoinSet<()>,
     commit_at: Duration,
     /// Whether the first event was returned, so that the next poll acknowledges it.
-    is_event_told: bool,
+    is_event_returned: bool,
 }
 
 impl Drop for GroupConsumer {
@@ -134,7 +134,7 @@ impl GroupConsumer {
             config,
             shared,
             commits: JoinSet::new(),
-            is_event_told: false,
+            is_event_returned: false,
         }
     }
 
@@ -159,7 +159,7 @@ impl GroupConsumer {
                 }
                 if let Some(event) = event {
                     let polled = self.take_up(event).await?;
-                    self.is_event_told = true;
+                    self.is_event_returned = true;
                     return Ok(polled);
                 }
                 let changed = self.shared.changed.notified();
@@ -200,7 +200,7 @@ impl GroupConsumer {
         identity.map(|identity| (identity.member_id, identity.generation))
     }
 
-    /// How far the group has read these partitions; nothing of those that it has not.
+    /// The offsets that the group has committed in these partitions; those without one are absent.
     ///
     /// # Errors
     /// No answer.
@@ -221,7 +221,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Stops fetching a partition until it is resumed, or assigned anew.
+    /// Stops fetching a partition until it is resumed, or assigned again.
     pub fn pause(&mut self, partition: &TopicPartition) {
         self.consumer.pause(partition);
     }
@@ -253,11 +253,11 @@ impl GroupConsumer {
 
     /// Commits these offsets while the program goes on.
     pub fn commit_async(&mut self, offsets: BTreeMap<TopicPartition, Offset>) -> Commit {
-        let (told, outcome) = oneshot::channel();
+        let (completed, outcome) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
         self.commits.spawn(async move {
             let result = shared.commit(&offsets).await;
-            if let Err(Err(error)) = told.send(result) {
+            if let Err(Err(error)) = completed.send(result) {
                 // Nobody waits for it; the next commit says as much.
                 debug!(group = shared.group, %error, "commit failed");
             }
@@ -268,7 +268,7 @@ impl GroupConsumer {
     /// Commits (`enable.auto.commit`) and leaves, so that the others take over at once.
     ///
     /// # Errors
-    /// Of the commit; the member has left all the same.
+    /// The commit failed; the member has left all the same.
     pub fn close(mut self) -> BoxFuture<'static, Result<(), ClientError>> {
         Box::pin(async move {
             self.finish_event();
@@ -301,14 +301,14 @@ impl GroupConsumer {
         if self.consumer.position(partition).is_some() {
             return true;
         }
-        // Without auto.offset.reset its position is still to be told.
+        // Without auto.offset.reset the program has yet to seek in it.
         let membership = self.shared.membership.lock();
         matches!(membership.event(), Some(GroupEvent::Assigned(new)) if new.contains(partition))
     }
 
     /// What the last poll said is done with.
     fn finish_event(&mut self) {
-        if !std::mem::take(&mut self.is_event_told) {
+        if !std::mem::take(&mut self.is_event_returned) {
             return;
         }
         let event = self.shared.membership.lock().acknowledge();
@@ -343,8 +343,8 @@ impl GroupConsumer {
                 if self.config.auto_commit
                     && let Err(error) = self.commit_sync(&positions).await
                 {
-                    // As in Kafka: whoever reads on reads some records once more.
-                    warn!(group = self.config.group, %error, "cannot commit what is given up");
+                    // As in Kafka: the next owner reads some records twice.
+                    warn!(group = self.config.group, %error, "cannot commit the offsets of revoked partitions");
                 }
                 Polled::Revoked(gone)
             }
@@ -392,7 +392,7 @@ impl GroupConsumer {
         client.list_offsets_in(partitions, spec, isolation).await
     }
 
-    /// Starts anew in a partition whose offset is gone, if it is still read from there.
+    /// Resets a partition whose offset is out of range, if that is still its position.
     async fn reset(
         &mut self,
         partition: TopicPartition,
@@ -404,7 +404,7 @@ impl GroupConsumer {
         let Some(spec) = self.reset_to() else {
             return Err(ClientError::OffsetOutOfRange { partition, offset });
         };
-        warn!(%partition, %offset, "the offset is gone; starting anew");
+        warn!(%partition, %offset, "offset out of range; resetting by auto.offset.reset");
         for (partition, offset) in self.look_up(&[partition], spec).await? {
             self.consumer.seek(&partition, offset);
         }

@@ -1,4 +1,4 @@
-//! A member of a group, as a state machine: pure, time is told.
+//! A member of a group, as a state machine: it does no I/O, and time is passed in.
 //!
 //! ```text
 //!                 ┌─────────────── must rejoin, nothing to be given up ───────────────┐
@@ -12,9 +12,9 @@
 //!  anything ── close ──▶ Leaving ──▶ Out ◀── fenced, refused ── anything
 //! ```
 //!
-//! Two protocols, told apart by the assignors that the member has (KIP-429). *Eager*: it gives up all it
-//! has and joins. *Cooperative*: it joins with what it has, gives up what it is told to, and joins again.
-//! As in Kafka it is cooperative only if all its assignors are.
+//! Two protocols, which the assignors decide between, that the member has (KIP-429). *Eager*: it gives up all it
+//! has and joins. *Cooperative*: it joins with what it has, gives up what it is asked to, and joins again.
+//! As in Kafka, a member is cooperative only if all its assignors are.
 //!
 //! The caller asks [`Membership::next`] what to do, does it, and says what came of it
 //! ([`Membership::done`]). What the program has to know comes as a [`GroupEvent`], one at a time, until it
@@ -128,12 +128,12 @@ pub(super) struct Membership {
     /// -1 outside of any.
     generation: i32,
     assignor: Option<Assignor>,
-    /// What is told to be ours when joining.
+    /// The partitions that a join reports as ours.
     owned: Places,
     /// The last assignment and its generation, which `sticky` remembers.
     previous: (Places, i32),
     must_rejoin: bool,
-    /// Of a leader: what it has shared out, to be compared when it looks again.
+    /// If it leads: what it assigned, to be compared when it looks again.
     counts: Option<PartitionCounts>,
     look_at: Duration,
     events: VecDeque<GroupEvent>,
@@ -164,7 +164,7 @@ impl Membership {
         }
     }
 
-    /// What to do now. Anything but `Wait` is under way until its outcome is told.
+    /// What to do now. Anything but `Wait` is under way until its outcome is reported.
     pub(super) fn next(&mut self, now: Duration) -> Task {
         if self.is_under_way {
             return Task::Wait(None);
@@ -263,7 +263,7 @@ impl Membership {
         }
     }
 
-    /// Leaves; what is under way does not matter any more. A static member goes without a word: it will
+    /// Leaves; what is under way no longer matters. A static member sends nothing: it will
     /// be back before its session ends, or not.
     pub(super) fn leave(&mut self) {
         self.is_under_way = false;
@@ -276,7 +276,7 @@ impl Membership {
         };
     }
 
-    /// Whether nothing will happen any more.
+    /// Whether nothing more will happen.
     pub(super) fn is_out(&self) -> bool {
         matches!(self.phase, Phase::Out)
     }
@@ -337,7 +337,10 @@ impl Membership {
             .iter()
             .find(|known| known.name() == name);
         let Some(assignor) = known.copied() else {
-            let words = format!("group '{}' agreed on assignor '{name}'", self.terms.group);
+            let words = format!(
+                "group '{}' chose assignor '{name}', which this member did not offer",
+                self.terms.group
+            );
             return self.fail(ClientError::Unexpected(words));
         };
         self.succeeded();

@@ -7,7 +7,9 @@
 use brooklet_broker::Broker;
 use brooklet_protocol::BrokerId;
 use brooklet_protocol::messages::kafka::{ApiVersionsRequest, ProduceResponse};
-use brooklet_protocol::messages::{Request, RequestKind, Response, ResponseKind, StrBytes};
+use brooklet_protocol::messages::{
+    ApiRequest, Request, RequestKind, Response, ResponseKind, StrBytes,
+};
 use tokio::sync::OnceCell;
 
 use super::versions::VersionTable;
@@ -62,13 +64,12 @@ impl Embedded {
             client_id: Some(self.client_id.clone()),
             body: RequestKind::ApiVersions(ApiVersionsRequest::default()),
         };
-        match self.broker.call(request).await {
-            ResponseKind::ApiVersions(answer) => Ok(VersionTable::new(&answer)),
-            other => Err(TransportError::Broken {
-                address: ADDRESS.into(),
-                reason: format!("expected ApiVersions, found {other:?}"),
-            }),
-        }
+        let answer = ApiVersionsRequest::from_kind(self.broker.call(request).await);
+        let answer = answer.ok_or_else(|| TransportError::Broken {
+            address: ADDRESS.into(),
+            reason: "it answered ApiVersions with a response of another API".into(),
+        })?;
+        Ok(VersionTable::new(&answer))
     }
 }
 

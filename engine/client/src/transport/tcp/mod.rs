@@ -4,15 +4,15 @@
 //! hold up everything behind it, so requests the broker may hold back travel apart:
 //!
 //! ```text
-//!  per node ── shared lane: one connection, pipelined      Produce, Metadata, ListOffsets …
-//!          └── held lanes: one connection per waiting one  Fetch, JoinGroup, SyncGroup
+//!  per node ── one shared connection, pipelined        Produce, Metadata, ListOffsets …
+//!          └── a connection for each request held back Fetch, JoinGroup, SyncGroup
 //! ```
 //!
-//! A held lane is used again once its answer has come. When its caller has stopped waiting, the
-//! connection is closed instead: an answer that is still to come would be in the next one's way.
+//! A connection of the second kind is used again once its answer has come. If its caller has stopped
+//! waiting, it is closed instead: the next request on it would have to wait for the late answer.
 //!
 //! Connections are made when first needed, and again when needed after one broke. Nothing is sent
-//! twice from here: whether a repetition is safe is the caller's to know.
+//! twice from here: only the caller knows whether a repetition is safe.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use super::connection::Connection;
 use super::versions::held_ms_max;
 use super::{BoxFuture, Node, Transport, TransportError, address, is_unanswered};
+use crate::clock::{Clock, SystemClock};
 
 /// How a TCP transport works; the Java client's names and defaults.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Default for TcpConfig {
 }
 
 /// A connection that all may use; the lock is held while it is being made, so that it is made once.
-type SharedLane = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
+type SharedConnection = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 
 /// Brokers reached over TCP.
 #[derive(Debug)]
@@ -58,8 +59,9 @@ pub struct Tcp {
     bootstrap: Vec<String>,
     client_id: StrBytes,
     config: TcpConfig,
+    clock: Arc<dyn Clock>,
     addresses: Mutex<HashMap<BrokerId, String>>,
-    shared: Mutex<HashMap<Node, SharedLane>>,
+    shared: Mutex<HashMap<Node, SharedConnection>>,
     held: Mutex<HashMap<Node, Vec<Connection>>>,
 }
 
@@ -67,10 +69,16 @@ impl Tcp {
     /// A transport to the cluster that `bootstrap`, `HOST:PORT[,HOST:PORT…]`, belongs to. Nothing
     /// is sent yet.
     pub fn new(bootstrap: &str, config: TcpConfig) -> Self {
+        Self::with_clock(bootstrap, config, Arc::new(SystemClock::new()))
+    }
+
+    /// The same, with the clock that its timeouts go by.
+    pub fn with_clock(bootstrap: &str, config: TcpConfig, clock: Arc<dyn Clock>) -> Self {
         Self {
             bootstrap: address::split_list(bootstrap),
             client_id: StrBytes::from_string(config.client_id.clone()),
             config,
+            clock,
             addresses: Mutex::default(),
             shared: Mutex::default(),
             held: Mutex::default(),
@@ -82,45 +90,45 @@ impl Tcp {
             request.client_id = Some(self.client_id.clone());
         }
         if held_ms_max(&request.body).is_some() {
-            let lane = self.held_lane(node).await?;
-            let answer = self.send(&lane, request).await;
+            let connection = self.held_connection(node).await?;
+            let answer = self.send(&connection, request).await;
             if answer.is_ok() {
-                self.held.lock().entry(node).or_default().push(lane);
+                self.held.lock().entry(node).or_default().push(connection);
             }
             return answer;
         }
-        let lane = self.shared_lane(node).await?;
-        self.send(&lane, request).await
+        let connection = self.shared_connection(node).await?;
+        self.send(&connection, request).await
     }
 
     async fn send(
         &self,
-        lane: &Connection,
+        connection: &Connection,
         mut request: Request,
     ) -> Result<Response, TransportError> {
         let api = request.api();
-        request.version = lane.negotiate(api, request.version)?;
+        request.version = connection.negotiate(api, request.version)?;
         let limit = self.config.request_timeout
             + Duration::from_millis(held_ms_max(&request.body).unwrap_or(0));
         if is_unanswered(&request.body) {
-            lane.tell(&request, limit).await?;
+            connection.send(&request, limit).await?;
             return Ok(ResponseKind::Produce(ProduceResponse::default()));
         }
-        lane.ask(api, &request, limit).await
+        connection.ask(api, &request, limit).await
     }
 
-    async fn shared_lane(&self, node: Node) -> Result<Arc<Connection>, TransportError> {
-        let lane = Arc::clone(self.shared.lock().entry(node).or_default());
-        let mut lane = lane.lock().await;
-        if let Some(connection) = lane.as_ref().filter(|connection| !connection.is_broken()) {
+    async fn shared_connection(&self, node: Node) -> Result<Arc<Connection>, TransportError> {
+        let slot = Arc::clone(self.shared.lock().entry(node).or_default());
+        let mut slot = slot.lock().await;
+        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_broken()) {
             return Ok(Arc::clone(connection));
         }
         let connection = Arc::new(self.connect(node).await?);
-        *lane = Some(Arc::clone(&connection));
+        *slot = Some(Arc::clone(&connection));
         Ok(connection)
     }
 
-    async fn held_lane(&self, node: Node) -> Result<Connection, TransportError> {
+    async fn held_connection(&self, node: Node) -> Result<Connection, TransportError> {
         loop {
             let idle = self.held.lock().get_mut(&node).and_then(Vec::pop);
             match idle {
@@ -135,7 +143,8 @@ impl Tcp {
     async fn connect(&self, node: Node) -> Result<Connection, TransportError> {
         let mut failure = nowhere(node);
         for address in self.addresses_of(node) {
-            match Connection::open(&address, self.config.connect_timeout).await {
+            let clock = Arc::clone(&self.clock);
+            match Connection::open(&address, self.config.connect_timeout, clock).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failure = error,
             }
@@ -187,7 +196,7 @@ impl Transport for Tcp {
 fn nowhere(node: Node) -> TransportError {
     let (address, words) = match node {
         Node::Any => ("''".to_owned(), "expected HOST:PORT[,HOST:PORT…]"),
-        Node::Id(id) => (format!("broker {id}"), "its address is not known"),
+        Node::Id(id) => (format!("broker {id}"), "its address is unknown"),
     };
     TransportError::Connect {
         address,

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use brooklet_protocol::Timestamp;
 use brooklet_protocol::frame::split_frame;
 use brooklet_protocol::messages::kafka::api_versions_response::ApiVersion;
 use brooklet_protocol::messages::kafka::{
@@ -14,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::clock::ManualClock;
 
 /// One accepted connection.
 struct Peer {
@@ -206,11 +208,14 @@ async fn nonsense_breaks_the_connection_with_words() {
     for (bytes, words) in [
         (&[0xff, 0xff, 0xff, 0xff][..], "frame length -1 is negative"),
         (&[0x10, 0, 0, 0][..], "exceeds the limit of 134217728"),
-        (&[0, 0, 0, 4, 0, 0, 0, 99][..], "an answer to nothing, 99"),
+        (
+            &[0, 0, 0, 4, 0, 0, 0, 99][..],
+            "it sent a response to unknown correlation id 99",
+        ),
         (&[0, 0, 0, 2, 0, 0][..], "less than 4 bytes"),
         (
             &[0, 0, 0, 4, 0, 0, 0, 1][..],
-            "answer to Metadata cannot be read",
+            "response to Metadata cannot be decoded",
         ),
     ] {
         let address = serve(async move |_, mut peer| {
@@ -369,14 +374,16 @@ async fn no_answer_in_time_is_an_error_and_ends_the_connection() {
         }
     })
     .await;
-    let tcp = tcp(&address);
+    let clock = ManualClock::new(Timestamp(0));
+    let config = TcpConfig::default();
+    let limit = config.request_timeout;
+    let tcp = Tcp::with_clock(&address, config, Arc::new(clock.clone()));
     assert_eq!(connection_of(&tcp).await, 0);
-    // With the clock paused, time jumps as soon as all wait.
-    tokio::time::pause();
-    let error = tcp.call(Node::Any, metadata()).await.unwrap_err();
-    tokio::time::resume();
+    // The call waits for its answer once it was polled; then its time passes.
+    let time_passes = async { clock.advance(limit) };
+    let (answer, ()) = tokio::join!(tcp.call(Node::Any, metadata()), time_passes);
     assert_eq!(
-        error.to_string(),
+        answer.unwrap_err().to_string(),
         format!("no answer from {address} within 30000 ms")
     );
     assert_eq!(connection_of(&tcp).await, 1);
@@ -431,7 +438,7 @@ async fn a_broker_is_found_where_metadata_says_it_is() {
     let error = tcp.call(one, metadata()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot connect to broker 1: its address is not known"
+        "cannot connect to broker 1: its address is unknown"
     );
     tcp.learn(&[(BrokerId(1), old.clone())]);
     tcp.call(one, metadata()).await.unwrap();

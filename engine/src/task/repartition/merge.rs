@@ -38,7 +38,7 @@ use brooklet_protocol::Timestamp;
 /// One thing a sender sent: a record, or (`None`) a marker.
 #[derive(Debug)]
 pub(crate) struct Sent<T> {
-    /// How far the sender had read; see [`crate::origin`].
+    /// How far the sender had read; see [`super::origin`].
     pub(crate) arrival: Timestamp,
     /// The sender's stream time, this included.
     pub(crate) stream_time: Timestamp,

@@ -28,8 +28,8 @@ macro_rules! step {
         $(#[$doc])*
         #[derive(Clone)]
         pub struct $name<O, F> {
-            pub(super) before: O,
-            pub(super) f: F,
+            pub(crate) before: O,
+            pub(crate) f: F,
         }
 
         impl<O: std::fmt::Debug, F> std::fmt::Debug for $name<O, F> {

@@ -18,75 +18,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use brooklet_protocol::Timestamp;
 
+use super::results::{Final, Late, Update};
+use super::store::SliceStore;
+use super::{Keyed, KeyedOperator};
 use crate::aggregate::Aggregate;
+use crate::branch::At;
+use crate::branch::outbox::Outbox;
+use crate::branch::port::Port;
 use crate::key::Key;
 use crate::metrics::{WindowCounts, WindowGauge, WindowMetrics};
-use crate::outbox::Outbox;
-use crate::port::Port;
-use crate::results::{Final, Late, Update};
-use crate::store::SliceStore;
-use crate::task::At;
 use crate::window::{Window, Windows};
-
-/// One input of keyed operators; without a record, stream time alone.
-pub(crate) struct Keyed<K, V> {
-    pub(crate) at: At,
-    pub(crate) record: Option<(K, V)>,
-}
-
-/// An operator on keyed records, running in one task.
-pub(crate) trait KeyedOperator<K, V>: Send {
-    fn run(&mut self, inputs: &[Keyed<K, V>], out: &mut Outbox);
-    fn idle(&mut self, at: &At, out: &mut Outbox);
-    fn end(&mut self, at: &At, out: &mut Outbox);
-}
-
-/// The operators that share one keyed stream in one task, and their common input buffer.
-pub(crate) struct Operators<K, V> {
-    operators: Vec<Box<dyn KeyedOperator<K, V>>>,
-    inputs: Vec<Keyed<K, V>>,
-}
-
-impl<K, V> Operators<K, V> {
-    pub(crate) fn new(operators: Vec<Box<dyn KeyedOperator<K, V>>>) -> Self {
-        Self {
-            operators,
-            inputs: Vec::new(),
-        }
-    }
-
-    /// Adds one input of the batch.
-    pub(crate) fn push(&mut self, at: At, record: Option<(K, V)>) {
-        self.inputs.push(Keyed { at, record });
-    }
-
-    /// Runs every operator over the batch.
-    pub(crate) fn run(&mut self, out: &mut Outbox) {
-        if self.inputs.is_empty() {
-            return;
-        }
-        for operator in &mut self.operators {
-            operator.run(&self.inputs, out);
-        }
-        self.inputs.clear();
-    }
-
-    /// Takes in, after the batch so far, that there is no input for now.
-    pub(crate) fn idle(&mut self, at: &At, out: &mut Outbox) {
-        self.run(out);
-        for operator in &mut self.operators {
-            operator.idle(at, out);
-        }
-    }
-
-    /// Takes in that there is no more input.
-    pub(crate) fn end(&mut self, at: &At, out: &mut Outbox) {
-        self.run(out);
-        for operator in &mut self.operators {
-            operator.end(at, out);
-        }
-    }
-}
 
 /// The three ways out of a window operator.
 pub(crate) struct Ports<K, V, T> {

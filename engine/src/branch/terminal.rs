@@ -1,12 +1,9 @@
-//! Where items of a stage leave it: the terminals, and the ports of a window operator.
+//! The ends of branches: a topic, or a closure of the program.
 //!
-//! ```text
-//! source ──▶ ops ──▶ terminal            a branch of a source
-//! operator ──port──▶ ops ──▶ terminal    a branch of an operator's port; a port has any number
-//! ```
-//!
-//! A terminal takes items; some (those that send time onward) also want to know when stream time
-//! advanced without an item, which is what [`Terminal::after`] and [`Terminal::batch_end`] are for.
+//! There are two more, which lead to keyed operators: [`crate::task::direct`] in the same task, and
+//! [`crate::task::repartition`] through a topic. Those send time onward, so they also want to know when
+//! stream time advanced without an item: that is what [`Terminal::after`] and [`Terminal::batch_end`]
+//! are for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use brooklet_protocol::TopicName;
 use bytes::Bytes;
 
+use super::outbox::{OutRecord, Outbox};
+use super::{At, TaskInfo};
 use crate::codec::Codec;
-use crate::outbox::{OutRecord, Outbox};
-use crate::task::{At, TaskInfo};
 
 /// The end of a branch, running in one task.
 pub trait Terminal<T>: Send + 'static {
@@ -104,71 +101,5 @@ impl<T, F: FnMut(T) + Clone + Send + 'static> TerminalSpec<T> for ForEach<F> {
     type Running = Self;
     fn open(&self, _: &TaskInfo) -> Self {
         self.clone()
-    }
-}
-
-/// Items in the order of their causes; `None` is stream time that advanced without an item.
-pub(crate) type Items<T> = Vec<(At, Option<T>)>;
-
-/// One fused chain from a port to one terminal.
-pub(crate) trait PortBranch<T>: Send {
-    fn run(&mut self, items: Items<T>, at: &At, out: &mut Outbox);
-    fn idle(&mut self, at: &At, out: &mut Outbox);
-    fn end(&mut self, at: &At, out: &mut Outbox);
-    fn wants_time(&self) -> bool;
-}
-
-/// Collects an operator's items and hands them, batch by batch, to the branches.
-pub(crate) struct Port<T> {
-    branches: Vec<Box<dyn PortBranch<T>>>,
-    wants_time: bool,
-    items: Items<T>,
-}
-
-impl<T: Clone> Port<T> {
-    pub(crate) fn new(branches: Vec<Box<dyn PortBranch<T>>>) -> Self {
-        Self {
-            wants_time: branches.iter().any(|branch| branch.wants_time()),
-            branches,
-            items: Vec::new(),
-        }
-    }
-
-    /// Whether anybody listens: if not, the items need not be made.
-    pub(crate) fn is_wanted(&self) -> bool {
-        !self.branches.is_empty()
-    }
-
-    pub(crate) fn emit(&mut self, at: At, item: T) {
-        self.items.push((at, Some(item)));
-    }
-
-    pub(crate) fn advance(&mut self, at: At) {
-        if self.wants_time {
-            self.items.push((at, None));
-        }
-    }
-
-    pub(crate) fn flush(&mut self, at: &At, out: &mut Outbox) {
-        let items = std::mem::take(&mut self.items);
-        let Some((last, others)) = self.branches.split_last_mut() else {
-            return;
-        };
-        for branch in others {
-            branch.run(items.clone(), at, out);
-        }
-        last.run(items, at, out);
-    }
-
-    pub(crate) fn idle(&mut self, at: &At, out: &mut Outbox) {
-        for branch in &mut self.branches {
-            branch.idle(at, out);
-        }
-    }
-
-    pub(crate) fn end(&mut self, at: &At, out: &mut Outbox) {
-        for branch in &mut self.branches {
-            branch.end(at, out);
-        }
     }
 }

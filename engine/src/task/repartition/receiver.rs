@@ -1,0 +1,150 @@
+//! The receiving side of a repartition: the task that merges its senders and feeds the keyed operators.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use brooklet_protocol::Timestamp;
+
+use super::merge::{Merge, Sent};
+use super::origin::{Kind, Origin};
+use crate::branch::At;
+use crate::branch::outbox::Outbox;
+use crate::codec::Codec;
+use crate::key::Key;
+use crate::metrics::{RepartitionCounts, RepartitionMetrics};
+use crate::operator::Operators;
+use crate::task::event_time::is_possible;
+use crate::task::{InputRecord, Task};
+
+/// A record that waits for its turn.
+struct Waiting<K, V> {
+    event_time: Timestamp,
+    key: K,
+    value: V,
+}
+
+/// The receiving side: merges the senders and feeds the keyed operators.
+pub(crate) struct Receiver<K, V, C> {
+    codec: C,
+    senders: i32,
+    merge: Merge<Waiting<K, V>>,
+    operators: Operators<K, V>,
+    at: At,
+    /// Whether the operators have been told that there is no input for now.
+    is_idle: bool,
+    metrics: Arc<RepartitionMetrics>,
+    waiting: Arc<AtomicU64>,
+}
+
+impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
+    pub(crate) fn new(
+        codec: C,
+        senders: i32,
+        operators: Operators<K, V>,
+        metrics: Arc<RepartitionMetrics>,
+    ) -> Self {
+        Self {
+            codec,
+            senders,
+            merge: Merge::new(senders),
+            operators,
+            at: At::START,
+            is_idle: false,
+            waiting: metrics.gauge(),
+            metrics,
+        }
+    }
+
+    /// Queues one record; `false` if it is malformed. Its sender's progress counts all the same.
+    fn receive(&mut self, record: &InputRecord<'_>, counts: &mut RepartitionCounts) -> bool {
+        let origin = record
+            .origin
+            .map(|bytes| Origin::decode(bytes, self.senders));
+        let Some(Ok(origin)) = origin else {
+            return false;
+        };
+        let decoded = match origin.kind {
+            Kind::End => {
+                self.merge.end(origin.sender);
+                return true;
+            }
+            Kind::Idle => {
+                self.merge.idle(origin.sender);
+                return true;
+            }
+            Kind::Marker => Ok(None),
+            Kind::Record => self.decode(&origin, record).map(Some).ok_or(()),
+        };
+        counts.records += u64::from(origin.kind == Kind::Record);
+        let is_well_formed = decoded.is_ok();
+        let sent = Sent {
+            arrival: origin.arrival,
+            stream_time: origin.stream_time,
+            record: decoded.unwrap_or(None),
+        };
+        self.merge.push(origin.sender, sent);
+        is_well_formed
+    }
+
+    fn decode(&self, origin: &Origin, record: &InputRecord<'_>) -> Option<Waiting<K, V>> {
+        let event_time = origin.event_time;
+        is_possible(event_time).then_some(())?;
+        Some(Waiting {
+            event_time,
+            key: K::from_bytes(record.key?).ok()?,
+            value: self.codec.decode(record.value?).ok()?,
+        })
+    }
+
+    /// Hands on what has its turn now. This happens after each record received, not after each
+    /// batch: what an idle sender sends late has its place by that, and batches are cut at random.
+    fn hand_on(&mut self, out: &mut Outbox) {
+        while let Some(released) = self.merge.release() {
+            self.at.arrival = released.arrival;
+            self.forward(released.stream_time, released.record);
+        }
+        if self.merge.stream_time() > self.at.stream_time {
+            self.forward(self.merge.stream_time(), None);
+        }
+        let was_idle = std::mem::replace(&mut self.is_idle, self.merge.is_idle());
+        if self.is_idle && !was_idle {
+            self.operators.idle(&self.at, out);
+        }
+    }
+
+    fn forward(&mut self, stream_time: Timestamp, waiting: Option<Waiting<K, V>>) {
+        self.at.step += 1;
+        self.at.stream_time = stream_time;
+        let record = waiting.map(|waiting| {
+            self.at.offset = self.at.offset.plus(1);
+            self.at.event_time = waiting.event_time;
+            (waiting.key, waiting.value)
+        });
+        self.operators.push(self.at, record);
+    }
+}
+
+impl<K: Key, V: Send, C: Codec<V>> Task for Receiver<K, V, C> {
+    fn process(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox) {
+        let mut counts = RepartitionCounts::default();
+        self.at.step = 0;
+        for record in batch {
+            if !self.receive(record, &mut counts) {
+                counts.malformed += 1;
+                tracing::warn!(offset = %record.offset, "record skipped: malformed in the repartition topic");
+            }
+            self.hand_on(out);
+        }
+        self.operators.run(out);
+        self.metrics.counters.add(&counts);
+        self.waiting.store(self.merge.waiting() as u64, Relaxed);
+    }
+
+    fn end(&mut self, out: &mut Outbox) {
+        self.operators.end(&self.at.end(), out);
+    }
+
+    fn is_ended(&self) -> bool {
+        self.merge.is_finished()
+    }
+}
