@@ -61,6 +61,11 @@ pub async fn bind(address: &str) -> io::Result<TcpListener> {
     }
 }
 
+/// Whether an operation failed because no file descriptors are left.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
 /// A running listener.
 #[derive(Debug)]
 pub struct Server {
@@ -168,7 +173,7 @@ impl<P: Protocol> Acceptor<P> {
     /// spare descriptor and closed, so that its client learns of it at once. Established connections
     /// are not affected.
     async fn back_off(&mut self, error: &io::Error) {
-        let has_no_files = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+        let has_no_files = is_out_of_files(error);
         if has_no_files && self.protocol.close_idle_files() > 0 {
             return;
         }

@@ -61,6 +61,7 @@ pub(crate) mod kafka;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use listener::is_out_of_files;
 pub use listener::{Server, bind};
 pub use notices::Notices;
 
