@@ -70,7 +70,7 @@ fn the_page_of_topic_settings_is_current() {
          | setting | default | takes | acts | meaning |\n|---|---|---|---|---|\n",
     );
     for config in TOPIC_CONFIGS {
-        let acts = if config.acts { "yes" } else { "not yet" };
+        let acts = if config.acts() { "yes" } else { "not yet" };
         let (name, default, kind, doc) = (config.name, config.default, config.kind, config.doc);
         writeln!(page, "| `{name}` | `{default}` | {kind} | {acts} | {doc} |").expect("a String");
     }

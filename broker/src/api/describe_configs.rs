@@ -125,7 +125,7 @@ fn of_topic(
 fn of_broker(ctx: &ApiContext) -> Vec<DescribeConfigsResourceResult> {
     let acting = ctx.settings.told.iter();
     let acting = acting.map(|(name, told)| of_broker_one(name, told));
-    let stored = TOPIC_CONFIGS.iter().filter(|config| !config.acts);
+    let stored = TOPIC_CONFIGS.iter().filter(|config| !config.acts());
     let stored = stored.map(|c| (c.broker_name, c.default, c.kind, c.doc));
     let replicas = "the replicas of a partition; there is one broker";
     let always = stored.chain([("default.replication.factor", "1", int(1), replicas)]);

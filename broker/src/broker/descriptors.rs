@@ -30,6 +30,7 @@ use socket2::{Domain, Socket, Type};
 use super::config::{BrokerConfig, Environment, StartError};
 use crate::controller::Controller;
 use crate::counters::{Counters, Limit};
+use crate::server::is_out_of_files;
 
 /// What the process needs for itself.
 const OWN: usize = 20;
@@ -150,12 +151,6 @@ fn top_up(spare: &mut Vec<Socket>) {
     {
         spare.push(socket);
     }
-}
-
-fn is_out_of_files(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 impl Vfs for ReliefVfs {

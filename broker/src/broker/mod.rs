@@ -33,6 +33,7 @@ use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordina
 use crate::counters::LIMITS;
 use crate::health::Health;
 use crate::partition::Partition;
+use crate::server::kafka::Kafka;
 use crate::server::{self, Limits, Server};
 
 mod adoption;
@@ -224,7 +225,7 @@ impl Broker {
         });
         let running = Running {
             cleaner: tokio::spawn(Arc::clone(&cleaner).run()),
-            server: listener.map(|l| Server::start(l, ctx.clone(), server_limits(&config))),
+            server: listener.map(|listener| serve_kafka(listener, &ctx, &config)),
             // An ephemeral broker syncs nothing and has nothing to write down.
             background: if data.is_ephemeral {
                 tokio::spawn(async {})
@@ -468,4 +469,10 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> LogError {
         path: path.to_owned(),
         source,
     }
+}
+
+fn serve_kafka(listener: TcpListener, ctx: &ApiContext, config: &BrokerConfig) -> Server {
+    let kafka = Kafka::new(ctx.clone());
+    let context = kafka.server_context();
+    Server::start(listener, kafka, context, server_limits(config))
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::identity::{self, Identity, METADATA_FILE};
 use super::znodes::TopicSpec;
-use super::{ControllerError, log_settings};
+use super::{ControllerError, topic_config};
 use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionSetup, PartitionState};
 
 const DELETED: &str = "delete";
@@ -126,7 +126,7 @@ impl Directories {
             .is_some_and(|p| p.recovery_point.is_some());
         let prepared = self.prepare(&dir, topic.id, is_known)?;
         let start = recovery.start_of(id);
-        let config = log_settings::log_config(&topic.configs, &self.log);
+        let config = topic_config::log_config(&topic.configs, &self.log);
         let opened = Partition::open(PartitionSetup {
             vfs: Arc::clone(&self.vfs),
             clock: Arc::clone(&self.clock),
@@ -150,7 +150,7 @@ impl Directories {
 
     /// Gives partitions that are open the topic's settings of now.
     pub(super) fn configure(&self, topic: &TopicSpec, partitions: &[PartitionState]) {
-        let config = log_settings::log_config(&topic.configs, &self.log);
+        let config = topic_config::log_config(&topic.configs, &self.log);
         for partition in partitions.iter().filter_map(PartitionState::open) {
             if *partition.log().config() != config {
                 partition.set_config(config.clone());

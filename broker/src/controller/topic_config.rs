@@ -1,19 +1,42 @@
-//! The settings of a topic, under Kafka's names.
+//! The settings of a topic, under Kafka's names: one table.
 //!
-//! One table says which settings there are, what they take, and whether they already act here.
-//! Every name that Kafka 4 lists is accepted, checked and stored, so that programs which set them
-//! go on working; a setting that does not act yet is marked so in the table.
+//! ```text
+//!  name, the broker's name │ default │ what it takes │ what it means │ its field in a log's settings
+//!         │                     │           │                │               │
+//!         ▼                     ▼           ▼                ▼               ▼
+//!  DescribeConfigs,        docs/topic-settings.md,        the same       log_config: the settings that
+//!  the broker's settings   validate                                      a log runs with
+//! ```
 //!
-//! Ours differs in one limit and one default: `segment.bytes` may be as small as 256, so that a
-//! lesson can watch segments roll; `flush.ms` is a second, not never, because there is no replica that
-//! has what a crash takes.
+//! Each row says everything about a setting, and everything that knows the settings of topics is made
+//! from the rows: validation, the typed [`LogConfig`] of a partition, what DescribeConfigs answers, the
+//! broker's setting that is the default of topics (`broker::settings`), and the page in `docs`. A new
+//! setting is one field in [`LogConfig`] and one row here.
 //!
-//! A topic that does not set one has the broker's value: each has its name among the broker's
-//! settings, too.
+//! Every name that Kafka 4 lists is accepted, checked and stored, so that programs which set it keep
+//! working. A row without a field is stored only: it is about replicas, of which there is one, or about
+//! levels of LZ4.
+//!
+//! Ours differs from Kafka in one bound and one default: `segment.bytes` may be as small as 256, so that
+//! a lesson can watch segments roll; `flush.ms` is a second, not never, because no replica has the
+//! records that a crash takes.
+//!
+//! Invariants, each with a test:
+//! - the table is sorted by name, and each kind takes its own default;
+//! - the defaults are those of [`LogConfig::default`];
+//! - what a field writes as text, it reads back as the same value.
+//!
+//! A topic that does not set a value has the broker's, which has its name among the broker's settings.
 
 use std::collections::BTreeMap;
 
-use super::config_kind::{ConfigKind, int, long, nearest, number};
+use brooklet_log::LogConfig;
+
+use super::config_kind::{ConfigKind, int, long, nearest, number as whole};
+use super::log_settings::{
+    age_limit, age_limit_text, cleanup_policy, cleanup_policy_text, compression, compression_text,
+    flag, limit, limit_text, millis, millis_text, number, timestamp_type, timestamp_type_text,
+};
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -24,15 +47,56 @@ pub struct TopicConfig {
     pub broker_name: &'static str,
     /// The default: Kafka's, or ours where the meaning says so.
     pub default: &'static str,
-    /// What it takes.
+    /// The values that it takes.
     pub kind: ConfigKind,
-    /// Whether it already changes what the broker does; otherwise it is only stored.
-    pub acts: bool,
     /// What it means.
     pub doc: &'static str,
+    /// Where a log keeps it; `None` if it is stored and changes nothing.
+    field: Option<Field>,
+}
+
+/// Reads a value from a log's settings as text, and sets it from text that the kind takes.
+type Field = (fn(&LogConfig) -> String, fn(&mut LogConfig, &str));
+
+impl TopicConfig {
+    /// The setting with this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        TOPIC_CONFIGS.iter().find(|config| config.name == name)
+    }
+
+    /// Whether it changes what the broker does; otherwise it is only stored.
+    pub const fn acts(&self) -> bool {
+        self.field.is_some()
+    }
+
+    /// Its value in `log`; `None` if it is only stored.
+    pub(crate) fn get(&self, log: &LogConfig) -> Option<String> {
+        self.field.map(|(get, _)| get(log))
+    }
+
+    /// Sets it in `log`. A value that does not parse leaves the setting as it is; [`validate`] has
+    /// refused it before.
+    pub(crate) fn set(&self, log: &mut LogConfig, value: &str) {
+        if let Some((_, set)) = self.field {
+            set(log, value.trim());
+        }
+    }
 }
 
 const fn acts(
+    names: (&'static str, &'static str),
+    default: &'static str,
+    kind: ConfigKind,
+    doc: &'static str,
+    field: Field,
+) -> TopicConfig {
+    TopicConfig {
+        field: Some(field),
+        ..stored(names, default, kind, doc)
+    }
+}
+
+const fn stored(
     (name, broker_name): (&'static str, &'static str),
     default: &'static str,
     kind: ConfigKind,
@@ -43,20 +107,8 @@ const fn acts(
         broker_name,
         default,
         kind,
-        acts: true,
         doc,
-    }
-}
-
-const fn stored(
-    names: (&'static str, &'static str),
-    default: &'static str,
-    kind: ConfigKind,
-    doc: &'static str,
-) -> TopicConfig {
-    TopicConfig {
-        acts: false,
-        ..acts(names, default, kind, doc)
+        field: None,
     }
 }
 
@@ -70,41 +122,76 @@ const FOREVER: &str = "9223372036854775807";
 /// All settings, sorted by name.
 #[rustfmt::skip]
 pub const TOPIC_CONFIGS: &[TopicConfig] = &[
-    acts(("cleanup.policy", "log.cleanup.policy"), "delete", POLICIES, "whether old records go by age and size, or by key"),
-    acts(("compression.gzip.level", "compression.gzip.level"), "-1", number(-1, 9), "effort of gzip; -1 for its default"),
-    stored(("compression.lz4.level", "compression.lz4.level"), "9", number(1, 17), "effort of lz4; all levels are those of the fast compressor"),
-    acts(("compression.type", "compression.type"), "producer", CODECS, "how batches are compressed on disk"),
-    acts(("compression.zstd.level", "compression.zstd.level"), "3", number(-131_072, 22), "effort of zstd; all above 4 are as 4, unless built with the feature zstd-c"),
-    acts(("delete.retention.ms", "log.cleaner.delete.retention.ms"), "86400000", long(0), "how long compaction keeps tombstones"),
-    acts(("file.delete.delay.ms", "log.segment.delete.delay.ms"), "60000", long(0), "how long a deleted segment's file stays"),
-    acts(("flush.messages", "log.flush.interval.messages"), FOREVER, long(1), "a sync after so many records"),
-    acts(("flush.ms", "log.flush.interval.ms"), "1000", long(0), "a sync after so long; Kafka's default is never"),
-    acts(("index.interval.bytes", "log.index.interval.bytes"), "4096", int(0), "one index entry per so many bytes"),
-    acts(("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"), FOREVER, long(1), "how long a record may stay uncompacted"),
-    acts(("max.message.bytes", "message.max.bytes"), "1048588", int(0), "the largest batch"),
-    acts(("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"), "3600000", long(0), "how far a timestamp may be ahead"),
-    acts(("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"), FOREVER, long(0), "how far a timestamp may be behind"),
-    acts(("message.timestamp.type", "log.message.timestamp.type"), "CreateTime", CLOCKS, "whose clock stamps records"),
-    acts(("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"), "0.5", ConfigKind::Ratio, "compaction starts at this share of unclean bytes"),
-    acts(("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"), "0", long(0), "how long a record is safe from compaction"),
+    acts(("cleanup.policy", "log.cleanup.policy"), "delete", POLICIES, "whether old records are deleted by age and size, or compacted by key",
+        (|l| cleanup_policy_text(l.cleanup), |l, v| l.cleanup = cleanup_policy(v))),
+    acts(("compression.gzip.level", "compression.gzip.level"), "-1", whole(-1, 9), "effort of gzip; -1 for its default",
+        (|l| l.gzip_level.to_string(), |l, v| number(&mut l.gzip_level, v))),
+    stored(("compression.lz4.level", "compression.lz4.level"), "9", whole(1, 17), "effort of lz4; every level is that of the fast compressor"),
+    acts(("compression.type", "compression.type"), "producer", CODECS, "how batches are compressed on disk",
+        (|l| compression_text(l.compression), |l, v| l.compression = compression(v))),
+    acts(("compression.zstd.level", "compression.zstd.level"), "3", whole(-131_072, 22), "effort of zstd; levels above 4 act as 4, unless built with the feature zstd-c",
+        (|l| l.zstd_level.to_string(), |l, v| number(&mut l.zstd_level, v))),
+    acts(("delete.retention.ms", "log.cleaner.delete.retention.ms"), "86400000", long(0), "how long compaction keeps tombstones",
+        (|l| millis_text(l.delete_retention), |l, v| millis(&mut l.delete_retention, v))),
+    acts(("file.delete.delay.ms", "log.segment.delete.delay.ms"), "60000", long(0), "how long the file of a deleted segment stays",
+        (|l| millis_text(l.file_delete_delay), |l, v| millis(&mut l.file_delete_delay, v))),
+    acts(("flush.messages", "log.flush.interval.messages"), FOREVER, long(1), "a sync after this many records",
+        (|l| l.flush_messages.to_string(), |l, v| number(&mut l.flush_messages, v))),
+    acts(("flush.ms", "log.flush.interval.ms"), "1000", long(0), "a sync after this time; Kafka's default is never",
+        (|l| millis_text(l.flush_age_max), |l, v| millis(&mut l.flush_age_max, v))),
+    acts(("index.interval.bytes", "log.index.interval.bytes"), "4096", int(0), "one index entry for this many bytes",
+        (|l| l.index_interval_bytes.to_string(), |l, v| number(&mut l.index_interval_bytes, v))),
+    acts(("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"), FOREVER, long(1), "how long a record may stay uncompacted",
+        (|l| millis_text(l.compaction_lag_max), |l, v| millis(&mut l.compaction_lag_max, v))),
+    acts(("max.message.bytes", "message.max.bytes"), "1048588", int(0), "the largest batch",
+        (|l| l.message_bytes_max.to_string(), |l, v| number(&mut l.message_bytes_max, v))),
+    acts(("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"), "3600000", long(0), "how far a timestamp may be ahead",
+        (|l| millis_text(l.timestamp_after_max), |l, v| millis(&mut l.timestamp_after_max, v))),
+    acts(("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"), FOREVER, long(0), "how far a timestamp may be behind",
+        (|l| millis_text(l.timestamp_before_max), |l, v| millis(&mut l.timestamp_before_max, v))),
+    acts(("message.timestamp.type", "log.message.timestamp.type"), "CreateTime", CLOCKS, "whether records carry the producer's timestamp or the broker's",
+        (|l| timestamp_type_text(l.timestamp_type), |l, v| l.timestamp_type = timestamp_type(v))),
+    acts(("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"), "0.5", ConfigKind::Ratio, "compaction starts at this share of uncompacted bytes",
+        (|l| l.dirty_ratio_min.to_string(), |l, v| number(&mut l.dirty_ratio_min, v))),
+    acts(("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"), "0", long(0), "how long a record is protected from compaction",
+        (|l| millis_text(l.compaction_lag_min), |l, v| millis(&mut l.compaction_lag_min, v))),
     stored(("min.insync.replicas", "min.insync.replicas"), "1", int(1), "replicas that acks=all waits for; there is one"),
-    acts(("preallocate", "log.preallocate"), "false", BOOLEAN, "whether a segment's file gets its size at once"),
-    acts(("retention.bytes", "log.retention.bytes"), "-1", long(i64::MIN), "the largest partition; -1 for no limit"),
-    acts(("retention.ms", "log.retention.ms"), "604800000", long(-1), "the greatest age of a record; -1 for no limit"),
-    acts(("segment.bytes", "log.segment.bytes"), "1073741824", int(256), "a segment rolls before it grows beyond"),
-    acts(("segment.index.bytes", "log.index.size.max.bytes"), "10485760", int(4), "a segment rolls when its index has this size"),
-    acts(("segment.jitter.ms", "log.roll.jitter.ms"), "0", long(0), "spreads segments that roll by age"),
-    acts(("segment.ms", "log.roll.ms"), "604800000", long(1), "a segment rolls when its first record is older"),
+    acts(("preallocate", "log.preallocate"), "false", BOOLEAN, "whether a segment's file is given its full size at once",
+        (|l| l.preallocate.to_string(), |l, v| flag(&mut l.preallocate, v))),
+    acts(("retention.bytes", "log.retention.bytes"), "-1", long(i64::MIN), "the largest partition; -1 for no limit",
+        (|l| limit_text(l.retention_bytes_max), |l, v| l.retention_bytes_max = limit(v))),
+    acts(("retention.ms", "log.retention.ms"), "604800000", long(-1), "the greatest age of a record; -1 for no limit",
+        (|l| age_limit_text(l.retention_age_max), |l, v| l.retention_age_max = age_limit(v))),
+    acts(("segment.bytes", "log.segment.bytes"), "1073741824", int(256), "a segment rolls before it would exceed this size",
+        (|l| l.segment_bytes.to_string(), |l, v| number(&mut l.segment_bytes, v))),
+    acts(("segment.index.bytes", "log.index.size.max.bytes"), "10485760", int(4), "a segment rolls when its index reaches this size",
+        (|l| l.segment_index_bytes.to_string(), |l, v| number(&mut l.segment_index_bytes, v))),
+    acts(("segment.jitter.ms", "log.roll.jitter.ms"), "0", long(0), "spreads out segments that roll by age",
+        (|l| millis_text(l.segment_jitter_max), |l, v| millis(&mut l.segment_jitter_max, v))),
+    acts(("segment.ms", "log.roll.ms"), "604800000", long(1), "a segment rolls when its first record is older than this",
+        (|l| millis_text(l.segment_age_max), |l, v| millis(&mut l.segment_age_max, v))),
     stored(("unclean.leader.election.enable", "unclean.leader.election.enable"), "false", BOOLEAN, "whether a lagging replica may lead; there is one replica"),
 ];
+
+/// The settings of a topic's logs: the broker's defaults with what the topic sets. The settings have
+/// been validated; one that does not parse nevertheless leaves the default.
+pub fn log_config(configs: &BTreeMap<String, String>, defaults: &LogConfig) -> LogConfig {
+    let mut log = defaults.clone();
+    for (name, value) in configs {
+        if let Some(config) = TopicConfig::find(name) {
+            config.set(&mut log, value);
+        }
+    }
+    log
+}
 
 /// Checks the names and the values.
 ///
 /// # Errors
-/// The first setting that Kafka would not take, in words.
+/// Names the first setting that is unknown or has a value out of range.
 pub fn validate(configs: &BTreeMap<String, String>) -> Result<(), String> {
     configs.iter().try_for_each(|(name, value)| {
-        let Some(config) = TOPIC_CONFIGS.iter().find(|c| c.name == name) else {
+        let Some(config) = TopicConfig::find(name) else {
             let near = nearest(name, TOPIC_CONFIGS.iter().map(|config| config.name));
             return Err(format!(
                 "unknown topic config '{name}'; the nearest name is '{near}'"
@@ -186,5 +273,49 @@ mod tests {
                 "topic config 'segment.ms': expected a whole number from 1 to {FOREVER}, found 'soon'"
             ))
         );
+    }
+
+    fn with(name: &str, value: &str) -> LogConfig {
+        let configs = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        log_config(&configs, &LogConfig::default())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_a_log() {
+        for config in TOPIC_CONFIGS {
+            let found = config.get(&LogConfig::default());
+            let expected = config.acts().then(|| config.default.to_owned());
+            assert_eq!(found, expected, "{}", config.name);
+            assert_eq!(
+                with(config.name, config.default),
+                LogConfig::default(),
+                "{}",
+                config.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_setting_that_acts_changes_the_log() {
+        let other = |name: &str| match name {
+            "cleanup.policy" => "compact, delete",
+            "compression.type" => "zstd",
+            "message.timestamp.type" => "LogAppendTime",
+            "min.cleanable.dirty.ratio" => "0.25",
+            "preallocate" => "TRUE",
+            "retention.ms" => "-1",
+            "compression.gzip.level" | "compression.zstd.level" => "7",
+            _ => " 300 ",
+        };
+        for config in TOPIC_CONFIGS.iter().filter(|config| config.acts()) {
+            let changed = with(config.name, other(config.name));
+            assert_ne!(changed, LogConfig::default(), "{}", config.name);
+            let text = config.get(&changed).unwrap();
+            assert_eq!(with(config.name, &text), changed, "{}", config.name);
+        }
+        assert_eq!(with("retention.bytes", "-1").retention_bytes_max, None);
+        assert_eq!(with("retention.ms", "-1").retention_age_max, None);
+        let both = with("cleanup.policy", "delete, compact").cleanup;
+        assert!(both.delete && both.compact);
     }
 }

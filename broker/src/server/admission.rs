@@ -1,11 +1,23 @@
-//! Who may connect: how many in all, and how many from one address.
+//! Admission: how many connections there may be in all, and how many from one address.
 //!
-//! The default for one address is for other machines. Connections from this machine all have the
-//! same few addresses, whoever's they are; a limit for those is one that the owner has to ask for.
+//! ```text
+//!  admit ─▶ Permit (silent) ──first whole request──▶ Permit (heard) ──drop──▶ free
+//!               │
+//!               └──a limit is reached, and it is the oldest──▶ evicted: its task is aborted
+//! ```
 //!
-//! A connection is *silent* until its first complete request. Where a limit is reached, the oldest
-//! silent one makes room, so that connections that ask for nothing keep nobody out; only where all have
-//! asked for something is a new one refused.
+//! A connection is *silent* until its first complete request. When a limit is reached, the oldest
+//! silent connection makes room, so that connections that ask for nothing keep nobody out; a new
+//! connection is refused only when all others have asked for something.
+//!
+//! The default for one address applies to other machines only. All processes of this machine share the
+//! same few addresses, so for those the owner has to set a limit explicitly.
+//!
+//! Invariants:
+//! - an evicted connection is no longer counted from that moment on, though its task may take a while
+//!   to end, so that the new one can be admitted at once;
+//! - eviction and the first request are ordered by one lock: a connection that was evicted begins
+//!   nothing, and one that has begun a request is never evicted.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -34,9 +46,9 @@ struct Shared {
 struct Open {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
-    /// Those that have asked for nothing yet, the oldest first.
+    /// Those that have asked for nothing yet, oldest first.
     silent: BTreeMap<u64, Silent>,
-    /// Those that made room and are not gone yet; they are not counted any longer.
+    /// Those that made room and are not gone yet; they are no longer counted.
     leaving: HashSet<u64>,
     next_id: u64,
 }
@@ -44,13 +56,13 @@ struct Open {
 #[derive(Debug)]
 struct Silent {
     address: IpAddr,
-    /// What ends it; `None` before it has begun.
+    /// Ends it; `None` before it has begun.
     task: Option<AbortHandle>,
 }
 
-/// A place that is free again once it is dropped.
+/// The right to be connected; free again once it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Permit {
     id: u64,
     address: IpAddr,
     shared: Arc<Shared>,
@@ -63,8 +75,11 @@ impl Admission {
         Self { limits, shared }
     }
 
-    /// A place for a connection from `address`, or the limit that keeps it out and how high that is.
-    pub(super) fn admit(&self, address: IpAddr) -> Result<Place, (Limit, usize)> {
+    /// Admits a connection from `address`.
+    ///
+    /// # Errors
+    /// The limit that keeps it out, and how high that is.
+    pub(super) fn admit(&self, address: IpAddr) -> Result<Permit, (Limit, usize)> {
         let address = address.to_canonical();
         let counters = &self.shared.counters;
         let mut open = self.shared.open.lock();
@@ -88,7 +103,7 @@ impl Admission {
         );
         counters.connections.add(1);
         counters.connections_accepted.add(1);
-        Ok(Place {
+        Ok(Permit {
             id,
             address,
             shared: Arc::clone(&self.shared),
@@ -108,7 +123,7 @@ impl Admission {
 }
 
 impl Open {
-    /// Ends the oldest silent connection, of one address or of all; false if there is none.
+    /// Ends the oldest silent connection, from one address or from any; false if there is none.
     fn evict(&mut self, among: Option<IpAddr>) -> bool {
         let makes_room = |silent: &Silent| {
             silent.task.is_some() && among.is_none_or(|only| only == silent.address)
@@ -135,8 +150,8 @@ impl Open {
     }
 }
 
-impl Place {
-    /// The task of its connection, which makes room as long as it is silent.
+impl Permit {
+    /// Names the task of its connection, which is aborted to make room while it is silent.
     pub(super) fn taken_by(&self, task: AbortHandle) {
         let mut open = self.shared.open.lock();
         if let Some(silent) = open.silent.get_mut(&self.id) {
@@ -144,14 +159,14 @@ impl Place {
         }
     }
 
-    /// The first complete request has come. False if the connection has just made room for another one:
-    /// it is about to be ended, and must begin nothing.
-    pub(super) fn is_heard(&self) -> bool {
+    /// The first complete request has come. False if the connection was evicted just before: it is
+    /// about to be ended, and must begin nothing.
+    pub(super) fn hear(&self) -> bool {
         self.shared.open.lock().silent.remove(&self.id).is_some()
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.shared.counters.connections.sub(1);
         let mut open = self.shared.open.lock();
@@ -183,13 +198,13 @@ mod tests {
     fn one_address_cannot_take_all_places() {
         let admission = admission(5, Some(2));
         let here = ip("10.0.0.1");
-        let mut places = vec![admission.admit(here).unwrap()];
-        // The same machine, as a socket for both protocols tells it.
-        places.push(admission.admit(ip("::ffff:10.0.0.1")).unwrap());
+        let mut permits = vec![admission.admit(here).unwrap()];
+        // The same machine, as a dual-stack socket reports it.
+        permits.push(admission.admit(ip("::ffff:10.0.0.1")).unwrap());
         let refused = admission.admit(here).unwrap_err();
         assert_eq!(refused, (Limit::ConnectionsPerAddress, 2));
         for other in ["10.0.0.2", "10.0.0.3", "127.0.0.1"] {
-            places.push(admission.admit(ip(other)).unwrap());
+            permits.push(admission.admit(ip(other)).unwrap());
         }
         let refused = admission.admit(ip("10.0.0.4")).unwrap_err();
         assert_eq!(refused, (Limit::Connections, 5));
@@ -197,25 +212,25 @@ mod tests {
         assert_eq!(counters.connections.get(), 5);
         assert_eq!(counters.rejections(Limit::Connections), 1);
         assert_eq!(counters.rejections(Limit::ConnectionsPerAddress), 1);
-        places.remove(0);
+        permits.remove(0);
         assert!(admission.admit(here).is_ok());
-        drop(places);
+        drop(permits);
         assert_eq!(counters.connections.get(), 0);
         assert_eq!(counters.connections_accepted.get(), 6);
         assert!(admission.shared.open.lock().by_address.is_empty());
     }
 
-    /// A connection that asks for nothing: a task that holds its place until it is aborted.
+    /// A connection that asks for nothing: a task that holds its permit until it is aborted.
     fn silent(admission: &Admission, address: &str) -> tokio::task::JoinHandle<()> {
-        let place = Arc::new(admission.admit(ip(address)).unwrap());
+        let permit = Arc::new(admission.admit(ip(address)).unwrap());
         let task = tokio::spawn({
-            let place = Arc::clone(&place);
+            let permit = Arc::clone(&permit);
             async move {
                 std::future::pending::<()>().await;
-                drop(place);
+                drop(permit);
             }
         });
-        place.taken_by(task.abort_handle());
+        permit.taken_by(task.abort_handle());
         task
     }
 
@@ -225,7 +240,7 @@ mod tests {
         let first = silent(&admission, "10.0.0.1");
         let second = silent(&admission, "10.0.0.2");
         let third = silent(&admission, "10.0.0.2");
-        // Of all, the oldest; of one address, its oldest.
+        // The oldest of all, or the oldest of one address.
         let heard = admission.admit(ip("10.0.0.1")).unwrap();
         assert!(first.await.unwrap_err().is_cancelled());
         let heard_too = admission.admit(ip("10.0.0.2")).unwrap();
@@ -234,9 +249,9 @@ mod tests {
         assert_eq!(counters.rejections(Limit::Connections), 2);
         let last = admission.admit(ip("10.0.0.1")).unwrap();
         assert!(third.await.unwrap_err().is_cancelled());
-        // They have places now, and nobody is silent.
-        for place in [&heard, &heard_too, &last] {
-            assert!(place.is_heard());
+        // Now all have sent a request, and nobody is silent.
+        for permit in [&heard, &heard_too, &last] {
+            assert!(permit.hear());
         }
         let refused = admission.admit(ip("10.0.0.3")).unwrap_err();
         assert_eq!(refused, (Limit::Connections, 3));
@@ -254,10 +269,10 @@ mod tests {
         let admission = admission(10, Some(1));
         let other = silent(&admission, "10.0.0.1");
         let own = silent(&admission, "10.0.0.2");
-        let place = admission.admit(ip("10.0.0.2")).unwrap();
+        let permit = admission.admit(ip("10.0.0.2")).unwrap();
         assert!(own.await.unwrap_err().is_cancelled());
         assert!(!other.is_finished());
-        assert!(place.is_heard());
+        assert!(permit.hear());
         let refused = admission.admit(ip("10.0.0.2")).unwrap_err();
         assert_eq!(refused, (Limit::ConnectionsPerAddress, 1));
     }
@@ -266,16 +281,16 @@ mod tests {
     fn the_default_is_for_other_machines() {
         let default = admission(4096, None);
         let of = |address: &str| {
-            let places = (0..1000).map_while(|_| default.admit(ip(address)).ok());
-            places.collect::<Vec<_>>().len()
+            let permits = (0..1000).map_while(|_| default.admit(ip(address)).ok());
+            permits.collect::<Vec<_>>().len()
         };
         assert_eq!(of("10.0.0.1"), 256);
         assert_eq!(of("127.0.0.1"), 1000);
         assert_eq!(of("::1"), 1000);
         let asked_for = admission(4096, Some(256));
-        let places: Vec<_> = (0..1000)
+        let permits: Vec<_> = (0..1000)
             .map_while(|_| asked_for.admit(ip("127.0.0.1")).ok())
             .collect();
-        assert_eq!(places.len(), 256);
+        assert_eq!(permits.len(), 256);
     }
 }

@@ -1,4 +1,15 @@
-//! Accepts connections, counts them, and ends them at shutdown.
+//! Accepts connections, and ends them at shutdown.
+//!
+//! ```text
+//!  accept ─▶ admission ─▶ Protocol::connected ─▶ task of a Connection ─▶ ended: a panic is logged
+//!    │           └▶ refused: closed at once, with a line
+//!    └▶ no descriptors: idle files are closed; or the connection is shed with the spare descriptor
+//!
+//!  shutdown: stop accepting ─▶ wait for the tasks, 5 seconds ─▶ abort those that are still busy
+//! ```
+//!
+//! A failed accept pauses the listener for a moment: it would be a busy loop otherwise, because the
+//! client is still in the queue of the system.
 
 use std::fmt::Display;
 use std::io;
@@ -14,39 +25,45 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::Limits;
 use super::admission::Admission;
-use super::connection::{Connection, Shared};
+use super::client::{Client, Shared};
+use super::connection::Connection;
 use super::memory::RequestMemory;
 use super::notices::Notices;
-use crate::api::ApiContext;
+use super::serve::{Protocol, ServerContext};
 use crate::counters::Limit;
 
 /// How long running requests may take to end at shutdown.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
-/// How long to wait after an accept that failed, for example because there are no more files.
+/// The pause after an accept that failed, for example because no file descriptors are left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// No descriptors are left: to the process, to the system. The numbers are the same on Linux, macOS and
-/// the BSDs.
+/// No file descriptors are left, in the process or in the system. The numbers are the same on Linux,
+/// macOS and the BSDs.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
-/// TCP asks a silent client whether it is there after so long, and then so often. Linux gives up after 9
-/// probes, macOS after 8.
+/// TCP keep-alive probes a silent client after this time. Linux gives up after 9 probes, macOS after 8.
 const PROBES_AFTER: Duration = Duration::from_secs(60);
+/// The time between two probes.
 const PROBES_EVERY: Duration = Duration::from_secs(10);
 
 /// Binds `address`, as `HOST:PORT`; port 0 picks a free one.
 ///
-/// `localhost` is 127.0.0.1: where it means ::1 first, clients that are told one address and try
-/// the other would find nobody.
+/// `localhost` is 127.0.0.1: on systems where it means ::1 first, clients that use the other address
+/// would find no listener.
 ///
 /// # Errors
-/// The address is taken, is not ours, or is no address.
+/// The address is in use, does not belong to this machine, or is malformed.
 pub async fn bind(address: &str) -> io::Result<TcpListener> {
     match address.strip_prefix("localhost:") {
         Some(port) => TcpListener::bind(format!("{}:{port}", Ipv4Addr::LOCALHOST)).await,
         None => TcpListener::bind(address).await,
     }
+}
+
+/// Whether an operation failed because no file descriptors are left.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 /// A running listener.
@@ -56,21 +73,26 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `listener` until `ctx.shutdown` turns true. Needs a runtime.
-    pub fn start(listener: TcpListener, ctx: ApiContext, limits: Limits) -> Self {
-        let counters = || Arc::clone(&ctx.counters);
-        let shared = Shared {
-            limits,
-            memory: RequestMemory::new(limits.queued_request_bytes_max, counters()),
-            notices: Arc::new(Notices::default()),
-        };
+    /// Serves `listener` until `context.shutdown` turns true. Needs a runtime.
+    pub(crate) fn start<P: Protocol>(
+        listener: TcpListener,
+        protocol: P,
+        context: ServerContext,
+        limits: Limits,
+    ) -> Self {
+        let counters = || Arc::clone(&context.counters);
         let acceptor = Acceptor {
             listener,
+            protocol,
             admission: Admission::new(limits, counters()),
-            shared,
             spare: spare(),
-            ctx: Arc::new(ctx),
             connections: JoinSet::new(),
+            shared: Arc::new(Shared {
+                memory: RequestMemory::new(limits.queued_request_bytes_max, counters()),
+                limits,
+                notices: Notices::default(),
+                context,
+            }),
         };
         Self {
             accepting: tokio::spawn(acceptor.run()),
@@ -80,11 +102,11 @@ impl Server {
     /// Waits until all connections have ended; `ctx.shutdown` must have turned true.
     pub async fn stopped(self) {
         if let Err(error) = self.accepting.await {
-            tracing::error!("the listener ended by itself: {error}");
+            tracing::error!("listener stopped by a bug; no new connections are accepted: {error}");
         }
     }
 
-    /// The address that clients are told: the bound one, with 127.0.0.1 for "every interface".
+    /// The address to advertise to clients: the bound one, with 127.0.0.1 for "every interface".
     pub fn advertised(bound: SocketAddr) -> (IpAddr, u16) {
         let ip = match bound.ip() {
             ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -94,24 +116,24 @@ impl Server {
     }
 }
 
-struct Acceptor {
+struct Acceptor<P> {
     listener: TcpListener,
-    ctx: Arc<ApiContext>,
+    protocol: P,
     admission: Admission,
-    shared: Shared,
-    /// A descriptor to let go of when there are none left, so that a connection can be taken and
+    shared: Arc<Shared>,
+    /// A descriptor to close when there are none left, so that a connection can be accepted and
     /// closed.
     spare: Option<Socket>,
     connections: JoinSet<()>,
 }
 
-impl Acceptor {
+impl<P: Protocol> Acceptor<P> {
     async fn run(mut self) {
-        let ctx = Arc::clone(&self.ctx);
+        let shared = Arc::clone(&self.shared);
         loop {
             tokio::select! {
                 biased;
-                () = ctx.shut_down() => break,
+                () = shared.context.shut_down() => break,
                 Some(ended) = self.connections.join_next() => report(ended),
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => self.serve(stream, peer),
@@ -123,11 +145,11 @@ impl Acceptor {
     }
 
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let place = match self.admission.admit(peer.ip()) {
-            Ok(place) => place,
+        let permit = match self.admission.admit(peer.ip()) {
+            Ok(permit) => Arc::new(permit),
             Err((limit, max)) => {
                 let name = limit.info().name;
-                let text = format_args!("{peer}: connection refused, {name}={max} are open");
+                let text = format_args!("{peer}: connection refused: {name}={max} is reached");
                 self.warn(name, peer, text);
                 return;
             }
@@ -136,23 +158,23 @@ impl Acceptor {
             tracing::debug!("{peer}: {error}");
             return;
         }
-        let place = Arc::new(place);
-        let (stream, ctx) = ((stream, peer), &self.ctx);
-        let connection = Connection::new(stream, Arc::clone(&place), ctx, &self.shared);
-        place.taken_by(self.connections.spawn(connection.run()));
+        let client = Client::new(stream, peer, Arc::clone(&self.shared));
+        let serve = self.protocol.connected(peer);
+        let connection = Connection::new(client, serve, Arc::clone(&permit));
+        permit.taken_by(self.connections.spawn(connection.run()));
     }
 
     fn warn(&self, kind: &'static str, peer: SocketAddr, text: impl Display) {
-        let now = self.ctx.clock.monotonic();
+        let now = self.shared.context.clock.monotonic();
         self.shared.notices.warn(now, kind, peer.ip(), text);
     }
 
-    /// Without descriptors, idle logs close theirs. If there are none, a connection is taken with the
-    /// spare one and closed, so that its client learns of it at once and does not wait. Established connections go on meanwhile; without the
-    /// pause this would be a busy loop.
+    /// Without descriptors, idle logs close theirs. If no log is idle, a connection is accepted with the
+    /// spare descriptor and closed, so that its client learns of it at once. Established connections
+    /// are not affected.
     async fn back_off(&mut self, error: &io::Error) {
-        let has_no_files = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
-        if has_no_files && self.ctx.controller.image().rest_logs() > 0 {
+        let has_no_files = is_out_of_files(error);
+        if has_no_files && self.protocol.close_idle_files() > 0 {
             return;
         }
         if has_no_files && self.spare.take().is_some() {
@@ -160,10 +182,10 @@ impl Acceptor {
             if let Ok(Ok((stream, peer))) = shed {
                 drop(stream);
                 self.spare = spare();
-                self.ctx.counters.rejected(Limit::Connections);
+                self.shared.context.counters.rejected(Limit::Connections);
                 let text = format!(
-                    "{peer}: connection refused, no file descriptors are left: {error}; raise the \
-                     limit of open files (ulimit -n), or lower max.connections"
+                    "{peer}: connection refused: no file descriptors left: {error}. Raise the limit of \
+                     open files (ulimit -n), or lower max.connections"
                 );
                 self.warn("descriptors", peer, text);
                 return;
@@ -174,15 +196,15 @@ impl Acceptor {
         self.warn("accept", here.unwrap_or_else(|_| ([0; 4], 0).into()), text);
         self.spare = self.spare.take().or_else(spare);
         tokio::select! {
-            () = sleep(&*self.ctx.clock, ACCEPT_BACKOFF) => {}
-            () = self.ctx.shut_down() => {}
+            () = sleep(&*self.shared.context.clock, ACCEPT_BACKOFF) => {}
+            () = self.shared.context.shut_down() => {}
         }
     }
 
-    /// Lets running requests end; what takes too long is cut off.
+    /// Lets running requests end; aborts those that take too long.
     async fn drain(mut self) {
         drop(self.listener);
-        let mut time_is_up = sleep(&*self.ctx.clock, SHUTDOWN_MAX);
+        let mut time_is_up = sleep(&*self.shared.context.clock, SHUTDOWN_MAX);
         loop {
             tokio::select! {
                 biased;
@@ -194,16 +216,18 @@ impl Acceptor {
             }
         }
         let count = self.connections.len();
-        tracing::warn!("{count} connections still busy at shutdown are closed");
+        tracing::warn!(
+            "shutdown: closed {count} connections that were still busy after {SHUTDOWN_MAX:?}"
+        );
         self.connections.shutdown().await;
     }
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
-    // An answer is written at once and in whole: waiting for more to send would only delay it.
+    // An answer is written as a whole: waiting for more to send would only delay it.
     stream.set_nodelay(true)?;
-    // A client whose machine is gone says nothing; without probes it keeps its place for 10 minutes,
-    // and longer while a fetch of it waits.
+    // A client whose machine is gone sends nothing; without probes it would keep its connection for 10
+    // minutes, or longer while its fetch waits.
     let probes = TcpKeepalive::new()
         .with_time(PROBES_AFTER)
         .with_interval(PROBES_EVERY);
@@ -220,10 +244,10 @@ fn spare() -> Option<Socket> {
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
-    // One that made room was ended on purpose.
+    // A connection that made room was aborted on purpose.
     if let Err(error) = ended
         && !error.is_cancelled()
     {
-        tracing::error!("a connection was closed by a bug: {error}");
+        tracing::error!("connection closed by a bug: {error}");
     }
 }

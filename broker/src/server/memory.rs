@@ -1,30 +1,30 @@
 //! Memory for requests that are being read or answered: `queued.max.request.bytes`.
 //!
 //! ```text
-//!  a connection's buffer:   64 KiB of its own, which are read ahead │ what has come: counted here
+//!  a connection's buffer:   64 KiB of its own, for reading ahead │ what has come: counted here
 //!
-//!  all is lent? ─▶ wait for what others give back: the one that can be done first goes first
-//!               └▶ or be the one that may go beyond, until its request is answered
+//!  all is lent? ─▶ wait for what others give back: the request that can be whole first goes first
+//!               └▶ or be the one that may exceed the limit, until its request is answered
 //! ```
 //!
-//! A request is counted as its bytes come, never by the length that it claims: a client that sends half
-//! of a large request holds half of it.
+//! A request is counted as its bytes arrive, never by the length that it claims: a client that sends
+//! half of a large request holds half of it.
 //!
-//! Connections that each have half of a request, and wait for memory to read the other half, would wait
-//! for one another for ever. So one of them at a time may take more than there is: it ends, and gives
-//! back what it has. In all there are never more than this limit, one request, and 64 KiB for each
-//! connection.
+//! Connections that each hold half of a request, and wait for memory to read the other half, would
+//! deadlock. So one of them at a time may exceed the limit: it finishes, and returns what it holds. The
+//! total never exceeds this limit plus one request plus 64 KiB for each connection.
 //!
 //! Clients that stop in the middle would hold up all others until `request.read.max.ms` is over. So while
-//! somebody waits, a request that cannot be there in time at the pace of its last second ([`Pace`]) is
-//! cut off at once; what it held goes to those that wait.
+//! another connection waits for memory, a request that cannot be whole in time at the pace of its last
+//! second ([`Pace`](super::pace::Pace)) is cut off at once; what it held goes to those that wait.
 //!
-//! Who waits is served in the order of the time when its request could be there if each client sent
-//! [`FAIR_BYTES_PER_SECOND`], from its first byte on: small requests go before large ones that began at
-//! the same time, and a large one does not wait for ever.
+//! Waiting connections are served in the order of the time when their requests could be whole if each
+//! client sent [`FAIR_BYTES_PER_SECOND`] from its first byte on: small requests go before large ones that
+//! began at the same time, and a large one does not wait for ever.
 //!
 //! A buffer is kept for the next request while less than half of the memory is lent, so that a busy
-//! producer does not ask the kernel for pages each time; who is idle for a second gives it back.
+//! producer does not ask the kernel for pages each time; a connection that is idle for a second returns
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,14 +36,12 @@ use tokio::sync::oneshot;
 
 use crate::counters::{Counters, Limit};
 
-/// What each connection has without asking, and reads ahead.
+/// What each connection has without asking; it reads ahead that far.
 pub(super) const OWN_BYTES: usize = 64 << 10;
-/// No connection keeps more for its next request.
+/// A connection keeps at most this much for its next request.
 const KEPT_BYTES_MAX: usize = 2 << 20;
-/// The pace that the order of those who wait is made from.
+/// The pace that decides the order of those who wait.
 const FAIR_BYTES_PER_SECOND: u64 = 4 << 20;
-/// How long a pace is measured.
-const PACE_WINDOW: Duration = Duration::from_secs(1);
 
 /// The memory of a listener.
 #[derive(Clone, Debug)]
@@ -62,14 +60,14 @@ struct Shared {
 #[derive(Debug)]
 struct Ledger {
     free: usize,
-    /// Whether somebody is beyond.
+    /// Whether one connection exceeds the limit now.
     is_beyond: bool,
     waiting: BTreeMap<Turn, Waiter>,
     /// Makes turns differ.
     next_number: u64,
 }
 
-/// When a request could be there, and a number that tells it from others.
+/// When a request could be whole, and a number that makes turns differ.
 type Turn = (Duration, u64);
 
 #[derive(Debug)]
@@ -78,22 +76,22 @@ struct Waiter {
     granted: oneshot::Sender<Grant>,
 }
 
-/// What somebody who waited got.
+/// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grant {
     Lent,
     Beyond,
 }
 
-/// What a connection has of the memory.
+/// A connection's share of the memory.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// The size that its buffer may have.
+    /// The size that its buffer may grow to.
     bytes: usize,
     lent: Option<Lent>,
 }
 
-/// Goes back when it is dropped.
+/// Returned when it is dropped.
 #[derive(Debug)]
 struct Lent {
     bytes: usize,
@@ -101,12 +99,12 @@ struct Lent {
     shared: Arc<Shared>,
 }
 
-/// What a request is that needs memory.
+/// A request that needs memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Need {
     /// When its first byte came.
     pub(super) began: Monotonic,
-    /// How long it says that it is.
+    /// The length that it claims.
     pub(super) length: usize,
 }
 
@@ -136,8 +134,8 @@ impl RequestMemory {
         }
     }
 
-    /// Makes a room hold `bytes`, once that many are free; whether it had to wait. May be dropped while
-    /// it waits.
+    /// Makes a room hold `bytes`, once that many are free; returns whether it had to wait. May be
+    /// dropped while it waits.
     pub(super) async fn grow(&self, room: &mut Room, bytes: usize, need: Need) -> bool {
         let more = bytes.saturating_sub(room.bytes.max(OWN_BYTES));
         let mut has_waited = false;
@@ -167,7 +165,7 @@ impl RequestMemory {
         let turn = (need.due(), ledger.next_number);
         ledger.next_number += 1;
         ledger.waiting.insert(turn, Waiter { bytes, granted });
-        // Perhaps as the one that goes beyond.
+        // Perhaps as the one that exceeds the limit.
         ledger.serve();
         Err(Waiting {
             turn,
@@ -193,7 +191,7 @@ impl RequestMemory {
         }
     }
 
-    /// Whether somebody waits.
+    /// Whether a connection waits.
     pub(super) fn is_short(&self) -> bool {
         !self.shared.ledger.lock().waiting.is_empty()
     }
@@ -206,12 +204,12 @@ impl RequestMemory {
 }
 
 impl Room {
-    /// Whether it has more than every connection has.
+    /// Whether it has more than every connection has of its own.
     pub(super) fn is_lent(&self) -> bool {
         self.lent.is_some()
     }
 
-    /// How many bytes its buffer may have beyond so many.
+    /// By how much its buffer may exceed `bytes`.
     pub(super) fn bytes_beyond(&self, bytes: usize) -> usize {
         self.bytes.saturating_sub(bytes)
     }
@@ -222,8 +220,8 @@ impl Room {
 }
 
 impl Ledger {
-    /// Gives what is free to those who wait and for whom it is enough, in the order of their turns; and
-    /// lets the first of the rest go beyond, if nobody is there.
+    /// Lends what is free to those who wait and for whom it is enough, in the order of their turns; lets
+    /// the first of the rest exceed the limit, if no other connection does.
     fn serve(&mut self) {
         let free = &mut self.free;
         self.waiting.retain(|_, waiter| {
@@ -244,7 +242,7 @@ impl Ledger {
 }
 
 impl Waiter {
-    /// False if it does not wait any longer.
+    /// False if it no longer waits.
     fn grant(&mut self, grant: Grant) -> bool {
         let (unused, _) = oneshot::channel();
         std::mem::replace(&mut self.granted, unused)
@@ -253,7 +251,7 @@ impl Waiter {
     }
 }
 
-/// Somebody whose turn comes. When it is dropped, what it may have got goes on to others.
+/// A connection that waits for its turn. If it is dropped, what it was granted goes to others.
 struct Waiting {
     turn: Turn,
     bytes: usize,
@@ -301,40 +299,6 @@ impl Drop for Lent {
     }
 }
 
-/// How fast a client sends, in windows of [`PACE_WINDOW`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pace {
-    since: Monotonic,
-    bytes: usize,
-}
-
-impl Pace {
-    /// A window that begins.
-    pub(super) fn from(now: Monotonic) -> Self {
-        Self {
-            since: now,
-            bytes: 0,
-        }
-    }
-
-    /// Bytes came.
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.bytes += bytes;
-    }
-
-    /// When the window is over.
-    pub(super) fn ends(&self) -> Monotonic {
-        Monotonic(self.since.0.saturating_add(PACE_WINDOW))
-    }
-
-    /// Whether at this pace `missing` bytes would take longer than there is time `left`.
-    pub(super) fn is_too_slow(&self, now: Monotonic, missing: usize, left: Duration) -> bool {
-        let window = now.0.saturating_sub(self.since.0);
-        let in_time = self.bytes as u128 * left.as_millis();
-        in_time < missing as u128 * window.as_millis()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,7 +333,7 @@ mod tests {
         memory.shared.ledger.lock().free
     }
 
-    /// Somebody who asks for so much, and says what it got by a name.
+    /// A connection that asks for `counted` bytes, and has to wait.
     async fn asks(
         memory: &RequestMemory,
         counted: usize,
@@ -474,7 +438,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stops_waiting_takes_nothing_along() {
+    async fn a_wait_that_is_dropped_takes_nothing_along() {
         let memory = memory(1000);
         let all = room(&memory, 1000).await;
         let beyond = room(&memory, 1).await;
@@ -505,30 +469,13 @@ mod tests {
         assert!(!memory.wants_back(&some));
         let more = room(&memory, (1 << 20) + 1).await;
         assert!(memory.wants_back(&some) && memory.wants_back(&more));
-        assert!(!memory.wants_back(&room(&memory, 0).await), "nothing of it");
+        assert!(
+            !memory.wants_back(&room(&memory, 0).await),
+            "it has nothing"
+        );
         drop(more);
         let too_large = KEPT_BYTES_MAX + 1;
         memory.grow(&mut some, too_large, need(0, too_large)).await;
         assert!(memory.wants_back(&some), "too large to keep");
-    }
-
-    #[test]
-    fn a_pace_is_too_slow_if_the_rest_would_not_be_there_in_time() {
-        let secs = Duration::from_secs;
-        let at = |seconds| Monotonic(secs(seconds));
-        let rows = [
-            (0, 1, 30, true),
-            (1000, 30_000, 30, false),
-            (999, 30_000, 30, true),
-            (1000, 10_000, 9, true),
-            (0, 0, 30, false),
-        ];
-        for (bytes, missing, left, expected) in rows {
-            let mut pace = Pace::from(at(5));
-            pace.add(bytes);
-            assert_eq!(pace.ends(), at(6));
-            let is_too_slow = pace.is_too_slow(at(6), missing, secs(left));
-            assert_eq!(is_too_slow, expected, "{bytes} {missing} {left}");
-        }
     }
 }

@@ -1,8 +1,8 @@
-//! Lines in the log about clients: one per kind of trouble and client address in a minute.
+//! Log lines about clients: one per minute for each kind of trouble and client address.
 //!
-//! A client that is set up wrongly tries again for ever, and someone who wants to fill the log has many
-//! addresses. So a line that was there less than a minute ago is left out, and so is every line once
-//! [`LINES_MAX`] have been written in that minute; the next minute says how many there were.
+//! A misconfigured client retries for ever, and an attacker who wants to fill the log has many
+//! addresses. So a line that was written less than a minute ago is suppressed, and so is every line once
+//! [`LINES_MAX`] have been written in that minute; the first line after it says how many were suppressed.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -12,9 +12,9 @@ use std::time::Duration;
 use brooklet_protocol::Monotonic;
 use parking_lot::Mutex;
 
-/// How long a line counts for those like it.
+/// How long a line suppresses those like it.
 const WINDOW: Duration = Duration::from_secs(60);
-/// The most lines in that time, and the most that are remembered.
+/// At most this many lines are written, and remembered, in that time.
 const LINES_MAX: usize = 64;
 
 /// Decides which lines are written.
@@ -27,37 +27,37 @@ pub struct Notices {
 struct Window {
     ends: Monotonic,
     written: HashSet<(&'static str, IpAddr)>,
-    left_out: u64,
+    suppressed: u64,
 }
 
 impl Notices {
-    /// Writes `text` as a warning, unless a line of this kind about a client at this address was
-    /// written less than a minute ago, or too many others were.
+    /// Logs `text` as a warning, unless a line of this kind about a client at this address was logged
+    /// less than a minute ago, or too many others were.
     pub fn warn(&self, now: Monotonic, kind: &'static str, client: IpAddr, text: impl Display) {
         match self.admit(now, kind, client.to_canonical()) {
             Some(0) => tracing::warn!("{text}"),
-            Some(left_out) => {
-                tracing::warn!("{text} ({left_out} lines about clients were left out before)");
+            Some(suppressed) => {
+                tracing::warn!("{text} ({suppressed} similar lines about clients were suppressed)");
             }
             None => {}
         }
     }
 
-    /// How many lines were left out before this one; `None` if this one is left out, too.
+    /// How many lines were suppressed before this one; `None` if this one is suppressed, too.
     fn admit(&self, now: Monotonic, kind: &'static str, client: IpAddr) -> Option<u64> {
         let mut window = self.window.lock();
-        let mut left_out = 0;
+        let mut suppressed = 0;
         if now >= window.ends {
             window.ends = Monotonic(now.0.saturating_add(WINDOW));
             window.written.clear();
-            left_out = std::mem::take(&mut window.left_out);
+            suppressed = std::mem::take(&mut window.suppressed);
         }
         let is_full = window.written.len() >= LINES_MAX;
         if is_full || !window.written.insert((kind, client)) {
-            window.left_out += 1;
+            window.suppressed += 1;
             return None;
         }
-        Some(left_out)
+        Some(suppressed)
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
         let lines = (0..=u8::MAX).filter_map(|n| notices.admit(at(0), "tls", client(n)));
         assert_eq!(lines.count(), LINES_MAX);
         assert_eq!(notices.window.lock().written.len(), LINES_MAX);
-        let left_out = 256 - LINES_MAX as u64;
-        assert_eq!(notices.admit(at(60), "tls", client(1)), Some(left_out));
+        let suppressed = 256 - LINES_MAX as u64;
+        assert_eq!(notices.admit(at(60), "tls", client(1)), Some(suppressed));
     }
 }

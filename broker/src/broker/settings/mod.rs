@@ -1,16 +1,16 @@
 //! The broker's settings under Kafka's names: from `key=value` to a [`BrokerConfig`] and back.
 //!
 //! ```text
-//!  log.retention.hours = 24 ──▶ one of BROKER_SETTINGS ──▶ its kind takes it ──▶ BrokerConfig
+//!  log.retention.hours = 24 ──▶ one of BROKER_SETTINGS ──▶ a value of its kind ──▶ BrokerConfig
 //!  zookeeper.connect = zk   ──▶ WITHOUT_EFFECT: Kafka's, and nothing here; named at the start
 //!  log.retentoin.ms = 5     ──▶ an error that names the nearest
 //! ```
 //!
-//! - Where several names say the same, in several units or as an older name, one outranks the other,
-//!   whatever their order: milliseconds, then minutes, then hours; `node.id`, then `broker.id`;
-//!   `log.dirs`, then `log.dir`. A name that is given twice has the later value.
-//! - A setting of topics has its default here: a topic without a value of its own has the broker's.
-//! - What was given is remembered, so that DescribeConfigs can tell it from the defaults.
+//! - Where several names set the same value, in other units or as an older name, one outranks the
+//!   other, whatever their order: milliseconds, then minutes, then hours; `node.id`, then `broker.id`;
+//!   `log.dirs`, then `log.dir`. If a name is given twice, the later value holds.
+//! - Each setting of topics has its default here: a topic without a value of its own has the broker's.
+//! - The given values are remembered, so that DescribeConfigs can tell them from the defaults.
 //!
 //! Left out: changes while the broker runs; `${provider:…}` in values.
 
@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::config::BrokerConfig;
 use crate::api::ToldSetting;
 use crate::controller::config_kind::{self, ConfigKind};
-use crate::controller::log_settings;
+use crate::controller::topic_config::TopicConfig;
 
 mod table;
 mod without_effect;
@@ -37,77 +37,80 @@ pub use without_effect::{WITHOUT_EFFECT, WithoutEffect};
 pub struct BrokerSetting {
     /// Kafka's name, or ours where the meaning says so.
     pub name: &'static str,
-    /// The default; `None` where it stands for another setting, or depends on how the broker is started.
+    /// The default; `None` if the setting is another name of one, or if the default depends on how the
+    /// broker is started.
     pub default: Option<&'static str>,
-    /// What it takes.
+    /// The values that it takes.
     pub kind: ConfigKind,
     /// What it means.
     pub doc: &'static str,
-    /// Settings that say the same and hold in its stead where they are given.
+    /// Settings that set the same value and win over it if they are given.
     pub outranked_by: &'static [&'static str],
-    place: Place,
+    target: Target,
 }
 
 /// What a setting sets.
 #[derive(Clone, Copy, Debug)]
-enum Place {
-    /// A field of the broker's own.
+enum Target {
+    /// A field of the broker's configuration.
     Own {
         get: fn(&BrokerConfig) -> String,
         set: fn(&mut BrokerConfig, &str),
     },
     /// The default of this setting of topics.
-    OfTopics(&'static str),
-    /// The same, in units of so many milliseconds.
+    OfTopics(&'static TopicConfig),
+    /// The same, in units of `millis` milliseconds.
     InUnits { topic: &'static str, millis: i64 },
 }
 
 impl BrokerSetting {
-    /// The setting of topics whose default it is.
+    /// The setting of topics that it is the default of.
     pub fn of_topics(&self) -> Option<&'static str> {
-        match self.place {
-            Place::Own { .. } => None,
-            Place::OfTopics(topic) | Place::InUnits { topic, .. } => Some(topic),
+        match self.target {
+            Target::Own { .. } => None,
+            Target::OfTopics(topic) => Some(topic.name),
+            Target::InUnits { topic, .. } => Some(topic),
         }
     }
 
-    /// What holds; `None` for a number in another unit that was not given.
+    /// Its current value; `None` for a number in another unit that was not given.
     pub fn value(&self, config: &BrokerConfig) -> Option<String> {
-        match self.place {
-            // Nothing, where there is no default, is that it is not set.
-            Place::Own { get, .. } => {
+        match self.target {
+            // Without a default, an empty text means that it is not set.
+            Target::Own { get, .. } => {
                 Some(get(config)).filter(|value| !value.is_empty() || self.default.is_some())
             }
-            Place::OfTopics(topic) => log_settings::get(&config.log, topic),
-            Place::InUnits { .. } => config.given.get(self.name).cloned(),
+            Target::OfTopics(topic) => topic.get(&config.log),
+            Target::InUnits { .. } => config.given.get(self.name).cloned(),
         }
     }
 
     /// Sets a value that its kind takes.
     fn set(&self, config: &mut BrokerConfig, value: &str) {
-        match self.place {
-            Place::Own { set, .. } => set(config, value),
-            Place::OfTopics(topic) => log_settings::set(&mut config.log, topic, value),
-            Place::InUnits { topic, millis } => {
+        match self.target {
+            Target::Own { set, .. } => set(config, value),
+            Target::OfTopics(topic) => topic.set(&mut config.log, value),
+            Target::InUnits { topic, millis } => {
                 let count: i64 = value.parse().expect("its kind is a number");
-                // Less than nothing is "no limit" in any unit.
+                // A negative number means "no limit" in any unit.
                 let in_millis = if count < 0 { -1 } else { count * millis };
-                log_settings::set(&mut config.log, topic, &in_millis.to_string());
+                let topic = TopicConfig::find(topic).expect("a row of the table names it");
+                topic.set(&mut config.log, &in_millis.to_string());
             }
         }
     }
 
-    /// The name under which it was given and the value; `None` where nobody has.
+    /// The name under which it was given, and the value; `None` if it was not given.
     fn given(&self, config: &BrokerConfig) -> Option<(&'static str, String)> {
-        let stands_for_it = |other: &&BrokerSetting| match self.place {
-            Place::InUnits { .. } => other.name == self.name,
+        let stands_for_it = |other: &&BrokerSetting| match self.target {
+            Target::InUnits { .. } => other.name == self.name,
             _ => other.name == self.name || other.outranked_by.contains(&self.name),
         };
         let all = BROKER_SETTINGS.iter().filter(stands_for_it);
         let given = all.filter(|other| config.given.contains_key(other.name));
         match given.min_by_key(|other| other.outranked_by.len()) {
             Some(first) => Some((first.name, first.value(config)?)),
-            // A program sets the fields themselves.
+            // A program that embeds the broker sets the fields themselves.
             None => (self
                 .value(config)
                 .filter(|value| Some(&**value) != self.default))
@@ -119,9 +122,9 @@ impl BrokerSetting {
 /// What became of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It holds.
+    /// It is in effect.
     Set,
-    /// This one was given, too, and holds in its stead.
+    /// Another setting was given, too, and wins over it.
     Outranked {
         /// Its name.
         by: &'static str,
@@ -138,15 +141,15 @@ pub enum SettingError {
     Unknown {
         /// What was given.
         key: String,
-        /// What was perhaps meant.
+        /// Probably the intended name.
         nearest: &'static str,
     },
-    /// The value is none, or out of range.
+    /// The value is malformed or out of range.
     #[error("{key}: expected {expected}, found '{found}'")]
     Value {
         /// The setting.
         key: &'static str,
-        /// What it takes.
+        /// The values that it takes.
         expected: ConfigKind,
         /// What was given.
         found: String,
@@ -154,7 +157,7 @@ pub enum SettingError {
 }
 
 impl BrokerConfig {
-    /// Gives one of Kafka's settings a value.
+    /// Sets one of Kafka's settings.
     ///
     /// ```
     /// # use brooklet_broker::BrokerConfig;
@@ -166,7 +169,7 @@ impl BrokerConfig {
     /// ```
     ///
     /// # Errors
-    /// The name is unknown, or does not take this value; nothing is changed then.
+    /// The name is unknown, or does not take this value; then nothing is changed.
     pub fn apply(&mut self, key: &str, value: &str) -> Result<Applied, SettingError> {
         let (key, value) = (key.trim(), value.trim());
         let Some(setting) = BROKER_SETTINGS.iter().find(|s| s.name == key) else {
@@ -203,7 +206,7 @@ impl BrokerConfig {
     }
 }
 
-/// All settings that act, as they are told to clients.
+/// All settings that act, as clients see them.
 pub(super) fn told(config: &BrokerConfig) -> BTreeMap<&'static str, ToldSetting> {
     let told = |setting: &BrokerSetting| ToldSetting {
         value: setting.value(config),
@@ -216,13 +219,17 @@ pub(super) fn told(config: &BrokerConfig) -> BTreeMap<&'static str, ToldSetting>
     settings.map(|s| (s.name, told(s))).collect()
 }
 
-/// Says, once per reason, which of the given settings do nothing.
+/// Logs, once per reason, which of the given settings have no effect.
 pub(super) fn warn_of_those_without_effect(config: &BrokerConfig) {
     for some in WITHOUT_EFFECT {
         let given = config.without_effect.iter().filter(|name| some.has(name));
         let names: Vec<&str> = given.map(String::as_str).collect();
         if !names.is_empty() {
-            tracing::warn!("without effect: {} ({})", names.join(", "), some.why);
+            tracing::warn!(
+                "settings without effect: {} ({})",
+                names.join(", "),
+                some.why
+            );
         }
     }
 }

@@ -1,4 +1,17 @@
 //! The table of the broker's settings that act.
+//!
+//! ```text
+//!  OWN            own        a field of BrokerConfig, with a default
+//!                 given      the same; the default depends on how the broker is started
+//!                 synonym    another name of one of these, which outranks it
+//!                 in_units   a setting of topics, in hours or minutes
+//!  TOPIC_CONFIGS  one for each setting of topics that acts: the default of topics
+//! ```
+//!
+//! A row says everything about its setting: what it takes is checked before `set` is called, so `set`
+//! parses without an error; `get` returns what DescribeConfigs shows, in the form that `set` takes.
+//! `docs/broker-settings.md` is made from the rows. A new setting is one field of [`BrokerConfig`] and
+//! one row here; tests hold the defaults of both against each other.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,10 +21,10 @@ use std::time::Duration;
 use brooklet_protocol::BrokerId;
 
 use super::super::config::{BrokerConfig, Storage};
-use super::{BrokerSetting, Place};
+use super::{BrokerSetting, Target};
 use crate::controller::PARTITION_COUNT_MAX;
 use crate::controller::config_kind::{ConfigKind, int, long, number};
-use crate::controller::log_settings::{self, millis_text};
+use crate::controller::log_settings::{flag, millis, millis_text, number as parse};
 use crate::controller::topic_config::{TOPIC_CONFIGS, TopicConfig};
 use crate::server::Limits;
 
@@ -32,12 +45,12 @@ const ADVERTISED: ConfigKind = ConfigKind::Text {
 };
 const NODE_ID: ConfigKind = number(0, u16::MAX as i64);
 const PARTITIONS: ConfigKind = number(1, PARTITION_COUNT_MAX as i64);
-/// In hours or minutes; less than nothing is "no limit".
+/// In hours or minutes; a negative number means "no limit".
 const UNITS: ConfigKind = int(-1);
 
-/// All of them, sorted by name: the broker's own, and one for each setting of topics that acts.
+/// All settings that act, sorted by name: the broker's own, and one for each setting of topics.
 pub static BROKER_SETTINGS: LazyLock<Vec<BrokerSetting>> = LazyLock::new(|| {
-    let of_topics = TOPIC_CONFIGS.iter().filter(|config| config.acts);
+    let of_topics = TOPIC_CONFIGS.iter().filter(|config| config.acts());
     let mut all: Vec<_> = OWN
         .iter()
         .copied()
@@ -47,14 +60,14 @@ pub static BROKER_SETTINGS: LazyLock<Vec<BrokerSetting>> = LazyLock::new(|| {
     all
 });
 
-fn default_of(config: &TopicConfig) -> BrokerSetting {
+fn default_of(config: &'static TopicConfig) -> BrokerSetting {
     BrokerSetting {
         name: config.broker_name,
         default: Some(config.default),
         kind: config.kind,
         doc: config.doc,
         outranked_by: &[],
-        place: Place::OfTopics(config.name),
+        target: Target::OfTopics(config),
     }
 }
 
@@ -62,85 +75,85 @@ fn default_of(config: &TopicConfig) -> BrokerSetting {
 const OWN: &[BrokerSetting] = &[
     own("acks.all.sync", "true", BOOLEAN, "whether acks=all waits for the disk; not in Kafka",
         (|c| c.acks_all_sync.to_string(), |c, v| flag(&mut c.acks_all_sync, v))),
-    given("advertised.listeners", ADVERTISED, "the address that clients are told to connect to, where it is not the one of listeners, as behind a NAT or in a container; PORT 0 is the port of listeners",
+    given("advertised.listeners", ADVERTISED, "the address that clients connect to, if it differs from listeners, as behind a NAT or in a container; PORT 0 is the port of listeners",
         (advertised, |c, v| c.advertised = advertised_of(v))),
     own("auto.create.topics.enable", "true", BOOLEAN, "whether asking for a topic's metadata creates it",
         (|c| c.auto_create_topics.to_string(), |c, v| flag(&mut c.auto_create_topics, v))),
-    synonym(("broker.id", &["node.id"]), NODE_ID, "node.id under its older name", (node_id, set_node_id)),
-    own("connections.max.idle.ms", "600000", long(1), "a connection without a request for so long is closed",
+    synonym(("broker.id", &["node.id"]), NODE_ID, "the older name of node.id", (node_id, set_node_id)),
+    own("connections.max.idle.ms", "600000", long(1), "a connection is closed after this time without a request",
         (|c| millis_text(c.connections_max_idle), |c, v| millis(&mut c.connections_max_idle, v))),
-    own("fetch.max.bytes", "57671680", int(1024), "the most bytes of one answer to a fetch, but for its first batch",
+    own("fetch.max.bytes", "57671680", int(1024), "the most bytes in one fetch response; the first batch may exceed it",
         (|c| c.fetch_max_bytes.to_string(), |c, v| size(&mut c.fetch_max_bytes, v))),
     own("group.initial.rebalance.delay.ms", "0", int(0), "how long the first member of an empty group waits for others; Kafka's default is 3000",
         (|c| millis_text(c.groups.initial_rebalance_delay), |c, v| millis(&mut c.groups.initial_rebalance_delay, v))),
-    own("group.max.session.timeout.ms", "1800000", int(1), "the longest session timeout that a member may ask for",
+    own("group.max.session.timeout.ms", "1800000", int(1), "the longest session timeout that a member may request",
         (|c| millis_text(c.groups.session_timeout_max), |c, v| millis(&mut c.groups.session_timeout_max, v))),
     own("group.max.size", "1000", int(1), "the most members of a group; Kafka has no limit",
         (|c| c.groups.members_max.to_string(), |c, v| size(&mut c.groups.members_max, v))),
-    own("group.member.metadata.max.bytes", "65536", int(1), "the most bytes that a member of a group may say of itself; not in Kafka",
+    own("group.member.metadata.max.bytes", "65536", int(1), "the most bytes of one member's metadata; not in Kafka",
         (|c| c.groups.member_bytes_max.to_string(), |c, v| size(&mut c.groups.member_bytes_max, v))),
-    own("group.metadata.max.bytes", "4194304", int(1), "the most bytes that the members of a group may say of themselves together, and that their leader may assign; not in Kafka",
+    own("group.metadata.max.bytes", "4194304", int(1), "the most bytes of metadata of all members of a group, and of the assignment of its leader; not in Kafka",
         (|c| c.groups.group_bytes_max.to_string(), |c, v| size(&mut c.groups.group_bytes_max, v))),
-    own("group.min.session.timeout.ms", "6000", int(1), "the shortest session timeout that a member may ask for",
+    own("group.min.session.timeout.ms", "6000", int(1), "the shortest session timeout that a member may request",
         (|c| millis_text(c.groups.session_timeout_min), |c, v| millis(&mut c.groups.session_timeout_min, v))),
-    own("listeners", "PLAINTEXT://127.0.0.1:9092", LISTENER, "where clients connect; no HOST is every interface, PORT 0 a free one; a CONTROLLER beside it is passed over; Kafka's default is every interface",
+    own("listeners", "PLAINTEXT://127.0.0.1:9092", LISTENER, "where clients connect; no HOST means every interface, PORT 0 a free port; a CONTROLLER listener beside it is ignored; Kafka's default is every interface",
         (listeners, |c, v| c.kafka = address_of(v))),
     own("log.cleaner.backoff.ms", "15000", long(1), "how often the broker looks for logs to compact",
         (|c| millis_text(c.cleaner.backoff), |c, v| millis(&mut c.cleaner.backoff, v))),
-    own("log.cleaner.dedupe.buffer.size", "134217728", long(0), "the most bytes of the map of keys that compaction makes",
+    own("log.cleaner.dedupe.buffer.size", "134217728", long(0), "the most bytes of the key map that compaction builds",
         (|c| c.cleaner.dedupe_buffer_bytes.to_string(), |c, v| size(&mut c.cleaner.dedupe_buffer_bytes, v))),
     own("log.cleaner.enable", "true", BOOLEAN, "whether logs are compacted",
         (|c| c.cleaner.enable.to_string(), |c, v| flag(&mut c.cleaner.enable, v))),
-    synonym(("log.dir", &["log.dirs"]), DIRECTORY, "log.dirs under its older name", (log_dirs, set_log_dirs)),
-    given("log.dirs", DIRECTORY, "where the data lives; brooklet serve has brooklet-data in the working directory", (log_dirs, set_log_dirs)),
-    own("log.dirty.bytes.max", "67108864", long(1), "when so much is written and not synced, producers wait; not in Kafka",
-        (|c| c.log_dirty_bytes_max.to_string(), |c, v| log_settings::number(&mut c.log_dirty_bytes_max, v))),
+    synonym(("log.dir", &["log.dirs"]), DIRECTORY, "the older name of log.dirs", (log_dirs, set_log_dirs)),
+    given("log.dirs", DIRECTORY, "the data directory; brooklet serve uses brooklet-data in the working directory", (log_dirs, set_log_dirs)),
+    own("log.dirty.bytes.max", "67108864", long(1), "producers wait while more bytes than this are written and not synced; not in Kafka",
+        (|c| c.log_dirty_bytes_max.to_string(), |c, v| parse(&mut c.log_dirty_bytes_max, v))),
     own("log.retention.check.interval.ms", "300000", long(1), "how often the broker looks for records to delete by age and size",
         (|c| millis_text(c.cleaner.retention_check_interval), |c, v| millis(&mut c.cleaner.retention_check_interval, v))),
     in_units(("log.retention.hours", &["log.retention.ms", "log.retention.minutes"]), ("retention.ms", HOUR_MS), UNITS, "log.retention.ms in hours"),
     in_units(("log.retention.minutes", &["log.retention.ms"]), ("retention.ms", MINUTE_MS), UNITS, "log.retention.ms in minutes"),
     in_units(("log.roll.hours", &["log.roll.ms"]), ("segment.ms", HOUR_MS), int(1), "log.roll.ms in hours"),
     in_units(("log.roll.jitter.hours", &["log.roll.jitter.ms"]), ("segment.jitter.ms", HOUR_MS), int(0), "log.roll.jitter.ms in hours"),
-    own("max.broker.partitions", "10000", int(1), "the most partitions of all topics together, but for those of the broker itself; not in Kafka",
+    own("max.broker.partitions", "10000", int(1), "the most partitions of all topics together, not counting those of the broker itself; not in Kafka",
         (|c| c.partitions_max.to_string(), |c, v| size(&mut c.partitions_max, v))),
-    own("max.connections", "8192", int(1), "the most connections at a time; lowered where half of the limit of open files (ulimit -n) is less; Kafka has no limit",
+    own("max.connections", "8192", int(1), "the most connections at a time; lowered if half of the limit of open files (ulimit -n) is less; Kafka has no limit",
         (|c| c.max_connections.to_string(), |c, v| size(&mut c.max_connections, v))),
-    own("max.connections.per.ip", "256", int(1), "the most connections of one address; the default leaves loopback out, a value that is given does not; Kafka has no limit",
+    own("max.connections.per.ip", "256", int(1), "the most connections from one address; the default does not apply to loopback, a value that is set does; Kafka has no limit",
         (per_ip, |c, v| c.max_connections_per_ip = v.parse().ok())),
-    own("max.incremental.fetch.session.cache.slots", "1000", int(0), "the most incremental fetch sessions; a fetch that finds none free is answered without one",
+    own("max.incremental.fetch.session.cache.slots", "1000", int(0), "the most incremental fetch sessions; when all are in use, a fetch is answered without one",
         (|c| c.fetch_session_slots.to_string(), |c, v| size(&mut c.fetch_session_slots, v))),
     own("node.id", "1", NODE_ID, "the broker's number, kept in the data directory", (node_id, set_node_id)),
-    own("num.partitions", "1", PARTITIONS, "the partitions of a topic that does not say how many",
-        (|c| c.num_partitions.to_string(), |c, v| log_settings::number(&mut c.num_partitions, v))),
-    own("offset.metadata.max.bytes", "4096", int(0), "the longest text that may be committed beside an offset",
+    own("num.partitions", "1", PARTITIONS, "the number of partitions of a topic that is created without one",
+        (|c| c.num_partitions.to_string(), |c, v| parse(&mut c.num_partitions, v))),
+    own("offset.metadata.max.bytes", "4096", int(0), "the longest metadata text that may be committed with an offset",
         (|c| c.groups.metadata_bytes_max.to_string(), |c, v| size(&mut c.groups.metadata_bytes_max, v))),
-    own("offsets.retention.minutes", "10080", int(1), "how long the offsets stay of a group without members",
+    own("offsets.retention.minutes", "10080", int(1), "how long the offsets of a group without members are kept",
         (retention_minutes, set_retention_minutes)),
-    own("offsets.topic.num.partitions", "1", PARTITIONS, "the partitions of __consumer_offsets, when it is made; Kafka's default is 50",
-        (|c| c.offsets_partition_count.to_string(), |c, v| log_settings::number(&mut c.offsets_partition_count, v))),
-    own("producer.id.expiration.ms", "86400000", int(1), "an idempotent producer that is silent for so long is forgotten",
+    own("offsets.topic.num.partitions", "1", PARTITIONS, "the number of partitions that __consumer_offsets is created with; Kafka's default is 50",
+        (|c| c.offsets_partition_count.to_string(), |c, v| parse(&mut c.offsets_partition_count, v))),
+    own("producer.id.expiration.ms", "86400000", int(1), "an idempotent producer is forgotten after this time without a batch",
         (|c| millis_text(c.producer_id_expiration), |c, v| millis(&mut c.producer_id_expiration, v))),
-    own("queued.max.request.bytes", "268435456", long(-1), "the most bytes of all requests that are being read or answered, beyond 64 KiB for each connection; -1 for no limit, which is Kafka's default",
+    own("queued.max.request.bytes", "268435456", long(-1), "the most bytes of all requests that are being read or answered, beyond 64 KiB per connection; -1 for no limit, which is Kafka's default",
         (queued_request_bytes, set_queued_request_bytes)),
-    own("queued.max.response.bytes", "268435456", long(1), "the most bytes of records in all answers that are being sent; beyond it a fetch is answered with one batch; not in Kafka",
+    own("queued.max.response.bytes", "268435456", long(1), "the most bytes of records in all responses that are being sent; beyond it a fetch is answered with one batch; not in Kafka",
         (|c| c.queued_response_bytes_max.to_string(), |c, v| size(&mut c.queued_response_bytes_max, v))),
-    own("request.read.max.ms", "30000", long(1), "how long a request may take from its first byte to its last; while others wait for memory, one that cannot be there in time at its pace is cut off at once; not in Kafka",
+    own("request.read.max.ms", "30000", long(1), "how long a request may take from its first byte to its last; while others wait for memory, a request that is too slow to arrive in time is cut off at once; not in Kafka",
         (|c| millis_text(c.request_read_max), |c, v| millis(&mut c.request_read_max, v))),
-    own("response.stall.max.ms", "30000", long(1), "a client that reads nothing of its answer for so long is cut off; not in Kafka",
+    own("response.stall.max.ms", "30000", long(1), "a client is disconnected after it has read nothing of its response for this time; not in Kafka",
         (|c| millis_text(c.response_stall_max), |c, v| millis(&mut c.response_stall_max, v))),
     own("socket.request.max.bytes", "104857600", int(1), "the largest request",
         (|c| c.socket_request_max_bytes.to_string(), |c, v| size(&mut c.socket_request_max_bytes, v))),
-    own("transaction.max.timeout.ms", "900000", int(1), "the longest timeout that a transactional producer may ask for",
+    own("transaction.max.timeout.ms", "900000", int(1), "the longest timeout that a transactional producer may request",
         (|c| millis_text(c.transactions.timeout_max), |c, v| millis(&mut c.transactions.timeout_max, v))),
-    own("transaction.state.log.num.partitions", "1", PARTITIONS, "the partitions of __transaction_state, when it is made; Kafka's default is 50",
-        (|c| c.transactions_partition_count.to_string(), |c, v| log_settings::number(&mut c.transactions_partition_count, v))),
-    own("transactional.id.expiration.ms", "604800000", int(1), "a transactional id that is not used for so long is forgotten",
+    own("transaction.state.log.num.partitions", "1", PARTITIONS, "the number of partitions that __transaction_state is created with; Kafka's default is 50",
+        (|c| c.transactions_partition_count.to_string(), |c, v| parse(&mut c.transactions_partition_count, v))),
+    own("transactional.id.expiration.ms", "604800000", int(1), "a transactional id is forgotten after this time without use",
         (|c| millis_text(c.transactions.id_expiration), |c, v| millis(&mut c.transactions.id_expiration, v))),
 ];
 
-/// How a field of the broker's own is read and set.
+/// Reads and sets a field of the broker's configuration.
 type Field = (fn(&BrokerConfig) -> String, fn(&mut BrokerConfig, &str));
-/// A name, and those that outrank it.
+/// A name, and the names that outrank it.
 type Ranked = (&'static str, &'static [&'static str]);
 
 const fn own(
@@ -156,7 +169,7 @@ const fn own(
     }
 }
 
-/// One whose default depends on how the broker is started.
+/// A setting whose default depends on how the broker is started.
 const fn given(
     name: &'static str,
     kind: ConfigKind,
@@ -178,7 +191,7 @@ const fn synonym(
         kind,
         doc,
         outranked_by,
-        place: Place::Own { get, set },
+        target: Target::Own { get, set },
     }
 }
 
@@ -194,20 +207,12 @@ const fn in_units(
         kind,
         doc,
         outranked_by,
-        place: Place::InUnits { topic, millis },
+        target: Target::InUnits { topic, millis },
     }
 }
 
-fn flag(field: &mut bool, value: &str) {
-    *field = value.eq_ignore_ascii_case("true");
-}
-
 fn size(field: &mut usize, value: &str) {
-    log_settings::number(field, value);
-}
-
-fn millis(field: &mut Duration, value: &str) {
-    log_settings::millis(field, value);
+    parse(field, value);
 }
 
 fn queued_request_bytes(config: &BrokerConfig) -> String {
@@ -235,7 +240,7 @@ fn retention_minutes(config: &BrokerConfig) -> String {
 
 fn set_retention_minutes(config: &mut BrokerConfig, value: &str) {
     let mut minutes = 0;
-    log_settings::number(&mut minutes, value);
+    parse(&mut minutes, value);
     config.groups.offsets_retention = Duration::from_secs(minutes * 60);
 }
 
@@ -263,7 +268,7 @@ fn advertised(config: &BrokerConfig) -> String {
     }
 }
 
-/// As `listeners`, with a host that means one machine to whoever is told it.
+/// As `listeners`, with a host that names one machine, so that clients can use it.
 fn advertised_of(listeners: &str) -> Option<(String, u16)> {
     let address = address_of(listeners)?;
     let (host, port) = address.rsplit_once(':')?;
@@ -275,8 +280,7 @@ fn advertised_of(listeners: &str) -> Option<(String, u16)> {
 
 const PLAINTEXT: &str = "PLAINTEXT";
 
-/// The name of the listener that Kafka's brokers vote at, in the files that it comes with. Nobody
-/// votes here.
+/// The listener for votes in the configuration files that Kafka ships. There are no votes here.
 const CONTROLLER: &str = "CONTROLLER";
 
 /// The HOST:PORT of the one listener for clients.

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 
 use crate::{Broker, BrokerConfig, Environment};
 
+mod echo;
 mod limits;
 mod strangers;
 

@@ -1,82 +1,76 @@
-//! What somebody did who has come to the wrong port, or with the wrong settings: in words that name the
-//! cure.
+//! Misconfigured clients: what they did wrong, and a log line that tells their owner how to fix it.
 //!
-//! | what came | who sends it | the cure |
+//! | what came | who sends it | the fix |
 //! |---|---|---|
 //! | `16 03` | a client with `security.protocol=SSL` or `SASL_SSL` | `security.protocol=PLAINTEXT` |
 //! | SaslHandshake | a client with `security.protocol=SASL_PLAINTEXT` | the same |
 //! | `GET `, `POST` … | a browser, Prometheus | the address of HTTP |
 //! | `ruok`, `stat` …; a ConnectRequest | a client of ZooKeeper | `bootstrap.servers` instead of `zookeeper.connect` |
 //! | ConsumerGroupHeartbeat … | a consumer of the newer protocol | `group.protocol=classic` |
-//! | another API, or version | a client that does not ask what is served | named |
-//! | a length beyond the limit | a producer with a larger `max.request.size`; or no client of Kafka | both |
+//! | another API or version | a client that does not ask which versions are served | names both |
+//! | a length beyond the limit | a producer with a larger `max.request.size`, or not a Kafka client | both are named |
 //!
-//! No request begins like the first rows: its length would be hundreds of megabytes, and a first request
-//! is small.
+//! No Kafka request begins like the rows that start with letters or with `16 03`: as a length that would
+//! be hundreds of megabytes, and a first request is small.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use brooklet_protocol::messages::{ApiKey, MessageError};
 
+use super::super::strangers::{self, Stranger, http_is_at};
 use crate::api::table;
 
-/// Longer names of clients are cut: they come from the network.
+/// Longer client ids are cut: they come from the network.
 const CLIENT_CHARS_MAX: usize = 64;
-/// The methods of HTTP, as far as they show in four bytes.
-const HTTP_METHODS: [&[u8; 4]; 9] = [
-    b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"OPTI", b"PATC", b"CONN", b"TRAC",
-];
 /// ZooKeeper's commands of four letters.
 const ZOOKEEPER_WORDS: [&[u8; 4]; 14] = [
     b"conf", b"cons", b"crst", b"dirs", b"dump", b"envi", b"isro", b"mntr", b"ruok", b"srst",
     b"srvr", b"stat", b"wchc", b"wchs",
 ];
-/// A ConnectRequest of ZooKeeper, with and without the flag for reading only.
+/// A ConnectRequest of ZooKeeper, without and with its read-only flag.
 const ZOOKEEPER_CONNECT_BYTES: [usize; 2] = [44, 45];
 
-/// What came.
+/// What a client did wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mistake {
     /// A TLS handshake.
     Tls,
-    /// A request of HTTP.
+    /// An HTTP request.
     Http,
     /// One of ZooKeeper's commands.
     ZooKeeperWord([u8; 4]),
     /// A client of ZooKeeper.
     ZooKeeper,
-    /// A client that wants to say who it is.
+    /// A client that wants to authenticate.
     Sasl { mechanism: String },
     /// A frame that is too large.
     TooLarge { length: usize, limit: usize },
-    /// Bytes that are no frame, at the very beginning.
+    /// The first bytes are not a frame.
     Strange { bytes: Vec<u8> },
     /// A request that is not served, or that does not follow its schema.
     Refused(MessageError),
 }
 
-/// What the first bytes of a connection are, if they are known not to be Kafka's.
+/// Recognizes the first bytes of a connection, if they cannot be Kafka's.
 pub(super) fn recognize(first: &[u8]) -> Option<Mistake> {
     let word = first.first_chunk::<4>()?;
-    if word.starts_with(&[0x16, 3]) {
-        return Some(Mistake::Tls);
+    match strangers::recognize(*word) {
+        Some(Stranger::Tls) => Some(Mistake::Tls),
+        Some(Stranger::Http) => Some(Mistake::Http),
+        None => (ZOOKEEPER_WORDS.contains(&word)).then_some(Mistake::ZooKeeperWord(*word)),
     }
-    if HTTP_METHODS.contains(&word) {
-        return Some(Mistake::Http);
-    }
-    (ZOOKEEPER_WORDS.contains(&word)).then_some(Mistake::ZooKeeperWord(*word))
 }
 
-/// Whether a frame that is no request is how a client of ZooKeeper begins: protocol version 0, the last
-/// zxid, a timeout, a session, and a password of 16 bytes.
+/// Whether a frame that is not a Kafka request is ZooKeeper's ConnectRequest: protocol version 0, the
+/// last zxid, a timeout, a session, and a password of 16 bytes.
 pub(super) fn is_zookeeper(frame: &[u8]) -> bool {
     ZOOKEEPER_CONNECT_BYTES.contains(&frame.len())
         && frame[..4] == [0; 4]
         && frame[24..28] == 16_u32.to_be_bytes()
 }
 
-/// The client's name in the header of a frame, quoted and not too long.
+/// The client id in the header of a frame, quoted and cut.
 pub(super) fn client_id(frame: &[u8]) -> Option<String> {
     let length = i16::from_be_bytes(*frame.get(8..)?.first_chunk()?);
     let name = frame.get(10..10 + usize::try_from(length).ok()?)?;
@@ -84,7 +78,7 @@ pub(super) fn client_id(frame: &[u8]) -> Option<String> {
     (!name.is_empty()).then(|| shown(name))
 }
 
-/// A text from the network: quoted, control characters escaped, and not too long.
+/// Text from the network: quoted, cut, with control characters escaped.
 fn shown(text: &str) -> String {
     match text.char_indices().nth(CLIENT_CHARS_MAX) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
@@ -93,7 +87,7 @@ fn shown(text: &str) -> String {
 }
 
 impl Mistake {
-    /// What tells lines of one kind from those of another.
+    /// Lines of the same kind are limited together.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Tls => "tls",
@@ -108,48 +102,40 @@ impl Mistake {
         }
     }
 
-    /// The line for it, where HTTP is at `http`.
+    /// The log line for it; `http` is where HTTP is served.
     pub(super) fn line(&self, http: Option<SocketAddr>) -> String {
         match self {
-            Self::Tls => "a TLS handshake came to the Kafka port, which takes no TLS: set \
+            Self::Tls => "TLS handshake on the Kafka port, which does not support TLS: set \
                           security.protocol=PLAINTEXT in this client"
                 .to_owned(),
-            Self::Http => format!(
-                "an HTTP request came to the Kafka port; {}",
-                http_is_at(http)
-            ),
+            Self::Http => format!("HTTP request on the Kafka port; {}", http_is_at(http)),
             Self::ZooKeeperWord(word) => format!(
-                "ZooKeeper's command {:?} came to the Kafka port, and there is no ZooKeeper; {}",
+                "ZooKeeper command {:?} on the Kafka port, and there is no ZooKeeper; {}",
                 String::from_utf8_lossy(word),
                 http_is_at(http)
             ),
-            Self::ZooKeeper => "a client of ZooKeeper came to the Kafka port, and there is no \
-                                ZooKeeper: use a client that takes bootstrap.servers \
-                                (--bootstrap-server) instead of zookeeper.connect"
-                .to_owned(),
+            Self::ZooKeeper => {
+                "ZooKeeper client on the Kafka port, and there is no ZooKeeper: use a \
+                                client that takes bootstrap.servers (--bootstrap-server) instead \
+                                of zookeeper.connect"
+                    .to_owned()
+            }
             Self::Sasl { mechanism } => format!(
-                "a client tried SASL ({}), which this port does not support: set \
+                "client tried SASL ({}), which this port does not support: set \
                  security.protocol=PLAINTEXT in this client",
                 shown(mechanism)
             ),
             Self::TooLarge { length, limit } => format!(
-                "a request of {length} bytes is larger than socket.request.max.bytes={limit}: lower \
+                "request of {length} bytes exceeds socket.request.max.bytes={limit}: lower \
                  max.request.size (message.max.bytes in librdkafka) in this client, or raise the \
                  setting"
             ),
             Self::Strange { bytes } => format!(
-                "the first bytes are not a Kafka request (\"{}\"): is this a client of Kafka?",
+                "expected a Kafka request, found \"{}\": is this a Kafka client?",
                 bytes.escape_ascii()
             ),
             Self::Refused(error) => refused(error),
         }
-    }
-}
-
-fn http_is_at(http: Option<SocketAddr>) -> String {
-    match http {
-        Some(address) => format!("HTTP is at http://{address} (/metrics, /healthz, /readyz)"),
-        None => "HTTP is off, --http HOST:PORT turns it on".to_owned(),
     }
 }
 
@@ -159,36 +145,36 @@ fn refused(error: &MessageError) -> String {
             "streams groups (API key {key}) are not served: set group.protocol=classic in this client"
         ),
         MessageError::UnknownApi(key) => {
-            format!("API key {key} was asked for, which is not known: is this a client of Kafka?")
+            format!("unknown API key {key}: is this a Kafka client?")
         }
         MessageError::Unsupported { api } => {
             let key = *api as i16;
-            format!("{api:?} (API key {key}) is not served: {}", Cure(*api))
+            format!("{api:?} (API key {key}) is not served: {}", Fix(*api))
         }
         MessageError::UnknownVersion { api, version, .. } => version_refused(*api, *version),
         MessageError::Malformed(_) | MessageError::Unencodable { .. } => {
-            format!("a request does not follow the Kafka protocol: {error}")
+            format!("malformed Kafka request: {error}")
         }
     }
 }
 
 fn version_refused(api: ApiKey, version: i16) -> String {
     let Some(row) = table::find(api as i16) else {
-        return format!("{api:?} is not served: {}", Cure(api));
+        return format!("{api:?} is not served: {}", Fix(api));
     };
     let (min, max) = (row.version_min, row.version_max);
-    let cure = if version < min {
-        "this client is too old, use a newer version of it"
+    let fix = if version < min {
+        "this client is too old, use a newer version"
     } else {
-        "this client does not ask which versions are served, as clients of Kafka do"
+        "this client does not ask which versions are served, as Kafka clients do"
     };
-    format!("{api:?} came in version {version}, and {min} to {max} are served: {cure}")
+    format!("{api:?} version {version} is not served, expected {min} to {max}: {fix}")
 }
 
-/// What to do where an API is not served.
-struct Cure(ApiKey);
+/// What to do when an API is not served.
+struct Fix(ApiKey);
 
-impl fmt::Display for Cure {
+impl fmt::Display for Fix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
@@ -201,7 +187,7 @@ impl fmt::Display for Cure {
             | ApiKey::DescribeShareGroupOffsets
             | ApiKey::AlterShareGroupOffsets
             | ApiKey::DeleteShareGroupOffsets => {
-                "there are no share groups, use a consumer with group.protocol=classic"
+                "share groups are not supported, use a consumer with group.protocol=classic"
             }
             ApiKey::Vote
             | ApiKey::BeginQuorumEpoch
@@ -213,10 +199,10 @@ impl fmt::Display for Cure {
             | ApiKey::AddRaftVoter
             | ApiKey::RemoveRaftVoter
             | ApiKey::UpdateRaftVoter => {
-                "this is no member of a cluster, remove it from controller.quorum.voters of that \
-                 server"
+                "this broker is not part of a cluster, remove it from controller.quorum.voters of \
+                 that server"
             }
-            _ => "docs/support.md lists what is",
+            _ => "docs/support.md lists the APIs that are",
         })
     }
 }
@@ -230,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn first_bytes_that_are_not_kafkas_are_known() {
+    fn first_bytes_that_are_not_kafkas_are_recognized() {
         let rows: [(&[u8], Option<Mistake>); 8] = [
             (&[0x16, 3, 1, 2, 0, 1], Some(Mistake::Tls)),
             (&[0x16, 3, 3, 0], Some(Mistake::Tls)),
@@ -247,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_name_the_cure() {
+    fn lines_name_the_fix() {
         let unsupported = |api| Mistake::Refused(MessageError::Unsupported { api });
         let unknown = |key| Mistake::Refused(MessageError::UnknownApi(key));
         let version = |api, version| {
@@ -275,7 +261,7 @@ mod tests {
             (Mistake::ZooKeeperWord(*b"ruok"), "\"ruok\""),
             (Mistake::ZooKeeper, "bootstrap.servers"),
             (too_large, "socket.request.max.bytes=1000"),
-            (strange, r#"("SSH-2.0-OpenSSH\x1b")"#),
+            (strange, r#"found "SSH-2.0-OpenSSH\x1b""#),
             (
                 unsupported(ApiKey::ConsumerGroupHeartbeat),
                 "group.protocol=classic",
@@ -285,7 +271,7 @@ mod tests {
             (unsupported(ApiKey::AlterClientQuotas), "(API key 49)"),
             (
                 version(ApiKey::Produce, 2),
-                "version 2, and 3 to 13 are served: this client is too old",
+                "version 2 is not served, expected 3 to 13: this client is too old",
             ),
             (version(ApiKey::Produce, 99), "does not ask which versions"),
             (unknown(999), "API key 999"),
@@ -301,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clients_name_is_quoted_and_cut() {
+    fn a_client_id_is_quoted_and_cut() {
         let frame = |name: &[u8]| {
             let length = u16::try_from(name.len()).unwrap().to_be_bytes();
             [&[0, 3, 0, 9, 0, 0, 0, 1][..], &length, name].concat()
