@@ -8,7 +8,7 @@ use clap::Subcommand;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::{Output, OutputFormat, print_all};
 use crate::text::table;

@@ -18,7 +18,7 @@ use anyhow::Context;
 use brooklet_broker::{Broker, BrokerConfig, Storage};
 use brooklet_log::clock::Clock;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 use crate::files;
 use crate::http::{self, Http};

@@ -10,7 +10,7 @@ use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::{Output, OutputFormat, print_all};
 use crate::text::table;

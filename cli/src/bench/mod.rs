@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::Exit;
 use crate::output::{Output, OutputFormat};
 use crate::text::table;

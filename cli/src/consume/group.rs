@@ -13,7 +13,7 @@ use brooklet_client::{
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
 use super::{Args, Printer};
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 use crate::signals::Stop;

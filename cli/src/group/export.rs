@@ -7,7 +7,7 @@ use brooklet_client::Client;
 use brooklet_protocol::TopicName;
 
 use super::csv::{self, Row};
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::CliError;
 use crate::files::write_whole;
 use crate::output::Output;

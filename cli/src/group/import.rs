@@ -14,7 +14,7 @@ use brooklet_protocol::{Offset, TopicPartition};
 
 use super::csv::{self, Row};
 use super::moves::{self, MoveArgs, Targets};
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::CliError;
 use crate::files::open_input;
 use crate::output::Output;

@@ -13,7 +13,7 @@ use brooklet_client::{Client, GroupDescription, GroupListing};
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::Exit;
 use crate::output::{Output, OutputFormat, print_all};
 use crate::text::{Text, table};

@@ -14,7 +14,7 @@ use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_protocol::{Offset, TopicPartition};
 use clap::Subcommand;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 
 mod dump;

@@ -8,7 +8,7 @@ use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_protocol::TopicPartition;
 use serde_json::json;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::{Output, OutputFormat};
 

@@ -23,7 +23,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use memchr::memmem::Finder;
 use tokio::sync::mpsc;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::escape::{Delimiter, delimiter};
 use crate::exit::Exit;
 use crate::files::{Input, open_input};

@@ -9,7 +9,7 @@ use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::Exit;
 use crate::output::{Output, OutputFormat, print_all};
 use crate::setting::Setting;

@@ -31,7 +31,7 @@ use brooklet_engine::{Bound, Hopping, RunOptions, Start, Tumbling, Windows};
 use brooklet_log::clock::Clock as _;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 use crate::isolation::{isolation, note_open_transactions};
 use crate::output::OutputFormat;

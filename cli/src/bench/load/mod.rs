@@ -20,7 +20,7 @@ use brooklet_broker::Broker;
 use brooklet_client::{Acks, Client, Producer, ProducerConfig};
 use brooklet_protocol::records::Compression;
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::{Output, OutputFormat};
 use crate::produce::AcksArg;

@@ -19,7 +19,7 @@ use brooklet_log::vfs::{OpenMode, Vfs};
 use brooklet_log::{Log, LogConfig, RecoveryStart, forget_synced};
 use brooklet_protocol::{Offset, TopicPartition};
 
-use crate::Globals;
+use crate::globals::Globals;
 use crate::exit::{CliError, Exit};
 use crate::output::Output;
 
