@@ -58,6 +58,7 @@ mod split;
 mod start_offset;
 mod time;
 
+mod departures;
 mod isolation;
 mod picture;
 mod process;

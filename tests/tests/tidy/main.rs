@@ -92,6 +92,7 @@ const BANNED: [(&str, &[&str], &str); 10] = [
         &[
             "broker/log/src/clock.rs",
             "engine/client/src/wall.rs",
+            "benches/load/",
             "cli/",
         ],
         "time is passed in",
@@ -101,6 +102,7 @@ const BANNED: [(&str, &[&str], &str); 10] = [
         &[
             "broker/log/src/clock.rs",
             "engine/client/src/wall.rs",
+            "benches/load/",
             "cli/",
         ],
         "time is passed in",
