@@ -1,9 +1,7 @@
 //! `completions`: a script that teaches a shell our verbs and options.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::Cli;
 use crate::exit::Exit;
 use crate::output::Output;
 
@@ -18,10 +16,10 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-/// Prints the script.
-pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+/// Prints the script that completes `cli`.
+pub(crate) fn run(args: Args, mut cli: clap::Command) -> anyhow::Result<Exit> {
     let mut output = Output::stdout(true);
-    clap_complete::generate(args.shell, &mut Cli::command(), "brooklet", output.buffer());
+    clap_complete::generate(args.shell, &mut cli, "brooklet", output.buffer());
     output.flush()?;
     Ok(Exit::Ok)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brooklet_client::{Client, Isolation, OffsetSpec};
 use brooklet_protocol::{Offset, TopicPartition};
 
-use crate::Globals;
+use crate::globals::Globals;
 
 /// Reads the option's value.
 ///

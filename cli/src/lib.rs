@@ -13,47 +13,64 @@
 //! It is a library behind a one-line program, because Cargo compiles a library while those it uses are still
 //! being optimized; a program waits for them.
 
+mod globals;
+
 mod exit;
+mod refused;
 mod signals;
 
-mod bench;
-mod cluster;
-mod completions;
-mod consume;
-mod demo;
-mod group;
-mod log;
-mod produce;
 mod serve;
+
+mod cluster;
 mod topic;
+
+mod produce;
+
+mod consume;
+
+mod group;
 mod txn;
+
 mod window;
 
-mod escape;
-mod files;
-mod format;
-mod http;
-mod isolation;
-mod logging;
+mod demo;
+
+mod log;
+
+mod bench;
+mod completions;
+
 mod output;
-mod picture;
-mod process;
+mod text;
+
+mod escape;
+mod terminal;
+
+mod logging;
+
+mod files;
 mod properties;
-mod ranges;
-mod refused;
 mod setting;
+
+mod format;
+mod ranges;
 mod split;
 mod start_offset;
-mod terminal;
-mod text;
 mod time;
 
+mod departures;
+mod isolation;
+mod picture;
+mod process;
+
+mod http;
+
 use anyhow::Context;
-use brooklet_client::Client;
 use brooklet_log::clock::SystemClock;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::Exit;
+use globals::Globals;
 
 /// A Kafka-protocol log broker, coordinator and stream engine in one binary.
 #[derive(Debug, Parser)]
@@ -77,50 +94,6 @@ Exit codes:
   0 ok   1 failed   2 usage   3 cannot connect or timed out   4 not found   5 corruption
   6 a check failed, or a measurement is not valid
   130 interrupted by Ctrl-C   143 terminated";
-
-/// Where a broker listens that was told nothing else.
-const BOOTSTRAP_SERVER_DEFAULT: &str = "127.0.0.1:9092";
-
-/// What every verb understands.
-#[derive(Debug, clap::Args)]
-struct Globals {
-    /// The brokers to connect to [default: 127.0.0.1:9092]
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "HOST:PORT,..",
-        help_heading = "Global options"
-    )]
-    #[arg(env = "BROOKLET_BOOTSTRAP_SERVER")]
-    bootstrap_server: Option<String>,
-    /// No notes, no progress; errors still show
-    #[arg(short, long, global = true, help_heading = "Global options")]
-    quiet: bool,
-    /// More log lines: -v info, -vv debug, -vvv trace
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    #[arg(help_heading = "Global options")]
-    verbose: u8,
-    /// Counts from the start of the process.
-    #[arg(skip)]
-    clock: SystemClock,
-}
-
-impl Globals {
-    /// A client of the brokers that `-b` names.
-    async fn connect(&self) -> anyhow::Result<Client> {
-        let servers = self.bootstrap_server.as_deref();
-        let servers = servers.unwrap_or(BOOTSTRAP_SERVER_DEFAULT);
-        Ok(Client::connect(servers, "brooklet-cli").await?)
-    }
-
-    /// Says something on stderr that is not an error.
-    fn note(&self, text: impl std::fmt::Display) {
-        if !self.quiet {
-            output::say(text.to_string());
-        }
-    }
-}
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -166,7 +139,7 @@ impl Cli {
             Command::Window(args) => window::run(&globals, args).await,
             Command::Bench(args) => bench::run(&globals, args).await,
             Command::Log(args) => log::run(&globals, args),
-            Command::Completions(args) => completions::run(args),
+            Command::Completions(args) => completions::run(args, Cli::command()),
         }
     }
 }

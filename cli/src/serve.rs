@@ -18,9 +18,9 @@ use anyhow::Context;
 use brooklet_broker::{Broker, BrokerConfig, Storage};
 use brooklet_log::clock::Clock;
 
-use crate::Globals;
 use crate::exit::{CliError, Exit};
 use crate::files;
+use crate::globals::Globals;
 use crate::http::{self, Http};
 use crate::output::Output;
 use crate::properties;

@@ -10,8 +10,8 @@ use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::Globals;
 use crate::exit::{CliError, Exit};
+use crate::globals::Globals;
 use crate::output::{Output, OutputFormat, print_all};
 use crate::text::table;
 use crate::time;

@@ -3,12 +3,13 @@
 use std::hint::black_box;
 use std::io::Write;
 
+use brooklet_load::statistics::quantile;
 use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_log::vfs::{OpenMode, Vfs};
 use brooklet_protocol::Timestamp;
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
 
-use super::{Bench, files, loopback, map, quantile, rate, timed};
+use super::{Bench, files, loopback, map, rate, timed};
 
 const MIB: usize = 1 << 20;
 

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brooklet_broker::partition::{DirtyBudget, Durability, Partition, PartitionSetup};
+use brooklet_load::statistics::{median, quantile};
 use brooklet_log::clock::SystemClock;
 use brooklet_log::vfs::Vfs;
 use brooklet_log::vfs::disk::DiskVfs;
-use brooklet_log::{Log, LogConfig, RecoveryStart};
+use brooklet_log::{Log, LogConfig, LogReader, RecoveryStart};
 use brooklet_protocol::records::{BatchBuilder, Batches, Compression, RecordBatch};
 use brooklet_protocol::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
 use super::disk::{batch, sync_times};
-use super::{Bench, Rounds, files, map, median, quantile, rate, timed};
+use super::{Bench, Rounds, files, map, rate, timed};
 
 const MIB: usize = 1 << 20;
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -173,62 +174,64 @@ fn read(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         return Ok(());
     }
     bench.say(name);
-    let (bytes, dir) = (bench.bytes(), bench.path().join("log-0"));
-    let batch = batch(Compression::None, 16 << 10, 1000);
-    let mut log = open(&dir, config(false, 64 << 20))?;
-    for _ in 0..bytes.div_ceil(batch.bytes().len() as u64) {
-        log.append(&batch, LeaderEpoch(0), NOW)?;
-    }
-    log.roll_if_filled()?;
-    let point = log.close()?;
+    let dir = bench.path().join("log-0");
+    let point = fill(&dir, bench.bytes())?;
+    let start = RecoveryStart {
+        clean_shutdown: true,
+        recovery_point: point,
+        ..RecoveryStart::default()
+    };
     let mut rounds = Rounds::default();
     for _ in 0..bench.options.rounds {
         let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
-        let start = RecoveryStart {
-            clean_shutdown: true,
-            recovery_point: point,
-            ..RecoveryStart::default()
-        };
         let (log, _) = Log::open(vfs, &dir, config(false, 64 << 20), start)?;
         let reader = log.reader();
-        let maps = reader
-            .segments()
-            .into_iter()
-            .filter(|segment| segment.size_bytes > 0);
-        let maps = maps.map(|segment| map::map(&segment.path));
+        let segments = reader.segments().into_iter();
+        let filled = segments.filter(|segment| segment.size_bytes > 0);
+        let maps = filled.map(|segment| map::map(&segment.path));
         let maps = maps.collect::<std::io::Result<Vec<_>>>()?;
         let size = maps.iter().map(|map| map.len() as u64).sum();
         let ((), took) = timed(|| {
-            for map in &maps {
-                for block in map.chunks(MIB) {
-                    black_box(brooklet_protocol::crc32c(block));
-                }
+            for block in maps.iter().flat_map(|map| map.chunks(MIB)) {
+                black_box(brooklet_protocol::crc32c(block));
             }
             Ok(())
         })?;
         rounds.limit.push(rate(size, took));
-        let ((), took) = timed(|| {
-            let mut next = Offset::ZERO;
-            let mut touched = 0_u64;
-            while next < point {
-                let read = reader.read(next, point, MIB, true)?;
-                for batch in Batches(read.bytes) {
-                    let batch = batch?;
-                    for record in &batch.records(MIB)? {
-                        touched += u64::from(record?.key.map_or(0, |key| key[0]));
-                    }
-                }
-                next = read.next_offset;
-            }
-            black_box(touched);
-            Ok(())
-        })?;
+        let (touched, took) = timed(|| touch_keys(&reader, point))?;
+        black_box(touched);
         rounds.ours.push(rate(size, took));
     }
     DiskVfs.remove_dir_all(&dir)?;
     let limit = "the mapped bytes with CRC-32C";
     bench.beside(name, "MiB/s", &rounds, limit, Some((0.70, false)));
     Ok(())
+}
+
+/// Writes a log of `bytes` in sealed segments of 64 MiB; returns its end.
+fn fill(dir: &Path, bytes: u64) -> anyhow::Result<Offset> {
+    let batch = batch(Compression::None, 16 << 10, 1000);
+    let mut log = open(dir, config(false, 64 << 20))?;
+    for _ in 0..bytes.div_ceil(batch.bytes().len() as u64) {
+        log.append(&batch, LeaderEpoch(0), NOW)?;
+    }
+    log.roll_if_filled()?;
+    Ok(log.close()?)
+}
+
+/// Iterates over all records below `end`; adds up the first bytes of their keys.
+fn touch_keys(reader: &LogReader, end: Offset) -> anyhow::Result<u64> {
+    let (mut next, mut touched) = (Offset::ZERO, 0_u64);
+    while next < end {
+        let read = reader.read(next, end, MIB, true)?;
+        for batch in Batches(read.bytes) {
+            for record in &batch?.records(MIB)? {
+                touched += u64::from(record?.key.map_or(0, |key| key[0]));
+            }
+        }
+        next = read.next_offset;
+    }
+    Ok(touched)
 }
 
 fn partition(dir: &Path) -> anyhow::Result<Arc<Partition>> {

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use brooklet_load::statistics::{median, spread};
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::Globals;
 use crate::exit::Exit;
+use crate::globals::Globals;
 use crate::output::{Output, OutputFormat};
 use crate::text::table;
 
@@ -250,25 +251,6 @@ fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, Dura
     Ok((done, start.elapsed()))
 }
 
-fn median(figures: &[f64]) -> f64 {
-    quantile(figures, 0.5)
-}
-
-/// The figure below which such a part of all figures is.
-fn quantile(figures: &[f64], part: f64) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let last = sorted.len().saturating_sub(1);
-    sorted
-        .get((last as f64 * part).round() as usize)
-        .copied()
-        .unwrap_or(f64::NAN)
-}
-
-fn spread(figures: &[f64]) -> (f64, f64) {
-    (quantile(figures, 0.0), quantile(figures, 1.0))
-}
-
 fn print(options: &Options, rows: &[Row]) -> anyhow::Result<()> {
     let mut output = Output::stdout(true);
     match options.output {
@@ -310,21 +292,4 @@ fn cells(row: &Row) -> Vec<String> {
         }));
     }
     cells
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_figures_that_were_measured() {
-        let figures = [5.0, 1.0, 3.0, 2.0, 4.0];
-        let found = [
-            quantile(&figures, 0.0),
-            median(&figures),
-            quantile(&figures, 0.99),
-        ];
-        assert_eq!(found.map(|figure| figure as i32), [1, 3, 5]);
-        assert!(quantile(&[], 0.5).is_nan());
-    }
 }

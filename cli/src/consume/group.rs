@@ -13,8 +13,8 @@ use brooklet_client::{
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
 use super::{Args, Printer};
-use crate::Globals;
 use crate::exit::{CliError, Exit};
+use crate::globals::Globals;
 use crate::output::Output;
 use crate::signals::Stop;
 use crate::start_offset::StartOffset;

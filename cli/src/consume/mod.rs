@@ -12,10 +12,10 @@ use std::io::Write;
 use brooklet_client::{Client, Consumer, ConsumerConfig, Fetched, Isolation, OffsetSpec};
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
-use crate::Globals;
 use crate::escape::{Delimiter, delimiter};
 use crate::exit::{CliError, Exit};
 use crate::format::{Format, Located, Parts, delimited};
+use crate::globals::Globals;
 use crate::isolation::{isolation, note_open_transactions};
 use crate::output::{Output, OutputError};
 use crate::signals::Stop;

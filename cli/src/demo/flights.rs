@@ -1,17 +1,12 @@
 //! The week of flights inside the binary.
 //!
-//! 90 KB of gzip, unpacked into 6,027 [`Flight`]s in the order in which they left; provenance and
-//! licence stand in `cli/data/README.md`.
-
-use std::io::Read;
+//! The table of departures, read into 6,027 [`Flight`]s in the order in which they left.
 
 use anyhow::Context as _;
 use brooklet_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::time;
-
-const PACKED: &[u8] = include_bytes!("../../data/departures-2013-03-04.csv.gz");
+use crate::{departures, time};
 
 /// One departure, as it stands in the data and as it travels through the topic, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,16 +49,13 @@ impl Flight {
 ///
 /// # Errors
 /// Only if the binary itself is damaged.
-pub(super) fn departures() -> anyhow::Result<Vec<Flight>> {
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(PACKED)
-        .read_to_string(&mut text)
-        .context("unpacking the data")?;
+pub(super) fn flights() -> anyhow::Result<Vec<Flight>> {
+    let text = departures::text()?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader
         .deserialize()
         .collect::<Result<_, _>>()
-        .context("reading the data")
+        .context("the table of departures inside this program is damaged")
 }
 
 fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
@@ -76,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_week_is_whole_and_in_order() {
-        let flights = departures().unwrap();
+        let flights = flights().unwrap();
         assert_eq!(flights.len(), 6027);
         let times: Vec<_> = flights.iter().map(|f| f.departed().unwrap()).collect();
         assert!(times.is_sorted());

@@ -37,12 +37,13 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::exit::Exit;
+use crate::files;
+use crate::globals::Globals;
 use crate::output::Output;
 use crate::picture::Picture;
 use crate::signals::Stop;
 use crate::terminal::{self, Stream};
 use crate::text::Text;
-use crate::{Globals, files};
 use board::Board;
 use new_york::NewYork;
 use replay::Speed;
@@ -145,7 +146,7 @@ fn address(broker: &Broker) -> String {
 
 /// The replay, the queries and the screen, side by side, until the last window is closed.
 async fn perform(globals: &Globals, args: &Args, broker: &Broker) -> anyhow::Result<Exit> {
-    let flights = flights::departures()?;
+    let flights = flights::flights()?;
     let board = Arc::new(Mutex::new(Board {
         queries: query::queries(),
         records_in: 0,

@@ -7,9 +7,9 @@ use brooklet_client::Client;
 use brooklet_protocol::TopicName;
 
 use super::csv::{self, Row};
-use crate::Globals;
 use crate::exit::CliError;
 use crate::files::write_whole;
+use crate::globals::Globals;
 use crate::output::Output;
 use crate::terminal::{Stream, is_terminal};
 

@@ -14,9 +14,9 @@ use brooklet_protocol::{Offset, TopicPartition};
 
 use super::csv::{self, Row};
 use super::moves::{self, MoveArgs, Targets};
-use crate::Globals;
 use crate::exit::CliError;
 use crate::files::open_input;
+use crate::globals::Globals;
 use crate::output::Output;
 use crate::start_offset::StartOffset;
 

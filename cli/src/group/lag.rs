@@ -14,8 +14,8 @@ use brooklet_protocol::{Monotonic, TopicPartition};
 use serde::Serialize;
 
 use super::{SCHEMA, or_dash};
-use crate::Globals;
 use crate::exit::words;
+use crate::globals::Globals;
 use crate::output::{Output, OutputFormat, print_all};
 use crate::picture::Picture;
 use crate::signals::Stop;

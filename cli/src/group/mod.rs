@@ -13,8 +13,8 @@ use brooklet_client::{Client, GroupDescription, GroupListing};
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::Globals;
 use crate::exit::Exit;
+use crate::globals::Globals;
 use crate::output::{Output, OutputFormat, print_all};
 use crate::text::{Text, table};
 

@@ -12,7 +12,7 @@ use brooklet_protocol::{Offset, TopicPartition};
 use serde::Serialize;
 
 use super::SCHEMA;
-use crate::Globals;
+use crate::globals::Globals;
 use crate::output::{Output, OutputFormat, print_all};
 use crate::start_offset::OffsetRange;
 use crate::text::{Text, table};

@@ -7,7 +7,7 @@ use brooklet_client::{Client, OffsetSpec};
 use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 
 use super::moves::{self, MoveArgs, Targets};
-use crate::Globals;
+use crate::globals::Globals;
 use crate::output::Output;
 use crate::start_offset::StartOffset;
 

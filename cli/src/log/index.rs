@@ -1,6 +1,6 @@
 //! `log index`: the entries of the indexes, and the steps of a search.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use brooklet_log::inspect::{
     IndexFile, SearchStep, SegmentFiles, SegmentScan, read_offset_index, read_snapshot,
@@ -60,14 +60,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn name(path: &std::path::Path) -> String {
+fn name(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
 }
 
-fn head<E>(path: &std::path::Path, index: &IndexFile<E>, entry_bytes: u64) -> String {
+fn head<E>(path: &Path, index: &IndexFile<E>, entry_bytes: u64) -> String {
     let used = index.entries.len() as u64 * entry_bytes;
     let (zeros, torn) = (index.bytes - index.torn_bytes - used, index.torn_bytes);
     let parts = [
@@ -77,78 +77,90 @@ fn head<E>(path: &std::path::Path, index: &IndexFile<E>, entry_bytes: u64) -> St
             index.entries.len()
         )),
         (zeros > 0).then(|| format!("then {zeros} bytes of zeros, preallocated")),
-        (torn > 0).then(|| format!("then {torn} bytes that are no entry")),
+        (torn > 0).then(|| format!("then {torn} bytes that are not an entry")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn list(segment: &SegmentFiles, output: &mut Output) -> anyhow::Result<()> {
-    let (vfs, base) = (DiskVfs, segment.base_offset);
+    list_offsets(segment, output)?;
+    list_times(segment, output)?;
+    list_aborted(segment, output)?;
+    list_producers(segment, output)
+}
+
+fn missing(path: &Path) -> String {
+    format!("{}  missing: it is rebuilt at first use", name(path))
+}
+
+fn list_offsets(segment: &SegmentFiles, output: &mut Output) -> anyhow::Result<()> {
     let path = segment.offset_index();
-    if vfs.exists(&path) {
-        let index = read_offset_index(&vfs, &path, base)?;
-        output.line(head(&path, &index, 8))?;
-        for (number, entry) in index.entries.iter().enumerate() {
-            let (last, position) = (entry.last_offset, entry.position);
-            output.line(format!(
-                "  {number:>6}  the batch that ends at offset {last} begins at byte {position}"
-            ))?;
-        }
-    } else {
+    if !DiskVfs.exists(&path) {
+        return Ok(output.line(missing(&path))?);
+    }
+    let index = read_offset_index(&DiskVfs, &path, segment.base_offset)?;
+    output.line(head(&path, &index, 8))?;
+    for (number, entry) in index.entries.iter().enumerate() {
+        let (last, position) = (entry.last_offset, entry.position);
         output.line(format!(
-            "{}  missing: it is rebuilt at first use",
-            name(&path)
+            "  {number:>6}  the batch that ends at offset {last} begins at byte {position}"
         ))?;
     }
+    Ok(())
+}
+
+fn list_times(segment: &SegmentFiles, output: &mut Output) -> anyhow::Result<()> {
     let path = segment.time_index();
-    if vfs.exists(&path) {
-        let index = read_time_index(&vfs, &path, base)?;
-        output.line(head(&path, &index, 12))?;
-        for (number, entry) in index.entries.iter().enumerate() {
-            let (time, last) = (time::to_text(entry.timestamp), entry.last_offset);
-            output.line(format!(
-                "  {number:>6}  {time} is first reached by the batch that ends at offset {last}"
-            ))?;
-        }
-    } else {
+    if !DiskVfs.exists(&path) {
+        return Ok(output.line(missing(&path))?);
+    }
+    let index = read_time_index(&DiskVfs, &path, segment.base_offset)?;
+    output.line(head(&path, &index, 12))?;
+    for (number, entry) in index.entries.iter().enumerate() {
+        let (time, last) = (time::to_text(entry.timestamp), entry.last_offset);
         output.line(format!(
-            "{}  missing: it is rebuilt at first use",
-            name(&path)
+            "  {number:>6}  {time} is first reached by the batch that ends at offset {last}"
         ))?;
     }
+    Ok(())
+}
+
+/// A segment without aborted transactions has no such file.
+fn list_aborted(segment: &SegmentFiles, output: &mut Output) -> anyhow::Result<()> {
     let path = segment.txn_index();
-    if vfs.exists(&path) {
-        let (entries, _) = read_txn_index(&vfs, &path)?;
-        output.line(format!(
-            "{}  {} aborted transactions",
-            name(&path),
-            entries.len()
-        ))?;
-        for entry in entries {
-            let (id, first, last) = (entry.producer_id.0, entry.first_offset, entry.last_offset);
-            output.line(format!("          producer {id}  offsets {first}..={last}"))?;
-        }
+    if !DiskVfs.exists(&path) {
+        return Ok(());
     }
+    let (entries, _) = read_txn_index(&DiskVfs, &path)?;
+    let count = entries.len();
+    output.line(format!("{}  {count} aborted transactions", name(&path)))?;
+    for entry in entries {
+        let (id, first, last) = (entry.producer_id.0, entry.first_offset, entry.last_offset);
+        output.line(format!("          producer {id}  offsets {first}..={last}"))?;
+    }
+    Ok(())
+}
+
+/// Not every segment has a snapshot of the producers.
+fn list_producers(segment: &SegmentFiles, output: &mut Output) -> anyhow::Result<()> {
     let path = segment.snapshot();
-    if vfs.exists(&path) {
-        match read_snapshot(&vfs, &path)? {
-            Err(error) => output.line(format!("{}  no snapshot: {error}", name(&path)))?,
-            Ok(states) => {
-                output.line(format!(
-                    "{}  {} producers",
-                    name(&path),
-                    states.iter().count()
-                ))?;
-                let mut states: Vec<_> = states.iter().collect();
-                states.sort_by_key(|(id, _)| *id);
-                for (id, state) in states {
-                    let (id, epoch, last) = (id.0, state.epoch.0, state.last_sequence());
-                    output.line(format!(
-                        "          producer {id}  epoch {epoch}  last sequence {last}"
-                    ))?;
-                }
-            }
+    if !DiskVfs.exists(&path) {
+        return Ok(());
+    }
+    let states = match read_snapshot(&DiskVfs, &path)? {
+        Ok(states) => states,
+        Err(error) => {
+            return Ok(output.line(format!("{}  not a snapshot: {error}", name(&path)))?);
         }
+    };
+    let mut states: Vec<_> = states.iter().collect();
+    states.sort_by_key(|(id, _)| *id);
+    output.line(format!("{}  {} producers", name(&path), states.len()))?;
+    for (id, state) in states {
+        let (id, epoch, last) = (id.0, state.epoch.0, state.last_sequence());
+        output.line(format!(
+            "          producer {id}  epoch {epoch}  last sequence {last}"
+        ))?;
     }
     Ok(())
 }
@@ -161,12 +173,12 @@ fn steps(
     for step in steps {
         let (from, to) = step.range;
         let verdict = if step.is_at_or_before {
-            "at or before: go right"
+            "at or before: search to the right"
         } else {
-            "behind: go left"
+            "after: search to the left"
         };
         output.line(format!(
-            "  entries {from}..{to}  look at {}: {}  {verdict}",
+            "  entries {from}..{to}  compare {}: {}  {verdict}",
             step.middle,
             what(step.middle)
         ))?;
@@ -188,9 +200,11 @@ fn find_offset(segment: &SegmentFiles, offset: Offset, output: &mut Output) -> a
         steps(&taken, what, output)?;
         if let Some(entry) = found {
             start = u64::try_from(entry.position).unwrap_or(0);
-            output.line(format!("  the nearest entry leads to byte {start}"))?;
+            output.line(format!(
+                "  the nearest entry at or before it points to byte {start}"
+            ))?;
         } else {
-            output.line("  no entry is at or before it: the walk begins at byte 0")?;
+            output.line("  no entry is at or before it: the scan starts at byte 0")?;
         }
     }
     walk(segment, start, output, |batch| {
@@ -219,16 +233,16 @@ fn find_time(segment: &SegmentFiles, time: Timestamp, output: &mut Output) -> an
         .is_none_or(|last| last.timestamp < time)
     {
         return Ok(output
-            .line("  its highest entry is earlier: if the segment is sealed, it is not here")?);
+            .line("  the last entry is earlier: a sealed segment does not contain this time")?);
     }
     let from = found.map_or(segment.base_offset, |entry| entry.last_offset);
     output.line(format!(
-        "  no earlier batch has it than the one that ends at offset {from}"
+        "  no batch before the one that ends at offset {from} reaches it"
     ))?;
     find_offset(segment, from, output)
 }
 
-/// Goes over batches from `start` on to the first that `is_it`.
+/// Scans batches from byte `start` to the first for which `is_it` is true.
 fn walk(
     segment: &SegmentFiles,
     start: u64,
@@ -245,7 +259,7 @@ fn walk(
         if is_it(&batch) {
             return Ok(output.line(format!("  byte {}: {range}  found", batch.position))?);
         }
-        output.line(format!("  byte {}: {range}  go on", batch.position))?;
+        output.line(format!("  byte {}: {range}  continue", batch.position))?;
     }
     Ok(output.line("  not in this segment")?)
 }

@@ -14,8 +14,8 @@ use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_protocol::{Offset, TopicPartition};
 use clap::Subcommand;
 
-use crate::Globals;
 use crate::exit::{CliError, Exit};
+use crate::globals::Globals;
 
 mod dump;
 mod index;

@@ -8,8 +8,8 @@ use brooklet_log::vfs::disk::DiskVfs;
 use brooklet_protocol::TopicPartition;
 use serde_json::json;
 
-use crate::Globals;
 use crate::exit::{CliError, Exit};
+use crate::globals::Globals;
 use crate::output::{Output, OutputFormat};
 
 /// Arguments of `log verify`.

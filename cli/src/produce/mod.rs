@@ -23,10 +23,10 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use memchr::memmem::Finder;
 use tokio::sync::mpsc;
 
-use crate::Globals;
 use crate::escape::{Delimiter, delimiter};
 use crate::exit::Exit;
 use crate::files::{Input, open_input};
+use crate::globals::Globals;
 use crate::ranges::Ranges;
 use crate::refused::incomplete;
 use crate::signals::{Signal, Stop};

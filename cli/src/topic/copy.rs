@@ -20,8 +20,8 @@ use brooklet_protocol::records::{RecordBatch, Records};
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use bytes::Bytes;
 
-use crate::Globals;
 use crate::exit::CliError;
+use crate::globals::Globals;
 use crate::ranges::Ranges;
 use crate::refused::{Refusals, incomplete, is_of_record};
 

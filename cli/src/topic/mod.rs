@@ -9,8 +9,8 @@ use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::Globals;
 use crate::exit::Exit;
+use crate::globals::Globals;
 use crate::output::{Output, OutputFormat, print_all};
 use crate::setting::Setting;
 use crate::text::{Text, table};

@@ -31,8 +31,8 @@ use brooklet_engine::{Bound, Hopping, RunOptions, Start, Tumbling, Windows};
 use brooklet_log::clock::Clock as _;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
-use crate::Globals;
 use crate::exit::{CliError, Exit};
+use crate::globals::Globals;
 use crate::isolation::{isolation, note_open_transactions};
 use crate::output::OutputFormat;
 use crate::signals::Stop;

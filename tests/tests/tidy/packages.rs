@@ -9,7 +9,7 @@ use super::{assert_clean, root};
 
 /// Our crates from the bottom up: its folder, its name, what it may depend on among ours, and whether
 /// it is pure: no runtime below it, no unsafe code in it.
-pub(super) const CRATES: [Crate; 8] = [
+pub(super) const CRATES: [Crate; 9] = [
     Crate::pure("protocol", "brooklet-protocol", &[]),
     Crate::pure(
         "broker/machines",
@@ -33,12 +33,18 @@ pub(super) const CRATES: [Crate; 8] = [
         &["brooklet-client", "brooklet-protocol"],
     ),
     Crate::new(
+        "benches/load",
+        "brooklet-load",
+        &["brooklet-client", "brooklet-protocol"],
+    ),
+    Crate::new(
         "cli",
         "brooklet",
         &[
             "brooklet-broker",
             "brooklet-client",
             "brooklet-engine",
+            "brooklet-load",
             "brooklet-log",
             "brooklet-machines",
             "brooklet-protocol",

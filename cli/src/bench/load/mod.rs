@@ -1,63 +1,104 @@
-//! `bench produce`, `consume`, `e2e`: a broker under load, ours or any other, through our client.
-//!
-//! ```text
-//!  make a topic ─▶ warm-up ─▶ rounds, one after the other ─▶ delete the topic ─▶ verdict, figures
-//! ```
-//!
-//! With a rate the load is an open loop: records are due at fixed times, and their latency counts from
-//! the time at which they were due, so that a broker that stalls is charged for all records that had to
-//! wait. Without one it is a closed loop, which tells a throughput, and of time only how long a record
-//! was on its way: the service time, which a slow broker shortens by being sent less.
-//!
-//! All producers and consumers are in this process, and there is one clock. Nothing is left behind: the
-//! topic is deleted after an error and after Ctrl-C, too.
+//! `bench produce`, `consume` and `e2e`: any broker under load. The load itself is `brooklet_load`;
+//! here are the arguments and what is printed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
 use brooklet_broker::Broker;
-use brooklet_client::{Acks, Client, Producer, ProducerConfig};
+use brooklet_load::{Bench, Content, InvalidLoad, Load, Outcome, Pace, Rate, Target};
 use brooklet_protocol::records::Compression;
+use clap::ValueEnum;
 
-use crate::Globals;
+use crate::departures;
 use crate::exit::{CliError, Exit};
+use crate::globals::Globals;
 use crate::output::{Output, OutputFormat};
 use crate::produce::AcksArg;
 use crate::setting::Setting;
-use crate::signals::{Signal, Stop};
+use crate::signals::Stop;
 
-mod consume;
-mod cpu;
-mod e2e;
-mod generator;
-mod payload;
-mod produce;
 mod report;
-mod schedule;
-mod tally;
-mod topic;
-mod verdict;
 
-use generator::{Plan, RunClock, Running};
-use payload::{Kind, Payload, STAMP_BYTES};
-use report::Report;
-use schedule::{Phases, Rate, Schedule};
-use topic::OwnTopic;
-
-/// What all three understand.
+/// Arguments of `bench produce`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Load {
-    /// Bytes of a record's value
+#[command(after_help = "\
+Examples:
+  brooklet bench produce                               an ephemeral broker, as fast as it goes
+  brooklet bench produce -b 127.0.0.1:9092 --acks 1 --size 1024 -z lz4 --payload text
+  brooklet bench produce -b kafka:9092 --rate 20k -p 16 --producers 2 -o json
+  brooklet bench produce -b kafka:9092 -c flush.messages=1
+
+With a rate, latency is the time from when a record was due to its confirmation. With --rate max,
+only the throughput says something about the broker. A producer sends one batch per partition at
+a time: for more load, add producers, partitions, or a larger --batch-size. If the generator
+falls behind, the run is not valid and the exit code is 6.")]
+pub(super) struct ProduceArgs {
+    /// Records per second from all producers together, or max
+    #[arg(long, value_name = "RATE", default_value = "max")]
+    rate: Rate,
+    #[command(flatten)]
+    pace: PaceArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// Arguments of `bench consume`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet bench consume                               an ephemeral broker
+  brooklet bench consume -b 127.0.0.1:9092 --records 5000000 --size 1024
+  brooklet bench consume -b kafka:9092 -p 4 --consumers 4 -z lz4 --payload text
+
+Fills a topic, reads it once to warm up, and then reads it from the beginning once per round.
+Records are decompressed, checked and iterated.")]
+pub(super) struct ConsumeArgs {
+    /// Records to fill the topic with
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    records: u64,
+    /// Consumers, which share the partitions
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    consumers: u32,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// Arguments of `bench e2e`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  brooklet bench e2e                                   an ephemeral broker, 1,000 records/s
+  brooklet bench e2e -b 127.0.0.1:9092 --rate 10k --acks 1 --size 1024
+  brooklet bench e2e -b kafka:9092 -p 4 --consumers 4 --linger 5ms -o json
+
+Latency is the time from when a record was due until a consumer has it. If the generator falls
+behind, the run is not valid and the exit code is 6.")]
+pub(super) struct E2eArgs {
+    /// Records per second from all producers together
+    #[arg(long, value_name = "RATE", default_value = "1000", value_parser = per_second)]
+    rate: u32,
+    /// Consumers, which share the partitions
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    consumers: u32,
+    #[command(flatten)]
+    pace: PaceArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// The options of all three.
+#[derive(Debug, clap::Args)]
+struct LoadArgs {
+    /// Bytes in the value of each record
     #[arg(long, value_name = "BYTES", default_value_t = 100)]
     size: usize,
-    /// What records hold: random (no codec makes it smaller) or text (real departures)
+    /// What records hold: random bytes, or text (a table of real departures)
     #[arg(long, value_enum, value_name = "KIND", default_value_t)]
-    payload: Kind,
+    payload: Payload,
     /// Compress batches: none, gzip, snappy, lz4, zstd
     #[arg(short = 'z', long, value_name = "CODEC", default_value = "none")]
     codec: Compression,
-    /// Who has to confirm a record: 0 nobody, 1 in memory, all durable
+    /// When a record is confirmed: 0 never, 1 once it is in memory, all once it is durable
     #[arg(long, value_enum, default_value_t = AcksArg::All)]
     acks: AcksArg,
     /// Partitions of the topic
@@ -69,13 +110,13 @@ pub(super) struct Load {
     /// How long a batch waits for more records [default: 5ms; e2e: 0s]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     linger: Option<Duration>,
-    /// Bytes that a batch may have
+    /// Most bytes in a batch
     #[arg(long, value_name = "BYTES", default_value_t = 16384)]
     batch_size: usize,
-    /// A setting of the topic, may be repeated, as flush.messages=1
+    /// A setting of the topic, such as flush.messages=1; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE")]
     config: Vec<Setting>,
-    /// How often it is measured
+    /// How many times to measure
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How to print
@@ -83,28 +124,26 @@ pub(super) struct Load {
     output: OutputFormat,
 }
 
-/// How long, and how fast.
+/// How long the rounds take.
 #[derive(Debug, clap::Args)]
-pub(super) struct Pace {
-    /// How long a round is
+struct PaceArgs {
+    /// The length of a round
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     duration: Duration,
-    /// What is discarded before the first round
+    /// The time before the first round; what is measured in it is discarded
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     warmup: Duration,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("a round takes some time".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
-    }
+/// What records hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Payload {
+    /// Random bytes: no codec makes them smaller
+    #[default]
+    Random,
+    /// Lines of a table of real departures: codecs make them several times smaller
+    Text,
 }
-
-pub(super) use consume::Args as ConsumeArgs;
-pub(super) use e2e::Args as E2eArgs;
-pub(super) use produce::Args as ProduceArgs;
 
 /// One of the three.
 #[derive(Debug)]
@@ -114,8 +153,59 @@ pub(super) enum Verb {
     E2e(E2eArgs),
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("expected more than zero".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn per_second(text: &str) -> Result<u32, String> {
+    match text.parse()? {
+        Rate::Max => Err("expected a rate: end-to-end latency has no max".to_owned()),
+        Rate::PerSecond(rate) => Ok(rate),
+    }
+}
+
+impl Payload {
+    fn content(self) -> anyhow::Result<Content> {
+        Ok(match self {
+            Self::Random => Content::Noise,
+            Self::Text => Content::Text(departures::text()?.into()),
+        })
+    }
+}
+
+impl PaceArgs {
+    fn pace(&self) -> Pace {
+        Pace {
+            duration: self.duration,
+            warmup: self.warmup,
+        }
+    }
+}
+
+impl LoadArgs {
+    fn load(&self) -> anyhow::Result<Load> {
+        let setting = |setting: &Setting| (setting.key.clone(), setting.value.clone());
+        Ok(Load {
+            value_bytes: self.size,
+            content: self.payload.content()?,
+            compression: self.codec,
+            acks: self.acks.into(),
+            partitions: self.partitions,
+            producers: self.producers,
+            linger: self.linger,
+            batch_bytes: self.batch_size,
+            topic_configs: self.config.iter().map(setting).collect(),
+            rounds: self.rounds,
+        })
+    }
+}
+
 impl Verb {
-    fn load(&self) -> &Load {
+    fn args(&self) -> &LoadArgs {
         match self {
             Self::Produce(args) => &args.load,
             Self::Consume(args) => &args.load,
@@ -123,180 +213,90 @@ impl Verb {
         }
     }
 
-    fn check(&self) -> Result<(), CliError> {
-        let (consumers, is_stamped) = match self {
-            Self::Produce(_) => (1, false),
-            Self::Consume(args) => (args.consumers, false),
-            Self::E2e(args) => (args.consumers, true),
-        };
-        let load = self.load();
-        if consumers > load.partitions.unsigned_abs() {
-            let words = format!("{consumers} consumers need as many partitions: add -p");
-            return Err(CliError::Usage(words));
+    fn bench(&self) -> Bench {
+        match self {
+            Self::Produce(args) => Bench::Produce {
+                rate: args.rate,
+                pace: args.pace.pace(),
+            },
+            Self::Consume(args) => Bench::Consume {
+                records: args.records,
+                consumers: args.consumers,
+            },
+            Self::E2e(args) => Bench::E2e {
+                per_second: args.rate,
+                pace: args.pace.pace(),
+                consumers: args.consumers,
+            },
         }
-        if is_stamped && load.size < STAMP_BYTES {
-            let words = format!("--size: end to end, records have at least {STAMP_BYTES} bytes");
-            return Err(CliError::Usage(words));
-        }
-        Ok(())
     }
 }
 
-/// The broker under load.
-#[derive(Debug)]
-struct Target {
-    address: String,
-    /// If it runs in this process.
-    broker: Option<Broker>,
-}
-
-impl Target {
-    /// The one that `-b` names, or else one of our own.
-    async fn find(globals: &Globals) -> anyhow::Result<Self> {
-        if let Some(servers) = &globals.bootstrap_server {
-            return Ok(Self {
-                address: servers.clone(),
-                broker: None,
-            });
-        }
-        let broker = Broker::ephemeral().await?;
-        let address = broker.kafka_address().context("the broker listens")?;
-        globals.note("no -b: measuring an ephemeral broker in this process");
-        Ok(Self {
-            address: address.to_string(),
-            broker: Some(broker),
-        })
-    }
-
-    /// A client with connections of its own.
-    async fn connect(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(&self.address, "brooklet-bench").await?)
-    }
-}
-
-/// What a run needs.
-#[derive(Debug)]
-struct Run<'a> {
-    globals: &'a Globals,
-    load: &'a Load,
-    target: &'a Target,
-    topic: &'a OwnTopic,
+/// An invalid load, with the option that mends it.
+fn usage(error: InvalidLoad) -> CliError {
+    let step = match error {
+        InvalidLoad::TooFewPartitions { .. } => "Raise -p or lower --consumers",
+        InvalidLoad::ValueTooShort { .. } => "Raise --size",
+    };
+    CliError::Usage(format!("{error}. {step}"))
 }
 
 /// Measures and prints.
 pub(super) async fn run(globals: &Globals, verb: Verb) -> anyhow::Result<Exit> {
-    verb.check()?;
+    let (load, bench) = (verb.args().load()?, verb.bench());
+    load.check(&bench).map_err(usage)?;
     let mut stop = Stop::on_signal()?;
-    let target = Target::find(globals).await?;
-    let outcome = on_own_topic(globals, &verb, &target, &mut stop).await;
-    if let Some(broker) = target.broker {
+    let (target, own) = find_broker(globals).await?;
+    let note = |words: &str| globals.note(words);
+    let outcome = brooklet_load::measure(&target, &load, &bench, &note, stop.wait()).await;
+    if let Some(broker) = own {
         broker.shutdown().await?;
     }
     let report = match outcome? {
-        Ok(report) => report,
-        Err(signal) => return Ok(signal.exit()),
+        Outcome::Measured(report) => report,
+        Outcome::Stopped(signal) => return Ok(signal.exit()),
     };
     let mut output = Output::stdout(true);
-    report.print(verb.load().output, &mut output)?;
+    report::print(&report, verb.args().output, &mut output)?;
     output.flush()?;
-    Ok(if report.is_valid() {
+    Ok(if report.verdict.valid {
         Exit::Ok
     } else {
         Exit::CheckFailed
     })
 }
 
-/// Makes a topic, measures on it until the end or a signal, and deletes it in either case.
-async fn on_own_topic(
-    globals: &Globals,
-    verb: &Verb,
-    target: &Target,
-    stop: &mut Stop,
-) -> anyhow::Result<Result<Report, Signal>> {
-    let load = verb.load();
-    let settings = load.config.iter().map(|s| (s.key.clone(), s.value.clone()));
-    let configs: BTreeMap<_, _> = settings.collect();
-    let topic = OwnTopic::create(target.connect().await?, load.partitions, &configs).await?;
-    let run = Run {
-        globals,
-        load,
-        target,
-        topic: &topic,
+/// The broker that `-b` names, or else one that is started for this run.
+async fn find_broker(globals: &Globals) -> anyhow::Result<(Target, Option<Broker>)> {
+    if let Some(servers) = &globals.bootstrap_server {
+        let target = Target {
+            address: servers.clone(),
+            is_embedded: false,
+        };
+        return Ok((target, None));
+    }
+    let broker = Broker::ephemeral().await?;
+    let address = broker.kafka_address().context("the broker listens")?;
+    globals.note("no -b: measuring an ephemeral broker in this process");
+    let target = Target {
+        address: address.to_string(),
+        is_embedded: true,
     };
-    let outcome = tokio::select! {
-        measured = run.measure(verb) => measured.map(Ok),
-        signal = stop.wait() => Ok(Err(signal)),
-    };
-    let deleted = topic.delete().await;
-    let outcome = outcome?;
-    deleted?;
-    Ok(outcome)
+    Ok((target, Some(broker)))
 }
 
-impl Run<'_> {
-    async fn measure(&self, verb: &Verb) -> anyhow::Result<Report> {
-        self.topic
-            .await_leaders(&self.target.connect().await?)
-            .await?;
-        let durability = self.topic.durability(self.load.acks.into()).await?;
-        let measured = match verb {
-            Verb::Produce(args) => produce::run(self, args).await?,
-            Verb::Consume(args) => consume::run(self, args).await?,
-            Verb::E2e(args) => e2e::run(self, args).await?,
-        };
-        Ok(Report::new(self, durability, measured))
-    }
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
 
-    /// A client that knows the topic.
-    async fn client(&self) -> anyhow::Result<Client> {
-        let client = self.target.connect().await?;
-        self.topic.await_leaders(&client).await?;
-        Ok(client)
-    }
+    use super::*;
 
-    fn say(&self, what: &str) {
-        self.globals.note(what);
-    }
-
-    async fn producer(&self, linger: Duration) -> anyhow::Result<Producer> {
-        let acks = Acks::from(self.load.acks);
-        let config = ProducerConfig {
-            acks,
-            linger,
-            batch_bytes: self.load.batch_size,
-            compression: self.load.codec,
-            idempotence: acks == Acks::All,
-            create_topics: false,
-            ..ProducerConfig::default()
-        };
-        Ok(Producer::new(self.client().await?, config).await?)
-    }
-
-    /// Starts all producers; the run's time begins.
-    async fn start_producers(
-        &self,
-        (rate, phases): (Rate, Phases),
-        linger: Duration,
-        is_stamped: bool,
-    ) -> anyhow::Result<(RunClock, Vec<Running>)> {
-        let mut producers = Vec::new();
-        for _ in 0..self.load.producers {
-            producers.push(self.producer(linger).await?);
-        }
-        let clock = RunClock(std::time::Instant::now());
-        let workers = (0..self.load.producers).zip(producers);
-        let running = workers.map(|(worker, producer)| {
-            let plan = Plan {
-                producer,
-                topic: self.topic.name.clone(),
-                partitions: usize::try_from(self.load.partitions)?,
-                schedule: Schedule::new(rate, worker, self.load.producers),
-                phases,
-                payload: Payload::new(self.load.payload, self.load.size, worker.into())?,
-                is_stamped,
-            };
-            generator::start(plan, clock)
-        });
-        Ok((clock, running.collect::<anyhow::Result<_>>()?))
+    #[test]
+    fn text_compresses() {
+        let text = departures::text().unwrap();
+        let block = &text.as_bytes()[..60_000];
+        let mut packer = flate2::read::GzEncoder::new(block, flate2::Compression::fast());
+        let packed = packer.read_to_end(&mut Vec::new()).unwrap();
+        assert!((packed as f64 / block.len() as f64) < 0.5);
     }
 }

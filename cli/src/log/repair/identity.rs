@@ -12,7 +12,7 @@ use brooklet_broker::controller::{Identity, registered_topics, write_partition_i
 use brooklet_log::vfs::Vfs;
 use brooklet_protocol::TopicPartition;
 
-use crate::Globals;
+use crate::globals::Globals;
 
 const METADATA_FILE: &str = "partition.metadata";
 

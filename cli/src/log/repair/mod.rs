@@ -19,8 +19,8 @@ use brooklet_log::vfs::{OpenMode, Vfs};
 use brooklet_log::{Log, LogConfig, RecoveryStart, forget_synced};
 use brooklet_protocol::{Offset, TopicPartition};
 
-use crate::Globals;
 use crate::exit::{CliError, Exit};
+use crate::globals::Globals;
 use crate::output::Output;
 
 mod identity;

@@ -1,7 +1,7 @@
-//! When each record is due, and which round it belongs to. Pure: time is told.
+//! When each record is due, and which round it belongs to. Pure: time is passed in.
 //!
-//! An open loop has a schedule that nothing moves: record `n` of all is due `n / rate` seconds after the
-//! start, whatever became of the records before it. Workers deal the records among themselves like cards.
+//! An open loop has a schedule that nothing moves: record `n` is due `n / rate` seconds after the
+//! start, whatever happened to the records before it. Workers take turns, as when cards are dealt.
 //!
 //! ```text
 //!  start      warm-up         round 0        round 1        end
@@ -15,10 +15,10 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// How fast records are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rate {
-    /// So many a second, by all workers together: an open loop.
+pub enum Rate {
+    /// Records per second, from all workers together: an open loop.
     PerSecond(u32),
-    /// As fast as they are taken: a closed loop.
+    /// As fast as the broker takes them: a closed loop.
     Max,
 }
 
@@ -26,7 +26,7 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected records a second, as in 500 or 20k, or max".to_owned();
+        let expected = || "expected records per second, such as 500 or 20k, or max".to_owned();
         let (number, factor) = match text.strip_suffix('k') {
             _ if text == "max" => return Ok(Self::Max),
             Some(thousands) => (thousands, 1000),
@@ -51,15 +51,15 @@ impl std::fmt::Display for Rate {
 
 /// The records of one worker, each with the time at which it is due.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     rate: u32,
     worker: u32,
     workers: u32,
 }
 
 impl Schedule {
-    /// Of worker number `worker` of `workers`; `None` for a closed loop.
-    pub(super) fn new(rate: Rate, worker: u32, workers: u32) -> Option<Self> {
+    /// The schedule of worker number `worker` of `workers`; `None` for a closed loop.
+    pub(crate) fn new(rate: Rate, worker: u32, workers: u32) -> Option<Self> {
         match rate {
             Rate::Max => None,
             Rate::PerSecond(rate) => Some(Self {
@@ -71,35 +71,35 @@ impl Schedule {
     }
 
     /// When this worker's record number `number` is due, after the start.
-    pub(super) fn due(&self, number: u64) -> Duration {
-        let place = u128::from(number) * u128::from(self.workers) + u128::from(self.worker);
-        let nanos = place * NANOS_PER_SECOND / u128::from(self.rate);
+    pub(crate) fn due(&self, number: u64) -> Duration {
+        let position = u128::from(number) * u128::from(self.workers) + u128::from(self.worker);
+        let nanos = position * NANOS_PER_SECOND / u128::from(self.rate);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 
-/// What a moment of a run counts for.
+/// The part of a run that a moment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Nothing.
+pub(crate) enum Phase {
+    /// Before the rounds: nothing counts.
     WarmUp,
-    /// That round.
+    /// In this round, from 0.
     Round(usize),
-    /// Nothing: the run is over.
+    /// After the rounds: nothing counts.
     Over,
 }
 
 /// The warm-up and the rounds of a run, one after the other without a pause.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Phases {
-    pub(super) warmup: Duration,
-    pub(super) duration: Duration,
-    pub(super) rounds: u32,
+pub(crate) struct Phases {
+    pub(crate) warmup: Duration,
+    pub(crate) duration: Duration,
+    pub(crate) rounds: u32,
 }
 
 impl Phases {
-    /// What the moment `at` after the start counts for.
-    pub(super) fn of(&self, at: Duration) -> Phase {
+    /// The part that the moment `at` after the start belongs to.
+    pub(crate) fn of(&self, at: Duration) -> Phase {
         let Some(measured) = at.checked_sub(self.warmup) else {
             return Phase::WarmUp;
         };
@@ -111,13 +111,13 @@ impl Phases {
         }
     }
 
-    /// When a round ends, after the start; round 0 begins where "round -1" ends.
-    pub(super) fn end_of(&self, rounds: u32) -> Duration {
+    /// When the first `rounds` rounds are over, after the start.
+    pub(crate) fn end_of(&self, rounds: u32) -> Duration {
         self.warmup + self.duration * rounds
     }
 
-    /// When all is over.
-    pub(super) fn end(&self) -> Duration {
+    /// When the run is over, after the start.
+    pub(crate) fn end(&self) -> Duration {
         self.end_of(self.rounds)
     }
 }

@@ -1,4 +1,4 @@
-//! The topic of a run: made for it, and deleted with it; and what the broker says of syncing.
+//! The topic of a run, created for it and deleted after it; and what the broker says about syncing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -13,31 +13,33 @@ use brooklet_protocol::messages::kafka::describe_configs_request::{
 use brooklet_protocol::messages::{Request, ResponseKind, StrBytes};
 
 const DESCRIBE_CONFIGS_VERSION: i16 = 4;
-/// Kafka's numbers for what has settings.
+/// Kafka's numbers for the kinds of resources that have settings.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
-/// Between two looks for a topic that is being made.
+/// The pause between two looks for a topic that is being created.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const LOOKS_MAX: u32 = 500;
-/// How long deleting may take when a run ends.
+/// How long the deletion may take.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A topic that exists for one run.
 #[derive(Debug)]
-pub(super) struct OwnTopic {
+pub(crate) struct OwnTopic {
     client: Client,
-    pub(super) name: TopicName,
+    pub(crate) name: TopicName,
 }
 
 impl OwnTopic {
-    /// Makes a topic with a name of its own.
-    pub(super) async fn create(
+    /// Creates a topic with a name of its own.
+    pub(crate) async fn create(
         client: Client,
         partitions: i32,
         configs: &BTreeMap<String, String>,
     ) -> anyhow::Result<Self> {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let stamp = since.context("the clock stands before 1970")?.as_millis();
+        let stamp = since
+            .context("the system clock is before 1970; set it")?
+            .as_millis();
         let name = format!("brooklet-bench-{}-{stamp}", std::process::id());
         let name = TopicName::new(&name)?;
         client
@@ -47,7 +49,7 @@ impl OwnTopic {
     }
 
     /// Waits until a client sees a leader for every partition.
-    pub(super) async fn await_leaders(&self, client: &Client) -> anyhow::Result<()> {
+    pub(crate) async fn await_leaders(&self, client: &Client) -> anyhow::Result<()> {
         for _ in 0..LOOKS_MAX {
             let seen = client.metadata(Some(&[self.name.as_str()])).await?;
             let is_led = |topic: &brooklet_client::TopicMetadata| {
@@ -58,20 +60,27 @@ impl OwnTopic {
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        bail!("topic '{}' was created and has no leaders", self.name)
+        let waited = LOOK_INTERVAL * LOOKS_MAX;
+        bail!(
+            "expected a leader for every partition of the new topic '{}', found none after {waited:?}",
+            self.name
+        )
     }
 
-    /// Deletes it.
-    pub(super) async fn delete(self) -> anyhow::Result<()> {
+    /// Deletes the topic.
+    pub(crate) async fn delete(self) -> anyhow::Result<()> {
         let deleted = self.client.delete_topic(&self.name);
         match tokio::time::timeout(DELETE_TIMEOUT, deleted).await {
-            Ok(deleted) => deleted.with_context(|| format!("topic '{}' is left over", self.name)),
-            Err(_) => bail!("topic '{}' is left over: no answer", self.name),
+            Ok(deleted) => deleted.with_context(|| format!("cannot delete topic '{}'", self.name)),
+            Err(_) => bail!(
+                "cannot delete topic '{}': no answer after {DELETE_TIMEOUT:?}",
+                self.name
+            ),
         }
     }
 
-    /// When what is acknowledged is on the disk, in words, as far as the broker tells.
-    pub(super) async fn durability(&self, acks: Acks) -> anyhow::Result<String> {
+    /// When acknowledged records are on the disk, in words, as far as the broker's settings say.
+    pub(crate) async fn durability(&self, acks: Acks) -> anyhow::Result<String> {
         let topic = self.settings(TOPIC, self.name.as_str()).await?;
         let cluster = self.client.metadata(Some(&[])).await?;
         let id = cluster.brokers.first().map_or(0, |(id, _)| *id);
@@ -93,7 +102,7 @@ impl OwnTopic {
         };
         let answer = self.client.transport().call(Node::Any, request).await?;
         let ResponseKind::DescribeConfigs(answer) = answer else {
-            bail!("expected an answer to DescribeConfigs");
+            bail!("expected an answer to DescribeConfigs, found one of another kind");
         };
         let configs = answer.results.into_iter().flat_map(|result| result.configs);
         let pair = |(name, value): (StrBytes, StrBytes)| (name.to_string(), value.to_string());
@@ -103,9 +112,9 @@ impl OwnTopic {
     }
 }
 
-/// Brooklet syncs before it answers `acks=all`, and an ephemeral one never; it is told by a setting that
-/// only Brooklet has, and by the name that it gives its directory. Of other brokers, flush.messages and
-/// flush.ms decide.
+/// Brooklet syncs before it answers `acks=all`; an ephemeral broker never syncs. A setting that only
+/// Brooklet has identifies it, and the name of its directory an ephemeral one. For other brokers,
+/// flush.messages and flush.ms decide.
 fn durability(
     acks: Acks,
     topic: &HashMap<String, String>,
@@ -122,9 +131,9 @@ fn durability(
         (Some(i64::MAX) | None, Some(i64::MAX) | None) => {
             "not synced: left to the operating system".to_owned()
         }
-        (Some(messages), Some(i64::MAX) | None) => format!("synced each {messages} records"),
+        (Some(messages), Some(i64::MAX) | None) => format!("synced every {messages} records"),
         (Some(i64::MAX) | None, Some(ms)) => format!("synced within {ms} ms"),
-        (Some(messages), Some(ms)) => format!("synced each {messages} records, within {ms} ms"),
+        (Some(messages), Some(ms)) => format!("synced every {messages} records, within {ms} ms"),
     }
 }
 
@@ -146,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durability_is_what_the_broker_says_of_it() {
+    fn durability_is_what_the_broker_says_about_it() {
         let settings = |pairs: &[(&str, &str)]| {
             let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
             pairs.iter().map(owned).collect::<HashMap<_, _>>()

@@ -2,22 +2,22 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::generator::RunClock;
-use super::schedule::Phases;
+use crate::generator::RunClock;
+use crate::schedule::Phases;
 
-/// Seconds of processor time that this process has used, of all its threads.
-pub(super) fn used() -> f64 {
+/// Seconds of processor time that all threads of this process have used.
+pub(crate) fn used() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// How many processors there are for it.
-pub(super) fn processors() -> f64 {
+/// How many processors this process may use.
+pub(crate) fn processors() -> f64 {
     std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64)
 }
 
 /// Processors used in each round, on average; ends with the last round.
-pub(super) async fn by_round(phases: Phases, clock: RunClock) -> Vec<f64> {
+pub(crate) async fn by_round(phases: Phases, clock: RunClock) -> Vec<f64> {
     let mut rounds = Vec::new();
     let mut before = None;
     for round in 0..=phases.rounds {

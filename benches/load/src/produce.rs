@@ -1,42 +1,23 @@
-//! `bench produce`: how many records a broker takes, or how soon it confirms them.
+//! How many records a broker takes, or how soon it confirms them.
 
 use std::time::Duration;
 
-use super::report::Measured;
-use super::schedule::{Phases, Rate};
-use super::tally::{Figure, RoundTally, Tally, percentile};
-use super::verdict::Observed;
-use super::{Load, Pace, Run, cpu};
+use crate::cpu;
+use crate::generator::Running;
+use crate::load::{Load, Pace};
+use crate::report::Measured;
+use crate::run::Run;
+use crate::schedule::{Phases, Rate};
+use crate::statistics;
+use crate::tally::{Figure, RoundTally, Tally, percentile};
+use crate::verdict::Observed;
 
-/// As of Kafka 4.0.
-pub(super) const LINGER_DEFAULT: Duration = Duration::from_millis(5);
+/// Kafka's default, from 4.0 on.
+pub(crate) const LINGER_DEFAULT: Duration = Duration::from_millis(5);
 
-/// Arguments of `bench produce`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  brooklet bench produce                               an ephemeral broker, as fast as it goes
-  brooklet bench produce -b 127.0.0.1:9092 --acks 1 --size 1024 -z lz4 --payload text
-  brooklet bench produce -b kafka:9092 --rate 20k -p 16 --producers 2 -o json
-  brooklet bench produce -b kafka:9092 -c flush.messages=1
-
-With a rate, latency counts from the time at which a record was due, to its confirmation; at
---rate max only the throughput tells of the broker. A producer has one batch per partition on
-its way at a time: more of either, or a larger --batch-size, load a broker more. A run whose
-generator fell behind is not valid: exit code 6.")]
-pub(crate) struct Args {
-    /// Records a second by all producers together, or max
-    #[arg(long, value_name = "RATE", default_value = "max")]
-    rate: Rate,
-    #[command(flatten)]
-    pace: Pace,
-    #[command(flatten)]
-    pub(super) load: Load,
-}
-
-pub(super) async fn run(run: &Run<'_>, args: &Args) -> anyhow::Result<Measured> {
-    let phases = args.pace.phases(run.load);
-    let (rate, linger) = (args.rate, run.load.linger.unwrap_or(LINGER_DEFAULT));
+pub(crate) async fn run(run: &Run<'_>, rate: Rate, pace: Pace) -> anyhow::Result<Measured> {
+    let phases = pace.phases(run.load);
+    let linger = run.load.linger.unwrap_or(LINGER_DEFAULT);
     run.say(&format!("producing, for {:?}", phases.end()));
     let (clock, running) = run.start_producers((rate, phases), linger, false).await?;
     let cpu = cpu::by_round(phases, clock);
@@ -54,18 +35,8 @@ pub(super) async fn run(run: &Run<'_>, args: &Args) -> anyhow::Result<Measured> 
     })
 }
 
-impl Pace {
-    pub(super) fn phases(&self, load: &Load) -> Phases {
-        Phases {
-            warmup: self.warmup,
-            duration: self.duration,
-            rounds: load.rounds,
-        }
-    }
-}
-
-/// What all producers have counted, together.
-pub(super) async fn gather(running: Vec<super::Running>, phases: Phases) -> anyhow::Result<Tally> {
+/// Adds up what all producers counted.
+pub(crate) async fn gather(running: Vec<Running>, phases: Phases) -> anyhow::Result<Tally> {
     let mut tally = Tally::new(phases);
     for producer in running {
         tally.merge(&producer.finish().await?);
@@ -73,8 +44,8 @@ pub(super) async fn gather(running: Vec<super::Running>, phases: Phases) -> anyh
     Ok(tally)
 }
 
-/// What to call the time that a record took.
-pub(super) fn latency_name(rate: Rate) -> [&'static str; 4] {
+/// The names of the percentiles of the time that a record took.
+pub(crate) fn latency_name(rate: Rate) -> [&'static str; 4] {
     match rate {
         Rate::PerSecond(_) => ["latency p50", "latency p99", "latency p99.9", "latency max"],
         Rate::Max => [
@@ -86,12 +57,12 @@ pub(super) fn latency_name(rate: Rate) -> [&'static str; 4] {
     }
 }
 
-/// Records and bytes a second.
-pub(super) fn throughput(rounds: &[RoundTally], phases: Phases, load: &Load) -> Vec<Figure> {
+/// Records and bytes per second.
+pub(crate) fn throughput(rounds: &[RoundTally], phases: Phases, load: &Load) -> Vec<Figure> {
     let seconds = phases.duration.as_secs_f64();
     let records = |round: &RoundTally| round.records as f64 / seconds;
     let records: Vec<_> = rounds.iter().map(records).collect();
-    let mib = |records: &f64| records * load.size as f64 / f64::from(1 << 20);
+    let mib = |records: &f64| records * load.value_bytes as f64 / f64::from(1 << 20);
     let bytes: Vec<_> = records.iter().map(mib).collect();
     vec![
         Figure::new("records", "/s", &records),
@@ -99,8 +70,8 @@ pub(super) fn throughput(rounds: &[RoundTally], phases: Phases, load: &Load) -> 
     ]
 }
 
-/// Percentiles of the latency, under those names.
-pub(super) fn latencies(names: [&'static str; 4], rounds: &[RoundTally]) -> Vec<Figure> {
+/// Percentiles of the latency, under these names.
+pub(crate) fn latencies(names: [&'static str; 4], rounds: &[RoundTally]) -> Vec<Figure> {
     let percents = [50.0, 99.0, 99.9, 100.0];
     let figure = |(name, percent)| {
         let of = |round: &RoundTally| percentile(&round.latency, percent);
@@ -110,8 +81,8 @@ pub(super) fn latencies(names: [&'static str; 4], rounds: &[RoundTally]) -> Vec<
     names.into_iter().zip(percents).map(figure).collect()
 }
 
-/// What the verdict looks at; `arrived` says when records were done, and how late.
-pub(super) fn observed(
+/// The input of the verdict; `arrived` counts the records that were done, and their latency.
+pub(crate) fn observed(
     sent: &Tally,
     arrived: &[RoundTally],
     (rate, phases): (Rate, Phases),
@@ -119,7 +90,7 @@ pub(super) fn observed(
 ) -> Observed {
     let median = |figure: &dyn Fn(&RoundTally) -> f64, rounds: &[RoundTally]| {
         let figures: Vec<_> = rounds.iter().map(figure).collect();
-        crate::bench::median(&figures)
+        statistics::median(&figures)
     };
     let seconds = phases.duration.as_secs_f64();
     Observed {
@@ -134,7 +105,7 @@ pub(super) fn observed(
         failed: sent.failed,
         first_error: sent.first_error.clone(),
         lost: 0,
-        cpu: crate::bench::median(cpu),
+        cpu: statistics::median(cpu),
         cpus: cpu::processors(),
         is_embedded: false,
     }

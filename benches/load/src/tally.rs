@@ -1,45 +1,46 @@
-//! What a worker has counted, round by round, and how workers' counts are put together.
+//! What a worker counted, round by round, and how the counts of all workers are added up.
 //!
-//! Latencies go into HDR histograms of three digits. Those of all workers are added up and only then
-//! asked for percentiles: the mean of percentiles is no percentile.
+//! Latencies go into HDR histograms of three digits. Those of all workers are added up before
+//! percentiles are computed: the mean of percentiles is not a percentile.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::schedule::{Phase, Phases};
+use crate::schedule::{Phase, Phases};
+use crate::statistics;
 
-/// What one round has counted.
+/// What was counted in one round.
 #[derive(Clone, Debug)]
-pub(super) struct RoundTally {
+pub(crate) struct RoundTally {
     /// Records acknowledged or received in the round.
-    pub(super) records: u64,
-    /// From the intended time to the end, of records that were due in the round; in nanoseconds.
-    pub(super) latency: Histogram<u64>,
-    /// From the intended time to when the generator came to the record; in nanoseconds.
-    pub(super) lateness: Histogram<u64>,
+    pub(crate) records: u64,
+    /// From the intended time to the end, for records that were due in the round; in nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+    /// From the intended time to the time of sending, for the same records; in nanoseconds.
+    pub(crate) lateness: Histogram<u64>,
 }
 
-/// What a worker has counted.
+/// What a worker counted.
 #[derive(Clone, Debug)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     phases: Phases,
-    pub(super) rounds: Vec<RoundTally>,
+    pub(crate) rounds: Vec<RoundTally>,
     /// Records sent, the warm-up included.
-    pub(super) sent: u64,
+    pub(crate) sent: u64,
     /// Records that were acknowledged or received, the warm-up included.
-    pub(super) done: u64,
+    pub(crate) done: u64,
     /// Records that were not stored.
-    pub(super) failed: u64,
-    /// The first reason.
-    pub(super) first_error: Option<String>,
-    /// How long the generator stood still because the producer's buffer was full.
-    pub(super) blocked: Duration,
+    pub(crate) failed: u64,
+    /// The first error.
+    pub(crate) first_error: Option<String>,
+    /// How long the generator waited because the producer's buffer was full.
+    pub(crate) blocked: Duration,
 }
 
 impl Tally {
-    pub(super) fn new(phases: Phases) -> Self {
+    pub(crate) fn new(phases: Phases) -> Self {
         let histogram = || Histogram::new(3).expect("three digits are allowed");
         let round = RoundTally {
             records: 0,
@@ -57,8 +58,8 @@ impl Tally {
         }
     }
 
-    /// A record that was due at `intended` is sent at `at`.
-    pub(super) fn send(&mut self, intended: Duration, at: Duration) {
+    /// Counts a record that was due at `intended` and is sent at `at`.
+    pub(crate) fn send(&mut self, intended: Duration, at: Duration) {
         self.sent += 1;
         if let Phase::Round(round) = self.phases.of(intended) {
             let late = at.saturating_sub(intended);
@@ -66,8 +67,8 @@ impl Tally {
         }
     }
 
-    /// A record that was due at `intended` has arrived at `at`.
-    pub(super) fn finish(&mut self, intended: Duration, at: Duration) {
+    /// Counts a record that was due at `intended` and was done at `at`.
+    pub(crate) fn finish(&mut self, intended: Duration, at: Duration) {
         self.done += 1;
         if let Phase::Round(round) = self.phases.of(at) {
             self.rounds[round].records += 1;
@@ -78,14 +79,14 @@ impl Tally {
         }
     }
 
-    /// A record was not stored.
-    pub(super) fn fail(&mut self, error: &dyn std::fmt::Display) {
+    /// Counts a record that was not stored.
+    pub(crate) fn fail(&mut self, error: &dyn std::fmt::Display) {
         self.failed += 1;
         self.first_error.get_or_insert_with(|| error.to_string());
     }
 
-    /// Adds what another worker has counted.
-    pub(super) fn merge(&mut self, other: &Self) {
+    /// Adds what another worker counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
         for (round, other) in self.rounds.iter_mut().zip(&other.rounds) {
             round.records += other.records;
             let grows = "histograms of the same digits grow";
@@ -103,34 +104,39 @@ impl Tally {
 }
 
 /// Counts a time, in nanoseconds.
-pub(super) fn record(histogram: &mut Histogram<u64>, took: Duration) {
+pub(crate) fn record(histogram: &mut Histogram<u64>, took: Duration) {
     let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
     histogram.record(nanos).expect("the histogram grows");
 }
 
 /// Milliseconds at a percentile.
-pub(super) fn percentile(histogram: &Histogram<u64>, percent: f64) -> f64 {
+pub(crate) fn percentile(histogram: &Histogram<u64>, percent: f64) -> f64 {
     histogram.value_at_percentile(percent) as f64 / 1e6
 }
 
 /// One figure over all rounds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Figure {
-    pub(super) name: &'static str,
-    pub(super) unit: &'static str,
-    pub(super) median: f64,
-    pub(super) min: f64,
-    pub(super) max: f64,
+pub struct Figure {
+    /// What was measured.
+    pub name: &'static str,
+    /// Its unit; empty for a plain number.
+    pub unit: &'static str,
+    /// The median of the rounds.
+    pub median: f64,
+    /// The smallest of the rounds.
+    pub min: f64,
+    /// The greatest of the rounds.
+    pub max: f64,
 }
 
 impl Figure {
-    /// The median of the rounds, the least and the greatest.
-    pub(super) fn new(name: &'static str, unit: &'static str, rounds: &[f64]) -> Self {
-        let (min, max) = crate::bench::spread(rounds);
+    /// The median of the rounds, the smallest and the greatest.
+    pub(crate) fn new(name: &'static str, unit: &'static str, rounds: &[f64]) -> Self {
+        let (min, max) = statistics::spread(rounds);
         Self {
             name,
             unit,
-            median: crate::bench::median(rounds),
+            median: statistics::median(rounds),
             min,
             max,
         }

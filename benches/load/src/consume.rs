@@ -1,8 +1,8 @@
-//! `bench consume`: how fast consumers catch up with what is stored.
+//! How fast consumers catch up with what is stored.
 //!
-//! The topic is filled first. In each round all consumers begin at its beginning, with new connections;
-//! the round ends when the last of them has read to the end. What was just written is in the page cache,
-//! so this measures broker, network and client, not the disk.
+//! The topic is filled first. In each round all consumers start at its beginning, with new
+//! connections; the round ends when the last of them has read to the end. What was just written is
+//! in the page cache, so this measures broker, network and client, not the disk.
 
 use std::time::{Duration, Instant};
 
@@ -12,45 +12,24 @@ use brooklet_protocol::{Offset, TopicPartition};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
-use super::e2e::DECOMPRESSED_BYTES_MAX;
-use super::payload::Payload;
-use super::report::Measured;
-use super::tally::{Figure, percentile, record};
-use super::verdict::Observed;
-use super::{Load, Run, cpu};
+use crate::payload::Payload;
+use crate::report::Measured;
+use crate::run::Run;
+use crate::tally::{Figure, percentile, record};
+use crate::verdict::Observed;
+use crate::{cpu, e2e, produce, statistics};
 
-/// Arguments of `bench consume`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  brooklet bench consume                               an ephemeral broker
-  brooklet bench consume -b 127.0.0.1:9092 --records 5000000 --size 1024
-  brooklet bench consume -b kafka:9092 -p 4 --consumers 4 -z lz4 --payload text
-
-Fills a topic, then reads it from the beginning, as often as there are rounds, and once more
-before the first to warm up. Records are decompressed, checked and iterated.")]
-pub(crate) struct Args {
-    /// How many records to fill the topic with
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    records: u64,
-    /// Consumers, which share the partitions
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) consumers: u32,
-    #[command(flatten)]
-    pub(super) load: Load,
-}
-
-/// What a consumer has read.
+/// What one consumer read.
 #[derive(Debug)]
 struct Read {
     records: u64,
-    /// From asking to having, for each poll; in nanoseconds.
+    /// How long each poll took, in nanoseconds.
     polls: Histogram<u64>,
 }
 
-pub(super) async fn run(run: &Run<'_>, args: &Args) -> anyhow::Result<Measured> {
-    run.say(&format!("storing {} records", args.records));
-    fill(run, args).await?;
+pub(crate) async fn run(run: &Run<'_>, records: u64, consumers: u32) -> anyhow::Result<Measured> {
+    run.say(&format!("storing {records} records"));
+    fill(run, records).await?;
     let all: Vec<_> = run.share(0, 1).collect();
     let ends = run
         .client()
@@ -63,14 +42,18 @@ pub(super) async fn run(run: &Run<'_>, args: &Args) -> anyhow::Result<Measured> 
     for round in 0..=run.load.rounds {
         run.say("reading all of them");
         let used = cpu::used();
-        let (read, took) =
-            read_all(run, args, &ends.clone().into_iter().collect::<Vec<_>>()).await?;
+        let (read, took) = read_all(
+            run,
+            consumers,
+            &ends.clone().into_iter().collect::<Vec<_>>(),
+        )
+        .await?;
         if round == 0 {
             continue;
         }
         let rate = read.records as f64 / took.as_secs_f64();
         rates.push(rate);
-        bytes.push(rate * run.load.size as f64 / f64::from(1 << 20));
+        bytes.push(rate * run.load.value_bytes as f64 / f64::from(1 << 20));
         cpu.push((cpu::used() - used) / took.as_secs_f64());
         p50.push(percentile(&read.polls, 50.0));
         p99.push(percentile(&read.polls, 99.0));
@@ -85,32 +68,27 @@ pub(super) async fn run(run: &Run<'_>, args: &Args) -> anyhow::Result<Measured> 
     ];
     let observed = Observed {
         lost,
-        cpu: crate::bench::median(&cpu),
+        cpu: statistics::median(&cpu),
         cpus: cpu::processors(),
         ..Observed::default()
     };
     Ok(Measured {
         bench: "consume",
-        workload: format!("{stored} records, {} consumers", args.consumers),
+        workload: format!("{stored} records, {consumers} consumers"),
         figures,
         observed,
     })
 }
 
-async fn fill(run: &Run<'_>, args: &Args) -> anyhow::Result<()> {
-    let Load {
-        payload,
-        size,
-        producers,
-        ..
-    } = *run.load;
+async fn fill(run: &Run<'_>, records: u64) -> anyhow::Result<()> {
+    let producers = run.load.producers;
     let mut filling = JoinSet::new();
     for number in 0..producers {
-        let producer = run.producer(super::produce::LINGER_DEFAULT).await?;
-        let mut payload = Payload::new(payload, size, number.into())?;
+        let producer = run.producer(produce::LINGER_DEFAULT).await?;
+        let mut payload = Payload::new(&run.load.content, run.load.value_bytes, number.into());
         let topic = run.topic.name.clone();
-        let (all, producers) = (args.records, u64::from(producers));
-        let share = all / producers + u64::from(u64::from(number) < all % producers);
+        let (number, producers) = (u64::from(number), u64::from(producers));
+        let share = records / producers + u64::from(number < records % producers);
         filling.spawn(async move {
             for _ in 0..share {
                 let record = NewRecord {
@@ -123,24 +101,24 @@ async fn fill(run: &Run<'_>, args: &Args) -> anyhow::Result<()> {
         });
     }
     while let Some(filled) = filling.join_next().await {
-        filled.context("a producer has died")??;
+        filled.context("a producer task panicked")??;
     }
     Ok(())
 }
 
 async fn read_all(
     run: &Run<'_>,
-    args: &Args,
+    count: u32,
     ends: &[(TopicPartition, Offset)],
 ) -> anyhow::Result<(Read, Duration)> {
     let mut consumers = Vec::new();
-    for number in 0..args.consumers {
-        let own: Vec<_> = run.share(number, args.consumers).collect();
+    for number in 0..count {
+        let own: Vec<_> = run.share(number, count).collect();
         let ends: Vec<_> = (ends.iter())
             .filter(|(id, _)| own.contains(id))
             .cloned()
             .collect();
-        consumers.push((run.consumer(number, args.consumers).await?, ends));
+        consumers.push((run.consumer(number, count).await?, ends));
     }
     let start = Instant::now();
     let mut reading = JoinSet::new();
@@ -152,7 +130,7 @@ async fn read_all(
         polls: Histogram::new(3)?,
     };
     while let Some(ended) = reading.join_next().await {
-        let one: Read = ended.context("a consumer has died")??;
+        let one: Read = ended.context("a consumer task panicked")??;
         read.records += one.records;
         read.polls.add(&one.polls)?;
     }
@@ -172,7 +150,7 @@ async fn read(mut consumer: Consumer, ends: Vec<(TopicPartition, Offset)>) -> an
         record(&mut polls, asked.elapsed());
         for fetched in fetched {
             for batch in &fetched.batches {
-                for record in &batch.records(DECOMPRESSED_BYTES_MAX)? {
+                for record in &batch.records(e2e::DECOMPRESSED_BYTES_MAX)? {
                     records += u64::from(record?.offset >= fetched.position);
                 }
             }

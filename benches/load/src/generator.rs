@@ -5,8 +5,8 @@
 //!     └─ else sleeps until the next record is due
 //! ```
 //!
-//! A thread, since the runtime's timers count in milliseconds. A lane per partition, since deliveries
-//! of one partition end in their order: none is seen late because it stands behind another's.
+//! A thread, because the runtime's timers count in milliseconds. A lane per partition, because the
+//! deliveries of one partition end in order: none is seen late because it waits behind another's.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,30 +19,30 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::payload::Payload;
-use super::schedule::{Phases, Schedule};
-use super::tally::Tally;
+use crate::payload::Payload;
+use crate::schedule::{Phases, Schedule};
+use crate::tally::Tally;
 
-/// Records of one partition that were sent and not yet looked at.
+/// Records of one partition that are sent and whose delivery nobody has awaited yet.
 const LANE_RECORDS: usize = 64 * 1024;
-/// How many of them are taken at once.
+/// How many of them a task takes at once.
 const TAKEN_RECORDS: usize = 1024;
 /// A send that takes longer has waited for the producer's buffer.
 const BLOCKED_FROM: Duration = Duration::from_micros(200);
 
 /// The zero of a run's time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RunClock(pub(super) Instant);
+pub(crate) struct RunClock(pub(crate) Instant);
 
 impl RunClock {
-    pub(super) fn now(self) -> Duration {
+    pub(crate) fn now(self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// Tells threads that the run is over; dropping it tells them, too.
+/// Ends the generator's thread when it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Halt(Arc<Flag>);
+pub(crate) struct Halt(Arc<Flag>);
 
 #[derive(Debug, Default)]
 struct Flag {
@@ -55,7 +55,7 @@ impl Flag {
         *self.is_set.lock()
     }
 
-    /// Waits until then; true if the run ends before.
+    /// Waits until `until`; true if the run ends first.
     fn wait_until(&self, until: Instant) -> bool {
         let mut is_set = self.is_set.lock();
         while !*is_set {
@@ -74,26 +74,26 @@ impl Drop for Halt {
     }
 }
 
-/// A record on its way, and when it was due.
+/// When a record was due, and its delivery.
 type Sent = (Duration, Delivery);
 
-/// What a generator is made of.
+/// What a generator needs.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) producer: Producer,
-    pub(super) topic: TopicName,
-    pub(super) partitions: usize,
+pub(crate) struct Plan {
+    pub(crate) producer: Producer,
+    pub(crate) topic: TopicName,
+    pub(crate) partitions: usize,
     /// `None`: a closed loop.
-    pub(super) schedule: Option<Schedule>,
-    pub(super) phases: Phases,
-    pub(super) payload: Payload,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) phases: Phases,
+    pub(crate) payload: Payload,
     /// Whether values begin with the time at which they were due.
-    pub(super) is_stamped: bool,
+    pub(crate) is_stamped: bool,
 }
 
 /// A producer at work.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     generator: oneshot::Receiver<Result<Tally, ClientError>>,
     collectors: JoinSet<()>,
     collected: Arc<Mutex<Tally>>,
@@ -102,12 +102,12 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Waits until all that was due is sent and answered.
-    pub(super) async fn finish(mut self) -> anyhow::Result<Tally> {
+    /// Waits until every record that was due is sent and answered.
+    pub(crate) async fn finish(mut self) -> anyhow::Result<Tally> {
         let generated = (&mut self.generator).await;
-        let mut tally = generated.context("a generator has died")??;
+        let mut tally = generated.context("a generator thread panicked")??;
         while let Some(ended) = self.collectors.join_next().await {
-            ended.context("a collector has died")?;
+            ended.context("a collector task panicked")?;
         }
         tally.merge(&self.collected.lock());
         Ok(tally)
@@ -115,7 +115,7 @@ impl Running {
 }
 
 /// Starts a producer's thread and tasks.
-pub(super) fn start(plan: Plan, clock: RunClock) -> anyhow::Result<Running> {
+pub(crate) fn start(plan: Plan, clock: RunClock) -> anyhow::Result<Running> {
     let collected = Arc::new(Mutex::new(Tally::new(plan.phases)));
     let (mut lanes, mut collectors) = (Vec::new(), JoinSet::new());
     for _ in 0..plan.partitions {
@@ -136,9 +136,9 @@ pub(super) fn start(plan: Plan, clock: RunClock) -> anyhow::Result<Running> {
     let handle = Handle::current();
     std::thread::Builder::new()
         .name("generator".into())
-        // Nobody waits for the tally of a run that was cut short.
+        // If the run was cut short, nobody waits for the tally.
         .spawn(move || drop(done.send(generator.run(&handle))))
-        .context("cannot start a thread")?;
+        .context("cannot start a generator thread")?;
     Ok(Running {
         generator: receiver,
         collectors,
@@ -165,7 +165,7 @@ struct Generator {
     clock: RunClock,
     halt: Arc<Flag>,
     tally: Tally,
-    /// Of the next record.
+    /// The number of the next record.
     number: u64,
 }
 
@@ -176,13 +176,13 @@ impl Generator {
                 break;
             }
         }
-        // What failed is in the deliveries.
+        // The deliveries say what failed.
         runtime.block_on(self.plan.producer.flush()).ok();
         Ok(self.tally)
     }
 
-    /// Sends all that is due; returns when the next record is, `None` at the end. What is still not sent
-    /// a round after it was due never will be: a rate that nobody can keep ends, too.
+    /// Sends every record that is due; returns when the next one is, `None` at the end. A whole
+    /// round after the end it gives up, so that a rate that nobody can keep ends, too.
     async fn send_due(&mut self) -> Result<Option<Duration>, ClientError> {
         loop {
             let now = self.clock.now();

@@ -2,76 +2,80 @@
 //!
 //! | seen | verdict |
 //! |---|---|
-//! | records failed, or never came | not valid |
-//! | open loop: fewer done than due | not valid: nobody kept the schedule |
+//! | records failed, or never arrived | not valid |
+//! | open loop: fewer done than due | not valid: the schedule was not kept |
 //! | open loop: half of the p99 is the generator's own lateness | not valid |
-//! | the client used nearly all processors | valid, with a note: the client may be the limit |
+//! | the client used nearly all processors | valid, with a note: the client may be the bottleneck |
 
 use serde::Serialize;
 
-/// Of what was due in the rounds, so much has to be done in them.
+/// The share of the records due in the rounds that must be done in them.
 const DONE_MIN: f64 = 0.99;
-/// The part of the p99 that may be the generator's own.
+/// The share of the p99 that may be the generator's own lateness.
 const LATENESS_MAX: f64 = 0.5;
-/// Of all processors, from here on the client may be what limits.
+/// The share of all processors from which on the client may be the bottleneck.
 const SATURATED: f64 = 0.85;
 
-/// What a run has shown.
+/// What was observed in a run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Observed {
-    /// Records a second that were due; `None` in a closed loop.
-    pub(super) due_per_second: Option<f64>,
-    /// Records a second that were done, in the median round.
-    pub(super) done_per_second: f64,
+pub(crate) struct Observed {
+    /// Records per second that were due; `None` in a closed loop.
+    pub(crate) due_per_second: Option<f64>,
+    /// Records per second that were done, in the median round.
+    pub(crate) done_per_second: f64,
     /// The p99 of the latency, and of the generator's lateness, in milliseconds.
-    pub(super) latency_p99: f64,
-    pub(super) lateness_p99: f64,
-    /// The part of the time for which the generator waited for the producer's buffer.
-    pub(super) blocked: f64,
+    pub(crate) latency_p99: f64,
+    pub(crate) lateness_p99: f64,
+    /// The share of the time that the generator waited for the producer's buffer.
+    pub(crate) blocked: f64,
     /// Records that failed, and the first reason.
-    pub(super) failed: u64,
-    pub(super) first_error: Option<String>,
-    /// Records that were stored and never came.
-    pub(super) lost: u64,
-    /// Processors used by this process, of so many.
-    pub(super) cpu: f64,
-    pub(super) cpus: f64,
+    pub(crate) failed: u64,
+    pub(crate) first_error: Option<String>,
+    /// Records that were stored and never arrived.
+    pub(crate) lost: u64,
+    /// Processors used by this process, and how many there are.
+    pub(crate) cpu: f64,
+    pub(crate) cpus: f64,
     /// Whether the broker runs in this process, and its work is in `cpu`.
-    pub(super) is_embedded: bool,
+    pub(crate) is_embedded: bool,
 }
 
-/// The judgement.
+/// Whether the figures of a run say anything about the broker.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Verdict {
-    pub(super) valid: bool,
+pub struct Verdict {
+    /// They do.
+    pub valid: bool,
     /// Why it is not valid.
-    pub(super) reasons: Vec<String>,
-    /// What to bear in mind.
-    pub(super) notes: Vec<String>,
+    pub reasons: Vec<String>,
+    /// What to keep in mind when reading the figures.
+    pub notes: Vec<String>,
 }
 
-/// Judges a run.
-pub(super) fn judge(seen: &Observed) -> Verdict {
+/// Says whether a run is valid, and why not.
+pub(crate) fn assess(seen: &Observed) -> Verdict {
     let mut reasons = Vec::new();
     if seen.failed > 0 {
-        let why = seen.first_error.as_deref().unwrap_or("nobody knows why");
+        let why = seen
+            .first_error
+            .as_deref()
+            .unwrap_or("for an unknown reason");
         reasons.push(format!("{} records were not stored: {why}", seen.failed));
     }
     if seen.lost > 0 {
-        reasons.push(format!("{} records were stored and not seen", seen.lost));
+        reasons.push(format!("{} records were stored but never read", seen.lost));
     }
     if let Some(due) = seen.due_per_second {
         if seen.done_per_second < due * DONE_MIN {
             let who = if seen.blocked > 0.1 {
-                "the broker took no more"
+                "the broker could not keep up"
             } else {
                 "the generator fell behind"
             };
             let done = seen.done_per_second;
-            reasons.push(format!("{who}: {done:.0} records/s of {due:.0}"));
+            reasons.push(format!("{who}: {done:.0} records/s done, {due:.0} due"));
         } else if seen.lateness_p99 > seen.latency_p99 * LATENESS_MAX {
             reasons.push(format!(
-                "the generator fell behind: of a p99 of {:.3} ms, {:.3} ms are its own",
+                "the generator fell behind: {1:.3} ms of the p99 of {0:.3} ms are its own lateness",
                 seen.latency_p99, seen.lateness_p99
             ));
         }
@@ -84,7 +88,7 @@ pub(super) fn judge(seen: &Observed) -> Verdict {
             "the client"
         };
         notes.push(format!(
-            "{who} used {:.2} of {:.0} processors: this may be what limits",
+            "{who} used {:.2} of {:.0} processors: this may be the bottleneck",
             seen.cpu, seen.cpus
         ));
     }
@@ -118,21 +122,24 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table() {
-        let verdict = judge(&good());
+        let verdict = assess(&good());
         assert!(verdict.valid && verdict.notes.is_empty(), "{verdict:?}");
         let spoil = |spoil: Change| {
             let mut seen = good();
             spoil(&mut seen);
-            judge(&seen)
+            assess(&seen)
         };
         let cases: [(Change, &str); 5] = [
             (|seen| seen.failed = 2, "2 records were not stored"),
-            (|seen| seen.lost = 3, "3 records were stored"),
+            (|seen| seen.lost = 3, "3 records were stored but never read"),
             (|seen| seen.done_per_second = 900.0, "generator fell behind"),
-            (|seen| seen.lateness_p99 = 1.1, "1.100 ms are its own"),
+            (
+                |seen| seen.lateness_p99 = 1.1,
+                "1.100 ms of the p99 of 2.000 ms are its own",
+            ),
             (
                 |seen| (seen.done_per_second, seen.blocked) = (900.0, 0.8),
-                "the broker took no more: 900 records/s of 1000",
+                "the broker could not keep up: 900 records/s done, 1000 due",
             ),
         ];
         for (change, words) in cases {
@@ -154,6 +161,6 @@ mod tests {
             lateness_p99: 100.0,
             ..good()
         };
-        assert!(judge(&seen).valid);
+        assert!(assess(&seen).valid);
     }
 }
