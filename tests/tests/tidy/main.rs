@@ -84,20 +84,12 @@ const FUNCTION_LINES_MAX: usize = 110;
 const BANNED: [(&str, &[&str], &str); 11] = [
     (
         "Instant::now",
-        &[
-            "broker/log/src/clock.rs",
-            "benches/load/",
-            "cli/",
-        ],
+        &["broker/log/src/clock.rs", "benches/load/", "cli/"],
         "time is passed in",
     ),
     (
         "SystemTime::now",
-        &[
-            "broker/log/src/clock.rs",
-            "benches/load/",
-            "cli/",
-        ],
+        &["broker/log/src/clock.rs", "benches/load/", "cli/"],
         "time is passed in",
     ),
     (
