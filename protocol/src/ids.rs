@@ -107,10 +107,12 @@ pub enum InvalidTopicName {
     #[error("the topic name cannot be \".\" or \"..\"")]
     Dots,
     /// The name, with `-PARTITION`, has to fit into a file name.
-    #[error("the topic name has {0} characters, the most is 249")]
+    #[error("the topic name has {0} characters, at most 249 are allowed")]
     TooLong(usize),
     /// A character outside `[a-zA-Z0-9._-]`.
-    #[error("the topic name {0:?} has a character other than ASCII letters, digits, '.', '_', '-'")]
+    #[error(
+        "the topic name {0:?} contains a character other than ASCII letters, digits, '.', '_' and '-'"
+    )]
     IllegalCharacter(String),
 }
 

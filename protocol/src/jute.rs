@@ -30,10 +30,10 @@ pub enum JuteError {
         found: usize,
     },
     /// A length or count below -1.
-    #[error("length {0} is negative")]
+    #[error("length is {0}, expected at least -1")]
     NegativeLength(i32),
     /// More elements than bytes that could hold them.
-    #[error("a vector of {count} elements cannot be in {found} bytes")]
+    #[error("a vector of {count} elements does not fit in {found} bytes")]
     Count {
         /// Claimed.
         count: usize,
@@ -44,13 +44,13 @@ pub enum JuteError {
     #[error("expected a string or vector, found null")]
     Null,
     /// A string that is not UTF-8.
-    #[error("a string is not UTF-8")]
+    #[error("the string is not UTF-8")]
     Utf8,
     /// A boolean other than 0 and 1.
     #[error("boolean is {0}, expected 0 or 1")]
     Boolean(u8),
     /// The record is over, the bytes are not.
-    #[error("{0} bytes follow the record")]
+    #[error("{0} unexpected bytes follow the record")]
     Trailing(usize),
 }
 

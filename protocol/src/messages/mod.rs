@@ -84,7 +84,7 @@ pub type Response = ResponseKind;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MessageError {
     /// No such API.
-    #[error("api key {0} is unknown")]
+    #[error("unknown api key {0}")]
     UnknownApi(i16),
     /// An API of Kafka that Brooklet does not serve.
     #[error("{api:?} is not served")]
@@ -273,7 +273,7 @@ fn agree(walked: usize, decoded: &Bytes) -> Result<(), MessageError> {
     match decoded.len() {
         left if left == walked => Ok(()),
         left => Err(malformed(format!(
-            "the walk left {walked} bytes, the decoder {left}"
+            "{walked} bytes follow the last field, but the decoder left {left}"
         ))),
     }
 }
@@ -287,7 +287,7 @@ fn encode_frame(
     let start = out.len();
     out.put_i32(0);
     let length = write(out).and_then(|()| {
-        i32::try_from(out.len() - start - 4).map_err(|_| "a frame stays below 2 GiB".into())
+        i32::try_from(out.len() - start - 4).map_err(|_| "the frame exceeds 2 GiB".into())
     });
     match length {
         Ok(length) => {

@@ -105,7 +105,7 @@ fn join(
     pieces.push(out.split().freeze());
     let length: usize = pieces.iter().map(Bytes::len).sum();
     let length = i32::try_from(length - size_of::<i32>())
-        .map_err(|_| malformed("a frame stays below 2 GiB"))?;
+        .map_err(|_| malformed("the frame exceeds 2 GiB"))?;
     let mut first = BytesMut::from(&*pieces[0]);
     first[..size_of::<i32>()].copy_from_slice(&length.to_be_bytes());
     pieces[0] = first.freeze();

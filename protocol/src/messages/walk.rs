@@ -145,7 +145,9 @@ impl<'a> Walk<'a> {
         match i8::from_be_bytes(self.reader.array()?) {
             1 => Ok(true),
             -1 => Ok(false),
-            other => Err(Fault::new(format!("{other} is neither 1 nor -1, for null"))),
+            other => Err(Fault::new(format!(
+                "presence byte is {other}, expected 1 or -1"
+            ))),
         }
     }
 
@@ -191,7 +193,7 @@ impl<'a> Walk<'a> {
         let possible = self.bytes_left() / bytes_min;
         if count > possible {
             return Err(Fault::new(format!(
-                "{count} elements, but the bytes left hold at most {possible}"
+                "count is {count}, but the bytes left hold at most {possible} elements"
             )));
         }
         self.spend(count)?;
@@ -202,7 +204,7 @@ impl<'a> Walk<'a> {
     fn spend(&mut self, count: usize) -> Result<(), Fault> {
         let left = self.elements_left.checked_sub(count);
         self.elements_left = left.ok_or_else(|| {
-            Fault::new(format!("more than {ELEMENTS_MAX} elements in one message"))
+            Fault::new(format!("the message has more than {ELEMENTS_MAX} elements"))
         })?;
         Ok(())
     }
@@ -227,7 +229,9 @@ impl<'a> Walk<'a> {
         for _ in 0..count {
             let tag = self.reader.uvarint()?;
             if tag < least {
-                return Err(Fault::new(format!("tag {tag} is out of order")));
+                return Err(Fault::new(format!(
+                    "tag {tag} is out of order, expected at least {least}"
+                )));
             }
             least = tag.checked_add(1).ok_or("a tag is too large")?;
             let size = self.reader.uvarint()? as usize;
@@ -255,7 +259,9 @@ impl<'a> Walk<'a> {
         self.value(field, see)?;
         match before - self.bytes_left() {
             used if used == size => Ok(()),
-            used => Err(Fault::new(format!("size {size}, but its value has {used}"))),
+            used => Err(Fault::new(format!(
+                "tag size is {size}, but its value has {used} bytes"
+            ))),
         }
     }
 }
@@ -265,7 +271,9 @@ fn nullable_length(length: i32) -> Result<Option<usize>, Fault> {
     match usize::try_from(length) {
         Ok(length) => Ok(Some(length)),
         Err(_) if length == -1 => Ok(None),
-        Err(_) => Err(Fault::new(format!("length {length} is negative"))),
+        Err(_) => Err(Fault::new(format!(
+            "length is {length}, expected at least -1"
+        ))),
     }
 }
 
@@ -274,6 +282,6 @@ fn or_null(field: &Field, length: Option<usize>) -> Result<usize, Fault> {
     match length {
         Some(length) => Ok(length),
         None if field.nullable => Ok(0),
-        None => Err(Fault::new("it is null and must not be")),
+        None => Err(Fault::new("null is not allowed here")),
     }
 }

@@ -55,7 +55,7 @@ pub enum Compression {
 
 /// A name that is no codec's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("compression {0:?} is unknown, choose one of none, gzip, snappy, lz4, zstd")]
+#[error("compression is {0:?}, expected one of none, gzip, snappy, lz4, zstd")]
 pub struct UnknownCompression(pub String);
 
 impl Compression {
@@ -276,7 +276,7 @@ mod tests {
         let error = "lzma".parse::<Compression>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "compression \"lzma\" is unknown, choose one of none, gzip, snappy, lz4, zstd"
+            "compression is \"lzma\", expected one of none, gzip, snappy, lz4, zstd"
         );
     }
 

@@ -15,10 +15,10 @@ use super::varint;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RecordError {
     /// It ends early.
-    #[error("a record ends in the middle of {0}")]
+    #[error("the record ends within {0}")]
     Truncated(&'static str),
     /// A string is not UTF-8, a length is negative, a topic has no legal name.
-    #[error("a record has an illegal {0}")]
+    #[error("the record has an invalid {0}")]
     Illegal(&'static str),
     /// A version that is not known here.
     #[error("a record has {what} in version {version}")]

@@ -78,7 +78,7 @@ async fn a_batch_that_is_a_bomb() {
         answer
             .error_message
             .unwrap()
-            .contains("more than the limit")
+            .contains("exceed the limit")
     );
     assert_eq!(fixture.rejections(Limit::DecompressedBytes).await, 1);
     assert_eq!(fixture.rejections(Limit::MessageBytes).await, 0);
