@@ -1,10 +1,10 @@
-//! AddPartitionsToTxn (24), versions 0 to 5: adds partitions to a transaction (KIP-98), which begins with
-//! the first one.
+//! AddPartitionsToTxn (24), versions 0 to 5: adds partitions to a transaction (KIP-98), which
+//! begins with the first one.
 //!
-//! - Clients send versions up to 3, with one transaction. If one partition does not exist, it is refused
-//!   and none of the others is added (OPERATION_NOT_ATTEMPTED).
-//! - Versions 4 and 5 are sent by brokers to each other: several transactions, whose partitions are added
-//!   or only verified (KIP-890).
+//! - Clients send versions up to 3, with one transaction. If one partition does not exist, it is
+//!   refused and none of the others is added (OPERATION_NOT_ATTEMPTED).
+//! - Versions 4 and 5 are sent by brokers to each other: several transactions, whose partitions are
+//!   added or only verified (KIP-890).
 //! - PRODUCER_FENCED is answered from version 2 on, TRANSACTION_ABORTABLE in version 5.
 
 use std::collections::BTreeSet;

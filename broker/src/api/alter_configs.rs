@@ -1,8 +1,8 @@
 //! AlterConfigs (33), versions 0 to 2: replaces all settings of a topic.
 //!
-//! A setting that the request does not name returns to its default. Kafka 4 has deprecated this API in
-//! favour of IncrementalAlterConfigs, and some tools still use it. Anything named twice is refused
-//! (INVALID_REQUEST).
+//! A setting that the request does not name returns to its default. Kafka 4 has deprecated this API
+//! in favour of IncrementalAlterConfigs, and some tools still use it. Anything named twice is
+//! refused (INVALID_REQUEST).
 //!
 //! Left out: brokers, whose settings cannot change while they run (INVALID_REQUEST).
 

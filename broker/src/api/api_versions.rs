@@ -1,9 +1,9 @@
 //! ApiVersions (18), versions 0 to 4: the first request of a connection.
 //!
-//! - Answers [`APIS`], and the features: version 2 of transactions (KIP-890) is in effect, so clients that
-//!   know it use it.
-//! - From version 3 on the client sends its name and version, which must be well-formed (KIP-511), or else
-//!   INVALID_REQUEST.
+//! - Answers [`APIS`], and the features: version 2 of transactions (KIP-890) is in effect, so
+//!   clients that know it use it.
+//! - From version 3 on the client sends its name and version, which must be well-formed (KIP-511),
+//!   or else INVALID_REQUEST.
 //! - An unknown version does not close the connection: a newer client gets a version 0 answer with
 //!   UNSUPPORTED_VERSION and the range of this one API, and retries with a version from it.
 
@@ -38,8 +38,8 @@ pub(super) async fn handle(
     }
 }
 
-/// Supported features, and those in effect. A feature that may be off is listed from version 4 on only:
-/// older clients take a minimum of 0 for an error (KIP-1022).
+/// Supported features, and those in effect. A feature that may be off is listed from version 4 on
+/// only: older clients take a minimum of 0 for an error (KIP-1022).
 fn with_features(version: i16, response: ApiVersionsResponse) -> ApiVersionsResponse {
     let listed = FEATURES
         .iter()

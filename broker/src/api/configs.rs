@@ -1,5 +1,5 @@
-//! What the APIs of settings share: Kafka's numbers for resources and sources, and one loop for both ways
-//! to alter settings.
+//! What the APIs of settings share: Kafka's numbers for resources and sources, and one loop for
+//! both ways to alter settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,8 @@ pub(super) fn type_code(kind: ConfigKind) -> i8 {
 /// The type and the name of a resource.
 type ResourceKey<'a> = (i8, &'a str);
 
-/// Resources that a request names more than once. Kafka refuses them, since their order would matter.
+/// Resources that a request names more than once. Kafka refuses them, since their order would
+/// matter.
 fn repeated<'a>(resources: impl Iterator<Item = ResourceKey<'a>>) -> BTreeSet<ResourceKey<'a>> {
     let mut seen = BTreeSet::new();
     resources
@@ -79,8 +80,8 @@ pub(super) trait Alteration {
     fn apply(&self, ctx: &ApiContext, configs: Configs) -> Result<Configs, String>;
 }
 
-/// Applies each of a request's alterations, or only validates it. Returns an error code, 0 for success,
-/// and a message for each.
+/// Applies each of a request's alterations, or only validates it. Returns an error code, 0 for
+/// success, and a message for each.
 pub(super) async fn alter_all<A: Alteration>(
     ctx: &ApiContext,
     alterations: &[A],

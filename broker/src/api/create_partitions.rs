@@ -1,9 +1,9 @@
 //! CreatePartitions (37), versions 0 to 3: adds partitions to topics.
 //!
-//! - When the response is sent, the new partitions have leaders. From then on some keys hash to other
-//!   partitions than before, as in Kafka.
-//! - A count that is not higher than before is answered with INVALID_PARTITIONS. An assignment has to name
-//!   this broker for each new partition, or is answered with INVALID_REPLICA_ASSIGNMENT.
+//! - When the response is sent, the new partitions have leaders. From then on some keys hash to
+//!   other partitions than before, as in Kafka.
+//! - A count that is not higher than before is answered with INVALID_PARTITIONS. An assignment has
+//!   to name this broker for each new partition, or is answered with INVALID_REPLICA_ASSIGNMENT.
 //! - An internal topic cannot grow (INVALID_TOPIC_EXCEPTION): its groups would then hash to other
 //!   partitions.
 //!

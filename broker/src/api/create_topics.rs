@@ -1,16 +1,17 @@
 //! CreateTopics (19), versions 2 to 7: creates topics.
 //!
-//! - Topics are independent: one that fails does not keep the others from being created. When the response
-//!   is sent, the new topics exist and have leaders.
-//! - `num_partitions` -1 stands for `num.partitions`. There is one broker, so the replication factor must be
-//!   1 or -1, or is answered with INVALID_REPLICATION_FACTOR.
-//! - A manual assignment is accepted if it lists partitions 0, 1, … each on this broker alone, and is
-//!   answered with INVALID_REPLICA_ASSIGNMENT otherwise.
+//! - Topics are independent: one that fails does not keep the others from being created. When the
+//!   response is sent, the new topics exist and have leaders.
+//! - `num_partitions` -1 stands for `num.partitions`. There is one broker, so the replication
+//!   factor must be 1 or -1, or is answered with INVALID_REPLICATION_FACTOR.
+//! - A manual assignment is accepted if it lists partitions 0, 1, … each on this broker alone, and
+//!   is answered with INVALID_REPLICA_ASSIGNMENT otherwise.
 //! - A name that occurs twice is refused (INVALID_REQUEST), and answered once.
-//! - An internal topic is refused (INVALID_TOPIC_EXCEPTION): the broker creates it with the settings it needs.
+//! - An internal topic is refused (INVALID_TOPIC_EXCEPTION): the broker creates it with the
+//!   settings it needs.
 //! - `validate_only` checks everything and creates nothing.
-//! - From version 5 on the response has the number of partitions, the replication factor and all settings,
-//!   including defaults; from version 7 on also the topic's id.
+//! - From version 5 on the response has the number of partitions, the replication factor and all
+//!   settings, including defaults; from version 7 on also the topic's id.
 //!
 //! Left out: the timeout, since nothing is left to wait for.
 

@@ -1,7 +1,8 @@
-//! DeleteRecords (21), versions 0 to 2: moves the log start, so that records below it are no longer served.
+//! DeleteRecords (21), versions 0 to 2: moves the log start, so that records below it are no longer
+//! served.
 //!
-//! - Offset -1 stands for the high watermark. An offset at or below the log start succeeds and changes
-//!   nothing; one above the high watermark is answered with OFFSET_OUT_OF_RANGE.
+//! - Offset -1 stands for the high watermark. An offset at or below the log start succeeds and
+//!   changes nothing; one above the high watermark is answered with OFFSET_OUT_OF_RANGE.
 //! - When the response is sent, the new log start is durable.
 //! - Segments that lie entirely below it are removed by the next retention pass.
 //! - A topic that is compacted only is refused with POLICY_VIOLATION, as in Kafka.

@@ -1,8 +1,9 @@
 //! DeleteTopics (20), versions 1 to 6: deletes topics by name, and from version 6 on also by id.
 //!
 //! - When the response is sent, the topics are gone from the metadata; their files follow.
-//! - An unknown name is answered with UNKNOWN_TOPIC_OR_PARTITION, an unknown id with UNKNOWN_TOPIC_ID; a
-//!   topic named by both name and id, by neither, or twice with INVALID_REQUEST.
+//! - An unknown name is answered with UNKNOWN_TOPIC_OR_PARTITION, an unknown id with
+//!   UNKNOWN_TOPIC_ID; a topic named by both name and id, by neither, or twice with
+//!   INVALID_REQUEST.
 //! - The offsets that groups have committed for the topic are deleted.
 //! - An internal topic cannot be deleted: INVALID_TOPIC_EXCEPTION.
 //!

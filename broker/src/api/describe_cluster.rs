@@ -1,7 +1,7 @@
 //! DescribeCluster (60), versions 0 to 2: this broker, which is the whole cluster (KIP-700).
 //!
-//! From version 1 on a client may ask for controllers instead of brokers. There are no separate ones:
-//! UNSUPPORTED_ENDPOINT_TYPE, as from a Kafka broker.
+//! From version 1 on a client may ask for controllers instead of brokers. There are no separate
+//! ones: UNSUPPORTED_ENDPOINT_TYPE, as from a Kafka broker.
 
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::describe_cluster_response::DescribeClusterBroker;

@@ -1,11 +1,13 @@
 //! DescribeConfigs (32), versions 1 to 4: all settings of a topic or of the broker.
 //!
-//! - Each setting comes with its value, its source (the topic, the broker's own settings, or the default),
-//!   its type, and from version 3 on its documentation. On request it comes with synonyms: the topic's own
-//!   value, then the broker setting of the same meaning, then the default.
+//! - Each setting comes with its value, its source (the topic, the broker's own settings, or the
+//!   default), its type, and from version 3 on its documentation. On request it comes with
+//!   synonyms: the topic's own value, then the broker setting of the same meaning, then the
+//!   default.
 //! - Null `configuration_keys` ask for all settings; unknown names are left out, as in Kafka.
-//! - The broker is named by its id or by the empty string. Its settings are read-only, because they are
-//!   given at startup. One that stands for another and was not set, as `log.retention.hours`, is null.
+//! - The broker is named by its id or by the empty string. Its settings are read-only, because they
+//!   are given at startup. One that stands for another and was not set, as `log.retention.hours`,
+//!   is null.
 //!
 //! Left out: loggers (resource type 8), client quotas, groups.
 
@@ -98,8 +100,8 @@ fn describe(
     }
 }
 
-/// A setting of a topic. Its synonyms, in order of precedence: the topic's own value, the broker's, the
-/// default.
+/// A setting of a topic. Its synonyms, in order of precedence: the topic's own value, the broker's,
+/// the default.
 fn of_topic(
     ctx: &ApiContext,
     config: &TopicConfig,
@@ -121,8 +123,8 @@ fn of_topic(
         .with_synonyms(own_synonym.into_iter().chain(of_the_broker).collect())
 }
 
-/// The settings of the broker, including its defaults for topics; and those that never change, for tools
-/// that look at them before they create a topic with replicas.
+/// The settings of the broker, including its defaults for topics; and those that never change, for
+/// tools that look at them before they create a topic with replicas.
 fn of_broker(ctx: &ApiContext) -> Vec<DescribeConfigsResourceResult> {
     let acting = ctx.settings.described.iter();
     let acting = acting.map(|(name, setting)| of_broker_one(name, setting));

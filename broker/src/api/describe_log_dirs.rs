@@ -1,7 +1,7 @@
 //! DescribeLogDirs (35), versions 1 to 4: the data directory, and the size of each partition in it.
 //!
-//! A partition that is offline is left out, since its size is unknown, and so is a topic or partition that
-//! does not exist. Nothing moves between directories, so no partition lags.
+//! A partition that is offline is left out, since its size is unknown, and so is a topic or
+//! partition that does not exist. Nothing moves between directories, so no partition lags.
 //!
 //! Left out: the size of the volume and its free space (version 4): -1, "unknown".
 

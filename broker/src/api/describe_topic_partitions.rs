@@ -1,11 +1,13 @@
 //! DescribeTopicPartitions (75), version 0: the leaders of partitions, page by page (KIP-966).
 //!
-//! - A request without topics asks for all. Topics are answered in the order of their names, each once.
-//! - A page has as many partitions as the client asks for, at least one and at most [`PARTITIONS_MAX`].
-//!   If there are more, `next_cursor` says where the next page begins; the client sends it back with the
-//!   same topics.
+//! - A request without topics asks for all. Topics are answered in the order of their names, each
+//!   once.
+//! - A page has as many partitions as the client asks for, at least one and at most
+//!   [`PARTITIONS_MAX`]. If there are more, `next_cursor` says where the next page begins; the
+//!   client sends it back with the same topics.
 //! - A name that does not exist is answered with UNKNOWN_TOPIC_OR_PARTITION, an invalid one with
-//!   INVALID_TOPIC_EXCEPTION. If all topics are asked for, a topic deleted since the last page is left out.
+//!   INVALID_TOPIC_EXCEPTION. If all topics are asked for, a topic deleted since the last page is
+//!   left out.
 //! - A negative partition in the cursor is answered with INVALID_REQUEST.
 //!
 //! Left out: authorized operations. With one replica, nobody but the leader is eligible to lead.

@@ -1,8 +1,9 @@
 //! ElectLeaders (43), versions 0 to 2: elects partition leaders (KIP-183, KIP-460).
 //!
-//! Each partition has one replica, which leads if it can: ELECTION_NOT_NEEDED. If it is offline, there is
-//! nobody to elect: PREFERRED_LEADER_NOT_AVAILABLE or, in an unclean election,
-//! ELIGIBLE_LEADERS_NOT_AVAILABLE. A request for all partitions is answered with those that have no leader.
+//! Each partition has one replica, which leads if it can: ELECTION_NOT_NEEDED. If it is offline,
+//! there is nobody to elect: PREFERRED_LEADER_NOT_AVAILABLE or, in an unclean election,
+//! ELIGIBLE_LEADERS_NOT_AVAILABLE. A request for all partitions is answered with those that have no
+//! leader.
 //!
 //! Left out: the timeout, since nothing is left to wait for.
 

@@ -1,8 +1,8 @@
 //! EndTxn (26), versions 0 to 5: commits or aborts a transaction (KIP-98).
 //!
 //! - Answered once the outcome is decided and synced; the markers follow.
-//! - Version 5 bumps the epoch, and the response has the producer's new one (KIP-890), so that late batches
-//!   of this transaction are fenced. A transaction without partitions may be aborted.
+//! - Version 5 bumps the epoch, and the response has the producer's new one (KIP-890), so that late
+//!   batches of this transaction are fenced. A transaction without partitions may be aborted.
 //! - PRODUCER_FENCED is answered from version 2 on.
 
 use brooklet_machines::transaction::End;

@@ -8,12 +8,13 @@
 //!  TransactionError ─┘
 //! ```
 //!
-//! Each layer below has its own error type; here, and nowhere else, it becomes a code. The code decides
-//! what a client does: a retriable one is retried, another is reported to the application, and some make
-//! it look for another leader or coordinator.
+//! Each layer below has its own error type; here, and nowhere else, it becomes a code. The code
+//! decides what a client does: a retriable one is retried, another is reported to the application,
+//! and some make it look for another leader or coordinator.
 //!
-//! Invariants: the matches name every variant, so that a new error does not compile until its code is
-//! chosen here; a code that Kafka's clients retry stands for something that another attempt may mend.
+//! Invariants: the matches name every variant, so that a new error does not compile until its code
+//! is chosen here; a code that Kafka's clients retry stands for something that another attempt may
+//! mend.
 //!
 //! Left out: counting and logging, which the handlers do.
 
@@ -130,8 +131,8 @@ pub fn controller_error_code(error: &ControllerError) -> ErrorCode {
     }
 }
 
-/// The errors of a machine's driver. While the broker stops, "not the controller" makes clients retry
-/// later or elsewhere.
+/// The errors of a machine's driver. While the broker stops, "not the controller" makes clients
+/// retry later or elsewhere.
 pub fn driver_error_code(error: &DriverError) -> ErrorCode {
     match error {
         DriverError::Log(error) => log_error_code(error),
@@ -202,8 +203,8 @@ pub fn group_limit(error: &GroupError) -> Option<Limit> {
     }
 }
 
-/// The errors of a produced batch. Damage in transit is worth a retry; a batch that was built wrong, or in
-/// one of Kafka's older formats, is not.
+/// The errors of a produced batch. Damage in transit is worth a retry; a batch that was built
+/// wrong, or in one of Kafka's older formats, is not.
 pub fn batch_error_code(error: &BatchError) -> ErrorCode {
     match error {
         BatchError::Magic(..0 | 2..)

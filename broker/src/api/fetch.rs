@@ -7,23 +7,24 @@
 //! ```
 //!
 //! - Topics are named by name up to version 12, by id from 13 on.
-//! - `max_bytes` and `partition_max_bytes` limit the response, except that the first partition that has
-//!   data returns at least one whole batch, so that no consumer gets stuck. A fetch from the middle of a
-//!   batch returns the whole batch.
-//! - A fetch waits only while there are fewer than `min_bytes` and no partition has failed. A change wakes
-//!   it; nothing is polled. If more is available than was read (beyond the end of a segment, say), it is
-//!   answered at once.
+//! - `max_bytes` and `partition_max_bytes` limit the response, except that the first partition that
+//!   has data returns at least one whole batch, so that no consumer gets stuck. A fetch from the
+//!   middle of a batch returns the whole batch.
+//! - A fetch waits only while there are fewer than `min_bytes` and no partition has failed. A
+//!   change wakes it; nothing is polled. If more is available than was read (beyond the end of a
+//!   segment, say), it is answered at once.
 //! - An offset outside the log is answered with OFFSET_OUT_OF_RANGE and the offsets of the log.
-//! - Under read_committed the records end at the last stable offset, and the response lists the aborted
-//!   transactions in them, for the client to filter (KIP-98).
-//! - Records that may have to come from the disk are read on a thread that may block; those just written
-//!   are read at once.
+//! - Under read_committed the records end at the last stable offset, and the response lists the
+//!   aborted transactions in them, for the client to filter (KIP-98).
+//! - Records that may have to come from the disk are read on a thread that may block; those just
+//!   written are read at once.
 //! - `records` is never null, not even beside an error: clients stumble over it (KAFKA-18646).
 //! - In an incremental session all of its partitions are read and those that changed are answered
-//!   ([`super::fetch_sessions`]). It waits like any fetch; a change of offsets alone does not end the wait.
+//!   ([`super::fetch_sessions`]). It waits like any fetch; a change of offsets alone does not end
+//!   the wait.
 //!
-//! Left out: followers, since a fetch with a replica's id is answered as a consumer's; diverging epochs,
-//! since there is one leader forever.
+//! Left out: followers, since a fetch with a replica's id is answered as a consumer's; diverging
+//! epochs, since there is one leader forever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -363,8 +364,8 @@ fn to_wire(aborted: brooklet_log::AbortedTransaction) -> AbortedTransaction {
         .with_first_offset(aborted.first_offset.0)
 }
 
-/// Logs errors of the disk, each once in a while. The client gets only a code, and retries; the file and
-/// the position are for the operator.
+/// Logs errors of the disk, each once in a while. The client gets only a code, and retries; the
+/// file and the position are for the operator.
 fn report(partition: &Partition, error: &LogError) {
     match error {
         LogError::Corrupt { .. } | LogError::Unreadable { .. } | LogError::Io { .. } => {

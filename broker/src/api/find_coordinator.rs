@@ -1,5 +1,5 @@
-//! FindCoordinator (10), versions 0 to 6: the coordinator of a group or of a transactional id, which is
-//! always this broker.
+//! FindCoordinator (10), versions 0 to 6: the coordinator of a group or of a transactional id,
+//! which is always this broker.
 //!
 //! The first request creates the topic in which groups, or transactions, are stored.
 //!

@@ -1,10 +1,12 @@
-//! GetTelemetrySubscriptions (71), version 0: which of a client's own metrics the broker wants (KIP-714).
+//! GetTelemetrySubscriptions (71), version 0: which of a client's own metrics the broker wants
+//! (KIP-714).
 //!
-//! None: the subscription is empty, and a client with an empty subscription sends nothing and asks again
-//! every five minutes. A client without an instance id is assigned one, for its application and its log.
+//! None: the subscription is empty, and a client with an empty subscription sends nothing and asks
+//! again every five minutes. A client without an instance id is assigned one, for its application
+//! and its log.
 //!
-//! A Kafka broker without a plugin for metrics does not serve this API. Brooklet serves it so that clients
-//! get their instance id.
+//! A Kafka broker without a plugin for metrics does not serve this API. Brooklet serves it so that
+//! clients get their instance id.
 
 use brooklet_protocol::messages::kafka::{
     GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,

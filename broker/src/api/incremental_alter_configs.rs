@@ -7,8 +7,8 @@
 //! | 2 | APPEND | adds words to a list, unless they are in it |
 //! | 3 | SUBTRACT | removes words from a list |
 //!
-//! The changes of a topic are applied together or not at all, and are in effect when the response is sent.
-//! Anything named twice and a change without its value are refused (INVALID_REQUEST).
+//! The changes of a topic are applied together or not at all, and are in effect when the response
+//! is sent. Anything named twice and a change without its value are refused (INVALID_REQUEST).
 //!
 //! Left out: brokers, whose settings cannot change while they run (INVALID_REQUEST).
 

@@ -1,10 +1,10 @@
 //! InitProducerId (22), versions 0 to 5: assigns a producer id and epoch (KIP-98).
 //!
-//! - Without a transactional id: a producer id that was never used before, and epoch 0. An id and epoch
-//!   that the producer already has (from version 3 on) are ignored, as in Kafka.
-//! - With a transactional id: the producer of that id, with the next epoch. A producer with an older epoch is
-//!   fenced, and its open transaction is aborted first. A client that states its current epoch (from
-//!   version 3 on, KIP-360) is fenced itself if a newer one exists.
+//! - Without a transactional id: a producer id that was never used before, and epoch 0. An id and
+//!   epoch that the producer already has (from version 3 on) are ignored, as in Kafka.
+//! - With a transactional id: the producer of that id, with the next epoch. A producer with an
+//!   older epoch is fenced, and its open transaction is aborted first. A client that states its
+//!   current epoch (from version 3 on, KIP-360) is fenced itself if a newer one exists.
 //! - PRODUCER_FENCED is answered from version 4 on, INVALID_PRODUCER_EPOCH before.
 //!
 //! Left out: two-phase commit (version 6, KIP-939).

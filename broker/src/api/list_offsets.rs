@@ -9,9 +9,10 @@
 //! | -4 | earliest on this machine's disk: the log start | 8 |
 //! | -5 | the last in tiered storage, which does not exist: -1 | 9 |
 //!
-//! Other negative timestamps, and these before their version, are answered with UNSUPPORTED_VERSION, and a
-//! partition named twice with INVALID_REQUEST. Under read_committed (from version 2 on) the latest offset
-//! is the last stable offset, and records beyond it are not found.
+//! Other negative timestamps, and these before their version, are answered with
+//! UNSUPPORTED_VERSION, and a partition named twice with INVALID_REQUEST. Under read_committed
+//! (from version 2 on) the latest offset is the last stable offset, and records beyond it are not
+//! found.
 
 use std::collections::BTreeSet;
 

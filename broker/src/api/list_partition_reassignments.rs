@@ -1,6 +1,6 @@
-//! ListPartitionReassignments (46), version 0: replicas that are being moved (KIP-455). The list is always
-//! empty: [`super::alter_partition_reassignments`] completes at once or refuses. As in Kafka, a topic that
-//! does not exist is not an error.
+//! ListPartitionReassignments (46), version 0: replicas that are being moved (KIP-455). The list is
+//! always empty: [`super::alter_partition_reassignments`] completes at once or refuses. As in
+//! Kafka, a topic that does not exist is not an error.
 
 use brooklet_protocol::messages::kafka::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,

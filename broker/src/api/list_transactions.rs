@@ -1,9 +1,9 @@
 //! ListTransactions (66), versions 0 to 2: the transactional ids that are known (KIP-664).
 //!
-//! Filters: state (an unknown one is returned in the response), producer id, from version 1 on how long a
-//! transaction has been open (KIP-994), and from version 2 on a pattern that the whole id has to match
-//! (KIP-1152). Kafka matches with RE2, in time linear in the length of the id, and so does our engine; but
-//! it knows ASCII character classes only (`\w`, `\d`), and no `\p`.
+//! Filters: state (an unknown one is returned in the response), producer id, from version 1 on how
+//! long a transaction has been open (KIP-994), and from version 2 on a pattern that the whole id
+//! has to match (KIP-1152). Kafka matches with RE2, in time linear in the length of the id, and so
+//! does our engine; but it knows ASCII character classes only (`\w`, `\d`), and no `\p`.
 
 use std::collections::BTreeSet;
 

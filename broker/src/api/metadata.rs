@@ -1,16 +1,16 @@
 //! Metadata (3), versions 0 to 13: the brokers, and the leaders of partitions.
 //!
-//! - Without a list of topics (version 0: with an empty one) a request asks for all; an empty list asks
-//!   for the brokers only.
-//! - A topic that does not exist is created, if the broker (`auto.create.topics.enable`) and the request
-//!   (from version 4 on) allow it. Kafka answers LEADER_NOT_AVAILABLE in the meantime and lets the client
-//!   retry; here the topic exists when the response is sent.
+//! - Without a list of topics (version 0: with an empty one) a request asks for all; an empty list
+//!   asks for the brokers only.
+//! - A topic that does not exist is created, if the broker (`auto.create.topics.enable`) and the
+//!   request (from version 4 on) allow it. Kafka answers LEADER_NOT_AVAILABLE in the meantime and
+//!   lets the client retry; here the topic exists when the response is sent.
 //! - An invalid name is answered with INVALID_TOPIC_EXCEPTION, an unknown one with
-//!   UNKNOWN_TOPIC_OR_PARTITION, an unknown id with UNKNOWN_TOPIC_ID (from version 12 on; a name beside an
-//!   id is ignored).
+//!   UNKNOWN_TOPIC_OR_PARTITION, an unknown id with UNKNOWN_TOPIC_ID (from version 12 on; a name
+//!   beside an id is ignored).
 //! - A partition that is offline, because its log is damaged or its disk has failed, has no leader:
-//!   LEADER_NOT_AVAILABLE and -1, with this broker among the offline replicas. As in Kafka, clients retry
-//!   until it is back or they give up.
+//!   LEADER_NOT_AVAILABLE and -1, with this broker among the offline replicas. As in Kafka, clients
+//!   retry until it is back or they give up.
 //!
 //! Left out: authorized operations (always "not requested", -2147483648) and racks.
 
@@ -70,8 +70,8 @@ fn this_broker(ctx: &ApiContext, image: &MetadataImage) -> MetadataResponseBroke
         .with_port(ctx.settings.advertised_port)
 }
 
-/// The topics that do not exist, out of those asked for by name. A bad name is not among them: it is
-/// refused when topics are listed, as it is when nothing may be created.
+/// The topics that do not exist, out of those asked for by name. A bad name is not among them: it
+/// is refused when topics are listed, as it is when nothing may be created.
 fn missing<'a>(
     image: &MetadataImage,
     asked: impl Iterator<Item = &'a MetadataRequestTopic>,

@@ -13,18 +13,19 @@
 //!         Response
 //! ```
 //!
-//! The table of APIs stands in `brooklet_protocol::messages::APIS`: a row has the key, the versions, the
-//! fields and the handler of one API. [`dispatch`] is made from it, and so are ApiVersions and the
-//! documentation ([`table`]). A handler is a function of a [`Call`] and the [`ApiContext`]. Each file opens
-//! with the behaviour, the versions and the gaps.
+//! The table of APIs stands in `brooklet_protocol::messages::APIS`: a row has the key, the
+//! versions, the fields and the handler of one API. [`dispatch`] is made from it, and so are
+//! ApiVersions and the documentation ([`table`]). A handler is a function of a `Call` and the
+//! [`ApiContext`]. Each file opens with the behaviour, the versions and the gaps.
 //!
-//! To add an API: add its row to `apis/table.rs` and a file with its fields beside it, both in the protocol;
-//! add a file here with the function that the row names; and regenerate `docs/support.md`.
+//! To add an API: add its row to `apis/table.rs` and a file with its fields beside it, both in the
+//! protocol; add a file here with the function that the row names; and regenerate
+//! `docs/support.md`.
 //!
 //! Invariants:
 //! - only here an error becomes an error code ([`error`]);
-//! - a handler takes the controller's image once and answers from it. Metadata takes a new one after it
-//!   has created topics, and then answers from that one;
+//! - a handler takes the controller's image once and answers from it. Metadata takes a new one
+//!   after it has created topics, and then answers from that one;
 //! - a handler never panics on what a client sent;
 //! - an API without a row is not served, rather than answered by half.
 

@@ -1,10 +1,12 @@
 //! OffsetCommit (8), versions 2 to 9: commits offsets of a group, synced before the response.
 //!
-//! - Members commit with their generation. With generation -1 anyone may commit while the group has no
-//!   members.
-//! - A partition that does not exist, or metadata that is too long, is refused for that partition alone.
+//! - Members commit with their generation. With generation -1 anyone may commit while the group has
+//!   no members.
+//! - A partition that does not exist, or metadata that is too long, is refused for that partition
+//!   alone.
 //!
-//! Left out: the retention time of versions 2 to 4, which Kafka ignores as well; topic ids (version 10).
+//! Left out: the retention time of versions 2 to 4, which Kafka ignores as well; topic ids (version
+//! 10).
 
 use brooklet_machines::group::{Answer, Command, NewOffset};
 use brooklet_protocol::messages::kafka::offset_commit_request::OffsetCommitRequestTopic;
@@ -60,8 +62,8 @@ pub(super) enum Outcomes {
 }
 
 impl Outcomes {
-    /// The code of the next partition, given the one that it already has: a partition that was refused is
-    /// not among the offsets.
+    /// The code of the next partition, given the one that it already has: a partition that was
+    /// refused is not among the offsets.
     pub(super) fn for_partition(&mut self, known: i16) -> i16 {
         match self {
             _ if known != NONE => known,

@@ -1,11 +1,11 @@
 //! OffsetFetch (9), versions 1 to 9: the committed offsets of groups.
 //!
-//! - From version 8 on a request asks for several groups (KIP-709). Without topics (from version 2 on) it
-//!   asks for all offsets.
-//! - A partition without a committed offset, and any partition of a group that does not exist, is answered
-//!   with offset -1 and no error.
-//! - If stable offsets are required (from version 7 on, KIP-447), a partition with an offset in an open
-//!   transaction is answered with UNSTABLE_OFFSET_COMMIT.
+//! - From version 8 on a request asks for several groups (KIP-709). Without topics (from version 2
+//!   on) it asks for all offsets.
+//! - A partition without a committed offset, and any partition of a group that does not exist, is
+//!   answered with offset -1 and no error.
+//! - If stable offsets are required (from version 7 on, KIP-447), a partition with an offset in an
+//!   open transaction is answered with UNSTABLE_OFFSET_COMMIT.
 //!
 //! Left out: topic ids (version 10).
 

@@ -1,8 +1,9 @@
 //! OffsetForLeaderEpoch (23), versions 2 to 4: where a leader epoch ends (KIP-320).
 //!
-//! A consumer that continues from an offset of a known epoch asks whether the log still has what it has read.
-//! The response is the highest epoch up to the one asked for, and its end: for the current epoch the end of
-//! the log. An epoch that has not begun is answered with -1 and -1, without an error.
+//! A consumer that continues from an offset of a known epoch asks whether the log still has what it
+//! has read. The response is the highest epoch up to the one asked for, and its end: for the
+//! current epoch the end of the log. An epoch that has not begun is answered with -1 and -1,
+//! without an error.
 //!
 //! The epoch that the client believes to be current is checked first: FENCED_LEADER_EPOCH,
 //! UNKNOWN_LEADER_EPOCH. Followers (a `replica_id`) are answered as consumers.

@@ -1,9 +1,9 @@
 //! PushTelemetry (72), version 0: a client's own metrics (KIP-714).
 //!
-//! No metrics are requested ([`super::get_telemetry_subscriptions`]). Those that come nevertheless, as from
-//! a client that shuts down, are checked as in Kafka and discarded: INVALID_REQUEST without an instance id,
-//! UNKNOWN_SUBSCRIPTION_ID for another subscription, then UNSUPPORTED_COMPRESSION_TYPE and
-//! TELEMETRY_TOO_LARGE.
+//! No metrics are requested ([`super::get_telemetry_subscriptions`]). Those that come nevertheless,
+//! as from a client that shuts down, are checked as in Kafka and discarded: INVALID_REQUEST without
+//! an instance id, UNKNOWN_SUBSCRIPTION_ID for another subscription, then
+//! UNSUPPORTED_COMPRESSION_TYPE and TELEMETRY_TOO_LARGE.
 //!
 //! Left out: refusing a client that pushes too often, since clients are not remembered.
 

@@ -1,10 +1,10 @@
 //! The memory for responses to fetches: `queued.max.response.bytes`.
 //!
-//! The records of a response stay in memory from when they are read until the client has taken them, and a
-//! client may ask for 50 MiB and take its time. So the bytes reserved for all responses are counted. Once
-//! they reach the limit, a response has one batch, which every fetch gets (KIP-74): nobody waits for
-//! another client, and no client can make the broker hold more than one batch per connection beyond the
-//! limit.
+//! The records of a response stay in memory from when they are read until the client has taken
+//! them, and a client may ask for 50 MiB and take its time. So the bytes reserved for all responses
+//! are counted. Once they reach the limit, a response has one batch, which every fetch gets
+//! (KIP-74): nobody waits for another client, and no client can make the broker hold more than one
+//! batch per connection beyond the limit.
 //!
 //! Responses within this process are not counted: nothing waits for a socket there.
 

@@ -1,7 +1,8 @@
-//! SyncGroup (14), versions 0 to 5: a member asks for its assignment, and the leader sends all of them.
+//! SyncGroup (14), versions 0 to 5: a member asks for its assignment, and the leader sends all of
+//! them.
 //!
-//! The response waits for the leader's request, whose assignments are synced to the disk before any member
-//! gets its own.
+//! The response waits for the leader's request, whose assignments are synced to the disk before any
+//! member gets its own.
 
 use brooklet_machines::group::{GroupAnswer, SyncGroup, Waiter};
 use brooklet_protocol::messages::kafka::{SyncGroupRequest, SyncGroupResponse};

@@ -1,7 +1,7 @@
 //! The table of APIs as the broker uses it: look-ups by key, and the documentation.
 //!
-//! The rows stand in the protocol's table, [`APIS`]. ApiVersions advertises it, [`super::dispatch`] obeys
-//! it, and [`markdown`] turns it into documentation, so that the three cannot disagree.
+//! The rows stand in the protocol's table, [`APIS`]. ApiVersions advertises it, [`super::dispatch`]
+//! obeys it, and [`markdown`] turns it into documentation, so that the three cannot disagree.
 
 use std::fmt::Write;
 

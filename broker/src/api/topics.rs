@@ -20,8 +20,8 @@ pub(super) enum TopicRef<'a> {
     Id(Uuid),
 }
 
-/// What a request asks of topics, each once and in its order, with an error for a topic that it names
-/// twice.
+/// What a request asks of topics, each once and in its order, with an error for a topic that it
+/// names twice.
 pub(super) fn each_once<T>(
     asked: Vec<T>,
     name: impl Fn(&T) -> &kafka::TopicName,
@@ -65,8 +65,8 @@ pub(super) fn find_partition(topic: &Topic, index: i32) -> Result<&Arc<Partition
     find_state(topic, index).and_then(served)
 }
 
-/// The partition, if it is served. If it is offline, the error is `KAFKA_STORAGE_ERROR`, which clients
-/// retry: it may be back after a restart.
+/// The partition, if it is served. If it is offline, the error is `KAFKA_STORAGE_ERROR`, which
+/// clients retry: it may be back after a restart.
 pub(super) fn served(state: &PartitionState) -> Result<&Arc<Partition>, ApiError> {
     match state {
         PartitionState::Open(partition) => {

@@ -1,5 +1,5 @@
-//! What the APIs of transactions share: partitions and producers as the coordinator knows them, and the
-//! error codes of its answers.
+//! What the APIs of transactions share: partitions and producers as the coordinator knows them, and
+//! the error codes of its answers.
 
 use brooklet_machines::transaction::TransactionError;
 use brooklet_protocol::messages::{ErrorCode, kafka};

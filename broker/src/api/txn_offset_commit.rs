@@ -1,11 +1,11 @@
 //! TxnOffsetCommit (28), versions 0 to 5: commits offsets of a group in a transaction (KIP-98).
 //!
-//! - The offsets become visible when the transaction is committed; until then, requests for stable offsets
-//!   are answered with UNSTABLE_OFFSET_COMMIT (KIP-447).
-//! - From version 3 on a member states its generation, and is fenced like one that commits without a
-//!   transaction; a producer that is not a member has no generation.
-//! - The group's partition has to be part of the transaction: it is added by AddOffsetsToTxn or, from
-//!   version 5 on, here (KIP-890).
+//! - The offsets become visible when the transaction is committed; until then, requests for stable
+//!   offsets are answered with UNSTABLE_OFFSET_COMMIT (KIP-447).
+//! - From version 3 on a member states its generation, and is fenced like one that commits without
+//!   a transaction; a producer that is not a member has no generation.
+//! - The group's partition has to be part of the transaction: it is added by AddOffsetsToTxn or,
+//!   from version 5 on, here (KIP-890).
 
 use brooklet_log::LogError;
 use brooklet_machines::group::{Answer, Command, CommitInTransaction, NewOffset};

@@ -1,10 +1,12 @@
 //! UpdateFeatures (57), versions 0 to 2: the versions of features (KIP-584).
 //!
-//! Each feature is fixed at its highest version ([`super::features`]): asking for that one succeeds and
-//! changes nothing. Any other version, an unknown feature or an unknown upgrade type is answered with
-//! INVALID_UPDATE_VERSION, for the feature up to version 1 and for the whole request from version 2 on.
+//! Each feature is fixed at its highest version ([`super::features`]): asking for that one succeeds
+//! and changes nothing. Any other version, an unknown feature or an unknown upgrade type is
+//! answered with INVALID_UPDATE_VERSION, for the feature up to version 1 and for the whole request
+//! from version 2 on.
 //!
-//! Left out: the timeout, since nothing is left to wait for; validating only, since nothing changes.
+//! Left out: the timeout, since nothing is left to wait for; validating only, since nothing
+//! changes.
 
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::update_features_request::FeatureUpdateKey;

@@ -1,8 +1,9 @@
-//! WriteTxnMarkers (27), version 1: ends transactions in partitions, regardless of their coordinator.
+//! WriteTxnMarkers (27), version 1: ends transactions in partitions, regardless of their
+//! coordinator.
 //!
-//! Brokers send it to each other; here the coordinator writes markers itself. Operators use it to end a
-//! hanging transaction (`kafka-transactions.sh abort`, KIP-664). A marker with a coordinator epoch below the
-//! last one is refused.
+//! Brokers send it to each other; here the coordinator writes markers itself. Operators use it to
+//! end a hanging transaction (`kafka-transactions.sh abort`, KIP-664). A marker with a coordinator
+//! epoch below the last one is refused.
 
 use brooklet_protocol::messages::kafka::write_txn_markers_request::{
     WritableTxnMarker, WritableTxnMarkerTopic,

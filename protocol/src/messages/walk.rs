@@ -14,34 +14,34 @@ use std::fmt;
 use super::shape::{Field, Kind, struct_bytes_min};
 use crate::wire::varint::{Reader, Reason};
 
-/// The most array elements and tagged fields in one message, all together. An honest one has a few
-/// per partition, and a broker has at most some ten thousand of those.
+/// The limit of array elements and tagged fields in one message, all together. A real one has a few
+/// per partition, and a broker has some ten thousand partitions at most.
 pub(super) const ELEMENTS_MAX: usize = 1 << 18;
 
 /// Why a message does not follow its shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     /// The path of the field, as `topics[3].name`; empty for the whole message.
-    place: String,
+    path: String,
     reason: String,
 }
 
 impl Fault {
     fn new(reason: impl Into<String>) -> Self {
         Self {
-            place: String::new(),
+            path: String::new(),
             reason: reason.into(),
         }
     }
 
-    /// The same fault seen from outside of the field `name`.
+    /// The same fault, seen from outside the field `name`.
     fn within(self, name: &str) -> Self {
-        let separator = match self.place.chars().next() {
+        let separator = match self.path.chars().next() {
             None | Some('[') => "",
             Some(_) => ".",
         };
-        let place = format!("{name}{separator}{}", self.place);
-        Self { place, ..self }
+        let path = format!("{name}{separator}{}", self.path);
+        Self { path, ..self }
     }
 }
 
@@ -53,9 +53,9 @@ impl From<Reason> for Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place.as_str() {
+        match self.path.as_str() {
             "" => f.write_str(&self.reason),
-            place => write!(f, "{place}: {}", self.reason),
+            path => write!(f, "{path}: {}", self.reason),
         }
     }
 }
@@ -81,7 +81,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// As [`Walk::new`], for what this process has encoded itself and holds in memory anyway.
+    /// Like [`Walk::new`], without a limit on elements: this process has encoded the message
+    /// itself.
     pub(super) fn of_our_own(bytes: &'a [u8], version: i16, flexible: bool) -> Self {
         Self {
             elements_left: usize::MAX,
@@ -266,7 +267,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A length before flexible versions: -1 is null, what is below is nothing.
+/// A length before flexible versions: -1 is null, and anything below is an error.
 fn nullable_length(length: i32) -> Result<Option<usize>, Fault> {
     match usize::try_from(length) {
         Ok(length) => Ok(Some(length)),
@@ -277,7 +278,7 @@ fn nullable_length(length: i32) -> Result<Option<usize>, Fault> {
     }
 }
 
-/// A null is 0 long, where it is allowed.
+/// The length, 0 for a null where it is allowed.
 fn or_null(field: &Field, length: Option<usize>) -> Result<usize, Fault> {
     match length {
         Some(length) => Ok(length),

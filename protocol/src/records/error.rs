@@ -19,7 +19,7 @@ pub enum BatchError {
     /// The length field is impossible.
     #[error("batch length is {0}, expected at least 49")]
     Length(i32),
-    /// Not version 2.
+    /// A format other than version 2.
     #[error("magic {0}, expected 2")]
     Magic(i8),
     /// An offset is negative or beyond the last possible one.
@@ -33,7 +33,7 @@ pub enum BatchError {
     /// More records than the bytes can hold (7 is the least for one), or fewer than none.
     #[error("record count is {count}, impossible in {body_bytes} bytes of records")]
     RecordCount {
-        /// As the header says.
+        /// The count in the header.
         count: i32,
         /// Bytes of the records, decompressed if that is known.
         body_bytes: usize,
@@ -41,17 +41,17 @@ pub enum BatchError {
     /// The checksum does not match.
     #[error("batch has crc {found:#010x}, computed {computed:#010x}")]
     Crc {
-        /// As stored.
+        /// The stored checksum.
         found: u32,
-        /// As computed.
+        /// The checksum of the bytes.
         computed: u32,
     },
     /// A record inside is malformed.
     #[error("record {index}: {reason}")]
     Record {
-        /// Which record, from 0.
+        /// The index of the record, from 0.
         index: usize,
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// The attributes name no codec.
@@ -82,7 +82,7 @@ pub enum BatchError {
          expected at least one record and a delta one less than the count"
     )]
     ProducedCount {
-        /// As the header says.
+        /// The count in the header.
         record_count: i32,
         /// Last offset minus base offset.
         last_offset_delta: i32,

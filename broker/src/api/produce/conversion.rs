@@ -1,5 +1,5 @@
-//! From a batch as it was sent to a batch as it is stored: its records are walked, and the topic's settings
-//! applied.
+//! From a batch as it was sent to a batch as it is stored: its records are walked, and the topic's
+//! settings applied.
 //!
 //! | rule or setting | effect |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | `cleanup.policy` with `compact` | a record without a key: INVALID_RECORD, with its index |
 //! | `compression.type` | another codec than the producer's: recompressed with the topic's level |
 //!
-//! A batch that needs no change is stored byte for byte as it came. Compressed records are decompressed for
-//! the walk, within limits; the compressed bytes are stored.
+//! A batch that needs no change is stored byte for byte as it came. Compressed records are
+//! decompressed for the walk, within limits; the compressed bytes are stored.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Transactional batches: the coordinator has to know of a partition before its first batch is appended
-//! (see [`crate::partition::Unverified`]).
+//! Transactional batches: the coordinator has to know of a partition before its first batch is
+//! appended (see [`crate::partition::Unverified`]).
 //!
-//! Up to version 11 the producer has added the partition itself (AddPartitionsToTxn), and the coordinator is
-//! asked to verify it; from version 12 on the partition is added here (KIP-890).
+//! Up to version 11 the producer has added the partition itself (AddPartitionsToTxn), and the
+//! coordinator is asked to verify it; from version 12 on the partition is added here (KIP-890).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

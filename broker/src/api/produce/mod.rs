@@ -6,18 +6,18 @@
 //!        -1   appended and synced ("all": with a single copy, only the disk counts)
 //! ```
 //!
-//! For each partition these are checked, in this order: the topic (by name up to version 12, by id from 13
-//! on) and the partition exist; there is one batch in format 2, not larger than `max.message.bytes`; its
-//! checksum, count and offsets are as a producer must set them; nothing follows it; zstd only from version
-//! 7 on; a transactional batch only in a request with a transactional id, and only if the coordinator knows
-//! of the partition ([`in_transaction`]).
-//! All partitions are appended first, and then their syncs are awaited, so that the syncs overlap.
+//! For each partition these are checked, in this order: the topic (by name up to version 12, by id
+//! from 13 on) and the partition exist; there is one batch in format 2, not larger than
+//! `max.message.bytes`; its checksum, count and offsets are as a producer must set them; nothing
+//! follows it; zstd only from version 7 on; a transactional batch only in a request with a
+//! transactional id, and only if the coordinator knows of the partition ([`in_transaction`]). All
+//! partitions are appended first, and then their syncs are awaited, so that the syncs overlap.
 //!
-//! A sync that outlasts the request's timeout is answered with REQUEST_TIMED_OUT; the records are in the log
-//! nevertheless, as in Kafka.
+//! A sync that outlasts the request's timeout is answered with REQUEST_TIMED_OUT; the records are
+//! in the log nevertheless, as in Kafka.
 //!
-//! [`conversion`] walks the records, so that nothing is trusted that can be computed, and applies the
-//! topic's settings. A batch that needs no change is stored byte for byte as it came.
+//! [`conversion`] walks the records, so that nothing is trusted that can be computed, and applies
+//! the topic's settings. A batch that needs no change is stored byte for byte as it came.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! DescribeAcls (29), CreateAcls (30) and DeleteAcls (31), versions 1 to 3: there is no authorizer, so each
-//! entry is answered with SECURITY_DISABLED (KIP-140).
+//! DescribeAcls (29), CreateAcls (30) and DeleteAcls (31), versions 1 to 3: there is no authorizer,
+//! so each entry is answered with SECURITY_DISABLED (KIP-140).
 
 use brooklet_protocol::messages::kafka::create_acls_response::AclCreationResult;
 use brooklet_protocol::messages::kafka::delete_acls_response::DeleteAclsFilterResult;

@@ -1,6 +1,7 @@
-//! CreateDelegationToken (38), versions 1 to 3, RenewDelegationToken (39) and ExpireDelegationToken (40),
-//! versions 1 and 2, DescribeDelegationToken (41), versions 1 to 3: clients are not authenticated, so none
-//! may have a token (KIP-48). Kafka answers the same where `security.protocol` is PLAINTEXT.
+//! CreateDelegationToken (38), versions 1 to 3, RenewDelegationToken (39) and ExpireDelegationToken
+//! (40), versions 1 and 2, DescribeDelegationToken (41), versions 1 to 3: clients are not
+//! authenticated, so none may have a token (KIP-48). Kafka answers the same where
+//! `security.protocol` is PLAINTEXT.
 
 use brooklet_protocol::messages::kafka::{
     CreateDelegationTokenRequest, CreateDelegationTokenResponse, DescribeDelegationTokenRequest,

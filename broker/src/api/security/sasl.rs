@@ -1,8 +1,8 @@
-//! SaslHandshake (17), versions 0 and 1, and SaslAuthenticate (36), versions 0 to 2: refused, as on a Kafka
-//! listener with `security.protocol=PLAINTEXT`.
+//! SaslHandshake (17), versions 0 and 1, and SaslAuthenticate (36), versions 0 to 2: refused, as on
+//! a Kafka listener with `security.protocol=PLAINTEXT`.
 //!
-//! A client that is configured for SASL_PLAINTEXT gets ILLEGAL_SASL_STATE and an empty list of mechanisms.
-//! The connection stays open; the server logs a line that names the client.
+//! A client that is configured for SASL_PLAINTEXT gets ILLEGAL_SASL_STATE and an empty list of
+//! mechanisms. The connection stays open; the server logs a line that names the client.
 
 use brooklet_protocol::messages::kafka::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
