@@ -1,8 +1,8 @@
 //! CRC-32C (Castagnoli), which stands before every batch and in every snapshot of producers.
 //!
 //! Every byte that is appended or served is checked, so its speed is a good part of the log's. The
-//! library folds with carry-less multiplication where the processor has it; with the processor's own
-//! CRC instruction batches of a few KiB take twice as long.
+//! library folds with carry-less multiplication where the processor has it; with the processor's
+//! own CRC instruction batches of a few KiB take twice as long.
 
 use crc_fast::{CrcAlgorithm, checksum};
 

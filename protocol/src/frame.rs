@@ -7,8 +7,9 @@
 //! └────────────┴──────────────────────────┴────────────┴───
 //! ```
 //!
-//! A stream of bytes arrives in pieces of any size. The length is judged as soon as its four bytes
-//! are there, and memory grows with the bytes that arrive, never with the length that is claimed.
+//! A stream of bytes arrives in pieces of any size. The length is checked as soon as its four bytes
+//! have arrived, and memory grows with the bytes that arrive, never with the length that is
+//! claimed.
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
@@ -19,17 +20,18 @@ pub enum FrameError {
     /// A negative length.
     #[error("frame length {0} is negative")]
     Negative(i32),
-    /// Beyond the limit.
+    /// A length beyond the limit.
     #[error("frame of {length} bytes exceeds the limit of {limit}")]
     TooLarge {
-        /// Claimed.
+        /// The length that the frame claims.
         length: usize,
-        /// Allowed.
+        /// The limit.
         limit: usize,
     },
 }
 
-/// Takes one whole frame (without its 4-byte length) off the front of `buffer`; `None` when more bytes are needed.
+/// Takes one whole frame, without its 4-byte length, off the front of `buffer`; `None` if more
+/// bytes are needed.
 ///
 /// The frame shares the buffer's memory: nothing is copied.
 ///
@@ -58,17 +60,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_is_judged_before_its_bytes_arrive() {
-        let judge = |bytes: &[u8]| split_frame(&mut BytesMut::from(bytes), 100);
-        assert_eq!(judge(&[0, 0, 0]), Ok(None));
-        assert_eq!(judge(&[0, 0, 0, 100]), Ok(None));
+    fn a_length_is_checked_before_its_bytes_arrive() {
+        let check = |bytes: &[u8]| split_frame(&mut BytesMut::from(bytes), 100);
+        assert_eq!(check(&[0, 0, 0]), Ok(None));
+        assert_eq!(check(&[0, 0, 0, 100]), Ok(None));
         let too_large = FrameError::TooLarge {
             length: 101,
             limit: 100,
         };
-        assert_eq!(judge(&[0, 0, 0, 101]), Err(too_large));
-        assert_eq!(judge(&[255; 4]), Err(FrameError::Negative(-1)));
-        assert_eq!(judge(&[0; 4]), Ok(Some(Bytes::new())));
+        assert_eq!(check(&[0, 0, 0, 101]), Err(too_large));
+        assert_eq!(check(&[255; 4]), Err(FrameError::Negative(-1)));
+        assert_eq!(check(&[0; 4]), Ok(Some(Bytes::new())));
     }
 
     #[test]

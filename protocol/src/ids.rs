@@ -1,4 +1,4 @@
-//! The numbers and names that everything else is spoken in.
+//! The numbers and names that all crates share.
 //!
 //! Kafka's protocol passes them as bare integers and strings; a newtype for each keeps an offset
 //! from being added to a timestamp. Units are part of the type: a [`Timestamp`] is always
@@ -70,25 +70,25 @@ pub struct LeaderEpoch(pub i32);
 pub struct ProducerId(pub i64);
 
 impl ProducerId {
-    /// A producer without identity.
+    /// No producer id.
     pub const NONE: Self = Self(-1);
 }
 
-/// Which incarnation of a producer id wrote a batch; a higher one fences the lower (KIP-98).
+/// The epoch of a producer id: a producer with a higher epoch fences one with a lower (KIP-98).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProducerEpoch(pub i16);
 
 impl ProducerEpoch {
-    /// A producer without identity.
+    /// No producer id.
     pub const NONE: Self = Self(-1);
 }
 
-/// One incarnation of an idempotent or transactional producer.
+/// An idempotent or transactional producer: its id in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Producer {
-    /// Its identity.
+    /// Its id.
     pub id: ProducerId,
-    /// Which incarnation.
+    /// Its epoch.
     pub epoch: ProducerEpoch,
 }
 
@@ -97,7 +97,7 @@ pub struct Producer {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(Arc<str>);
 
-/// Why a string is not a topic's name.
+/// Why a string is not a topic name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidTopicName {
     /// The empty string.
@@ -107,10 +107,12 @@ pub enum InvalidTopicName {
     #[error("the topic name cannot be \".\" or \"..\"")]
     Dots,
     /// The name, with `-PARTITION`, has to fit into a file name.
-    #[error("the topic name has {0} characters, the most is 249")]
+    #[error("the topic name has {0} characters, at most 249 are allowed")]
     TooLong(usize),
     /// A character outside `[a-zA-Z0-9._-]`.
-    #[error("the topic name {0:?} has a character other than ASCII letters, digits, '.', '_', '-'")]
+    #[error(
+        "the topic name {0:?} contains a character other than ASCII letters, digits, '.', '_' and '-'"
+    )]
     IllegalCharacter(String),
 }
 
@@ -162,7 +164,7 @@ pub struct TopicPartition {
 }
 
 impl TopicPartition {
-    /// Joins the two.
+    /// The partition of this topic with this number.
     pub fn new(topic: TopicName, partition: PartitionId) -> Self {
         Self { topic, partition }
     }

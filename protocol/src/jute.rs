@@ -1,8 +1,8 @@
 //! Jute: how ZooKeeper writes its records.
 //!
 //! Hadoop's old record encoding, and a simple one: fields stand in their order without names or
-//! tags, numbers are big-endian, and whatever has a length says it first. A record is read by
-//! whoever knows its fields.
+//! tags, numbers are big-endian, and a value of variable length starts with its length. To read a
+//! record, one has to know its fields.
 //!
 //! ```text
 //!  int      4 bytes               buffer   int length, then the bytes;   length -1 is null
@@ -10,8 +10,8 @@
 //!  boolean  1 byte, 0 or 1        vector   int count, then the elements; count  -1 is null
 //! ```
 //!
-//! Invariants: reading any bytes returns; a length or a count is believed only as far as there are
-//! bytes behind it; what [`Writer`] writes, [`Reader`] reads back equal.
+//! Invariants: reading any bytes returns; a length or a count is trusted only as far as there are
+//! bytes after it; what [`Writer`] writes, [`Reader`] reads back equal.
 //!
 //! Left out: jute's `byte`, `float`, `double` and maps, which no record of ZooKeeper has.
 
@@ -24,33 +24,33 @@ pub enum JuteError {
     /// The bytes end within a field.
     #[error("expected {expected} more bytes, found {found}")]
     Truncated {
-        /// What the field needs.
+        /// The bytes that the field needs.
         expected: usize,
-        /// What is there.
+        /// The bytes that are left.
         found: usize,
     },
     /// A length or count below -1.
-    #[error("length {0} is negative")]
+    #[error("length is {0}, expected at least -1")]
     NegativeLength(i32),
     /// More elements than bytes that could hold them.
-    #[error("a vector of {count} elements cannot be in {found} bytes")]
+    #[error("a vector of {count} elements does not fit in {found} bytes")]
     Count {
-        /// Claimed.
+        /// The count that the vector claims.
         count: usize,
-        /// What is there.
+        /// The bytes that are left.
         found: usize,
     },
     /// A null where a value is needed.
     #[error("expected a string or vector, found null")]
     Null,
     /// A string that is not UTF-8.
-    #[error("a string is not UTF-8")]
+    #[error("the string is not UTF-8")]
     Utf8,
     /// A boolean other than 0 and 1.
     #[error("boolean is {0}, expected 0 or 1")]
     Boolean(u8),
-    /// The record is over, the bytes are not.
-    #[error("{0} bytes follow the record")]
+    /// Bytes follow the record.
+    #[error("{0} unexpected bytes follow the record")]
     Trailing(usize),
 }
 
@@ -108,7 +108,7 @@ impl Reader {
     /// A `ustring` that must be there.
     ///
     /// # Errors
-    /// As [`Reader::buffer`]; null; not UTF-8.
+    /// Those of [`Reader::buffer`]; null; not UTF-8.
     pub fn string(&mut self) -> Result<String, JuteError> {
         let bytes = self.buffer()?.ok_or(JuteError::Null)?;
         String::from_utf8(bytes.into()).map_err(|_| JuteError::Utf8)
@@ -117,7 +117,8 @@ impl Reader {
     /// A `vector` that must be there; `element` reads one element.
     ///
     /// # Errors
-    /// The count is negative, or more than the bytes could hold at one byte each; what `element` says.
+    /// The count is negative, or more than the bytes could hold at one byte each; an error of
+    /// `element`.
     pub fn vector<T>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<T, JuteError>,
@@ -215,7 +216,7 @@ impl Writer {
     /// A `ustring`.
     ///
     /// # Panics
-    /// As [`Writer::buffer`].
+    /// See [`Writer::buffer`].
     pub fn string(&mut self, value: &str) -> &mut Self {
         self.buffer(Some(value.as_bytes()))
     }
@@ -236,7 +237,7 @@ impl Writer {
         self
     }
 
-    /// What was written.
+    /// The bytes that were written.
     pub fn finish(self) -> Bytes {
         self.bytes.freeze()
     }

@@ -1,4 +1,4 @@
-//! What Kafka's metadata log (KRaft, KIP-631) says of topics and their settings.
+//! The records about topics and their settings in Kafka's metadata log (KRaft, KIP-631).
 //!
 //! ```text
 //!  value of a record   frame version uvarint = 1 | kind uvarint | version uvarint | fields
@@ -8,8 +8,9 @@
 //!  15 ProducerIdsRecord  broker i32 | broker epoch i64 | next producer id i64
 //! ```
 //!
-//! A text is its length plus 1 as an uvarint, 0 for null, then its bytes. Fields that later versions
-//! add come after those above. All other kinds are of no use to whoever takes a directory over.
+//! A text is its length plus 1 as an uvarint, 0 for null, then its bytes. Fields that later
+//! versions add come after those above. Records of all other kinds are not needed to adopt a
+//! directory.
 
 use crate::wire::varint::{Reader, Reason};
 
@@ -19,32 +20,32 @@ const FRAME_VERSION: u32 = 1;
 /// A record of the metadata log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetadataRecord<'a> {
-    /// A topic is there.
+    /// A topic exists.
     Topic {
         /// Its name.
         name: &'a str,
         /// Its id.
         id: [u8; 16],
     },
-    /// A topic and its settings are gone.
+    /// A topic was deleted, with its settings.
     RemoveTopic {
         /// Its id.
         id: [u8; 16],
     },
-    /// A setting of a resource has a value, or has none any more.
+    /// A setting of a resource was changed, or returned to its default.
     Config {
-        /// Kafka's number for what kind it is; 2 is a topic.
+        /// Kafka's number for the type of the resource; 2 is a topic.
         resource_type: i8,
-        /// Which one.
+        /// The name of the resource.
         resource: &'a str,
         /// The setting.
         name: &'a str,
-        /// Its value; `None` if it goes back to its default.
+        /// Its value; `None` if it returned to its default.
         value: Option<&'a str>,
     },
-    /// Producer ids were given to a broker.
+    /// Producer ids were allocated to a broker.
     ProducerIds {
-        /// The first that was not.
+        /// The first id that is still free.
         next: i64,
     },
     /// Something else.
@@ -52,10 +53,10 @@ pub enum MetadataRecord<'a> {
 }
 
 impl<'a> MetadataRecord<'a> {
-    /// Reads the value of a record in a batch that is no control batch.
+    /// Reads the value of a record that is not in a control batch.
     ///
     /// # Errors
-    /// In words, what is malformed.
+    /// The record is malformed; the text says how.
     pub fn parse(value: &'a [u8]) -> Result<Self, &'static str> {
         let mut fields = Reader { rest: value };
         if fields.uvarint()? != FRAME_VERSION {

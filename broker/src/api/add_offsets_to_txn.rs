@@ -1,14 +1,14 @@
-//! AddOffsetsToTxn (25), versions 0 to 4: the offsets of a group become part of a transaction (KIP-98).
+//! AddOffsetsToTxn (25), versions 0 to 4: adds a group's offsets to a transaction (KIP-98).
 //!
-//! What is added is the partition of `__consumer_offsets` that keeps the group. PRODUCER_FENCED from
-//! version 2 on.
+//! The partition of `__consumer_offsets` that stores the group becomes part of the transaction.
+//! PRODUCER_FENCED is answered from version 2 on.
 
 use brooklet_protocol::messages::kafka::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
 use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{NONE, failed};
-use super::transactions::{offsets_place, producer, said};
+use super::transactions::{offsets_partition, producer, value_or_code};
 
 const KNOWS_FENCED: i16 = 2;
 
@@ -26,9 +26,9 @@ pub(super) async fn handle(
             let who = producer(request.producer_id, request.producer_epoch);
             let added = ctx
                 .transactions
-                .add(id, who, [offsets_place(partition)].into())
+                .add(id, who, [offsets_partition(partition)].into())
                 .await;
-            let added = said(id, added, version >= KNOWS_FENCED);
+            let added = value_or_code(id, added, version >= KNOWS_FENCED);
             added.err().map_or(NONE, |code| code.code())
         }
     };

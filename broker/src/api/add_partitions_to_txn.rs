@@ -1,11 +1,11 @@
-//! AddPartitionsToTxn (24), versions 0 to 5: partitions become part of a transaction (KIP-98), which
-//! begins with the first.
+//! AddPartitionsToTxn (24), versions 0 to 5: adds partitions to a transaction (KIP-98), which
+//! begins with the first one.
 //!
-//! - Clients send versions up to 3, with one transaction; a partition that there is not is refused, and
-//!   then none of the others is added (OPERATION_NOT_ATTEMPTED).
-//! - Versions 4 and 5 are for brokers among themselves: several transactions, added or only looked at
-//!   (KIP-890).
-//! - PRODUCER_FENCED from version 2 on, TRANSACTION_ABORTABLE in version 5.
+//! - Clients send versions up to 3, with one transaction. If one partition does not exist, it is
+//!   refused and none of the others is added (OPERATION_NOT_ATTEMPTED).
+//! - Versions 4 and 5 are sent by brokers to each other: several transactions, whose partitions are
+//!   added or only verified (KIP-890).
+//! - PRODUCER_FENCED is answered from version 2 on, TRANSACTION_ABORTABLE in version 5.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use super::call::Call;
 use super::context::ApiContext;
 use super::groups::NONE;
 use super::topics::{TopicRef, find_partition, find_topic};
-use super::transactions::{or_abortable, place, producer, said};
+use super::transactions::{or_abortable, producer, topic_partition, value_or_code};
 use crate::controller::MetadataImage;
 
 const SEVERAL: i16 = 4;
@@ -62,13 +62,13 @@ pub(super) async fn handle(
     AddPartitionsToTxnResponse::default().with_results_by_transaction(results)
 }
 
-/// Each partition asked for, or why there is none.
+/// A partition that exists, or the error of one that does not.
 type Found = Result<TopicPartition, ErrorCode>;
 
 fn find(image: &MetadataImage, asked: &AddPartitionsToTxnTopic, partition: i32) -> Found {
     let topic = find_topic(image, TopicRef::Name(&asked.name)).map_err(|error| error.code)?;
     find_partition(topic, partition).map_err(|error| error.code)?;
-    Ok(place(topic.name.clone(), partition))
+    Ok(topic_partition(topic.name.clone(), partition))
 }
 
 async fn add(
@@ -83,7 +83,7 @@ async fn add(
     });
     let all: Result<BTreeSet<_>, _> = all.collect();
     let Ok(all) = all else {
-        // What is wrong is named, and nothing of the rest is done.
+        // Partitions with errors are named, and none of the others is added.
         return results(&transaction.topics, |topic, partition| {
             let found = find(image, topic, partition);
             found
@@ -95,7 +95,7 @@ async fn add(
     let id = transaction.transactional_id.as_str();
     let who = producer(transaction.producer_id, transaction.producer_epoch);
     let added = ctx.transactions.add(id, who, all).await;
-    let code = said(id, added, version >= KNOWS_FENCED)
+    let code = value_or_code(id, added, version >= KNOWS_FENCED)
         .err()
         .map_or(NONE, |code| code.code());
     results(&transaction.topics, |_, _| code)
@@ -111,9 +111,9 @@ async fn verify(
     let who = producer(transaction.producer_id, transaction.producer_epoch);
     let look = |transactions: &brooklet_machines::transaction::Transactions| {
         results(&transaction.topics, |topic, partition| {
-            let verified = find(image, topic, partition).and_then(|place| {
-                let verified = transactions.verify(id, who, &place);
-                said(id, Ok(verified), version >= KNOWS_FENCED)
+            let verified = find(image, topic, partition).and_then(|found| {
+                let verified = transactions.verify(id, who, &found);
+                value_or_code(id, Ok(verified), version >= KNOWS_FENCED)
             });
             let code = verified.map_err(|code| or_abortable(code, version >= KNOWS_ABORTABLE));
             code.err().map_or(NONE, |code| code.code())

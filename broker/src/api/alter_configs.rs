@@ -1,9 +1,10 @@
 //! AlterConfigs (33), versions 0 to 2: replaces all settings of a topic.
 //!
-//! What is not named goes back to its default. Kafka 4 has deprecated it for IncrementalAlterConfigs,
-//! and some tools still use it. What the request names twice is refused (INVALID_REQUEST).
+//! A setting that the request does not name returns to its default. Kafka 4 has deprecated this API
+//! in favour of IncrementalAlterConfigs, and some tools still use it. Anything named twice is
+//! refused (INVALID_REQUEST).
 //!
-//! Left out: brokers, whose settings do not change while they run (INVALID_REQUEST).
+//! Left out: brokers, whose settings cannot change while they run (INVALID_REQUEST).
 
 use std::collections::BTreeMap;
 
@@ -46,7 +47,7 @@ impl Alteration for AlterConfigsResource {
         Ok(())
     }
 
-    /// Replaces them all, whatever they were.
+    /// Replaces all of them.
     fn apply(
         &self,
         _: &ApiContext,

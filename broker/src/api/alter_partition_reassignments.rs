@@ -1,12 +1,12 @@
-//! AlterPartitionReassignments (45), versions 0 and 1: replicas go elsewhere (KIP-455). There is no
-//! elsewhere.
+//! AlterPartitionReassignments (45), versions 0 and 1: moves replicas to other brokers (KIP-455),
+//! of which there are none.
 //!
-//! The only list of replicas that a partition can have is this broker alone, which it has: that is done at
-//! once. Any other is INVALID_REPLICA_ASSIGNMENT. So nothing is ever in progress, and there is nothing
-//! to cancel (no list): NO_REASSIGNMENT_IN_PROGRESS.
+//! The only possible list of replicas is this broker alone, which every partition already has: it
+//! succeeds at once. Any other list is answered with INVALID_REPLICA_ASSIGNMENT. No reassignment is
+//! ever in progress, so cancelling one (no list) is answered with NO_REASSIGNMENT_IN_PROGRESS.
 //!
-//! Left out: the timeout, since nothing happens later; whether the number of replicas may change
-//! (version 1), since it cannot.
+//! Left out: the timeout, since nothing is left to wait for; whether the number of replicas may
+//! change (version 1), since it cannot.
 
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::alter_partition_reassignments_request::ReassignablePartition;

@@ -1,11 +1,11 @@
 //! ApiVersions (18), versions 0 to 4: the first request of a connection.
 //!
-//! - Answers [`super::table`], and the features: version 2 of transactions (KIP-890) holds, so clients
-//!   that know it use it.
-//! - From version 3 on the client gives its name and version, which must look like such (KIP-511);
-//!   otherwise INVALID_REQUEST.
-//! - An unknown version is not a reason to hang up: a newer client gets a version 0 answer with
-//!   UNSUPPORTED_VERSION and the range of this one API, and tries again with a version from it.
+//! - Answers [`APIS`], and the features: version 2 of transactions (KIP-890) is in effect, so
+//!   clients that know it use it.
+//! - From version 3 on the client sends its name and version, which must be well-formed (KIP-511),
+//!   or else INVALID_REQUEST.
+//! - An unknown version does not close the connection: a newer client gets a version 0 answer with
+//!   UNSUPPORTED_VERSION and the range of this one API, and retries with a version from it.
 
 use brooklet_protocol::messages::kafka::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
@@ -38,13 +38,13 @@ pub(super) async fn handle(
     }
 }
 
-/// Supported features, and those that hold. One that may be off is told to clients from version 4 on
-/// only: those before take a minimum of 0 for an error (KIP-1022).
+/// Supported features, and those in effect. A feature that may be off is listed from version 4 on
+/// only: older clients take a minimum of 0 for an error (KIP-1022).
 fn with_features(version: i16, response: ApiVersionsResponse) -> ApiVersionsResponse {
-    let told = FEATURES
+    let listed = FEATURES
         .iter()
         .filter(|feature| version >= 4 || feature.version_min > 0);
-    let supported = told.map(|feature| {
+    let supported = listed.map(|feature| {
         SupportedFeatureKey::default()
             .with_name(StrBytes::from_static_str(feature.name))
             .with_min_version(feature.version_min)
@@ -62,7 +62,7 @@ fn with_features(version: i16, response: ApiVersionsResponse) -> ApiVersionsResp
         .with_finalized_features(finalized.collect())
 }
 
-/// The answer to an ApiVersions request of an unknown version; to be encoded as version 0.
+/// The response to an ApiVersions request of an unknown version; it is encoded as version 0.
 pub fn unsupported_version() -> Response {
     let own = find_api(ApiKey::ApiVersions);
     ResponseKind::ApiVersions(

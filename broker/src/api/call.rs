@@ -2,7 +2,8 @@
 
 use brooklet_protocol::messages::StrBytes;
 
-/// A request of one API, with what its header says. Every handler takes one, and the [`ApiContext`].
+/// A request of one API, with what its header says. Every handler takes one, and the
+/// [`ApiContext`].
 ///
 /// [`ApiContext`]: super::ApiContext
 #[derive(Debug)]

@@ -1,11 +1,12 @@
-//! What the APIs about settings share: whose settings, and how they are told.
+//! What the APIs of settings share: Kafka's numbers for resources and sources, and one loop for
+//! both ways to alter settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use brooklet_protocol::TopicName;
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
 
-use super::context::{ApiContext, ToldSetting};
+use super::context::{ApiContext, DescribedSetting};
 use super::error::ApiError;
 use crate::controller::config_kind::ConfigKind;
 use crate::controller::topic_config::{self, TopicConfig};
@@ -20,25 +21,25 @@ pub(super) const BROKER: i8 = 4;
 pub(super) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 /// Kafka's number for a value that the broker was started with.
 pub(super) const STATIC_BROKER_CONFIG: i8 = 4;
-/// Kafka's number for a value that nobody gave.
+/// Kafka's number for a default.
 pub(super) const DEFAULT_CONFIG: i8 = 5;
 
-/// What a topic gets that does not say, and where that comes from.
+/// The value of a topic setting that the topic does not set, and its source.
 pub(super) fn broker_default(ctx: &ApiContext, config: &TopicConfig) -> (String, i8) {
-    let told = ctx.settings.told.get(config.broker_name);
-    let given = told.and_then(|told| Some((told.value.clone()?, source(told))));
+    let setting = ctx.settings.described.get(config.broker_name);
+    let given = setting.and_then(|setting| Some((setting.value.clone()?, source(setting))));
     given.unwrap_or_else(|| (config.default.to_owned(), DEFAULT_CONFIG))
 }
 
-/// Where a setting of the broker comes from.
-pub(super) fn source(told: &ToldSetting) -> i8 {
-    match told.given {
+/// The source of a broker setting.
+pub(super) fn source(setting: &DescribedSetting) -> i8 {
+    match setting.given {
         Some(_) => STATIC_BROKER_CONFIG,
         None => DEFAULT_CONFIG,
     }
 }
 
-/// Kafka's number for what a setting takes.
+/// Kafka's number for the type of a setting.
 pub(super) fn type_code(kind: ConfigKind) -> i8 {
     match kind {
         ConfigKind::Boolean => 1,
@@ -50,10 +51,11 @@ pub(super) fn type_code(kind: ConfigKind) -> i8 {
     }
 }
 
-/// A resource in a request: type and name.
+/// The type and the name of a resource.
 type ResourceKey<'a> = (i8, &'a str);
 
-/// Those that a request names more than once. Kafka refuses each of them: their order would decide.
+/// Resources that a request names more than once. Kafka refuses them, since their order would
+/// matter.
 fn repeated<'a>(resources: impl Iterator<Item = ResourceKey<'a>>) -> BTreeSet<ResourceKey<'a>> {
     let mut seen = BTreeSet::new();
     resources
@@ -71,15 +73,15 @@ pub(super) trait Alteration {
     /// The settings that it names, each with whether it has the value that it needs.
     fn settings(&self) -> impl Iterator<Item = (&str, bool)>;
 
-    /// What this way of altering settings demands beyond that.
+    /// Checks that only this way of altering settings needs.
     fn check(&self) -> Result<(), ApiError>;
 
-    /// The settings of the resource with the changes.
+    /// Returns the settings of the resource with the changes applied.
     fn apply(&self, ctx: &ApiContext, configs: Configs) -> Result<Configs, String>;
 }
 
-/// Applies each of a request's alterations, or only checks whether it could be; returns their outcomes.
-/// An outcome is an error code, 0 for none, and a message.
+/// Applies each of a request's alterations, or only validates it. Returns an error code, 0 for
+/// success, and a message for each.
 pub(super) async fn alter_all<A: Alteration>(
     ctx: &ApiContext,
     alterations: &[A],
@@ -125,7 +127,7 @@ fn check_request(
     alteration.check()
 }
 
-/// Changes the settings of a resource; or, given an image, only checks there whether they could be.
+/// Changes the settings of a resource; or, given an image, only validates the change against it.
 ///
 /// # Errors
 /// Only a topic's settings can be changed while the broker runs.
@@ -136,11 +138,11 @@ async fn alter(
 ) -> Result<(), ApiError> {
     let (resource_type, name) = alteration.resource();
     if resource_type == BROKER {
-        let message = "a broker's settings are given at its start (brooklet serve)";
+        let message = "broker settings cannot change while it runs: restart it with brooklet serve --set KEY=VALUE";
         return Err(ApiError::new(ErrorCode::InvalidRequest, message));
     }
     if resource_type != TOPIC {
-        let message = format!("resource type {resource_type}, expected {TOPIC}, a topic");
+        let message = format!("resource type is {resource_type}, expected {TOPIC} (topic)");
         return Err(ApiError::new(ErrorCode::InvalidRequest, message));
     }
     let name = TopicName::new(name)

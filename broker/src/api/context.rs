@@ -26,62 +26,62 @@ pub struct ApiSettings {
     pub fetch_max_bytes: usize,
     /// `acks.all.sync`.
     pub acks_all_sync: bool,
-    /// All settings of the broker that act, by name, as they are told to clients.
-    pub told: BTreeMap<&'static str, ToldSetting>,
+    /// All broker settings that have an effect, by name, as DescribeConfigs lists them.
+    pub described: BTreeMap<&'static str, DescribedSetting>,
     /// The data directory.
     pub log_dir: String,
-    /// Where this process answers HTTP; for those who look for it at the Kafka port.
+    /// The address of HTTP, for log lines about HTTP requests to the Kafka port.
     pub http_address: Option<SocketAddr>,
-    /// The host that clients are told to connect to.
+    /// The host that is advertised to clients.
     pub advertised_host: String,
-    /// The port that clients are told to connect to; 0 when the broker listens nowhere.
+    /// The port that is advertised to clients; 0 if the broker does not listen.
     pub advertised_port: i32,
 }
 
-/// A setting of the broker as it is told to clients.
+/// A broker setting as DescribeConfigs lists it.
 #[derive(Clone, Debug)]
-pub struct ToldSetting {
-    /// What holds; `None` for a name that stands for another one and was not given.
+pub struct DescribedSetting {
+    /// The value in effect; `None` for a name that stands for another one and was not set.
     pub value: Option<String>,
-    /// What holds where nobody says otherwise.
+    /// The default value.
     pub default: Option<&'static str>,
-    /// The name under which it was given, which may be a synonym, and what was given.
+    /// The name under which it was set, which may be a synonym, and the value.
     pub given: Option<(&'static str, String)>,
-    /// What it takes.
+    /// The values that it accepts.
     pub kind: ConfigKind,
-    /// What it means.
+    /// Its documentation.
     pub doc: &'static str,
 }
 
 /// What the request handlers share.
 #[derive(Clone, Debug)]
 pub struct ApiContext {
-    /// Topics, and the image of them.
+    /// The topics, and their image.
     pub controller: Arc<Controller>,
-    /// Groups and their offsets.
+    /// The groups and their offsets.
     pub groups: Arc<GroupCoordinator>,
-    /// Transactions.
+    /// The transactions.
     pub transactions: Arc<TransactionCoordinator>,
     /// Incremental fetch sessions.
     pub fetch_sessions: Arc<FetchSessions>,
-    /// The memory of answers to fetches.
+    /// The memory for responses to fetches.
     pub response_memory: Arc<ResponseMemory>,
-    /// Where the client connects from; `None` for one in our own process.
+    /// The client's address; `None` for a client within this process.
     pub peer: Option<IpAddr>,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Settings.
+    /// The settings.
     pub settings: Arc<ApiSettings>,
-    /// What is counted.
+    /// The counters.
     pub counters: Arc<Counters>,
-    /// What is wrong with the broker as a whole.
+    /// The troubles of the broker as a whole.
     pub health: Arc<Health>,
     /// Turns true when the broker shuts down: waiting fetches are answered at once.
     pub shutdown: watch::Receiver<bool>,
 }
 
 impl ApiContext {
-    /// Ready once the broker shuts down, or is gone.
+    /// Completes once the broker shuts down.
     pub async fn shut_down(&self) {
         let mut shutdown = self.shutdown.clone();
         drop(shutdown.wait_for(|stop| *stop).await);

@@ -1,12 +1,13 @@
-//! CreatePartitions (37), versions 0 to 3: topics get more partitions.
+//! CreatePartitions (37), versions 0 to 3: adds partitions to topics.
 //!
-//! - When the answer leaves, the new ones have leaders. Keys that were hashed to the old number of partitions
-//!   go elsewhere from then on, as with Kafka.
-//! - A number that is not higher than before is INVALID_PARTITIONS; an assignment has to name this broker
-//!   for each new partition, INVALID_REPLICA_ASSIGNMENT otherwise.
-//! - An internal topic stays as it is (INVALID_TOPIC_EXCEPTION): its groups would be looked for elsewhere.
+//! - When the response is sent, the new partitions have leaders. From then on some keys hash to
+//!   other partitions than before, as in Kafka.
+//! - A count that is not higher than before is answered with INVALID_PARTITIONS. An assignment has
+//!   to name this broker for each new partition, or is answered with INVALID_REPLICA_ASSIGNMENT.
+//! - An internal topic cannot grow (INVALID_TOPIC_EXCEPTION): its groups would then hash to other
+//!   partitions.
 //!
-//! Left out: the timeout, since nothing happens later.
+//! Left out: the timeout, since nothing is left to wait for.
 
 use brooklet_protocol::TopicName;
 use brooklet_protocol::messages::ErrorCode;
@@ -50,7 +51,10 @@ async fn grow(
 ) -> Result<(), ApiError> {
     let topic = find_topic(image, TopicRef::Name(&asked.name))?;
     if topic.is_internal {
-        let message = format!("topic '{}' is internal", topic.name);
+        let message = format!(
+            "topic '{}' is internal, its partition count is fixed",
+            topic.name
+        );
         return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
     }
     let refused = |error| refused_by_controller(&ctx.counters, error);
@@ -63,7 +67,7 @@ async fn grow(
             .all(|assignment| assignment.broker_ids == here);
         if assignments.len() != new || !are_here {
             let broker = image.broker_id;
-            let message = format!("expected {new} assignments to broker {broker} alone");
+            let message = format!("expected {new} assignments, each to broker {broker} alone");
             return Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
         }
     }

@@ -1,18 +1,19 @@
-//! CreateTopics (19), versions 2 to 7.
+//! CreateTopics (19), versions 2 to 7: creates topics.
 //!
-//! - Each topic stands for itself: one that fails does not keep the others from being created. When
-//!   the answer leaves, the topics are there and have leaders.
-//! - `num_partitions` -1 is `num.partitions`; a replication factor must be 1 or -1: there is one
-//!   broker, INVALID_REPLICATION_FACTOR otherwise.
-//! - Manual assignments are taken if they say what is true here: partitions 0, 1, … each on this
-//!   broker alone; INVALID_REPLICA_ASSIGNMENT otherwise.
+//! - Topics are independent: one that fails does not keep the others from being created. When the
+//!   response is sent, the new topics exist and have leaders.
+//! - `num_partitions` -1 stands for `num.partitions`. There is one broker, so the replication
+//!   factor must be 1 or -1, or is answered with INVALID_REPLICATION_FACTOR.
+//! - A manual assignment is accepted if it lists partitions 0, 1, … each on this broker alone, and
+//!   is answered with INVALID_REPLICA_ASSIGNMENT otherwise.
 //! - A name that occurs twice is refused (INVALID_REQUEST), and answered once.
-//! - An internal topic is not created (INVALID_TOPIC_EXCEPTION): the broker makes it, with the settings it needs.
-//! - `validate_only` checks all of it and creates nothing.
-//! - From version 5 on the answer has the number of partitions, the replication factor and all
-//!   settings, those that were not given with their defaults; from version 7 on the topic's id.
+//! - An internal topic is refused (INVALID_TOPIC_EXCEPTION): the broker creates it with the
+//!   settings it needs.
+//! - `validate_only` checks everything and creates nothing.
+//! - From version 5 on the response has the number of partitions, the replication factor and all
+//!   settings, including defaults; from version 7 on also the topic's id.
 //!
-//! Left out: the timeout, since nothing happens later.
+//! Left out: the timeout, since nothing is left to wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +52,7 @@ pub(super) async fn handle(
     CreateTopicsResponse::default().with_topics(results)
 }
 
-/// A topic that was created, or would be.
+/// A topic that was created, or with `validate_only` would have been.
 struct Created {
     id: Uuid,
     partition_count: i32,
@@ -87,13 +88,14 @@ fn new_topic(this_broker: BrokerId, asked: &CreatableTopic) -> Result<NewTopic, 
     let name = TopicName::new(&asked.name)
         .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
     if is_internal(&name) {
-        let message = format!("topic '{name}' is internal: the broker makes it when it is needed");
+        let message =
+            format!("topic '{name}' is internal: the broker creates it when it is needed");
         return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
     }
     let mut configs = BTreeMap::new();
     for config in &asked.configs {
         let Some(value) = &config.value else {
-            let message = format!("setting {} has no value", config.name.as_str());
+            let message = format!("config '{}' has no value", config.name.as_str());
             return Err(ApiError::new(ErrorCode::InvalidConfig, message));
         };
         configs.insert(config.name.to_string(), value.to_string());
@@ -109,21 +111,21 @@ fn new_topic(this_broker: BrokerId, asked: &CreatableTopic) -> Result<NewTopic, 
 fn partition_count(this_broker: BrokerId, asked: &CreatableTopic) -> Result<Option<i32>, ApiError> {
     if !asked.assignments.is_empty() {
         if (asked.num_partitions, asked.replication_factor) != (-1, -1) {
-            let message = "both a count and an assignment of partitions are given";
+            let message = "expected a partition count or an assignment, found both";
             return Err(ApiError::new(ErrorCode::InvalidRequest, message));
         }
         return assigned_count(this_broker, asked).map(Some);
     }
     if !matches!(asked.replication_factor, -1 | 1) {
         let factor = asked.replication_factor;
-        let message = format!("replication factor {factor}, expected 1: there is one broker");
+        let message = format!("replication factor is {factor}, expected 1: there is one broker");
         return Err(ApiError::new(ErrorCode::InvalidReplicationFactor, message));
     }
     match asked.num_partitions {
         -1 => Ok(None),
         count if count >= 1 => Ok(Some(count)),
         count => {
-            let message = format!("number of partitions {count}, expected at least 1");
+            let message = format!("partition count is {count}, expected at least 1");
             Err(ApiError::new(ErrorCode::InvalidPartitions, message))
         }
     }
@@ -145,7 +147,7 @@ fn assigned_count(this_broker: BrokerId, asked: &CreatableTopic) -> Result<i32, 
     if partitions.into_iter().eq(0..count) {
         Ok(count)
     } else {
-        refused("the assigned partitions are not numbered 0, 1, 2, …".to_owned())
+        refused("expected the assigned partitions to be numbered 0, 1, 2, …".to_owned())
     }
 }
 
@@ -171,7 +173,7 @@ fn answer(
     }
 }
 
-/// All settings of a topic, with where each comes from.
+/// All settings of a topic, each with its source.
 fn settings(ctx: &ApiContext, own: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
     let settings = TOPIC_CONFIGS.iter().map(|config| {
         let (value, source) = match own.get(config.name) {

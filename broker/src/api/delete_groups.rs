@@ -1,4 +1,4 @@
-//! DeleteGroups (42), versions 0 to 2: groups without members go, with their offsets (KIP-229).
+//! DeleteGroups (42), versions 0 to 2: deletes groups without members, and their offsets (KIP-229).
 
 use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::delete_groups_response::DeletableGroupResult;

@@ -1,10 +1,11 @@
-//! DeleteRecords (21), versions 0 to 2: moves the log start, so that what is below is not served.
+//! DeleteRecords (21), versions 0 to 2: moves the log start, so that records below it are no longer
+//! served.
 //!
-//! - Offset -1 stands for the high watermark; one at or below the log start changes nothing and is
-//!   no error; one above the high watermark answers OFFSET_OUT_OF_RANGE.
-//! - When the answer leaves, the new log start is durable: it outlasts a crash.
-//! - The segments that lie below as a whole are removed by the next retention pass.
-//! - A topic that is compacted and not deleted from refuses: POLICY_VIOLATION, as in Kafka.
+//! - Offset -1 stands for the high watermark. An offset at or below the log start succeeds and
+//!   changes nothing; one above the high watermark is answered with OFFSET_OUT_OF_RANGE.
+//! - When the response is sent, the new log start is durable.
+//! - Segments that lie entirely below it are removed by the next retention pass.
+//! - A topic that is compacted only is refused with POLICY_VIOLATION, as in Kafka.
 //!
 //! Left out: the timeout, since there is no follower to wait for.
 
@@ -53,7 +54,10 @@ async fn delete(
     asked: &DeleteRecordsPartition,
 ) -> Result<Offset, ApiError> {
     if topic.is_internal {
-        let message = format!("topic '{}' is internal", topic.name);
+        let message = format!(
+            "topic '{}' is internal, its records cannot be deleted",
+            topic.name
+        );
         return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
     }
     let partition = find_partition(topic, asked.partition_index)?;

@@ -1,12 +1,13 @@
-//! DeleteTopics (20), versions 1 to 6: by name, and from version 6 on also by id.
+//! DeleteTopics (20), versions 1 to 6: deletes topics by name, and from version 6 on also by id.
 //!
-//! - When the answer leaves, the topics are gone from the metadata; their files follow.
-//! - An unknown name answers UNKNOWN_TOPIC_OR_PARTITION, an unknown id UNKNOWN_TOPIC_ID; a topic
-//!   that is given by name and id at once, by neither, or twice, INVALID_REQUEST.
-//! - Groups forget how far they have read it.
+//! - When the response is sent, the topics are gone from the metadata; their files follow.
+//! - An unknown name is answered with UNKNOWN_TOPIC_OR_PARTITION, an unknown id with
+//!   UNKNOWN_TOPIC_ID; a topic named by both name and id, by neither, or twice with
+//!   INVALID_REQUEST.
+//! - The offsets that groups have committed for the topic are deleted.
 //! - An internal topic cannot be deleted: INVALID_TOPIC_EXCEPTION.
 //!
-//! Left out: `delete.topic.enable=false`; the timeout, since nothing happens later.
+//! Left out: `delete.topic.enable=false`; the timeout, since nothing is left to wait for.
 
 use std::collections::BTreeSet;
 
@@ -48,14 +49,14 @@ pub(super) async fn handle(
         );
         responses.push(answer(topic, deleted));
     }
-    // A topic of the same name that comes later begins anew, also for those who read the old one.
+    // A later topic of the same name starts over, also for groups that had read the old one.
     if let Err(error) = ctx.groups.forget_topics(&gone).await {
-        tracing::warn!("offsets of deleted topics stay: {error}");
+        tracing::warn!("cannot remove the committed offsets of deleted topics: {error}");
     }
     DeleteTopicsResponse::default().with_responses(responses)
 }
 
-/// Name and id of a deleted topic.
+/// The name and the id of a deleted topic.
 type Deleted = (kafka::TopicName, Uuid);
 
 async fn delete(
@@ -68,7 +69,7 @@ async fn delete(
         Some(name) if asked.topic_id.is_nil() => TopicRef::Name(name),
         None if !asked.topic_id.is_nil() => TopicRef::Id(asked.topic_id),
         Some(_) | None => {
-            let message = "expected a topic's name or its id";
+            let message = "expected either a topic name or a topic id";
             return Err(ApiError::new(ErrorCode::InvalidRequest, message));
         }
     };
@@ -78,7 +79,7 @@ async fn delete(
         return Err(ApiError::new(ErrorCode::InvalidRequest, message));
     }
     if topic.is_internal {
-        let message = format!("topic '{}' is internal", topic.name);
+        let message = format!("topic '{}' is internal and cannot be deleted", topic.name);
         return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
     }
     ctx.controller.delete_topic(&topic.name).await?;

@@ -1,7 +1,7 @@
 //! DescribeCluster (60), versions 0 to 2: this broker, which is the whole cluster (KIP-700).
 //!
-//! Version 1 and up may ask for controllers instead of brokers; there are none of their own:
-//! UNSUPPORTED_ENDPOINT_TYPE, as from a Kafka broker.
+//! From version 1 on a client may ask for controllers instead of brokers. There are no separate
+//! ones: UNSUPPORTED_ENDPOINT_TYPE, as from a Kafka broker.
 
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::describe_cluster_response::DescribeClusterBroker;
@@ -24,7 +24,7 @@ pub(super) async fn handle(
     if version >= 1 && request.endpoint_type != BROKERS {
         return DescribeClusterResponse::default()
             .with_error_code(ErrorCode::UnsupportedEndpointType.code())
-            .with_error_message(Some(text("expected endpoint type 1, brokers")));
+            .with_error_message(Some(text("expected endpoint type 1 (brokers)")));
     }
     let image = ctx.controller.image();
     let id = BrokerId(image.broker_id.0);

@@ -1,11 +1,13 @@
 //! DescribeConfigs (32), versions 1 to 4: all settings of a topic or of the broker.
 //!
-//! - Each with its value, where that comes from (the topic, what the broker was started with, or the
-//!   default), what it takes, and from version 3 on what it means; with synonyms where they are asked
-//!   for: the topic's own value, then the broker's setting of the same meaning, then the default.
-//! - `configuration_keys` null asks for all; names that are not there are left out, as in Kafka.
-//! - The broker is asked for by its number or by no name. Its settings are read-only: they are given
-//!   at its start. One that stands for another and was not given, as `log.retention.hours`, is null.
+//! - Each setting comes with its value, its source (the topic, the broker's own settings, or the
+//!   default), its type, and from version 3 on its documentation. On request it comes with
+//!   synonyms: the topic's own value, then the broker setting of the same meaning, then the
+//!   default.
+//! - Null `configuration_keys` ask for all settings; unknown names are left out, as in Kafka.
+//! - The broker is named by its id or by the empty string. Its settings are read-only, because they
+//!   are given at startup. One that stands for another and was not set, as `log.retention.hours`,
+//!   is null.
 //!
 //! Left out: loggers (resource type 8), client quotas, groups.
 
@@ -23,7 +25,7 @@ use super::configs::{
     BROKER, DEFAULT_CONFIG, DYNAMIC_TOPIC_CONFIG, STATIC_BROKER_CONFIG, TOPIC, broker_default,
     source, type_code,
 };
-use super::context::{ApiContext, ToldSetting};
+use super::context::{ApiContext, DescribedSetting};
 use super::error::ApiError;
 use super::topics::{TopicRef, find_topic};
 use crate::controller::MetadataImage;
@@ -87,18 +89,19 @@ fn describe(
         }
         BROKER => {
             let (found, expected) = (&resource.resource_name, image.broker_id);
-            let message = format!("broker '{found}', this is broker {expected}");
+            let message = format!("expected broker {expected}, the only one, found '{found}'");
             Err(ApiError::new(ErrorCode::InvalidRequest, message))
         }
         other => {
-            let message = format!("resource type {other}, expected {TOPIC} or {BROKER}");
+            let message =
+                format!("resource type is {other}, expected {TOPIC} (topic) or {BROKER} (broker)");
             Err(ApiError::new(ErrorCode::InvalidRequest, message))
         }
     }
 }
 
-/// A setting of a topic. Its synonyms, in the order in which they hold: its own value, what the
-/// broker was started with, the default.
+/// A setting of a topic. Its synonyms, in order of precedence: the topic's own value, the broker's,
+/// the default.
 fn of_topic(
     ctx: &ApiContext,
     config: &TopicConfig,
@@ -107,8 +110,8 @@ fn of_topic(
     let (inherited, source) = broker_default(ctx, config);
     let own = configs.get(config.name).map(String::as_str);
     let own_synonym = own.map(|value| synonym((config.name, value, DYNAMIC_TOPIC_CONFIG)));
-    let of_the_broker = match ctx.settings.told.get(config.broker_name) {
-        Some(told) => synonyms(config.broker_name, told),
+    let of_the_broker = match ctx.settings.described.get(config.broker_name) {
+        Some(setting) => synonyms(config.broker_name, setting),
         None => vec![synonym((config.broker_name, config.default, source))],
     };
     DescribeConfigsResourceResult::default()
@@ -120,44 +123,44 @@ fn of_topic(
         .with_synonyms(own_synonym.into_iter().chain(of_the_broker).collect())
 }
 
-/// What the broker was started with, with the defaults that it gives to topics; and what is always so,
-/// for those who ask before they create a topic with replicas.
+/// The settings of the broker, including its defaults for topics; and those that never change, for
+/// tools that look at them before they create a topic with replicas.
 fn of_broker(ctx: &ApiContext) -> Vec<DescribeConfigsResourceResult> {
-    let acting = ctx.settings.told.iter();
-    let acting = acting.map(|(name, told)| of_broker_one(name, told));
+    let acting = ctx.settings.described.iter();
+    let acting = acting.map(|(name, setting)| of_broker_one(name, setting));
     let stored = TOPIC_CONFIGS.iter().filter(|config| !config.acts());
     let stored = stored.map(|c| (c.broker_name, c.default, c.kind, c.doc));
     let replicas = "the replicas of a partition; there is one broker";
     let always = stored.chain([("default.replication.factor", "1", int(1), replicas)]);
     let always = always.map(|(name, value, kind, doc)| {
-        let told = ToldSetting {
+        let setting = DescribedSetting {
             value: Some(value.to_owned()),
             default: Some(value),
             given: None,
             kind,
             doc,
         };
-        of_broker_one(name, &told)
+        of_broker_one(name, &setting)
     });
     acting.chain(always).collect()
 }
 
-fn of_broker_one(name: &'static str, told: &ToldSetting) -> DescribeConfigsResourceResult {
+fn of_broker_one(name: &'static str, setting: &DescribedSetting) -> DescribeConfigsResourceResult {
     DescribeConfigsResourceResult::default()
         .with_name(text(name))
-        .with_value(told.value.as_deref().map(text))
+        .with_value(setting.value.as_deref().map(text))
         .with_read_only(true)
-        .with_config_source(source(told))
-        .with_config_type(type_code(told.kind))
-        .with_documentation(Some(text(told.doc)))
-        .with_synonyms(synonyms(name, told))
+        .with_config_source(source(setting))
+        .with_config_type(type_code(setting.kind))
+        .with_documentation(Some(text(setting.doc)))
+        .with_synonyms(synonyms(name, setting))
 }
 
-/// What was given, then the default.
-fn synonyms(name: &str, told: &ToldSetting) -> Vec<DescribeConfigsSynonym> {
-    let given = told.given.as_ref();
+/// The value that was set, then the default.
+fn synonyms(name: &str, setting: &DescribedSetting) -> Vec<DescribeConfigsSynonym> {
+    let given = setting.given.as_ref();
     let given = given.map(|(name, value)| synonym((name, value, STATIC_BROKER_CONFIG)));
-    let default = told
+    let default = setting
         .default
         .map(|value| synonym((name, value, DEFAULT_CONFIG)));
     given.into_iter().chain(default).collect()

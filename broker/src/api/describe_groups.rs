@@ -1,7 +1,7 @@
 //! DescribeGroups (15), versions 0 to 6: groups with their members.
 //!
-//! One that there is not is "Dead" without an error; from version 6 on it is GROUP_ID_NOT_FOUND, too
-//! (KIP-1043).
+//! A group that does not exist is "Dead" without an error; from version 6 on also
+//! GROUP_ID_NOT_FOUND (KIP-1043).
 
 use brooklet_machines::group;
 use brooklet_protocol::messages::ErrorCode;

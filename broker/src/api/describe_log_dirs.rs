@@ -1,9 +1,9 @@
-//! DescribeLogDirs (35), versions 1 to 4: the data directory and how much each partition takes in it.
+//! DescribeLogDirs (35), versions 1 to 4: the data directory, and the size of each partition in it.
 //!
-//! A partition that is offline is left out, as its size is not known; so is a topic or a partition that is
-//! asked for and is not there. Nothing moves between directories, so no partition lags.
+//! A partition that is offline is left out, since its size is unknown, and so is a topic or
+//! partition that does not exist. Nothing moves between directories, so no partition lags.
 //!
-//! Left out: the size of the volume and what is free on it (version 4): -1, "unknown".
+//! Left out: the size of the volume and its free space (version 4): -1, "unknown".
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ pub(super) async fn handle(
     DescribeLogDirsResponse::default().with_results(vec![result])
 }
 
-/// The partitions that are asked for, or all; `None` if there are none.
+/// The open partitions that are asked for, or all of them; `None` if there are none.
 fn describe(topic: &Topic, asked: Option<&BTreeSet<i32>>) -> Option<DescribeLogDirsTopic> {
     let open = topic.partitions.iter().filter_map(PartitionState::open);
     let is_asked = |number: i32| asked.is_none_or(|asked| asked.contains(&number));

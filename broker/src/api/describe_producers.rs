@@ -1,4 +1,4 @@
-//! DescribeProducers (61), version 0: the producers that partitions remember (KIP-664).
+//! DescribeProducers (61), version 0: the active producers of partitions (KIP-664).
 
 use brooklet_log::producer_state;
 use brooklet_protocol::ProducerId;
@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::topics::{TopicRef, find_partition, find_topic};
 use crate::controller::MetadataImage;
 
-/// No transaction is open.
+/// The start offset if no transaction is open.
 const NONE_OPEN: i64 = -1;
 
 pub(super) async fn handle(

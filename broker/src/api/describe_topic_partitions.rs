@@ -1,14 +1,16 @@
-//! DescribeTopicPartitions (75), version 0: who leads which partition, page by page (KIP-966).
+//! DescribeTopicPartitions (75), version 0: the leaders of partitions, page by page (KIP-966).
 //!
-//! - No topics asks for all. Topics are answered by name, and each once.
-//! - A page has as many partitions as the client asks for, at least one and at most [`PARTITIONS_MAX`].
-//!   If there are more, `next_cursor` says where the next page begins; the client sends it along with
-//!   the same topics.
-//! - Names that do not exist are UNKNOWN_TOPIC_OR_PARTITION, bad ones INVALID_TOPIC_EXCEPTION, but where
-//!   all topics are asked for: one that is gone since the last page is left out.
-//! - A cursor below 0 is INVALID_REQUEST.
+//! - A request without topics asks for all. Topics are answered in the order of their names, each
+//!   once.
+//! - A page has as many partitions as the client asks for, at least one and at most
+//!   [`PARTITIONS_MAX`]. If there are more, `next_cursor` says where the next page begins; the
+//!   client sends it back with the same topics.
+//! - A name that does not exist is answered with UNKNOWN_TOPIC_OR_PARTITION, an invalid one with
+//!   INVALID_TOPIC_EXCEPTION. If all topics are asked for, a topic deleted since the last page is
+//!   left out.
+//! - A negative partition in the cursor is answered with INVALID_REQUEST.
 //!
-//! Left out: authorized operations. With one replica nobody is eligible to lead beside the leader.
+//! Left out: authorized operations. With one replica, nobody but the leader is eligible to lead.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +30,7 @@ use super::topics::NO_LEADER;
 use crate::controller::{MetadataImage, Topic};
 use crate::partition::PartitionState;
 
-/// The most partitions in a page: Kafka's `max.request.partition.size.limit`.
+/// The limit of partitions in a page: Kafka's `max.request.partition.size.limit`.
 const PARTITIONS_MAX: usize = 2000;
 
 pub(super) async fn handle(
@@ -54,7 +56,7 @@ pub(super) async fn handle(
             .collect()
     };
     if !asks_for_all && !from.is_empty() {
-        // It may have been deleted since the last page, which is then said.
+        // If it was deleted since the last page, this page says so.
         names.insert(from);
     }
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
@@ -76,7 +78,7 @@ pub(super) async fn handle(
     page.response
 }
 
-/// Kafka tells it of each topic that was asked for.
+/// As in Kafka, the error stands beside each topic that was asked for.
 fn invalid_cursor(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
     let refused = request.topics.iter().map(|topic| {
         DescribeTopicPartitionsResponseTopic::default()
@@ -86,14 +88,14 @@ fn invalid_cursor(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPart
     DescribeTopicPartitionsResponse::default().with_topics(refused.collect())
 }
 
-/// An answer, and how many partitions more it takes.
+/// A response, and how many more partitions fit.
 struct Page {
     response: DescribeTopicPartitionsResponse,
     room: usize,
 }
 
 impl Page {
-    /// Adds the partitions of a topic from `first` on; whether there is nothing that did not fit.
+    /// Adds the partitions of a topic from `first` on; returns whether all of them fit.
     fn add(&mut self, image: &MetadataImage, topic: &Topic, first: usize) -> bool {
         let name = kafka::TopicName(text(topic.name.as_str()));
         if self.room == 0 {

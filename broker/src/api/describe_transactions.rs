@@ -1,4 +1,4 @@
-//! DescribeTransactions (65), version 0: what coordinators know of transactional ids (KIP-664).
+//! DescribeTransactions (65), version 0: the transactions of transactional ids (KIP-664).
 
 use brooklet_machines::transaction::Transaction;
 use brooklet_protocol::messages::ErrorCode;
@@ -13,7 +13,7 @@ use brooklet_protocol::messages::kafka::{
 use super::call::Call;
 use super::context::ApiContext;
 use super::groups::text;
-use super::transactions::said;
+use super::transactions::value_or_code;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
@@ -32,7 +32,7 @@ async fn describe(ctx: &ApiContext, id: TransactionalId) -> TransactionState {
         .transactions
         .look(name, |known| known.get(name).cloned())
         .await;
-    let state = match said(name, looked.map(Ok), true) {
+    let state = match value_or_code(name, looked.map(Ok), true) {
         Ok(Some(known)) => to_response(&known),
         Ok(None) => failed(ErrorCode::TransactionalIdNotFound),
         Err(code) => failed(code),
@@ -46,14 +46,14 @@ fn failed(code: ErrorCode) -> TransactionState {
 
 fn to_response(known: &Transaction) -> TransactionState {
     let mut topics: Vec<TopicData> = Vec::new();
-    for place in &known.partitions {
-        let name = place.topic.as_str();
+    for partition in &known.partitions {
+        let name = partition.topic.as_str();
         match topics.last_mut().filter(|last| last.topic.as_str() == name) {
-            Some(last) => last.partitions.push(place.partition.0),
+            Some(last) => last.partitions.push(partition.partition.0),
             None => topics.push(
                 TopicData::default()
                     .with_topic(TopicName(text(name)))
-                    .with_partitions(vec![place.partition.0]),
+                    .with_partitions(vec![partition.partition.0]),
             ),
         }
     }

@@ -1,11 +1,11 @@
-//! ElectLeaders (43), versions 0 to 2: who else could lead? (KIP-183, KIP-460)
+//! ElectLeaders (43), versions 0 to 2: elects partition leaders (KIP-183, KIP-460).
 //!
-//! Each partition has one replica, and that leads it if it can: ELECTION_NOT_NEEDED. One that is offline
-//! has nobody to elect: PREFERRED_LEADER_NOT_AVAILABLE or, where any leader would do (an unclean
-//! election), ELIGIBLE_LEADERS_NOT_AVAILABLE. Asked for all partitions, those are left out that have
-//! their leader.
+//! Each partition has one replica, which leads if it can: ELECTION_NOT_NEEDED. If it is offline,
+//! there is nobody to elect: PREFERRED_LEADER_NOT_AVAILABLE or, in an unclean election,
+//! ELIGIBLE_LEADERS_NOT_AVAILABLE. A request for all partitions is answered with those that have no
+//! leader.
 //!
-//! Left out: the timeout, since nothing happens later.
+//! Left out: the timeout, since nothing is left to wait for.
 
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::elect_leaders_response::{
@@ -23,9 +23,9 @@ use crate::partition::PartitionState;
 
 #[derive(Clone, Copy)]
 enum Election {
-    /// Of the replica that is first in the list.
+    /// The first replica in the list is elected.
     Preferred,
-    /// Of any replica.
+    /// Any replica is elected.
     Unclean,
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn handle(
     ElectLeadersResponse::default().with_replica_election_results(results)
 }
 
-/// Those that have no leader.
+/// All partitions without a leader.
 fn of_all(image: &MetadataImage, election: Election) -> Vec<ReplicaElectionResult> {
     let topics = image.topics.values().map(|topic| {
         let offline = topic.partitions.iter().filter(|p| p.is_offline());
@@ -89,11 +89,11 @@ fn elect(
     }
 }
 
-/// There is always a reason not to.
+/// The reason why nothing is elected; there always is one.
 fn outcome(election: Election, partition: &PartitionState) -> ApiError {
     let id = partition.id();
     if !partition.is_offline() {
-        let message = format!("{id} has its leader");
+        let message = format!("{id} already has its only replica as leader");
         return ApiError::new(ErrorCode::ElectionNotNeeded, message);
     }
     let code = match election {

@@ -1,8 +1,22 @@
-//! From our errors to Kafka's error codes.
+//! Which error code of Kafka stands for which of our errors.
 //!
-//! The matches name every variant: a new error does not compile until its code is chosen here. The
-//! code decides what a client does next: a retriable one is tried again, others are given to the
-//! application.
+//! ```text
+//!  LogError ─────────┐
+//!  ControllerError ──┤                    ┌─▶ code      what the client does next
+//!  BatchError ───────┼─▶ ApiError ────────┤
+//!  GroupError ───────┤                    └─▶ message   for the person at the client
+//!  TransactionError ─┘
+//! ```
+//!
+//! Each layer below has its own error type; here, and nowhere else, it becomes a code. The code
+//! decides what a client does: a retriable one is retried, another is reported to the application,
+//! and some make it look for another leader or coordinator.
+//!
+//! Invariants: the matches name every variant, so that a new error does not compile until its code
+//! is chosen here; a code that Kafka's clients retry stands for something that another attempt may
+//! mend.
+//!
+//! Left out: counting and logging, which the handlers do.
 
 use brooklet_log::LogError;
 use brooklet_log::producer_state::ProducerError;
@@ -16,17 +30,17 @@ use crate::coordinator::CoordinatorError;
 use crate::counters::{Counters, Limit};
 use crate::driver::DriverError;
 
-/// A code, and words for the person who has to deal with it.
+/// An error code, and a message for the person who has to deal with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// Kafka's error code.
     pub code: ErrorCode,
-    /// Sent along where the protocol has room.
+    /// Sent where the protocol has a field for it.
     pub message: String,
 }
 
 impl ApiError {
-    /// Joins the two.
+    /// An error with this code and message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -52,7 +66,7 @@ impl From<ControllerError> for ApiError {
     }
 }
 
-/// What the controller refuses, counted where it is about a limit.
+/// An error of the controller, counted if a limit was exceeded.
 pub fn refused_by_controller(counters: &Counters, error: ControllerError) -> ApiError {
     if matches!(error, ControllerError::TooManyPartitions { .. }) {
         counters.rejected(Limit::Partitions);
@@ -66,14 +80,14 @@ impl From<BatchError> for ApiError {
     }
 }
 
-/// The log's errors. Those of the disk are retriable: the partition may come back.
+/// The errors of the log. Those of the disk are retriable: the partition may come back.
 pub fn log_error_code(error: &LogError) -> ErrorCode {
     match error {
         LogError::Io { .. }
         | LogError::Unreadable { .. }
         | LogError::NotSynced { .. }
         | LogError::Offline { .. } => ErrorCode::KafkaStorageError,
-        // The client asks for metadata, and learns that the topic is gone or finds nobody there.
+        // The client refreshes its metadata, and learns that the topic or its leader is gone.
         LogError::Closed { .. } => ErrorCode::NotLeaderOrFollower,
         LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
         LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
@@ -81,7 +95,7 @@ pub fn log_error_code(error: &LogError) -> ErrorCode {
     }
 }
 
-/// What an idempotent producer did wrong; its client knows what to do about each.
+/// The errors of an idempotent producer; its client handles each in its own way.
 pub fn producer_error_code(error: &ProducerError) -> ErrorCode {
     match error {
         ProducerError::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
@@ -91,7 +105,7 @@ pub fn producer_error_code(error: &ProducerError) -> ErrorCode {
     }
 }
 
-/// The controller's errors.
+/// The errors of the controller.
 pub fn controller_error_code(error: &ControllerError) -> ErrorCode {
     match error {
         ControllerError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
@@ -110,15 +124,15 @@ pub fn controller_error_code(error: &ControllerError) -> ErrorCode {
         | ControllerError::TreeLost { .. } => ErrorCode::KafkaStorageError,
         ControllerError::Coordination(error) => driver_error_code(error),
         ControllerError::ClusterId { .. } => ErrorCode::InconsistentClusterId,
-        // Nothing that the client did, and nothing that another try would mend.
+        // Not the client's fault, and not mended by a retry.
         ControllerError::Tree { .. } | ControllerError::BadNode { .. } => {
             ErrorCode::UnknownServerError
         }
     }
 }
 
-/// A coordinator's errors. A broker that stops is one to look away from: "not the controller"
-/// makes clients ask again, elsewhere or later.
+/// The errors of a machine's driver. While the broker stops, "not the controller" makes clients
+/// retry later or elsewhere.
 pub fn driver_error_code(error: &DriverError) -> ErrorCode {
     match error {
         DriverError::Log(error) => log_error_code(error),
@@ -127,7 +141,7 @@ pub fn driver_error_code(error: &DriverError) -> ErrorCode {
     }
 }
 
-/// Where a group has no coordinator. Clients look for another one, and ask again.
+/// The errors of a coordinator that is unavailable. Clients look it up again, and retry.
 pub fn coordinator_error_code(error: &CoordinatorError) -> ErrorCode {
     match error {
         CoordinatorError::Controller(_)
@@ -137,7 +151,7 @@ pub fn coordinator_error_code(error: &CoordinatorError) -> ErrorCode {
     }
 }
 
-/// What transactions say no with; their producers know what to do about each.
+/// The errors of transactions; producers handle each in its own way.
 pub fn transaction_error_code(error: &TransactionError) -> ErrorCode {
     match error {
         TransactionError::InvalidId(_) => ErrorCode::InvalidRequest,
@@ -150,7 +164,7 @@ pub fn transaction_error_code(error: &TransactionError) -> ErrorCode {
     }
 }
 
-/// What a group says no with; its members know what to do about each.
+/// The errors of groups; members handle each in its own way.
 pub fn group_error_code(error: &GroupError) -> ErrorCode {
     match error {
         GroupError::InvalidGroupId(_) => ErrorCode::InvalidGroupId,
@@ -175,7 +189,7 @@ pub fn group_error_code(error: &GroupError) -> ErrorCode {
     }
 }
 
-/// The limit that a group's refusal is about, if it is about one.
+/// The limit that a request to a group has exceeded, if any.
 pub fn group_limit(error: &GroupError) -> Option<Limit> {
     match error {
         GroupError::Full(_) => Some(Limit::GroupMembers),
@@ -189,8 +203,8 @@ pub fn group_limit(error: &GroupError) -> Option<Limit> {
     }
 }
 
-/// A produced batch's errors. Damage on the way is worth another try; a batch that was built wrong,
-/// or in one of the formats that Kafka had before, is not.
+/// The errors of a produced batch. Damage in transit is worth a retry; a batch that was built
+/// wrong, or in one of Kafka's older formats, is not.
 pub fn batch_error_code(error: &BatchError) -> ErrorCode {
     match error {
         BatchError::Magic(..0 | 2..)

@@ -1,20 +1,20 @@
 //! The features of the cluster, whose versions all its brokers have agreed on (KIP-584).
 //!
-//! One broker agrees with itself: each feature holds in the highest version that it knows.
+//! There is one broker, so each feature is in effect in the highest version that it knows.
 
 /// A feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Feature {
     pub(super) name: &'static str,
-    /// The lowest version that is known; 0 is "off".
+    /// The lowest known version; 0 means "off".
     pub(super) version_min: i16,
-    /// The highest one, which holds.
+    /// The highest known version, which is in effect.
     pub(super) version_max: i16,
 }
 
-/// All of them.
+/// All features.
 pub(super) const FEATURES: &[Feature] = &[
-    // Which version of transactions clients are to speak (KIP-890).
+    // The version of transactions that clients use (KIP-890).
     Feature {
         name: "transaction.version",
         version_min: 0,

@@ -6,24 +6,25 @@
 //!          └── a partition changed ◀── sleep ──┴──▶ max_wait_ms is over, or shutdown ──▶ read, answer
 //! ```
 //!
-//! - Topics by name up to version 12, by id from 13 on.
-//! - `max_bytes` and `partition_max_bytes` bound the answer, except that the first partition that
-//!   has anything gives at least one whole batch, so that no consumer gets stuck. A fetch from the
-//!   middle of a batch gets the whole batch.
-//! - It sleeps only while fewer than `min_bytes` are there and no partition failed. A change wakes
-//!   it; nothing is polled. An answer that stops short of what is there (at a segment's end, say)
-//!   is given at once.
-//! - An offset outside of the log answers OFFSET_OUT_OF_RANGE, with the offsets the log has.
-//! - Under read_committed it ends at the last stable offset, and lists the aborted transactions whose
-//!   records are in the answer, for the client to leave out (KIP-98).
-//! - What may have to come from the disk is read on a thread that may wait for it; what was just
-//!   written is read right here, without a hop.
-//! - `records` is never null, also beside an error: clients trip on it (KAFKA-18646).
-//! - In an incremental session all of its partitions are read, and those that have changed are answered
-//!   ([`super::fetch_sessions`]); it waits as any fetch does, and a change of offsets alone does not end the wait.
+//! - Topics are named by name up to version 12, by id from 13 on.
+//! - `max_bytes` and `partition_max_bytes` limit the response, except that the first partition that
+//!   has data returns at least one whole batch, so that no consumer gets stuck. A fetch from the
+//!   middle of a batch returns the whole batch.
+//! - A fetch waits only while there are fewer than `min_bytes` and no partition has failed. A
+//!   change wakes it; nothing is polled. If more is available than was read (beyond the end of a
+//!   segment, say), it is answered at once.
+//! - An offset outside the log is answered with OFFSET_OUT_OF_RANGE and the offsets of the log.
+//! - Under read_committed the records end at the last stable offset, and the response lists the
+//!   aborted transactions in them, for the client to filter (KIP-98).
+//! - Records that may have to come from the disk are read on a thread that may block; those just
+//!   written are read at once.
+//! - `records` is never null, not even beside an error: clients stumble over it (KAFKA-18646).
+//! - In an incremental session all of its partitions are read and those that changed are answered
+//!   ([`super::fetch_sessions`]). It waits like any fetch; a change of offsets alone does not end
+//!   the wait.
 //!
-//! Left out: followers: a fetch with a replica's id is answered as a consumer's. Diverging epochs: with one
-//! leader for ever there are none.
+//! Left out: followers, since a fetch with a replica's id is answered as a consumer's; diverging
+//! epochs, since there is one leader forever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +87,7 @@ pub(super) async fn handle(
     }
 }
 
-/// The answers that are sent. Neighbours of one topic share an entry.
+/// The response with the answers that are sent. Neighbours of one topic share an entry.
 fn response(asked: &[Asked], reply: Reply, answers: Vec<PartitionData>) -> FetchResponse {
     let mut topics: Vec<FetchableTopicResponse> = Vec::new();
     let mut topic_before: Option<&TopicKey> = None;
@@ -111,31 +112,31 @@ fn topic_response(topic: &TopicKey) -> FetchableTopicResponse {
     }
 }
 
-/// One request, its partitions found.
+/// One request, with its partitions looked up.
 struct Fetching {
     fetch: Fetch,
-    /// One for each partition asked.
+    /// One entry for each partition asked for.
     partitions: Vec<Outcome<Arc<Partition>>>,
     /// The same partitions if they are open, even those that may not be read: errors count, too.
     counted: Vec<Option<Arc<Partition>>>,
     bytes_max: usize,
     bytes_min: usize,
     isolation: Isolation,
-    /// The memory of answers; `None` for a client in our own process.
+    /// The memory for responses; `None` for a client within this process.
     memory: Option<Arc<ResponseMemory>>,
 }
 
 type Outcome<T> = Result<T, ApiError>;
 
-/// What one pass over the partitions has found.
+/// The result of one pass over the partitions.
 #[derive(Default)]
 struct Pass {
-    /// One for each partition asked.
+    /// One entry for each partition asked for.
     answers: Vec<PartitionData>,
     bytes: usize,
-    /// No more bytes than these, but for the first batch.
+    /// The limit of `bytes`, which only the first batch may exceed.
     bytes_max: usize,
-    /// Waiting longer would not give a better answer.
+    /// Whether waiting longer would not improve the response.
     complete: bool,
 }
 
@@ -184,7 +185,7 @@ impl Fetching {
         }
     }
 
-    /// Reads, and reads again at each change, until the answer is good or time is up.
+    /// Reads, and reads again at each change, until the response is complete or the time is up.
     async fn read_until(
         self: &Arc<Self>,
         ctx: &ApiContext,
@@ -198,12 +199,12 @@ impl Fetching {
         let _registered = self.register(&changed);
         let mut time_is_up = ctx.clock.sleep_until(deadline);
         loop {
-            // Read after registering: what came before is seen, what comes later wakes.
+            // Read after registering: an earlier change is seen, a later one wakes.
             let pass = self.pass().await;
             if pass.complete {
                 return pass.answers;
             }
-            // Read again when it is answered: meanwhile nobody needs to hold the bytes.
+            // It is read again for the response; until then the bytes need not be held.
             drop(pass);
             tokio::select! {
                 () = changed.notified() => {}
@@ -218,7 +219,7 @@ impl Fetching {
         found.map(|p| p.notify_on_change(changed)).collect()
     }
 
-    /// Reads every partition once, on a thread that may wait for the disk if one has to.
+    /// Reads every partition once, on a thread that may block if one has to wait for the disk.
     async fn pass(self: &Arc<Self>) -> Pass {
         if !self.may_block() {
             return self.read_all();
@@ -258,7 +259,7 @@ impl Fetching {
         pass
     }
 
-    /// Memory for as much as the client asks for, or for what is to be had.
+    /// Reserves memory for as much as the client asks for, or for as much as is free.
     fn reserve(&self) -> Option<Reservation> {
         let memory = self.memory.as_ref()?;
         let asked = self.fetch.asked.iter();
@@ -293,7 +294,7 @@ impl Fetching {
                 },
             )) => {
                 pass.bytes += records.len();
-                // Waiting for more than was read would be waiting for nothing.
+                // More is there than was read: waiting would add nothing.
                 let stops_short = next.is_some_and(|next| next < partition.end_for(self.isolation));
                 pass.complete |= pass.bytes < self.bytes_min && stops_short;
                 self.with_offsets(answer, &partition)
@@ -321,7 +322,7 @@ impl Fetching {
     ) -> Result<Read, LogError> {
         let read = partition.read(from, self.isolation, bytes_max, at_least_one)?;
         let next = (!read.is_empty()).then_some(read.next_offset);
-        // Null to whoever did not ask for committed records only.
+        // Null unless the client asked for committed records only.
         let aborted = match (self.isolation, next) {
             (Isolation::ReadUncommitted, _) => None,
             (Isolation::ReadCommitted, None) => Some(Vec::new()),
@@ -347,11 +348,11 @@ impl Fetching {
     }
 }
 
-/// What was read of a partition.
+/// Records that were read from a partition.
 struct Read {
     records: Bytes,
     aborted: Option<Vec<AbortedTransaction>>,
-    /// The offset behind the last record, if there is one.
+    /// The offset after the last record, if there is one.
     next: Option<Offset>,
 }
 
@@ -361,17 +362,17 @@ fn to_wire(aborted: brooklet_log::AbortedTransaction) -> AbortedTransaction {
         .with_first_offset(aborted.first_offset.0)
 }
 
-/// The client learns only a code, and tries again; file and position are for the person who owns the disk, once in
-/// a while.
+/// Logs errors of the disk, each once in a while. The client gets only a code, and retries; the
+/// file and the position are for the operator.
 fn report(partition: &Partition, error: &LogError) {
     match error {
         LogError::Corrupt { .. } | LogError::Unreadable { .. } | LogError::Io { .. } => {
             let message = error.to_string();
             if partition.is_news(&message) {
-                tracing::error!("{}: cannot be read: {message}", partition.id());
+                tracing::error!("{}: cannot read the partition: {message}", partition.id());
             }
         }
-        // Was reported when it happened; wanted; and a client's mistake.
+        // Reported when they happened, intended, or the client's mistake.
         LogError::NotSynced { .. }
         | LogError::Offline { .. }
         | LogError::Closed { .. }

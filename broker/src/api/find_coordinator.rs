@@ -1,7 +1,7 @@
-//! FindCoordinator (10), versions 0 to 6: who runs a group, or the transactions of an
-//! id. That is this broker, for all of them.
+//! FindCoordinator (10), versions 0 to 6: the coordinator of a group or of a transactional id,
+//! which is always this broker.
 //!
-//! Whoever asks first makes the topic that groups, or transactions, are kept in.
+//! The first request creates the topic in which groups, or transactions, are stored.
 //!
 //! Left out: coordinators of share groups.
 
@@ -13,7 +13,7 @@ use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{failed, text};
 
-/// From this version on, keys come and are answered in a batch (KIP-699).
+/// From this version on a request has several keys (KIP-699).
 const BATCHED: i16 = 4;
 
 const GROUP: i8 = 0;
@@ -54,7 +54,9 @@ async fn find(ctx: &ApiContext, key_type: i8, key: StrBytes) -> Coordinator {
         TRANSACTION => ctx.transactions.find(key.as_str()).await,
         _ => {
             let code = ErrorCode::InvalidRequest.code();
-            return none(code, "there are no coordinators of this type").with_key(key);
+            let message =
+                format!("coordinator type is {key_type}, expected 0 (group) or 1 (transaction)");
+            return none(code, &message).with_key(key);
         }
     };
     let found = match found {

@@ -1,10 +1,12 @@
-//! GetTelemetrySubscriptions (71), version 0: which of a client's own metrics the broker wants (KIP-714).
+//! GetTelemetrySubscriptions (71), version 0: which of a client's own metrics the broker wants
+//! (KIP-714).
 //!
-//! None: the subscription is empty, and a client that has it sends nothing, but asks again every five
-//! minutes. A client without an id gets one, which it can tell its application and its log.
+//! None: the subscription is empty, and a client with an empty subscription sends nothing and asks
+//! again every five minutes. A client without an instance id is assigned one, for its application
+//! and its log.
 //!
-//! A Kafka broker without a plugin that receives metrics does not serve this API. Here it is served so
-//! that clients have their instance id; where their metrics would go is theirs to say.
+//! A Kafka broker without a plugin for metrics does not serve this API. Brooklet serves it so that
+//! clients get their instance id.
 
 use brooklet_protocol::messages::kafka::{
     GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
@@ -13,7 +15,7 @@ use brooklet_protocol::messages::kafka::{
 use super::call::Call;
 use super::context::ApiContext;
 
-/// The empty subscription; a client that pushes says which it has.
+/// The id of the empty subscription, which a client sends with its metrics.
 pub(super) const SUBSCRIPTION_ID: i32 = 0;
 /// zstd, lz4, gzip and snappy, in the order of preference.
 pub(super) const COMPRESSION_TYPES: [i8; 4] = [4, 3, 1, 2];

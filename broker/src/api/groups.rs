@@ -12,12 +12,12 @@ use crate::coordinator::CoordinatorError;
 /// No error.
 pub(super) const NONE: i16 = 0;
 
-/// The code of an outcome.
+/// The code of an outcome, 0 for success.
 pub(super) fn code_of(ctx: &ApiContext, outcome: Result<(), GroupError>) -> i16 {
     outcome.map_or_else(|error| refused(ctx, &error), |()| NONE)
 }
 
-/// The code of a group's refusal.
+/// The code of a group's error, which is counted if it is about a limit.
 pub(super) fn refused(ctx: &ApiContext, error: &GroupError) -> i16 {
     if let Some(limit) = group_limit(error) {
         ctx.counters.rejected(limit);
@@ -25,11 +25,11 @@ pub(super) fn refused(ctx: &ApiContext, error: &GroupError) -> i16 {
     group_error_code(error).code()
 }
 
-/// The code where there is no coordinator, which is said to the log, too.
+/// The code of a coordinator's error, which is logged as well.
 pub(super) fn failed(group: &str, error: &CoordinatorError) -> i16 {
     let code = coordinator_error_code(error);
     if !matches!(error, CoordinatorError::Stopped) {
-        tracing::warn!("coordinator of '{group}': {error}");
+        tracing::warn!("coordinator of '{group}' is unavailable: {error}");
     }
     code.code()
 }
@@ -54,13 +54,13 @@ pub(super) fn identity(
     }
 }
 
-/// Where the client is, as Kafka writes it; one in our own process is at home.
+/// The client's address as Kafka writes it; a client within this process is at 127.0.0.1.
 pub(super) fn client_host(ctx: &ApiContext) -> String {
     let peer = ctx.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     format!("/{}", peer.to_canonical())
 }
 
-/// An unknown topic or partition.
+/// The code for an unknown topic or partition.
 pub(super) fn unknown_partition() -> i16 {
     ErrorCode::UnknownTopicOrPartition.code()
 }

@@ -1,4 +1,4 @@
-//! Heartbeat (12), versions 0 to 4: a member is alive, and learns whether it has to join again.
+//! Heartbeat (12), versions 0 to 4: keeps a member in its group, and says when it has to rejoin.
 
 use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::{HeartbeatRequest, HeartbeatResponse};

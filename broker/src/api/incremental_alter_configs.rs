@@ -1,16 +1,16 @@
 //! IncrementalAlterConfigs (44), versions 0 and 1: changes single settings of a topic (KIP-339).
 //!
-//! | operation | | what it does |
+//! | operation | | effect |
 //! |---|---|---|
-//! | 0 | SET | gives the setting this value |
-//! | 1 | DELETE | goes back to the default |
-//! | 2 | APPEND | adds words to a list, those that are not in it |
-//! | 3 | SUBTRACT | takes words out of a list |
+//! | 0 | SET | sets the value |
+//! | 1 | DELETE | returns to the default |
+//! | 2 | APPEND | adds words to a list, unless they are in it |
+//! | 3 | SUBTRACT | removes words from a list |
 //!
-//! All changes of a topic happen, or none; when the answer leaves, the partitions work by them. What
-//! the request names twice is refused (INVALID_REQUEST), and so is a change without its value.
+//! The changes of a topic are applied together or not at all, and are in effect when the response
+//! is sent. Anything named twice and a change without its value are refused (INVALID_REQUEST).
 //!
-//! Left out: brokers, whose settings do not change while they run (INVALID_REQUEST).
+//! Left out: brokers, whose settings cannot change while they run (INVALID_REQUEST).
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ use super::error::ApiError;
 use crate::controller::config_kind::ConfigKind;
 use crate::controller::topic_config::TOPIC_CONFIGS;
 
-/// Kafka's numbers for what a change does.
+/// Kafka's numbers for operations.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -64,7 +64,7 @@ impl Alteration for AlterConfigsResource {
         })
     }
 
-    /// Every operation is one of the four.
+    /// Checks that every operation is one of the four.
     fn check(&self) -> Result<(), ApiError> {
         let is_unknown =
             |change: &&AlterableConfig| !(SET..=SUBTRACT).contains(&change.config_operation);
@@ -101,7 +101,7 @@ impl Alteration for AlterConfigsResource {
     }
 }
 
-/// The list with words added or taken out.
+/// The list with words added or removed.
 fn edited(
     ctx: &ApiContext,
     configs: &BTreeMap<String, String>,
@@ -110,7 +110,7 @@ fn edited(
 ) -> Result<String, String> {
     let setting = TOPIC_CONFIGS.iter().find(|config| config.name == name);
     let setting = setting.filter(|config| matches!(config.kind, ConfigKind::Words(_)));
-    let setting = setting.ok_or(format!("config '{name}' is no list"))?;
+    let setting = setting.ok_or(format!("config '{name}' is not a list"))?;
     let (inherited, _) = broker_default(ctx, setting);
     let now = configs.get(name).unwrap_or(&inherited);
     let split = |list: &str| -> Vec<String> {

@@ -1,11 +1,11 @@
-//! InitProducerId (22), versions 0 to 5: gives a producer its identity (KIP-98).
+//! InitProducerId (22), versions 0 to 5: assigns a producer id and epoch (KIP-98).
 //!
-//! - Without a transactional id: a producer id never given before, and epoch 0. An id and epoch
-//!   that the producer already has (version 3 and up) do not matter: it gets new ones, as in Kafka.
-//! - With a transactional id: that id's producer, with the next epoch. Whoever had the one before is
-//!   fenced, and its open transaction is aborted first; a client that knows what it was (version 3 and
-//!   up, KIP-360) is fenced itself if somebody else came after it.
-//! - PRODUCER_FENCED from version 4 on, INVALID_PRODUCER_EPOCH before.
+//! - Without a transactional id: a producer id that was never used before, and epoch 0. An id and
+//!   epoch that the producer already has (from version 3 on) are ignored, as in Kafka.
+//! - With a transactional id: the producer of that id, with the next epoch. A producer with an
+//!   older epoch is fenced, and its open transaction is aborted first. A client that states its
+//!   current epoch (from version 3 on, KIP-360) is fenced itself if a newer one exists.
+//! - PRODUCER_FENCED is answered from version 4 on, INVALID_PRODUCER_EPOCH before.
 //!
 //! Left out: two-phase commit (version 6, KIP-939).
 
@@ -20,12 +20,12 @@ use brooklet_protocol::messages::kafka::{
 use super::call::Call;
 use super::context::ApiContext;
 use super::error::ApiError;
-use super::transactions::{producer, said};
+use super::transactions::{producer, value_or_code};
 use crate::counters::Limit;
 
-/// From here on clients know PRODUCER_FENCED.
+/// From this version on clients know PRODUCER_FENCED.
 const KNOWS_FENCED: i16 = 4;
-/// No producer id, and no epoch.
+/// The producer id and the epoch of no producer.
 const NONE: i16 = -1;
 
 pub(super) async fn handle(
@@ -58,7 +58,7 @@ async fn init(
         (false, false) => Some(producer(known_id, known_epoch)),
         _ => return Err(ErrorCode::InvalidRequest),
     };
-    // A negative one is as bad as none.
+    // A negative timeout is as invalid as none.
     let timeout_ms = u64::try_from(request.transaction_timeout_ms).unwrap_or(0);
     let init = Init {
         timeout: Duration::from_millis(timeout_ms),
@@ -68,7 +68,7 @@ async fn init(
     if let Ok(Err(TransactionError::TooManyIds(_))) = &begun {
         ctx.counters.rejected(Limit::TransactionalIds);
     }
-    let producer = said(id, begun, version >= KNOWS_FENCED)?;
+    let producer = value_or_code(id, begun, version >= KNOWS_FENCED)?;
     Ok((producer.id.0, producer.epoch.0))
 }
 

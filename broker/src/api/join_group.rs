@@ -1,9 +1,9 @@
-//! JoinGroup (11), versions 0 to 9: a client becomes a member, or says that it still is one.
+//! JoinGroup (11), versions 0 to 9: joins a group, or rejoins it.
 //!
-//! - The answer waits until all members have joined, or the rebalance timeout is over.
-//! - Version 4 and up: a client without an id is given one, and has to join again with it (KIP-394);
-//!   a static member (version 5 and up, KIP-345) is let in at once.
-//! - Version 9: a leader that comes back may be told to make no assignment (KIP-814).
+//! - The response waits until all members have joined, or until the rebalance timeout.
+//! - From version 4 on a client without a member id is assigned one, and has to join again with it
+//!   (KIP-394); a static member (from version 5 on, KIP-345) is admitted at once.
+//! - In version 9 a leader that rejoins may be asked to skip the assignment (KIP-814).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{client_host, failed, owned, refused, text};
 
-/// From this version on a rebalance has a timeout of its own.
+/// From this version on a rebalance has its own timeout.
 const REBALANCE_TIMEOUT: i16 = 1;
 const MEMBER_ID_REQUIRED: i16 = 4;
 /// From this version on the name of the protocol may be null.
@@ -51,7 +51,7 @@ pub(super) async fn handle(
             };
             refuse(refused(ctx, &error), member_id)
         }
-        Ok(GroupAnswer::Synced(_)) => unreachable!("a join is told of a join"),
+        Ok(GroupAnswer::Synced(_)) => unreachable!("a join is answered with a join"),
         Err(error) => refuse(failed(&group, &error), given),
     }
 }

@@ -1,6 +1,6 @@
-//! LeaveGroup (13), versions 0 to 5: members go, and the others share what they had.
+//! LeaveGroup (13), versions 0 to 5: removes members, and the group rebalances.
 //!
-//! Version 3 and up take several, and static members by their instance id alone (KIP-345).
+//! From version 3 on a request removes several members, static ones by instance id alone (KIP-345).
 
 use brooklet_machines::group::{Answer, Command};
 use brooklet_protocol::messages::kafka::leave_group_response::MemberResponse;

@@ -1,5 +1,5 @@
-//! ListGroups (16), versions 0 to 5: all groups, or those in some states (version 4) and of some
-//! types (version 5). All are of the type "classic".
+//! ListGroups (16), versions 0 to 5: all groups, filtered by state (from version 4 on) and by type
+//! (from version 5 on). All are of the type "classic".
 
 use brooklet_machines::group;
 use brooklet_protocol::messages::StrBytes;

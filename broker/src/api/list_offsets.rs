@@ -1,17 +1,18 @@
-//! ListOffsets (2), versions 1 to 10: from a moment to an offset.
+//! ListOffsets (2), versions 1 to 10: offsets by timestamp.
 //!
 //! | timestamp | meaning | from version |
 //! |---|---|---|
-//! | ≥ 0 | the first record that is not older; none: offset and timestamp -1 | 1 |
+//! | ≥ 0 | the first record with this timestamp or a later one; if none: offset and timestamp -1 | 1 |
 //! | -1 | latest: the high watermark, or the last stable offset | 1 |
 //! | -2 | earliest: the log start | 1 |
-//! | -3 | the record with the highest timestamp; none: -1 | 7 |
+//! | -3 | the record with the highest timestamp; if none: -1 | 7 |
 //! | -4 | earliest on this machine's disk: the log start | 8 |
-//! | -5 | the last that moved to tiered storage: -1, there is none | 9 |
+//! | -5 | the last in tiered storage, which does not exist: -1 | 9 |
 //!
-//! Other negative timestamps, and these before their version, answer UNSUPPORTED_VERSION. A
-//! partition named twice answers INVALID_REQUEST. Under read_committed (version 2 and up) the latest offset is
-//! the last stable one, and what lies behind it is not found.
+//! Other negative timestamps, and these before their version, are answered with
+//! UNSUPPORTED_VERSION, and a partition named twice with INVALID_REQUEST. Under read_committed
+//! (from version 2 on) the latest offset is the last stable offset, and records beyond it are not
+//! found.
 
 use std::collections::BTreeSet;
 
@@ -31,9 +32,9 @@ use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::controller::{MetadataImage, joined};
 use crate::partition::{Isolation, Partition};
 
-/// Asks for the record with the highest timestamp.
+/// The timestamp that asks for the record with the highest one.
 const MAX_TIMESTAMP: i64 = -3;
-/// What "none" looks like.
+/// The answer if there is no such record.
 const NONE: (Offset, Timestamp) = (Offset(-1), Timestamp::NONE);
 
 pub(super) async fn handle(
@@ -49,7 +50,7 @@ pub(super) async fn handle(
     joined(spawn_blocking(move || answers(&image, version, &request)).await)
 }
 
-/// Whether records have to be looked for, which may have to wait for the disk.
+/// Whether records have to be searched, which may have to wait for the disk.
 fn looks_into_logs(request: &ListOffsetsRequest) -> bool {
     let mut asked = request.topics.iter().flat_map(|topic| &topic.partitions);
     asked.any(|partition| partition.timestamp >= 0 || partition.timestamp == MAX_TIMESTAMP)
@@ -68,7 +69,10 @@ fn answers(
             let found = if seen.insert((topic.name.clone(), asked.partition_index)) {
                 look_up(image, (version, isolation), &topic.name, asked)
             } else {
-                Err(ApiError::new(ErrorCode::InvalidRequest, "named twice"))
+                Err(ApiError::new(
+                    ErrorCode::InvalidRequest,
+                    "the partition is in the request twice",
+                ))
             };
             answer(version, asked.partition_index, found)
         });
@@ -82,7 +86,7 @@ fn answers(
     ListOffsetsResponse::default().with_topics(topics)
 }
 
-/// Offset, timestamp and the leader epoch.
+/// The offset, the timestamp and the leader epoch.
 type Found = (Offset, Timestamp, i32);
 
 fn look_up(
@@ -117,7 +121,7 @@ fn offset_at(
         -4 if version >= 8 => (partition.log_start_offset(), Timestamp::NONE),
         -5 if version >= 9 => NONE,
         _ => {
-            let message = format!("timestamp {timestamp} has no meaning in version {version}");
+            let message = format!("timestamp {timestamp} is not supported in version {version}");
             return Err(ApiError::new(ErrorCode::UnsupportedVersion, message));
         }
     })

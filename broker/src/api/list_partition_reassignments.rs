@@ -1,6 +1,6 @@
-//! ListPartitionReassignments (46), version 0: which replicas are on their way (KIP-455). None ever are:
-//! [`super::alter_partition_reassignments`] is done at once or refused. As in Kafka, a topic that does
-//! not exist is no error.
+//! ListPartitionReassignments (46), version 0: replicas that are being moved (KIP-455). The list is
+//! always empty: [`super::alter_partition_reassignments`] completes at once or refuses. As in
+//! Kafka, a topic that does not exist is not an error.
 
 use brooklet_protocol::messages::kafka::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,

@@ -1,9 +1,9 @@
-//! ListTransactions (66), versions 0 to 2: the transactional ids that coordinators know (KIP-664).
+//! ListTransactions (66), versions 0 to 2: the transactional ids that are known (KIP-664).
 //!
-//! Filters: by state (one that there is not is named in the answer), by producer id, from version 1 on by
-//! how long a transaction has been open (KIP-994), and from version 2 on by a pattern that the whole id has
-//! to match (KIP-1152). Kafka matches with RE2, whose time is linear in the id as that of our engine is;
-//! ours knows ASCII's classes only (`\w`, `\d`), and no `\p`.
+//! Filters: state (an unknown one is returned in the response), producer id, from version 1 on how
+//! long a transaction has been open (KIP-994), and from version 2 on a pattern that the whole id
+//! has to match (KIP-1152). Kafka matches with RE2, in time linear in the length of the id, and so
+//! does our engine; but it knows ASCII character classes only (`\w`, `\d`), and no `\p`.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use regex_lite::Regex;
 use super::call::Call;
 use super::context::ApiContext;
 use super::groups::text;
-use super::transactions::said;
+use super::transactions::value_or_code;
 
 pub(super) async fn handle(
     ctx: &ApiContext,
@@ -61,23 +61,23 @@ pub(super) async fn handle(
             .collect::<Vec<_>>()
     };
     let response = response.with_unknown_state_filters(unknown);
-    match said("", ctx.transactions.look_at_all(look).await.map(Ok), true) {
+    match value_or_code("", ctx.transactions.look_at_all(look).await.map(Ok), true) {
         Ok(listed) => response.with_transaction_states(listed.into_iter().flatten().collect()),
         Err(code) => response.with_error_code(code.code()),
     }
 }
 
-/// What matches the ids that are asked for; `None` for all.
+/// The pattern of the ids that are asked for; `None` for all.
 fn pattern_of(asked: Option<&str>) -> Result<Option<Regex>, regex_lite::Error> {
     let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
         return Ok(None);
     };
-    // By itself, so that no parenthesis of it closes the one that is put around it.
+    // Compiled alone first, so that none of its parentheses closes the one around it below.
     Regex::new(asked)?;
     Regex::new(&format!(r"\A(?:{asked})\z")).map(Some)
 }
 
-/// A negative duration does not ask.
+/// Whether the transaction has been open for longer than this; a negative duration matches all.
 fn is_open_for(known: &Transaction, now: Timestamp, duration_ms: i64) -> bool {
     duration_ms < 0
         || known.started != Timestamp::NONE && now.0.saturating_sub(known.started.0) > duration_ms

@@ -1,17 +1,18 @@
-//! Metadata (3), versions 0 to 13: which brokers there are, and who leads which partition.
+//! Metadata (3), versions 0 to 13: the brokers, and the leaders of partitions.
 //!
-//! - No list of topics (version 0: an empty one) asks for all; an empty list asks for the brokers.
-//! - A name that does not exist is created, if the broker (`auto.create.topics.enable`) and the
-//!   request (version 4 and up) allow it. Kafka answers LEADER_NOT_AVAILABLE meanwhile and lets the
-//!   client ask again; here the topic is there when the answer leaves.
-//! - A bad name answers INVALID_TOPIC_EXCEPTION, an unknown one UNKNOWN_TOPIC_OR_PARTITION, an
-//!   unknown id UNKNOWN_TOPIC_ID (by id from version 12 on; a name beside it does not count).
+//! - Without a list of topics (version 0: with an empty one) a request asks for all; an empty list
+//!   asks for the brokers only.
+//! - A topic that does not exist is created, if the broker (`auto.create.topics.enable`) and the
+//!   request (from version 4 on) allow it. Kafka answers LEADER_NOT_AVAILABLE in the meantime and
+//!   lets the client retry; here the topic exists when the response is sent.
+//! - An invalid name is answered with INVALID_TOPIC_EXCEPTION, an unknown one with
+//!   UNKNOWN_TOPIC_OR_PARTITION, an unknown id with UNKNOWN_TOPIC_ID (from version 12 on; a name
+//!   beside an id is ignored).
 //! - A partition that is offline, because its log is damaged or its disk has failed, has no leader:
-//!   LEADER_NOT_AVAILABLE and -1, and lists this broker among the offline replicas. As in Kafka,
-//!   clients ask again until it is back or they lose patience.
+//!   LEADER_NOT_AVAILABLE and -1, with this broker among the offline replicas. As in Kafka, clients
+//!   retry until it is back or they give up.
 //!
-//! Left out: authorized operations (the "not asked" value, -2147483648, is always answered) and
-//! racks.
+//! Left out: authorized operations (always "not requested", -2147483648) and racks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,8 +70,8 @@ fn this_broker(ctx: &ApiContext, image: &MetadataImage) -> MetadataResponseBroke
         .with_port(ctx.settings.advertised_port)
 }
 
-/// The topics that do not exist, out of those asked for by name. A bad name is not among them: it is
-/// refused when topics are listed, as it is when nothing may be created.
+/// The topics that do not exist, out of those asked for by name. A bad name is not among them: it
+/// is refused when topics are listed, as it is when nothing may be created.
 fn missing<'a>(
     image: &MetadataImage,
     asked: impl Iterator<Item = &'a MetadataRequestTopic>,
@@ -146,7 +147,7 @@ fn look_up<'a>(
     refused: &BTreeMap<TopicName, ApiError>,
 ) -> Result<&'a Arc<Topic>, ErrorCode> {
     match &asked.name {
-        // The Java client sends an empty name along.
+        // The Java client sends an empty name beside the id.
         _ if version >= 12 && !asked.topic_id.is_nil() => {
             find_topic(image, TopicRef::Id(asked.topic_id)).map_err(|error| error.code)
         }

@@ -1,18 +1,33 @@
-//! One file per Kafka API.
+//! The Kafka APIs: one file for each, and the dispatch that finds it.
 //!
 //! ```text
-//!   Request ──▶ dispatch ──▶ table: served in this version? ──▶ produce / fetch / … ──▶ Response
-//!                  ▲                                                 │
-//!          sockets and the embedded engine                one MetadataImage per request
+//!   sockets, embedded clients
+//!             │ Request
+//!             ▼
+//!         dispatch ──▶ is this version in the table? ──no──▶ NotServed
+//!             │ yes
+//!             ▼
+//!          handle  ──▶ produce, fetch, …   called by its row, with the ApiContext and a Call
+//!             │                            one MetadataImage per request
+//!             ▼
+//!         Response
 //! ```
 //!
-//! A handler is a function of the request and the [`ApiContext`]. It takes the controller's image
-//! once and answers from that one moment. Each file opens with the behaviour, the versions and the
-//! gaps; [`table`] lists them all and feeds ApiVersions, [`dispatch`] and the documentation.
+//! The table of APIs stands in `brooklet_protocol::messages::APIS`: a row has the key, the
+//! versions, the fields and the handler of one API. [`dispatch`] is made from it, and so are
+//! ApiVersions and the documentation ([`table`]). A handler is a function of a `Call` and the
+//! [`ApiContext`]. Each file opens with the behaviour, the versions and the gaps.
 //!
-//! Invariants: this is the only place where an error becomes an error code ([`error`]); a handler
-//! never panics on what a client sent; an API that is not in the table is not served, rather than
-//! answered with half a truth.
+//! To add an API: add its row to `apis/table.rs` and a file with its fields beside it, both in the
+//! protocol; add a file here with the function that the row names; and regenerate
+//! `docs/support.md`.
+//!
+//! Invariants:
+//! - only here an error becomes an error code ([`error`]);
+//! - a handler takes the controller's image once and answers from it. Metadata takes a new one
+//!   after it has created topics, and then answers from that one;
+//! - a handler never panics on what a client sent;
+//! - an API without a row is not served, rather than answered by half.
 
 use brooklet_protocol::for_each_api;
 use brooklet_protocol::messages::{Request, RequestKind, Response, ResponseKind};
@@ -96,16 +111,16 @@ mod security;
 mod tests;
 
 pub use api_versions::unsupported_version;
-pub use context::{ApiContext, ApiSettings, ToldSetting};
+pub use context::{ApiContext, ApiSettings, DescribedSetting};
 pub use fetch_sessions::FetchSessions;
 pub use produce::{decompressed_bytes_max, expects_no_response, has_error};
 pub use response_memory::ResponseMemory;
 
 use call::Call;
 
-/// The request's API is not in the table, or not in this version. A socket is closed upon it.
+/// The request's API is not in the table, or not in this version. The server closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("api key {api_key} version {version} is not served")]
+#[error("api key {api_key} is not served in version {version}")]
 pub struct NotServed {
     /// The API.
     pub api_key: i16,
@@ -115,8 +130,7 @@ pub struct NotServed {
 
 /// Answers one request.
 ///
-/// May be dropped while it waits if, and only if, the request is a fetch: others would be left
-/// half done.
+/// The future may be dropped only if the request is a fetch: any other would be left half done.
 ///
 /// # Errors
 /// The API or the version is not served.
@@ -126,7 +140,7 @@ pub async fn dispatch(ctx: &ApiContext, request: Request) -> Result<Response, No
     let not_served = NotServed { api_key, version };
     if !table::is_served(api_key, version) {
         return match request.body {
-            // An unknown version of this one API is answered (KIP-511).
+            // Of this API alone an unknown version is answered (KIP-511).
             RequestKind::ApiVersions(_) => Ok(unsupported_version()),
             _ => Err(not_served),
         };

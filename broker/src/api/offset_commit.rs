@@ -1,9 +1,12 @@
-//! OffsetCommit (8), versions 2 to 9: how far a group has read, synced before it is answered.
+//! OffsetCommit (8), versions 2 to 9: commits offsets of a group, synced before the response.
 //!
-//! - Members commit with their generation; anyone may with generation -1 while the group has no members.
-//! - A partition that there is not, and metadata that are too long, are refused, each for itself.
+//! - Members commit with their generation. With generation -1 anyone may commit while the group has
+//!   no members.
+//! - A partition that does not exist, or metadata that is too long, is refused for that partition
+//!   alone.
 //!
-//! Left out: the retention time of versions 2 to 4, which Kafka ignores, too; topic ids (version 10).
+//! Left out: the retention time of versions 2 to 4, which Kafka ignores as well; topic ids (version
+//! 10).
 
 use brooklet_machines::group::{Answer, Command, NewOffset};
 use brooklet_protocol::messages::kafka::offset_commit_request::OffsetCommitRequestTopic;
@@ -31,9 +34,9 @@ pub(super) async fn handle(
     let image = ctx.controller.image();
     let (mut answers, mut offsets) = (Vec::new(), Vec::new());
     for topic in &request.topics {
-        answers.push(judge(&image, topic, &mut offsets));
+        answers.push(check(&image, topic, &mut offsets));
     }
-    // Also without any offset: the group may have something to say.
+    // Even without any offset, since the group may answer with an error.
     let command = Command::Commit(group.to_owned(), who, offsets);
     let mut codes = match ctx.groups.ask(group, command).await {
         Ok(Answer::Offsets(Ok(outcomes))) => Outcomes::Each(
@@ -52,15 +55,15 @@ pub(super) async fn handle(
     OffsetCommitResponse::default().with_topics(answers)
 }
 
-/// What the group says of the offsets, in their order.
+/// The group's answer for each offset, in their order.
 pub(super) enum Outcomes {
     All(i16),
     Each(std::collections::VecDeque<i16>),
 }
 
 impl Outcomes {
-    /// The code of the next partition, of which this much is known already: one that was refused is not
-    /// among the offsets.
+    /// The code of the next partition, given the one that it already has: a partition that was
+    /// refused is not among the offsets.
     pub(super) fn for_partition(&mut self, known: i16) -> i16 {
         match self {
             _ if known != NONE => known,
@@ -70,8 +73,8 @@ impl Outcomes {
     }
 }
 
-/// Picks the partitions that there are, and refuses the others.
-pub(super) fn judge(
+/// Collects the offsets of partitions that exist, and refuses the others.
+pub(super) fn check(
     image: &MetadataImage,
     asked: &OffsetCommitRequestTopic,
     offsets: &mut Vec<NewOffset>,

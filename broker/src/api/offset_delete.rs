@@ -1,6 +1,6 @@
-//! OffsetDelete (47), version 0: a group forgets how far it has read (KIP-496).
+//! OffsetDelete (47), version 0: deletes committed offsets of a group (KIP-496).
 //!
-//! What a member has subscribed to is refused with GROUP_SUBSCRIBED_TO_TOPIC.
+//! A topic that a member is subscribed to is refused with GROUP_SUBSCRIBED_TO_TOPIC.
 
 use brooklet_machines::group::{Answer, Command, Place};
 use brooklet_protocol::messages::kafka::offset_delete_request::OffsetDeleteRequestTopic;
@@ -19,13 +19,13 @@ pub(super) async fn handle(
     Call { request, .. }: Call<OffsetDeleteRequest>,
 ) -> OffsetDeleteResponse {
     let group = request.group_id.as_str();
-    let mut places = Vec::new();
+    let mut partitions = Vec::new();
     let mut answers: Vec<_> = request
         .topics
         .iter()
-        .map(|t| judge(t, &mut places))
+        .map(|t| check(t, &mut partitions))
         .collect();
-    let command = Command::DeleteOffsets(group.to_owned(), places);
+    let command = Command::DeleteOffsets(group.to_owned(), partitions);
     let refuse = |code| OffsetDeleteResponse::default().with_error_code(code);
     let outcomes = match ctx.groups.ask(group, command).await {
         Ok(Answer::Offsets(Ok(outcomes))) => outcomes,
@@ -42,13 +42,16 @@ pub(super) async fn handle(
     OffsetDeleteResponse::default().with_topics(answers)
 }
 
-fn judge(asked: &OffsetDeleteRequestTopic, places: &mut Vec<Place>) -> OffsetDeleteResponseTopic {
+fn check(
+    asked: &OffsetDeleteRequestTopic,
+    partitions: &mut Vec<Place>,
+) -> OffsetDeleteResponseTopic {
     let topic = TopicName::new(asked.name.as_str()).ok();
     let partitions = asked.partitions.iter().map(|partition| {
         let number = partition.partition_index;
         let answer = OffsetDeleteResponsePartition::default().with_partition_index(number);
         match &topic {
-            Some(topic) => places.push((topic.clone(), PartitionId(number))),
+            Some(topic) => partitions.push((topic.clone(), PartitionId(number))),
             None => return answer.with_error_code(unknown_partition()),
         }
         answer

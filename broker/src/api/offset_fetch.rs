@@ -1,11 +1,11 @@
-//! OffsetFetch (9), versions 1 to 9: how far groups have read.
+//! OffsetFetch (9), versions 1 to 9: the committed offsets of groups.
 //!
-//! - Version 8 and up ask for several groups (KIP-709). Without topics all offsets are meant (version 2
-//!   and up).
-//! - What was never committed is answered with offset -1 and no error; so is everything of a group
-//!   that there is not.
-//! - Who requires stable offsets (version 7 and up, KIP-447) is told UNSTABLE_OFFSET_COMMIT where an open
-//!   transaction will say how far the group has read.
+//! - From version 8 on a request asks for several groups (KIP-709). Without topics (from version 2
+//!   on) it asks for all offsets.
+//! - A partition without a committed offset, and any partition of a group that does not exist, is
+//!   answered with offset -1 and no error.
+//! - If stable offsets are required (from version 7 on, KIP-447), a partition with an offset in an
+//!   open transaction is answered with UNSTABLE_OFFSET_COMMIT.
 //!
 //! Left out: topic ids (version 10).
 
@@ -27,16 +27,16 @@ use super::groups::{NONE, failed, text};
 
 const SEVERAL_GROUPS: i16 = 8;
 
-/// Topics with the partitions that are asked for; `None` for all.
+/// The topics and partitions that are asked for; `None` for all.
 type Asked = Option<Vec<(kafka::TopicName, Vec<i32>)>>;
-/// For each partition its offset, if there is one.
+/// Each partition with its offset, if there is one.
 type Found = Vec<(kafka::TopicName, Vec<(i32, Committed)>)>;
 
-/// What a group has committed of a partition.
+/// The state of a partition in a group.
 #[derive(Clone, Debug)]
 enum Committed {
     Offset(Option<CommittedOffset>),
-    /// An open transaction will say.
+    /// An open transaction decides.
     Unstable,
 }
 
@@ -92,16 +92,17 @@ pub(super) async fn handle(
         .with_error_code(code)
 }
 
-/// What a group has of what is asked, and an error code.
+/// The offsets of a group that are asked for, and an error code.
 async fn find(ctx: &ApiContext, group: &str, asked: Asked, require_stable: bool) -> (Found, i16) {
     let look = |groups: &Groups| {
         let offsets = groups.offsets(group).into_iter().flatten();
-        let offsets =
-            offsets.map(|(place, offset)| (place.clone(), Committed::Offset(Some(offset.clone()))));
+        let offsets = offsets.map(|(partition, offset)| {
+            (partition.clone(), Committed::Offset(Some(offset.clone())))
+        });
         let mut offsets: BTreeMap<_, _> = offsets.collect();
         if require_stable {
             let pending = groups.pending_places(group).cloned();
-            offsets.extend(pending.map(|place| (place, Committed::Unstable)));
+            offsets.extend(pending.map(|partition| (partition, Committed::Unstable)));
         }
         offsets
     };
@@ -115,8 +116,8 @@ async fn find(ctx: &ApiContext, group: &str, asked: Asked, require_stable: bool)
     let of_topic = |(name, partitions): (kafka::TopicName, Vec<i32>)| {
         let topic = TopicName::new(name.as_str()).ok();
         let offset = |partition: i32| {
-            let place = topic.clone().map(|topic| (topic, PartitionId(partition)));
-            let found = place.and_then(|place| offsets.get(&place).cloned());
+            let key = topic.clone().map(|topic| (topic, PartitionId(partition)));
+            let found = key.and_then(|key| offsets.get(&key).cloned());
             found.unwrap_or(Committed::Offset(None))
         };
         let partitions = partitions
@@ -150,7 +151,7 @@ fn of_several((partition, committed): (i32, Committed)) -> OffsetFetchResponsePa
         .with_error_code(code)
 }
 
-/// `code` is that of the group, which these versions have no other place for.
+/// `code` is the error of the group, for which these versions have no field.
 fn of_one((partition, committed): (i32, Committed), code: i16) -> OffsetFetchResponsePartition {
     let (offset, leader_epoch, metadata, own) = parts(committed);
     OffsetFetchResponsePartition::default()

@@ -1,10 +1,11 @@
-//! OffsetForLeaderEpoch (23), versions 2 to 4: where an epoch of leadership ends (KIP-320).
+//! OffsetForLeaderEpoch (23), versions 2 to 4: where a leader epoch ends (KIP-320).
 //!
-//! A consumer that goes on from an offset whose epoch it knows asks whether the log still has what it has
-//! read. The answer is the latest epoch that is not later than the one asked, and where it ends: for the
-//! current one the log's end. An epoch that has not begun answers -1 and -1, without an error.
+//! A consumer that continues from an offset of a known epoch asks whether the log still has what it
+//! has read. The response is the highest epoch up to the one asked for, and its end: for the
+//! current epoch the end of the log. An epoch that has not begun is answered with -1 and -1,
+//! without an error.
 //!
-//! The epoch that the client believes to be the current one is checked first: FENCED_LEADER_EPOCH,
+//! The epoch that the client believes to be current is checked first: FENCED_LEADER_EPOCH,
 //! UNKNOWN_LEADER_EPOCH. Followers (a `replica_id`) are answered as consumers.
 
 use brooklet_protocol::LeaderEpoch;

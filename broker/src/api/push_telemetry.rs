@@ -1,10 +1,11 @@
 //! PushTelemetry (72), version 0: a client's own metrics (KIP-714).
 //!
-//! Nobody has asked for any ([`super::get_telemetry_subscriptions`]); what comes all the same, as from a
-//! client that ends, is checked as Kafka does and let go: without an instance id INVALID_REQUEST, for another
-//! subscription UNKNOWN_SUBSCRIPTION_ID, then UNSUPPORTED_COMPRESSION_TYPE and TELEMETRY_TOO_LARGE.
+//! No metrics are requested ([`super::get_telemetry_subscriptions`]). Those that come nevertheless,
+//! as from a client that shuts down, are checked as in Kafka and discarded: INVALID_REQUEST without
+//! an instance id, UNKNOWN_SUBSCRIPTION_ID for another subscription, then
+//! UNSUPPORTED_COMPRESSION_TYPE and TELEMETRY_TOO_LARGE.
 //!
-//! Left out: to refuse a client that pushes too often; clients are not remembered.
+//! Left out: refusing a client that pushes too often, since clients are not remembered.
 
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::{PushTelemetryRequest, PushTelemetryResponse};
@@ -13,7 +14,7 @@ use super::call::Call;
 use super::context::ApiContext;
 use super::get_telemetry_subscriptions::{COMPRESSION_TYPES, SUBSCRIPTION_ID, TELEMETRY_BYTES_MAX};
 
-/// Not compressed.
+/// The compression type of metrics that are not compressed.
 const NONE: i8 = 0;
 
 pub(super) async fn handle(

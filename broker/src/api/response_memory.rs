@@ -1,11 +1,12 @@
-//! Memory for answers to fetches: `queued.max.response.bytes`.
+//! The memory for responses to fetches: `queued.max.response.bytes`.
 //!
-//! The records of an answer are there from when they are read until the client has taken them, and a
-//! client may ask for 50 MiB and take its time. So what is reserved for all of them is counted. Once that is
-//! as much as there may be, an answer has one batch, which every fetch gets (KIP-74): nobody waits for
-//! another client, and none can make the broker hold more than a batch for each connection beyond this.
+//! The records of a response stay in memory from when they are read until the client has taken
+//! them, and a client may ask for 50 MiB and take its time. So the bytes reserved for all responses
+//! are counted. Once they reach the limit, a response has one batch, which every fetch gets
+//! (KIP-74): nobody waits for another client, and no client can make the broker hold more than one
+//! batch per connection beyond the limit.
 //!
-//! Answers in our own process are not counted: nothing there waits for a socket.
+//! Responses within this process are not counted: nothing waits for a socket there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +15,10 @@ use bytes::Bytes;
 
 use crate::counters::{Counters, Limit};
 
-/// Records of fewer bytes are not worth counting.
+/// Fewer bytes of records are not worth counting.
 const COUNTED_BYTES_MIN: usize = 16 << 10;
 
-/// The memory of answers.
+/// The memory for responses.
 #[derive(Debug)]
 pub struct ResponseMemory {
     reserved: AtomicUsize,
@@ -25,7 +26,7 @@ pub struct ResponseMemory {
     counters: Arc<Counters>,
 }
 
-/// Bytes that are reserved until the last answer that has them is sent.
+/// Bytes that are reserved until the last response that uses them is sent.
 #[derive(Debug)]
 pub(super) struct Reservation {
     bytes: usize,
@@ -33,7 +34,7 @@ pub(super) struct Reservation {
     memory: Arc<ResponseMemory>,
 }
 
-/// Records, and the reservation that they are in.
+/// Records, and the reservation that they are part of.
 struct Reserved {
     records: Bytes,
     _reservation: Arc<Reservation>,
@@ -46,7 +47,7 @@ impl AsRef<[u8]> for Reserved {
 }
 
 impl ResponseMemory {
-    /// So many bytes.
+    /// A limit of `total` bytes.
     pub fn new(total: usize, counters: Arc<Counters>) -> Self {
         let reserved = AtomicUsize::new(0);
         Self {
@@ -61,7 +62,7 @@ impl ResponseMemory {
         self.reserved.load(Ordering::Relaxed)
     }
 
-    /// Reserves what is free of `wanted` bytes.
+    /// Reserves `wanted` bytes, or as many of them as are free.
     pub(super) fn reserve(self: &Arc<Self>, wanted: usize) -> Reservation {
         let free = |reserved: usize| wanted.min(self.total.saturating_sub(reserved));
         let before = self
@@ -79,12 +80,12 @@ impl ResponseMemory {
 }
 
 impl Reservation {
-    /// How many bytes it is of.
+    /// How many bytes are reserved.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Makes it one of what was read, which ends when the last of these records is gone.
+    /// Adapts the reservation to what was read. It ends when the last of these records is dropped.
     pub(super) fn bind(mut self, records: Vec<&mut Bytes>) {
         let read: usize = records.iter().map(|records| records.len()).sum();
         if self.is_short && read >= self.bytes && read > 0 {
@@ -94,7 +95,7 @@ impl Reservation {
         if read < COUNTED_BYTES_MIN {
             return;
         }
-        // One batch may be more than was free.
+        // A single batch may be larger than what was free.
         self.memory.reserved.fetch_add(read, Ordering::Relaxed);
         self.memory
             .reserved

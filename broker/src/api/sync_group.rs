@@ -1,6 +1,8 @@
-//! SyncGroup (14), versions 0 to 5: a member asks for its assignment, and the leader brings all.
+//! SyncGroup (14), versions 0 to 5: a member asks for its assignment, and the leader sends all of
+//! them.
 //!
-//! The answer waits for the leader's, whose assignment is synced to the disk before anybody is told.
+//! The response waits for the leader's request, whose assignments are synced to the disk before any
+//! member gets its own.
 
 use brooklet_machines::group::{GroupAnswer, SyncGroup, Waiter};
 use brooklet_protocol::messages::kafka::{SyncGroupRequest, SyncGroupResponse};
@@ -35,7 +37,7 @@ pub(super) async fn handle(
             .with_protocol_name(synced.protocol.as_deref().map(text))
             .with_assignment(synced.assignment),
         Ok(GroupAnswer::Synced(Err(error))) => refuse(refused(ctx, &error)),
-        Ok(GroupAnswer::Joined(_)) => unreachable!("a sync is told of a sync"),
+        Ok(GroupAnswer::Joined(_)) => unreachable!("a sync is answered with a sync"),
         Err(error) => refuse(failed(&group, &error)),
     }
 }

@@ -1,4 +1,4 @@
-//! Which APIs are served, in which versions, and with which gaps.
+//! The table of APIs as the broker uses it: look-ups by key, and the documentation.
 //!
 //! The rows stand in the protocol's table, [`APIS`]. ApiVersions advertises it, [`super::dispatch`]
 //! obeys it, and [`markdown`] turns it into documentation, so that the three cannot disagree.

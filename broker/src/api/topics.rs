@@ -10,7 +10,7 @@ use super::error::ApiError;
 use crate::controller::{MetadataImage, Topic};
 use crate::partition::{Partition, PartitionState};
 
-/// In place of a leader's id, where there is none.
+/// The id of a leader that does not exist.
 pub(super) const NO_LEADER: kafka::BrokerId = kafka::BrokerId(-1);
 
 /// How a request names a topic: by name in older versions, by id in newer ones (KIP-516).
@@ -20,8 +20,8 @@ pub(super) enum TopicRef<'a> {
     Id(Uuid),
 }
 
-/// What a request asks of topics, each once and in its order, with an error for a topic that it names
-/// twice.
+/// What a request asks of topics, each once and in its order, with an error for a topic that it
+/// names twice.
 pub(super) fn each_once<T>(
     asked: Vec<T>,
     name: impl Fn(&T) -> &kafka::TopicName,
@@ -43,7 +43,7 @@ pub(super) fn each_once<T>(
     first.collect()
 }
 
-/// The topic, or why there is none.
+/// The topic, if it exists.
 pub(super) fn find_topic<'a>(
     image: &'a MetadataImage,
     topic: TopicRef<'_>,
@@ -54,7 +54,7 @@ pub(super) fn find_topic<'a>(
             ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
         }),
         TopicRef::Id(id) => image.topic_by_id(id).ok_or_else(|| {
-            let message = format!("there is no topic with id {id}");
+            let message = format!("topic id {id} does not exist");
             ApiError::new(ErrorCode::UnknownTopicId, message)
         }),
     }
@@ -65,8 +65,8 @@ pub(super) fn find_partition(topic: &Topic, index: i32) -> Result<&Arc<Partition
     find_state(topic, index).and_then(served)
 }
 
-/// The partition, if it is served. One that is offline answers `KAFKA_STORAGE_ERROR`, upon which
-/// clients try again: it may be back after the next start.
+/// The partition, if it is served. If it is offline, the error is `KAFKA_STORAGE_ERROR`, which
+/// clients retry: it may be back after a restart.
 pub(super) fn served(state: &PartitionState) -> Result<&Arc<Partition>, ApiError> {
     match state {
         PartitionState::Open(partition) => {
@@ -80,19 +80,22 @@ pub(super) fn served(state: &PartitionState) -> Result<&Arc<Partition>, ApiError
     }
 }
 
-/// The partition, whether it is served or not, or why there is none.
+/// The partition, if it exists, served or not.
 pub(super) fn find_state(topic: &Topic, index: i32) -> Result<&PartitionState, ApiError> {
     let found = usize::try_from(index)
         .ok()
         .and_then(|index| topic.partitions.get(index));
     found.ok_or_else(|| {
         let count = topic.partitions.len();
-        let message = format!("topic '{}' has {count} partitions, no {index}", topic.name);
+        let message = format!(
+            "topic '{}' has {count} partitions, partition {index} does not exist",
+            topic.name
+        );
         ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
     })
 }
 
-/// Whether the client and we agree on who leads (KIP-320); -1 does not ask.
+/// Checks the leader epoch that the client knows (KIP-320); -1 is not checked.
 pub(super) fn check_leader_epoch(partition: &Partition, epoch: i32) -> Result<(), ApiError> {
     let current = partition.leader_epoch().0;
     let code = match epoch {
@@ -101,6 +104,6 @@ pub(super) fn check_leader_epoch(partition: &Partition, epoch: i32) -> Result<()
         _ if epoch > current => ErrorCode::UnknownLeaderEpoch,
         _ => return Ok(()),
     };
-    let message = format!("leader epoch {epoch}, expected {current}");
+    let message = format!("leader epoch is {epoch}, expected {current}");
     Err(ApiError::new(code, message))
 }

@@ -1,4 +1,5 @@
-//! What the APIs of transactions share.
+//! What the APIs of transactions share: partitions and producers as the coordinator knows them, and
+//! the error codes of its answers.
 
 use brooklet_machines::transaction::TransactionError;
 use brooklet_protocol::messages::{ErrorCode, kafka};
@@ -9,9 +10,10 @@ use brooklet_protocol::{
 use super::error::{coordinator_error_code, transaction_error_code};
 use crate::coordinator::{CoordinatorError, OFFSETS_TOPIC};
 
-/// What a coordinator of transactions says.
-pub(super) type Said<T> = Result<Result<T, TransactionError>, CoordinatorError>;
+/// An answer of the transaction coordinator.
+pub(super) type Answer<T> = Result<Result<T, TransactionError>, CoordinatorError>;
 
+/// A producer as coordinators and logs know it.
 pub(super) fn producer(id: kafka::ProducerId, epoch: i16) -> Producer {
     Producer {
         id: ProducerId(id.0),
@@ -19,25 +21,30 @@ pub(super) fn producer(id: kafka::ProducerId, epoch: i16) -> Producer {
     }
 }
 
-pub(super) fn place(topic: TopicName, partition: i32) -> TopicPartition {
+/// A partition as coordinators name it.
+pub(super) fn topic_partition(topic: TopicName, partition: i32) -> TopicPartition {
     TopicPartition {
         topic,
         partition: PartitionId(partition),
     }
 }
 
-/// A partition of the topic that groups are kept in.
-pub(super) fn offsets_place(partition: PartitionId) -> TopicPartition {
-    place(
+/// A partition of the topic that stores groups.
+pub(super) fn offsets_partition(partition: PartitionId) -> TopicPartition {
+    topic_partition(
         TopicName::new(OFFSETS_TOPIC).expect("the name is legal"),
         partition.0,
     )
 }
 
-/// What was said, or its code. Clients know PRODUCER_FENCED from some version on; those before are told
-/// INVALID_PRODUCER_EPOCH.
-pub(super) fn said<T>(id: &str, said: Said<T>, knows_fenced: bool) -> Result<T, ErrorCode> {
-    match said {
+/// The value of an answer, or its error code. Clients that do not know PRODUCER_FENCED get
+/// INVALID_PRODUCER_EPOCH instead.
+pub(super) fn value_or_code<T>(
+    id: &str,
+    answer: Answer<T>,
+    knows_fenced: bool,
+) -> Result<T, ErrorCode> {
+    match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(TransactionError::Fenced { .. })) if !knows_fenced => {
             Err(ErrorCode::InvalidProducerEpoch)
@@ -45,14 +52,15 @@ pub(super) fn said<T>(id: &str, said: Said<T>, knows_fenced: bool) -> Result<T, 
         Ok(Err(error)) => Err(transaction_error_code(&error)),
         Err(error) => {
             if !matches!(error, CoordinatorError::Stopped) {
-                tracing::warn!("transactional id '{id}': {error}");
+                tracing::warn!("coordinator of transactional id '{id}' is unavailable: {error}");
             }
             Err(coordinator_error_code(&error))
         }
     }
 }
 
-/// The same of a partition that is not part of the transaction; who can, aborts it and goes on.
+/// The code for a partition that is not part of the transaction: clients that know
+/// TRANSACTION_ABORTABLE abort it and go on.
 pub(super) fn or_abortable(code: ErrorCode, knows_abortable: bool) -> ErrorCode {
     match code {
         ErrorCode::InvalidTxnState if knows_abortable => ErrorCode::TransactionAbortable,

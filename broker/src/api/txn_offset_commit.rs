@@ -1,11 +1,11 @@
-//! TxnOffsetCommit (28), versions 0 to 5: how far a group has read, as part of a transaction (KIP-98).
+//! TxnOffsetCommit (28), versions 0 to 5: commits offsets of a group in a transaction (KIP-98).
 //!
-//! - The offsets count once the transaction is committed; until then, who asks for stable offsets is told
-//!   to wait (KIP-447).
-//! - From version 3 on a member says which generation it is of, and is fenced like one that commits at
-//!   once; a producer that is no member speaks for itself.
-//! - The group's partition has to be part of the transaction: added by AddOffsetsToTxn, or here and now
-//!   (version 5, KIP-890).
+//! - The offsets become visible when the transaction is committed; until then, requests for stable
+//!   offsets are answered with UNSTABLE_OFFSET_COMMIT (KIP-447).
+//! - From version 3 on a member states its generation, and is fenced like one that commits without
+//!   a transaction; a producer that is not a member has no generation.
+//! - The group's partition has to be part of the transaction: it is added by AddOffsetsToTxn or,
+//!   from version 5 on, here (KIP-890).
 
 use brooklet_log::LogError;
 use brooklet_machines::group::{Answer, Command, CommitInTransaction, NewOffset};
@@ -23,7 +23,7 @@ use super::call::Call;
 use super::context::ApiContext;
 use super::groups::{code_of, failed, identity, refused};
 use super::offset_commit::{self, Outcomes};
-use super::transactions::{offsets_place, or_abortable, producer, said};
+use super::transactions::{offsets_partition, or_abortable, producer, value_or_code};
 use crate::coordinator::CoordinatorError;
 use crate::driver::DriverError;
 
@@ -39,7 +39,7 @@ pub(super) async fn handle(
     let image = ctx.controller.image();
     let (mut answers, mut offsets) = (Vec::new(), Vec::new());
     for topic in &request.topics {
-        answers.push(offset_commit::judge(&image, &as_plain(topic), &mut offsets));
+        answers.push(offset_commit::check(&image, &as_plain(topic), &mut offsets));
     }
     let mut codes = commit(ctx, version, &request, offsets).await;
     let answers = answers.into_iter().map(|topic| {
@@ -91,7 +91,7 @@ async fn commit(
             }
             Ok(Answer::Offsets(Err(error))) => return Outcomes::All(refused(ctx, &error)),
             Ok(other) => unreachable!("a commit was answered with {other:?}"),
-            // A newer incarnation has written there.
+            // A newer epoch of the producer has written there.
             Err(CoordinatorError::Driver(DriverError::Log(LogError::Producer(_)))) => {
                 return Outcomes::All(ErrorCode::InvalidProducerEpoch.code());
             }
@@ -100,7 +100,7 @@ async fn commit(
     }
 }
 
-/// Whether the group's partition is part of the transaction; what is not may become so.
+/// Verifies that the group's partition is part of the transaction; newer versions add it.
 async fn verify(
     ctx: &ApiContext,
     version: i16,
@@ -108,19 +108,19 @@ async fn verify(
 ) -> Result<(), i16> {
     let group = request.group_id.as_str();
     let partition = ctx.groups.partition_of(group).await;
-    let place = offsets_place(partition.map_err(|error| failed(group, &error))?);
+    let partition = offsets_partition(partition.map_err(|error| failed(group, &error))?);
     let id = request.transactional_id.as_str();
     let who = producer(request.producer_id, request.producer_epoch);
     let verified = if version >= ADDS_IMPLICITLY {
-        ctx.transactions.add(id, who, [place].into()).await
+        ctx.transactions.add(id, who, [partition].into()).await
     } else {
-        ctx.transactions.verify(id, who, &place).await
+        ctx.transactions.verify(id, who, &partition).await
     };
-    let verified = said(id, verified, false);
+    let verified = value_or_code(id, verified, false);
     verified.map_err(|code| or_abortable(code, version >= KNOWS_ABORTABLE).code())
 }
 
-/// As if it were to be committed at once.
+/// The same offsets, as OffsetCommit has them.
 fn as_plain(topic: &TxnOffsetCommitRequestTopic) -> OffsetCommitRequestTopic {
     let partitions = topic.partitions.iter().map(|partition| {
         OffsetCommitRequestPartition::default()

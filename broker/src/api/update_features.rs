@@ -1,11 +1,12 @@
-//! UpdateFeatures (57), versions 0 to 2: which version of a feature holds (KIP-584).
+//! UpdateFeatures (57), versions 0 to 2: the versions of features (KIP-584).
 //!
-//! Each feature holds in its highest version ([`super::features`]) and stays there: to ask for that one
-//! changes nothing and succeeds. Any other version, a feature that is unknown and a way of updating that is
-//! unknown are INVALID_UPDATE_VERSION, told of each feature up to version 1 and of the whole request
+//! Each feature is fixed at its highest version ([`super::features`]): asking for that one succeeds
+//! and changes nothing. Any other version, an unknown feature or an unknown upgrade type is
+//! answered with INVALID_UPDATE_VERSION, for the feature up to version 1 and for the whole request
 //! from version 2 on.
 //!
-//! Left out: the timeout, since nothing happens later; to validate only, since nothing changes.
+//! Left out: the timeout, since nothing is left to wait for; validating only, since nothing
+//! changes.
 
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::update_features_request::FeatureUpdateKey;
@@ -17,7 +18,7 @@ use super::context::ApiContext;
 use super::error::ApiError;
 use super::features::FEATURES;
 
-/// Upgrade, safe downgrade, unsafe downgrade.
+/// Kafka's numbers for an upgrade, a safe and an unsafe downgrade.
 const UPGRADE_TYPES: std::ops::RangeInclusive<i8> = 1..=3;
 
 pub(super) async fn handle(
@@ -27,24 +28,24 @@ pub(super) async fn handle(
     }: Call<UpdateFeaturesRequest>,
 ) -> UpdateFeaturesResponse {
     let updates = request.feature_updates.into_iter();
-    let mut judged = updates.map(|update| {
-        let judged = judge(version, &update);
-        (update.feature, judged)
+    let mut checked = updates.map(|update| {
+        let checked = check(version, &update);
+        (update.feature, checked)
     });
     let response = UpdateFeaturesResponse::default().with_error_message(None);
     if version >= 2 {
-        return match judged.find_map(|(_, judged)| judged.err()) {
+        return match checked.find_map(|(_, checked)| checked.err()) {
             None => response,
             Some(error) => response
                 .with_error_code(error.code.code())
                 .with_error_message(error.message_bytes()),
         };
     }
-    let results = judged.map(|(feature, judged)| {
+    let results = checked.map(|(feature, checked)| {
         let result = UpdatableFeatureResult::default()
             .with_feature(feature)
             .with_error_message(None);
-        match judged {
+        match checked {
             Ok(()) => result,
             Err(error) => result
                 .with_error_code(error.code.code())
@@ -54,11 +55,11 @@ pub(super) async fn handle(
     response.with_results(results.collect())
 }
 
-fn judge(version: i16, update: &FeatureUpdateKey) -> Result<(), ApiError> {
+fn check(version: i16, update: &FeatureUpdateKey) -> Result<(), ApiError> {
     let refused = |message| Err(ApiError::new(ErrorCode::InvalidUpdateVersion, message));
     let name = update.feature.as_str();
     let Some(feature) = FEATURES.iter().find(|feature| feature.name == name) else {
-        return refused(format!("feature '{name}' is unknown"));
+        return refused(format!("unknown feature '{name}'"));
     };
     if version >= 1 && !UPGRADE_TYPES.contains(&update.upgrade_type) {
         let found = update.upgrade_type;
@@ -69,7 +70,7 @@ fn judge(version: i16, update: &FeatureUpdateKey) -> Result<(), ApiError> {
     let (holds, found) = (feature.version_max, update.max_version_level);
     if found != holds {
         return refused(format!(
-            "{name} stays at {holds}, expected that, found {found}"
+            "feature '{name}' is fixed at version {holds}, found {found}"
         ));
     }
     Ok(())

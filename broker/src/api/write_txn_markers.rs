@@ -1,7 +1,8 @@
-//! WriteTxnMarkers (27), version 1: ends transactions in partitions, whatever their coordinator says.
+//! WriteTxnMarkers (27), version 1: ends transactions in partitions, regardless of their
+//! coordinator.
 //!
-//! Brokers send it to each other; here the coordinator has no need of it. Operators use it to end a
-//! transaction that nobody ends (`kafka-transactions.sh abort`, KIP-664). A marker of a coordinator
+//! Brokers send it to each other; here the coordinator writes markers itself. Operators use it to
+//! end a hanging transaction (`kafka-transactions.sh abort`, KIP-664). A marker with a coordinator
 //! epoch below the last one is refused.
 
 use brooklet_protocol::messages::kafka::write_txn_markers_request::{
@@ -87,7 +88,7 @@ async fn mark(
     committed.map_err(|error| code(error.into()))
 }
 
-/// The group that keeps them has to know, too.
+/// The marker goes through the group coordinator, which has to know of it.
 async fn mark_offsets(
     ctx: &ApiContext,
     marker: &WritableTxnMarker,

@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::BoxFuture;
-use crate::api::{self, ApiContext, ApiSettings, FetchSessions, ResponseMemory, ToldSetting};
+use crate::api::{self, ApiContext, ApiSettings, DescribedSetting, FetchSessions, ResponseMemory};
 use crate::controller::{Controller, joined};
 use crate::coordinator::{CoordinatorSetup, GroupCoordinator, TransactionCoordinator};
 use crate::counters::LIMITS;
@@ -405,7 +405,7 @@ fn api_settings(
     config: &BrokerConfig,
     data: &DataDir,
     kafka: Option<SocketAddr>,
-    told: BTreeMap<&'static str, ToldSetting>,
+    told: BTreeMap<&'static str, DescribedSetting>,
 ) -> ApiSettings {
     let (host, port) = match kafka {
         Some(bound) => advertised(config, bound),
@@ -416,7 +416,7 @@ fn api_settings(
         auto_create_topics: config.auto_create_topics,
         fetch_max_bytes: config.fetch_max_bytes,
         acks_all_sync: config.acks_all_sync,
-        told,
+        described: told,
         log_dir: data.path.display().to_string(),
         http_address: config.http_address,
         advertised_host: host,

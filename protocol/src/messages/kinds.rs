@@ -1,8 +1,11 @@
 //! Every message that is served, as one type for requests and one for responses.
 //!
-//! `kafka-protocol` has such enums too, of all of Kafka's messages, and derived: each crate that clones, compares or prints
-//! one then compiles that for every struct in every message again. Here only what Brooklet serves has a variant,
-//! and the work is done in functions that are compiled once, in this crate.
+//! `kafka-protocol` has such enums too, with all of Kafka's messages and with derived traits: each
+//! crate that clones, compares or prints one compiles that again for every struct in every message.
+//! Here only the APIs that Brooklet serves have a variant, one for each row of `apis/table.rs`, and
+//! the traits are functions that are compiled once, in this crate (decision 24).
+//!
+//! A response does not say which request it answers, so [`ApiRequest`] ties the two types together.
 
 use std::fmt;
 
@@ -82,7 +85,8 @@ macro_rules! kind {
                 }
             }
 
-            /// Reads the body of `api` from the front of `bytes`; `None` when the API is not served.
+            /// Reads the body of `api` from the front of `bytes`; `None` when the API is not
+            /// served.
             pub(super) fn decode(
                 api: ApiKey,
                 bytes: &mut Bytes,

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A response does not say what it is: only the order of the requests does. Flexible versions of a
-//! message have the headers with tags, except that a response to ApiVersions never has them, so that
-//! a client can read it before it knows what the broker speaks (KIP-511).
+//! message have the headers with tags, except that a response to ApiVersions never has them, so
+//! that a client can read it before it knows what the broker speaks (KIP-511).
 //!
 //! Invariants:
 //! - a message is walked by its [`Shape`] before it is decoded, so its counts allocate nothing that
@@ -21,8 +21,8 @@
 //! - bytes in a decoded message are slices of the frame, not copies;
 //! - what the walk accepts, the decoder uses up to the last byte, or it is an error.
 //!
-//! What is served stands in one table, `apis/table.rs`: a row per API, from which shapes, request and
-//! response types, the broker's dispatch and its documentation are made.
+//! What is served stands in one table, `apis/table.rs`: a row per API, from which shapes, request
+//! and response types, the broker's dispatch and its documentation are made.
 //!
 //! Left out: an API that Brooklet does not serve has no row and is refused by name.
 
@@ -66,14 +66,14 @@ const REQUEST_HEADER: &[Field] = &[
 /// Before every response: version 0, and 1 with tagged fields.
 const RESPONSE_HEADER: &[Field] = &[field("correlation_id", Kind::Int32)];
 
-/// A request and what its header says of it.
+/// A request, with the parts of its header that matter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// The version of the body.
     pub version: i16,
-    /// Who asks, for logs and quotas.
+    /// The name that the client goes by, for logs.
     pub client_id: Option<StrBytes>,
-    /// What is asked.
+    /// The body.
     pub body: RequestKind,
 }
 
@@ -84,7 +84,7 @@ pub type Response = ResponseKind;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MessageError {
     /// No such API.
-    #[error("api key {0} is unknown")]
+    #[error("unknown api key {0}")]
     UnknownApi(i16),
     /// An API of Kafka that Brooklet does not serve.
     #[error("{api:?} is not served")]
@@ -99,24 +99,24 @@ pub enum MessageError {
         api: ApiKey,
         /// The version asked for.
         version: i16,
-        /// So that ApiVersions can be answered.
+        /// The correlation id, so that ApiVersions can be answered.
         correlation_id: i32,
     },
     /// The message does not follow its schema.
     #[error("malformed message: {0}")]
     Malformed(String),
-    /// A value that the version has no place for.
+    /// A value that the version has no field for.
     #[error("cannot encode in version {version}: {reason}")]
     Unencodable {
         /// The version asked for.
         version: i16,
-        /// What is in the way.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Request {
-    /// The API that the body asks.
+    /// The API that is asked.
     pub fn api(&self) -> ApiKey {
         self.body.api()
     }
@@ -133,8 +133,8 @@ pub fn api_versions(api: ApiKey) -> (i16, i16) {
 /// Decodes one request frame into its correlation id and the request.
 ///
 /// # Errors
-/// See [`MessageError`]; a connection does not survive any of them, but for an unknown version of
-/// ApiVersions, which is answered in version 0 (KIP-511).
+/// See [`MessageError`]. Each closes the connection, except for an unknown version of ApiVersions,
+/// which is answered in version 0 (KIP-511).
 pub fn decode_request(frame: Bytes) -> Result<(i32, Request), MessageError> {
     let (key, version, correlation_id) = request_prefix(&frame).map_err(malformed)?;
     let api = ApiKey::try_from(key).map_err(|()| MessageError::UnknownApi(key))?;
@@ -240,7 +240,8 @@ pub fn encode_response(
     })
 }
 
-/// Api key, version and correlation id, which have the same place in every version of the header.
+/// Api key, version and correlation id, which are at the same position in every version of the
+/// header.
 fn request_prefix(frame: &[u8]) -> Result<(i16, i16, i32), Reason> {
     let mut reader = Reader { rest: frame };
     Ok((
@@ -250,9 +251,9 @@ fn request_prefix(frame: &[u8]) -> Result<(i16, i16, i32), Reason> {
     ))
 }
 
-/// Walks the header, given with whether it has tags, and then the body; returns how many bytes follow.
+/// Walks the header, which may have tags, and then the body; returns how many bytes follow.
 ///
-/// Bytes after the last field are no fault: Kafka ignores them, and librdkafka 2.0 sends some.
+/// Bytes after the last field are not an error: Kafka ignores them, and librdkafka 2.0 sends some.
 fn walk_message(
     frame: &[u8],
     (header, header_has_tags): (&[Field], bool),
@@ -268,12 +269,12 @@ fn walk_message(
     Ok(walk.bytes_left())
 }
 
-/// The decoder must stop where the walk stopped, or one of them has misread the message.
+/// Checks that the decoder stopped where the walk did; if not, one of them misread the message.
 fn agree(walked: usize, decoded: &Bytes) -> Result<(), MessageError> {
     match decoded.len() {
         left if left == walked => Ok(()),
         left => Err(malformed(format!(
-            "the walk left {walked} bytes, the decoder {left}"
+            "{walked} bytes follow the last field, but the decoder left {left}"
         ))),
     }
 }
@@ -287,7 +288,7 @@ fn encode_frame(
     let start = out.len();
     out.put_i32(0);
     let length = write(out).and_then(|()| {
-        i32::try_from(out.len() - start - 4).map_err(|_| "a frame stays below 2 GiB".into())
+        i32::try_from(out.len() - start - 4).map_err(|_| "the frame exceeds 2 GiB".into())
     });
     match length {
         Ok(length) => {

@@ -1,8 +1,9 @@
-//! A response as pieces, its records lent and not copied.
+//! A response in pieces, so that its records are shared and not copied.
 //!
-//! The answer to a fetch is a few numbers per partition around records that lie in a buffer already.
-//! Copying them into one buffer would cost as much as a good part of sending them.
-//! So the response is encoded without its records, walked by its shape to find where they belong, and cut there:
+//! The answer to a fetch is a few numbers per partition around records that are in a buffer
+//! already. Copying them into one buffer would cost as much as a good part of sending them. So the
+//! response is encoded without its records, walked by its shape to find where they belong, and cut
+//! there:
 //!
 //! ```text
 //!  encoded   length │ … partition 0 … ∅ … partition 1 … ∅ …
@@ -20,14 +21,14 @@ use super::{
 };
 use crate::wire::varint;
 
-/// Less is copied: a piece costs a reference count and an entry in the system call.
+/// Fewer bytes are copied: a piece costs a reference count and an entry in the system call.
 const LENT_BYTES_MIN: usize = 4 << 10;
 /// Length and correlation id of a frame; a flexible header has a count of tags, which is 0.
 const HEAD_BYTES: usize = 8;
 
-/// A whole response frame, its 4-byte length included, in the pieces that make it up in order. Small
-/// records and all but records are copied into `out`, which is empty afterwards; its memory may be used
-/// again when the pieces are gone.
+/// A whole response frame, its 4-byte length included, in the pieces that make it up in order.
+/// Small records and all but records are copied into `out`, which is empty afterwards; its memory
+/// may be used again when the pieces are gone.
 ///
 /// # Errors
 /// The body cannot be encoded in this version.
@@ -66,7 +67,7 @@ fn lend(fetch: &mut FetchResponse) -> Vec<Option<Bytes>> {
         .collect()
 }
 
-/// Where the length of each partition's records lies in the frame.
+/// The positions in the frame of the lengths of the partitions' records.
 fn positions_of_records(
     frame: &[u8],
     shape: &Shape,
@@ -97,7 +98,7 @@ fn join(
     for (position, records) in records {
         let Some(records) = records else { continue };
         out.put_slice(&frame[copied..position]);
-        // In place of the length of nothing.
+        // Instead of the length of no records.
         copied = position + put_length(out, records.len(), flexible);
         pieces.extend([out.split().freeze(), records]);
     }
@@ -105,7 +106,7 @@ fn join(
     pieces.push(out.split().freeze());
     let length: usize = pieces.iter().map(Bytes::len).sum();
     let length = i32::try_from(length - size_of::<i32>())
-        .map_err(|_| malformed("a frame stays below 2 GiB"))?;
+        .map_err(|_| malformed("the frame exceeds 2 GiB"))?;
     let mut first = BytesMut::from(&*pieces[0]);
     first[..size_of::<i32>()].copy_from_slice(&length.to_be_bytes());
     pieces[0] = first.freeze();

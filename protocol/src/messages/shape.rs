@@ -1,9 +1,9 @@
-//! The vocabulary in which the fields of a message are written down.
+//! How the fields of a message are described.
 //!
-//! A [`Shape`] says what Kafka's JSON schema of a message says: its fields in the order of the wire,
-//! each with the versions that have it. From some version on a message is *flexible* (KIP-482):
-//! lengths become varints that count one more, so that 0 is null, and every struct ends with tagged
-//! fields, which a reader that does not know them can skip.
+//! A [`Shape`] has the content of Kafka's JSON schema of a message: its fields in the order of the
+//! wire, each with the versions that have it. From some version on a message is *flexible*
+//! (KIP-482): lengths become varints that count one more, so that 0 is null, and every struct ends
+//! with tagged fields, which a reader that does not know them can skip.
 //!
 //! ```text
 //!              before                          flexible
@@ -34,17 +34,17 @@ pub struct Shape {
 pub struct Field {
     /// Its name in the protocol, in Rust case.
     pub name: &'static str,
-    /// What it holds.
+    /// The type of its value.
     pub kind: Kind,
     /// The first and the last version that have it.
     pub versions: (i16, i16),
-    /// Whether it can be null. For readers' sake the same in all versions.
+    /// Whether it can be null; the same in all versions, for simplicity.
     pub nullable: bool,
     /// The number of a tagged field, which comes after the others, if at all.
     pub tag: Option<u32>,
 }
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// A byte, 0 for false.

@@ -413,7 +413,7 @@ fn the_elements_of_one_message_are_bounded() {
     assert!(names(ELEMENTS_MAX).is_ok());
     assert_eq!(
         names(ELEMENTS_MAX + 1).unwrap_err().to_string(),
-        "malformed message: Metadata version 0: topics: more than 262144 elements in one message"
+        "malformed message: Metadata version 0: topics: the message has more than 262144 elements"
     );
 }
 
@@ -448,7 +448,7 @@ fn a_count_is_measured_by_the_bytes_left() {
     ];
     assert_eq!(
         decode_request(frame.into()).unwrap_err().to_string(),
-        "malformed message: Metadata version 0: topics: 3 elements, but the bytes left hold at most 2"
+        "malformed message: Metadata version 0: topics: count is 3, but the bytes left hold at most 2 elements"
     );
 }
 
@@ -472,11 +472,11 @@ fn tags_are_in_order_and_use_their_size() {
     );
     assert_eq!(
         walk(&[1, 1, 3, 2, b'a', 0]),
-        Err("tags.rack: size 3, but its value has 2".into())
+        Err("tags.rack: tag size is 3, but its value has 2 bytes".into())
     );
     assert_eq!(
         walk(&[2, 9, 0, 9, 0]),
-        Err("tags: tag 9 is out of order".into())
+        Err("tags: tag 9 is out of order, expected at least 10".into())
     );
     let beyond = "tags: a length goes beyond the bytes that are there";
     assert_eq!(
@@ -502,7 +502,7 @@ fn null_is_refused_where_the_schema_has_none() {
     ];
     assert_eq!(
         decode_request(frame.into()).unwrap_err().to_string(),
-        "malformed message: ListOffsets version 1: topics: it is null and must not be"
+        "malformed message: ListOffsets version 1: topics: null is not allowed here"
     );
     // The same with -2.
     let frame: &[u8] = &[
@@ -510,7 +510,7 @@ fn null_is_refused_where_the_schema_has_none() {
     ];
     assert_eq!(
         decode_request(frame.into()).unwrap_err().to_string(),
-        "malformed message: ListOffsets version 1: topics: length -2 is negative"
+        "malformed message: ListOffsets version 1: topics: length is -2, expected at least -1"
     );
 }
 
@@ -535,7 +535,7 @@ fn a_struct_is_there_or_null_and_nothing_else() {
         assert_eq!(
             cursor(presence).unwrap_err().to_string(),
             format!(
-                "malformed message: DescribeTopicPartitions version 0: cursor: {} is neither 1 nor -1, for null",
+                "malformed message: DescribeTopicPartitions version 0: cursor: presence byte is {}, expected 1 or -1",
                 presence as i8
             )
         );

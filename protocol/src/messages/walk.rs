@@ -14,34 +14,34 @@ use std::fmt;
 use super::shape::{Field, Kind, struct_bytes_min};
 use crate::wire::varint::{Reader, Reason};
 
-/// The most array elements and tagged fields in one message, all together. An honest one has a few
-/// per partition, and a broker has at most some ten thousand of those.
+/// The limit of array elements and tagged fields in one message, all together. A real one has a few
+/// per partition, and a broker has some ten thousand partitions at most.
 pub(super) const ELEMENTS_MAX: usize = 1 << 18;
 
 /// Why a message does not follow its shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     /// The path of the field, as `topics[3].name`; empty for the whole message.
-    place: String,
+    path: String,
     reason: String,
 }
 
 impl Fault {
     fn new(reason: impl Into<String>) -> Self {
         Self {
-            place: String::new(),
+            path: String::new(),
             reason: reason.into(),
         }
     }
 
-    /// The same fault seen from outside of the field `name`.
+    /// The same fault, seen from outside the field `name`.
     fn within(self, name: &str) -> Self {
-        let separator = match self.place.chars().next() {
+        let separator = match self.path.chars().next() {
             None | Some('[') => "",
             Some(_) => ".",
         };
-        let place = format!("{name}{separator}{}", self.place);
-        Self { place, ..self }
+        let path = format!("{name}{separator}{}", self.path);
+        Self { path, ..self }
     }
 }
 
@@ -53,9 +53,9 @@ impl From<Reason> for Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place.as_str() {
+        match self.path.as_str() {
             "" => f.write_str(&self.reason),
-            place => write!(f, "{place}: {}", self.reason),
+            path => write!(f, "{path}: {}", self.reason),
         }
     }
 }
@@ -81,7 +81,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// As [`Walk::new`], for what this process has encoded itself and holds in memory anyway.
+    /// Like [`Walk::new`], without a limit on elements: this process has encoded the message
+    /// itself.
     pub(super) fn of_our_own(bytes: &'a [u8], version: i16, flexible: bool) -> Self {
         Self {
             elements_left: usize::MAX,
@@ -145,7 +146,9 @@ impl<'a> Walk<'a> {
         match i8::from_be_bytes(self.reader.array()?) {
             1 => Ok(true),
             -1 => Ok(false),
-            other => Err(Fault::new(format!("{other} is neither 1 nor -1, for null"))),
+            other => Err(Fault::new(format!(
+                "presence byte is {other}, expected 1 or -1"
+            ))),
         }
     }
 
@@ -191,7 +194,7 @@ impl<'a> Walk<'a> {
         let possible = self.bytes_left() / bytes_min;
         if count > possible {
             return Err(Fault::new(format!(
-                "{count} elements, but the bytes left hold at most {possible}"
+                "count is {count}, but the bytes left hold at most {possible} elements"
             )));
         }
         self.spend(count)?;
@@ -202,7 +205,7 @@ impl<'a> Walk<'a> {
     fn spend(&mut self, count: usize) -> Result<(), Fault> {
         let left = self.elements_left.checked_sub(count);
         self.elements_left = left.ok_or_else(|| {
-            Fault::new(format!("more than {ELEMENTS_MAX} elements in one message"))
+            Fault::new(format!("the message has more than {ELEMENTS_MAX} elements"))
         })?;
         Ok(())
     }
@@ -227,7 +230,9 @@ impl<'a> Walk<'a> {
         for _ in 0..count {
             let tag = self.reader.uvarint()?;
             if tag < least {
-                return Err(Fault::new(format!("tag {tag} is out of order")));
+                return Err(Fault::new(format!(
+                    "tag {tag} is out of order, expected at least {least}"
+                )));
             }
             least = tag.checked_add(1).ok_or("a tag is too large")?;
             let size = self.reader.uvarint()? as usize;
@@ -255,25 +260,29 @@ impl<'a> Walk<'a> {
         self.value(field, see)?;
         match before - self.bytes_left() {
             used if used == size => Ok(()),
-            used => Err(Fault::new(format!("size {size}, but its value has {used}"))),
+            used => Err(Fault::new(format!(
+                "tag size is {size}, but its value has {used} bytes"
+            ))),
         }
     }
 }
 
-/// A length before flexible versions: -1 is null, what is below is nothing.
+/// A length before flexible versions: -1 is null, and anything below is an error.
 fn nullable_length(length: i32) -> Result<Option<usize>, Fault> {
     match usize::try_from(length) {
         Ok(length) => Ok(Some(length)),
         Err(_) if length == -1 => Ok(None),
-        Err(_) => Err(Fault::new(format!("length {length} is negative"))),
+        Err(_) => Err(Fault::new(format!(
+            "length is {length}, expected at least -1"
+        ))),
     }
 }
 
-/// A null is 0 long, where it is allowed.
+/// The length, 0 for a null where it is allowed.
 fn or_null(field: &Field, length: Option<usize>) -> Result<usize, Fault> {
     match length {
         Some(length) => Ok(length),
         None if field.nullable => Ok(0),
-        None => Err(Fault::new("it is null and must not be")),
+        None => Err(Fault::new("null is not allowed here")),
     }
 }

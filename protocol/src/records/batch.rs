@@ -1,4 +1,4 @@
-//! A whole batch: its header, its bytes, and what can be said of it without reading its records.
+//! A whole batch: its header, its bytes, and what it says without its records being read.
 //!
 //! Producers, brokers and consumers pass batches on as they are. Only two fields change on the way:
 //! the broker stamps the base offset and the leader epoch, and both lie before the checksum's
@@ -113,7 +113,7 @@ impl BatchHeader {
         bytes
     }
 
-    /// Refuses what no writer means, so that the arithmetic below cannot overflow.
+    /// Refuses values that no writer produces, so that the arithmetic below cannot overflow.
     fn check(&self) -> Result<(), BatchError> {
         if self.magic != MAGIC {
             return Err(BatchError::Magic(self.magic));
@@ -186,8 +186,8 @@ impl BatchHeader {
         self.attributes & TRANSACTIONAL != 0
     }
 
-    /// When compaction may drop its tombstones and markers (KIP-534); `None` until it has seen them
-    /// for the first time. The base timestamp is this time then.
+    /// When compaction may drop its tombstones and markers (KIP-534); `None` until compaction has
+    /// seen them for the first time. The base timestamp then holds this time.
     pub fn delete_horizon(&self) -> Option<Timestamp> {
         (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
@@ -197,13 +197,13 @@ impl BatchHeader {
         self.producer_id != ProducerId::NONE
     }
 
-    /// The sequence of its last record; counting begins again at 0 behind 2³¹−1.
+    /// The sequence of its last record; counting starts over at 0 after 2³¹−1.
     pub fn last_sequence(&self) -> i32 {
         let last = i64::from(self.base_sequence) + i64::from(self.last_offset_delta);
         (last % (1 << 31)) as i32
     }
 
-    /// Who sent it; an id of [`ProducerId::NONE`] for nobody in particular.
+    /// The producer that sent it; its id is [`ProducerId::NONE`] if it is not idempotent.
     pub fn producer(&self) -> Producer {
         Producer {
             id: self.producer_id,
@@ -234,7 +234,7 @@ impl RecordBatch {
     /// Takes the first batch off the front of `bytes`; leaves them alone on an error.
     ///
     /// # Errors
-    /// As [`BatchHeader::parse`], and `Truncated` when the batch is not whole.
+    /// Those of [`BatchHeader::parse`], and `Truncated` if the batch is incomplete.
     pub fn split_from(bytes: &mut Bytes) -> Result<Self, BatchError> {
         let header = BatchHeader::parse(bytes)?;
         if bytes.len() < header.size() {
@@ -270,8 +270,8 @@ impl RecordBatch {
         self.header.verify_crc(&self.bytes)
     }
 
-    /// Checks a producer's batch as far as the header and the checksum tell; the records are for
-    /// [`RecordBatch::survey`].
+    /// Checks the header and the checksum of a producer's batch; [`RecordBatch::survey`] checks the
+    /// records.
     ///
     /// Sizes, timestamps and sequences are for the broker to check: they depend on its state.
     ///
@@ -300,7 +300,7 @@ impl RecordBatch {
     }
 
     /// The first 61 bytes with the broker's stamps; with `bytes()[BATCH_HEADER_BYTES..]` after them
-    /// they are the batch as the log stores it. Both stamps lie outside of the checksum.
+    /// they are the batch as the log stores it. The checksum covers neither stamp.
     pub fn stamped_header(
         &self,
         base_offset: Offset,
@@ -314,8 +314,8 @@ impl RecordBatch {
         stamped.to_bytes()
     }
 
-    /// The same records with a broker's clock in the place of their timestamps (`LogAppendTime`). The
-    /// clock lies inside of the checksum, which is computed anew.
+    /// The same records with the broker's clock instead of their timestamps (`LogAppendTime`). The
+    /// clock is covered by the checksum, which is recomputed.
     pub fn with_log_append_time(&self, now: Timestamp) -> Self {
         let header = BatchHeader {
             attributes: self.header.attributes | LOG_APPEND_TIME,
@@ -384,9 +384,9 @@ fn check_identity(header: &BatchHeader) -> Result<(), BatchError> {
     }
 }
 
-/// Splits the bytes of a fetch answer or a segment into whole batches; a cut-off tail ends it quietly
-/// (Kafka's fetch answers may end in the middle of a batch) and stays in the field, anything else
-/// malformed is an error and the end.
+/// Splits the bytes of a fetch response or a segment into whole batches; a truncated tail ends it
+/// without an error and stays in the field (Kafka's fetch responses may end within a batch);
+/// anything else that is malformed is an error, and the end.
 #[derive(Clone, Debug)]
 pub struct Batches(pub Bytes);
 

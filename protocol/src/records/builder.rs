@@ -1,7 +1,7 @@
 //! Building a batch, record by record.
 //!
-//! The records are written out as they come; the header needs to know them all, and the checksum
-//! needs the header, so both are made in [`BatchBuilder::build`].
+//! Records are encoded as they are added. The header depends on all of them, and the checksum on
+//! the header, so [`BatchBuilder::build`] writes both.
 
 use super::batch::{CONTROL, CRC_COVERS_FROM, MAGIC, TRANSACTIONAL};
 use super::{BATCH_HEADER_BYTES, BatchHeader, Compression, RecordBatch, codec};
@@ -17,7 +17,7 @@ pub struct BatchBuilder {
     producer_id: ProducerId,
     producer_epoch: ProducerEpoch,
     base_sequence: i32,
-    /// Of the first record.
+    /// The timestamp of the first record.
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
     record_count: i32,
@@ -60,7 +60,7 @@ impl BatchBuilder {
         self
     }
 
-    /// Marks the batch as one whose records are for the broker and not for applications.
+    /// Marks it as a control batch, whose records are for the broker and not for applications.
     pub fn with_control(mut self) -> Self {
         self.flags |= CONTROL;
         self
@@ -93,7 +93,7 @@ impl BatchBuilder {
         self.record_count += 1;
     }
 
-    /// How many records so far.
+    /// The number of records so far.
     pub fn record_count(&self) -> usize {
         self.record_count as usize
     }
@@ -148,7 +148,7 @@ pub(super) fn seal(header: BatchHeader, body: &[u8]) -> RecordBatch {
     RecordBatch::split_from(&mut bytes.into()).expect("the header was written just now")
 }
 
-/// Writes a record behind those that are there.
+/// Appends a record.
 pub(super) fn put_record(
     out: &mut Vec<u8>,
     (timestamp_delta, offset_delta): (i64, i64),

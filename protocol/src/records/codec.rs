@@ -40,7 +40,7 @@ use super::{BatchError, lz4_frame, zstd};
 /// How the records of a batch are compressed (the low three bits of its attributes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     #[default]
     None,
     /// gzip.
@@ -53,9 +53,9 @@ pub enum Compression {
     Zstd,
 }
 
-/// A name that is no codec's.
+/// A name that is not a codec's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("compression {0:?} is unknown, choose one of none, gzip, snappy, lz4, zstd")]
+#[error("compression is {0:?}, expected one of none, gzip, snappy, lz4, zstd")]
 pub struct UnknownCompression(pub String);
 
 impl Compression {
@@ -154,8 +154,8 @@ pub(super) fn decompress(
     Ok(out)
 }
 
-/// As [`decompress`], appended to `out`, which may be one that was used before: a new buffer of a
-/// megabyte costs a tenth of the decompression. After an error, `out` may have grown.
+/// Like [`decompress`], but appends to `out`, which may be a reused buffer: a new one of a megabyte
+/// costs a tenth of the decompression. After an error, `out` may have grown.
 pub(super) fn decompress_into(
     codec: Compression,
     body: &[u8],
@@ -176,7 +176,7 @@ pub(super) fn decompress_into(
     })
 }
 
-/// Why a codec stops.
+/// Why decompression stops.
 pub(super) enum Failed {
     TooLarge,
     Broken(String),
@@ -192,7 +192,7 @@ pub(super) fn broken(reason: impl fmt::Display) -> Failed {
     Failed::Broken(reason.to_string())
 }
 
-/// Reads to the end; one byte more than `limit` is too much.
+/// Reads to the end; more than `limit` bytes are an error.
 pub(super) fn drain(reader: impl Read, limit: usize, out: &mut Vec<u8>) -> Result<(), Failed> {
     let mut reader = reader.take((limit as u64).saturating_add(1));
     let read = reader.read_to_end(out).map_err(broken)?;
@@ -276,7 +276,7 @@ mod tests {
         let error = "lzma".parse::<Compression>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "compression \"lzma\" is unknown, choose one of none, gzip, snappy, lz4, zstd"
+            "compression is \"lzma\", expected one of none, gzip, snappy, lz4, zstd"
         );
     }
 

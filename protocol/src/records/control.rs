@@ -44,8 +44,8 @@ impl EndTxnMarker {
         batch.build()
     }
 
-    /// What a control batch says; `None` if it is no end of a transaction but another kind of
-    /// control record, which means nothing to a partition's log.
+    /// The content of a control batch; `None` if it does not end a transaction but is another kind
+    /// of control record, which means nothing to a partition's log.
     ///
     /// # Errors
     /// The batch is malformed.

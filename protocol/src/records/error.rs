@@ -9,7 +9,7 @@ use crate::{Offset, ProducerEpoch, ProducerId};
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BatchError {
     /// Fewer bytes than the header or the batch length asks for.
-    #[error("a batch of {expected} bytes is cut off after {found}")]
+    #[error("truncated batch: expected {expected} bytes, found {found}")]
     Truncated {
         /// Bytes the batch should have.
         expected: usize,
@@ -17,13 +17,13 @@ pub enum BatchError {
         found: usize,
     },
     /// The length field is impossible.
-    #[error("batch length {0} is not possible, the least is 49")]
+    #[error("batch length is {0}, expected at least 49")]
     Length(i32),
-    /// Not version 2.
+    /// A format other than version 2.
     #[error("magic {0}, expected 2")]
     Magic(i8),
     /// An offset is negative or beyond the last possible one.
-    #[error("base offset {base_offset} with last offset delta {last_offset_delta} is not possible")]
+    #[error("invalid offsets: base offset {base_offset}, last offset delta {last_offset_delta}")]
     Offsets {
         /// Offset of the first record.
         base_offset: Offset,
@@ -31,9 +31,9 @@ pub enum BatchError {
         last_offset_delta: i32,
     },
     /// More records than the bytes can hold (7 is the least for one), or fewer than none.
-    #[error("record count {count} is not possible in {body_bytes} bytes of records")]
+    #[error("record count is {count}, impossible in {body_bytes} bytes of records")]
     RecordCount {
-        /// As the header says.
+        /// The count in the header.
         count: i32,
         /// Bytes of the records, decompressed if that is known.
         body_bytes: usize,
@@ -41,24 +41,24 @@ pub enum BatchError {
     /// The checksum does not match.
     #[error("batch has crc {found:#010x}, computed {computed:#010x}")]
     Crc {
-        /// As stored.
+        /// The stored checksum.
         found: u32,
-        /// As computed.
+        /// The checksum of the bytes.
         computed: u32,
     },
     /// A record inside is malformed.
     #[error("record {index}: {reason}")]
     Record {
-        /// Which record, from 0.
+        /// The index of the record, from 0.
         index: usize,
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// The attributes name no codec.
-    #[error("compression type {0} is unknown")]
+    #[error("compression type is {0}, expected 0 to 4")]
     Codec(u8),
     /// The records are more than the caller's limit, decompressed.
-    #[error("cannot decompress {codec}: the records have more than the limit of {limit} bytes")]
+    #[error("cannot decompress {codec}: the records exceed the limit of {limit} bytes")]
     DecompressedTooLarge {
         /// The codec.
         codec: Compression,
@@ -82,13 +82,13 @@ pub enum BatchError {
          expected at least one record and a delta one less than the count"
     )]
     ProducedCount {
-        /// As the header says.
+        /// The count in the header.
         record_count: i32,
         /// Last offset minus base offset.
         last_offset_delta: i32,
     },
     /// Only the broker writes the markers of transactions.
-    #[error("produced batch is a control batch")]
+    #[error("produced batch is a control batch, which only the broker writes")]
     ProducedControl,
     /// Only the broker stamps LogAppendTime.
     #[error("produced batch has timestamp type LogAppendTime, expected CreateTime")]
@@ -96,7 +96,7 @@ pub enum BatchError {
     /// Half of a producer's identity (KIP-98).
     #[error(
         "produced batch has producer id {id}, epoch {epoch} and base sequence {base_sequence}, \
-         expected all of them or, outside of transactions, none"
+         expected all three or, outside transactions, none"
     )]
     ProducedIdentity {
         /// Producer id or -1.

@@ -8,9 +8,9 @@
 //!
 //! A decoder that meets the end of its input between two blocks takes it for the end of the frame.
 //! Java's consumer does not: it fails on a frame without an end mark. It also
-//! reads frames of version 1 with independent blocks and without a dictionary only, the first of which may not be one to be
-//! skipped; and a block that holds nothing ends a frame for some decoders and not for others. All this is looked at
-//! before such a frame is stored.
+//! reads frames of version 1 with independent blocks and without a dictionary only, the first of
+//! which may not be one to be skipped; and a block that holds nothing ends a frame for some
+//! decoders and not for others. All this is looked at before such a frame is stored.
 
 /// Frames begin with it.
 const MAGIC: u32 = 0x184d_2204;
@@ -27,8 +27,8 @@ const FLAGS_FORBIDDEN: u8 = 0x83;
 /// The size of a block without the bit that says that it is stored uncompressed.
 const BLOCK_SIZE: u32 = 0x7fff_ffff;
 
-/// Whether `body` consists of whole frames that Java's consumer reads, the first of them not one to be skipped. Nothing is
-/// decompressed.
+/// Whether `body` consists of whole frames that Java's consumer reads, the first of them not one to
+/// be skipped. Nothing is decompressed.
 pub(super) fn is_readable(mut body: &[u8]) -> bool {
     if !body.is_empty() && !body.starts_with(&MAGIC.to_le_bytes()) {
         return false;
@@ -42,7 +42,7 @@ pub(super) fn is_readable(mut body: &[u8]) -> bool {
     true
 }
 
-/// What follows the frame at the start of `body`; `None` if it is not whole.
+/// The bytes after the frame at the start of `body`; `None` if the frame is incomplete.
 fn after_frame(body: &[u8]) -> Option<&[u8]> {
     let (magic, rest) = take_u32(body)?;
     if magic & !0xf == SKIPPABLE_MAGIC {

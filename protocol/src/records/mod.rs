@@ -2,7 +2,7 @@
 //!
 //! A producer builds a batch, the broker appends it to a segment as it came, and a consumer gets it
 //! back as it was stored. So the format is all there is between two programs that never meet, and
-//! nobody in the middle has to take it apart. Numbers are big-endian.
+//! no program in between has to take it apart. Numbers are big-endian.
 //!
 //! ```text
 //!  at  bytes
@@ -29,23 +29,30 @@
 //!
 //! Invariants:
 //! - reading any bytes returns; nothing is allocated by a count or a size that the bytes claim;
-//! - [`RecordIter`] gives exactly the header's count of records and uses every byte, or an error;
+//! - [`RecordIter`] yields exactly as many records as the header counts and uses every byte, or an
+//!   error;
 //! - what [`BatchBuilder`] builds, [`RecordBatch::records`] reads back equal, under every codec.
 //!
 //! Left out: the message formats 0 and 1, which Kafka 4 dropped too (KIP-896).
 
 mod batch;
-mod builder;
-mod codec;
-mod control;
-mod error;
-mod lz4_frame;
 mod record;
+
+mod builder;
 mod rewrite;
+
 mod survey;
+
+mod control;
+
+mod codec;
+mod lz4_frame;
+mod zstd;
+
+mod error;
+
 #[cfg(test)]
 mod tests;
-mod zstd;
 
 pub use batch::{BATCH_HEADER_BYTES, BatchHeader, Batches, RecordBatch};
 pub use builder::{BatchBuilder, single_record_bytes};

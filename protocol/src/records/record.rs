@@ -102,7 +102,7 @@ impl<'a> Iterator for RecordIter<'a> {
 }
 
 impl<'a> RecordIter<'a> {
-    /// After the last record nothing is left.
+    /// Checks that no bytes follow the last record.
     fn end(&self) -> Option<Result<Record<'a>, Reason>> {
         match self.reader.rest {
             [] => None,
@@ -158,7 +158,7 @@ impl<'a> RecordIter<'a> {
     }
 }
 
-/// How many headers follow: no more than the bytes can hold.
+/// The number of headers that follow, at most as many as the bytes can hold.
 fn header_count(fields: &mut Reader<'_>) -> Result<usize, Reason> {
     let count = fields.varint()?;
     let count = usize::try_from(count).map_err(|_| "its header count is negative")?;

@@ -1,10 +1,11 @@
-//! Writing a batch anew with some of its records, as compaction does.
+//! Rewriting a batch with only some of its records, as compaction does.
 //!
-//! Who keeps a record keeps its offset, its timestamp and its bytes; the batch keeps its first and last
-//! offset, its producer and its sequences, so that nothing that counts on them sees a difference. A
-//! batch whose records are all gone may stay as a header: it holds a sequence, or the end of a log.
+//! A record that is kept has the same offset, timestamp and bytes as before; the batch keeps its
+//! first and last offset, its producer and its sequences, so that nothing that relies on them sees
+//! a difference. A batch without records may remain as a header, which keeps a sequence or the end
+//! of a log.
 //!
-//! A *delete horizon* (KIP-534) says when tombstones and markers may go. It takes the place of the
+//! A *delete horizon* (KIP-534) says when tombstones and markers may go. It replaces the
 //! base timestamp, and the records' timestamps are differences from it.
 
 use super::batch::{COMPRESSION_BITS, DELETE_HORIZON};
@@ -12,7 +13,7 @@ use super::builder::{put_record, seal};
 use super::{BatchError, BatchHeader, Compression, Record, RecordBatch, codec};
 use crate::Timestamp;
 
-/// Writes a batch anew with some of its records.
+/// Rewrites a batch with only some of its records.
 #[derive(Debug)]
 pub struct BatchRewriter {
     header: BatchHeader,
@@ -23,7 +24,8 @@ pub struct BatchRewriter {
 }
 
 impl BatchRewriter {
-    /// Begins with no records of the batch that has `header`. With a `delete_horizon`, it gets that.
+    /// Begins with no records of the batch that has `header`. With a `delete_horizon`, it gets
+    /// that.
     ///
     /// # Errors
     /// The codec is unknown.
@@ -45,7 +47,7 @@ impl BatchRewriter {
         })
     }
 
-    /// Keeps a record, which must be of this batch and behind those that were kept.
+    /// Keeps a record of this batch, which must follow those kept before.
     pub fn keep(&mut self, record: &Record<'_>) {
         let headers: Vec<_> = record.raw_headers().collect();
         let timestamp_delta = if self.header.is_log_append_time() {
@@ -67,7 +69,7 @@ impl BatchRewriter {
         self.max_timestamp = self.max_timestamp.max(record.timestamp);
     }
 
-    /// How many records were kept.
+    /// The number of records that were kept.
     pub fn record_count(&self) -> usize {
         self.record_count as usize
     }

@@ -1,23 +1,24 @@
-//! What a broker computes of a produced batch, instead of believing its header.
+//! Checking the header of a produced batch against its records.
 //!
 //! A batch whose checksum is right says only that it arrived as it was sent. The header may still
-//! claim what the records do not hold, and the log, its indexes and every consumer go by the header.
-//! So the records are walked once before the batch is stored, as Kafka's `LogValidator` does:
+//! claim what the records do not hold, and the log, its indexes and every consumer go by the
+//! header. So the records are walked once before the batch is stored, as Kafka's `LogValidator`
+//! does:
 //!
-//! | header field | held against |
+//! | header field | compared with |
 //! |---|---|
 //! | record count | the records that are there; nothing may follow the last one |
 //! | last offset delta | offset deltas, which count up from 0 without a gap |
 //! | max timestamp | the highest timestamp of the records |
 //! | codec | the body, which must decompress to its end within the caller's limit |
 //!
-//! Only a wrong max timestamp is mended ([`RecordBatch::with_max_timestamp`]), because clients in
-//! use send it (kafkajs up to 2.2.4; sarama up to 1.44 sends -1 in every batch). Everything else
-//! refuses the batch.
+//! Only a wrong max timestamp is corrected ([`RecordBatch::with_max_timestamp`]), because clients
+//! in use send it (kafkajs up to 2.2.4; sarama up to 1.44 sends -1 in every batch). For anything
+//! else the batch is refused.
 //!
-//! This is the hot path, so there are two walks. The quick one knows the shape that nearly every
-//! record has and gives up on anything else; then [`RecordIter`](super::RecordIter) decides, and
-//! names what is wrong.
+//! This is the hot path, so there are two walks. The quick one handles the shape that nearly every
+//! record has and returns `None` for anything else; then [`RecordIter`](super::RecordIter) decides,
+//! and names the fault.
 
 use std::cell::RefCell;
 
@@ -25,14 +26,14 @@ use super::{BatchError, BatchHeader, Compression, RecordBatch, Records, codec};
 use crate::Timestamp;
 use crate::wire::varint::{self, Reader};
 
-/// What a thread keeps for the next batch: a new buffer costs a tenth of the decompression.
+/// A buffer that each thread reuses: a new one costs a tenth of the decompression.
 const SCRATCH_BYTES_MAX: usize = 4 << 20;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What the records of a produced batch hold.
+/// The findings about the records of a produced batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Survey {
     /// The highest timestamp; [`Timestamp::NONE`] if no record has a higher one.
@@ -65,8 +66,9 @@ impl RecordBatch {
     /// [`RecordBatch::validate_for_produce`].
     ///
     /// # Errors
-    /// The body does not decompress to at most `decompressed_bytes_max` bytes; a record is malformed
-    /// or its offset delta is not its index; there are fewer or more records than the header says.
+    /// The body does not decompress to at most `decompressed_bytes_max` bytes; a record is
+    /// malformed or its offset delta is not its index; there are fewer or more records than the
+    /// header says.
     pub fn survey(&self, decompressed_bytes_max: usize) -> Result<Survey, BatchError> {
         let found = match self.header().compression()? {
             Compression::None => quick(self.header(), self.body()),
@@ -98,7 +100,7 @@ impl RecordBatch {
     }
 }
 
-/// The walk that names what is wrong.
+/// The walk that names the fault.
 fn thorough(records: &Records) -> Result<Survey, BatchError> {
     let mut survey = Survey::EMPTY;
     let mut next_offset = records.base_offset();
@@ -114,7 +116,7 @@ fn thorough(records: &Records) -> Result<Survey, BatchError> {
     Ok(survey)
 }
 
-/// The walk over records that are as they should be; `None` for anything that it does not know.
+/// The walk over records of the usual shape; `None` for any other.
 fn quick(header: &BatchHeader, body: &[u8]) -> Option<Survey> {
     if header.is_log_append_time() {
         return None;
@@ -147,8 +149,8 @@ fn quick(header: &BatchHeader, body: &[u8]) -> Option<Survey> {
     (walk.at == body.len()).then_some(survey)
 }
 
-/// A position in the records. It may go beyond a record's end, which the record's length then shows,
-/// but never beyond the bytes without `None`.
+/// A position in the records. It may go beyond a record's end, which the record's length then
+/// shows, but never beyond the bytes without `None`.
 struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -198,7 +200,7 @@ impl Walk<'_> {
         Some(number)
     }
 
-    /// Goes over bytes behind their length, which must end at `end` or before; -1 is null.
+    /// Skips a length and its bytes, which must not end after `end`; -1 is null.
     #[inline]
     fn skip(&mut self, end: usize) -> Option<i32> {
         let length = self.number()?;
@@ -319,7 +321,7 @@ mod tests {
             }
         }
 
-        /// Records that a client could mean, with at most one byte changed.
+        /// Records that a client could send, with at most one byte changed.
         #[test]
         fn both_walks_agree_on_records(
             times in prop::collection::vec(any::<i64>(), 1..20),
@@ -343,7 +345,7 @@ mod tests {
             let batch = crate::records::builder::seal(*built.header(), &body);
             let records = batch.records(LIMIT).unwrap();
             let quick = quick(batch.header(), records.body());
-            // What the quick one gives up on, the other one decides.
+            // Where the quick walk returns nothing, the other one decides.
             let thorough = thorough(&records).ok();
             prop_assert!(quick.is_none() || quick == thorough);
             prop_assert!(is_changed || quick.is_some());

@@ -1,9 +1,10 @@
 //! Zstandard: in safe Rust, or with the feature `zstd-c` in C.
 //!
-//! Both write one frame without a checksum (the batch has its own), and read what a Kafka client may
-//! send: several frames, frames without a content size, checksums, skippable frames. Both refuse a
-//! dictionary, and a window above 128 MiB, as zstd's library does. What is written has a window of at most 8 MiB, more than which RFC 8878
-//! asks of no decoder; producers at levels from 20 on write larger ones, however small the batch.
+//! Both write one frame without a checksum (the batch has its own), and read what a Kafka client
+//! may send: several frames, frames without a content size, checksums, skippable frames. Both
+//! refuse a dictionary, and a window above 128 MiB, as zstd's library does. What is written has a
+//! window of at most 8 MiB, more than which RFC 8878 asks of no decoder; producers at levels from
+//! 20 on write larger ones, however small the batch.
 //!
 //! | level      | in Rust                                          | in C             |
 //! |------------|--------------------------------------------------|------------------|
@@ -15,7 +16,7 @@
 //! So a high level costs no time in Rust and saves no bytes. Decision 20 has the figures.
 //!
 //! Invariant: a frame is walked, block by block, before memory is taken for it. A block has at most
-//! 128 KiB, so a content size that the blocks cannot reach is refused as a lie.
+//! 128 KiB, so a content size that the blocks cannot reach is refused.
 
 use super::codec::Failed;
 
@@ -89,7 +90,8 @@ mod in_rust {
         encoder.finish().expect(IN_MEMORY)
     }
 
-    /// Appends what `body` holds to `out`, at most `limit` bytes and, on its way to an error, one block.
+    /// Appends what `body` holds to `out`, at most `limit` bytes and, on its way to an error, one
+    /// block.
     pub(in super::super) fn decompress(
         body: &[u8],
         limit: usize,
@@ -97,7 +99,8 @@ mod in_rust {
     ) -> Result<(), Failed> {
         check_frames(body)?;
         let start = out.len();
-        // A block that the limit cuts off would count as corrupt; with room for it, it is too large.
+        // A block that the limit cuts off would count as corrupt; with room for it, it is too
+        // large.
         let roomy = limit.saturating_add(MAX_BLOCK_SIZE);
         let read = DECOMPRESSOR.with_borrow_mut(|decompressor| {
             decompressor.decompress_into_with_limit(body, out, roomy)
@@ -110,7 +113,7 @@ mod in_rust {
         }
     }
 
-    /// Walks all frames: what they ask for must be what their bytes can back.
+    /// Walks all frames: they may not claim more memory than their bytes can fill.
     fn check_frames(mut rest: &[u8]) -> Result<(), Failed> {
         loop {
             rest = match skippable(rest)? {
@@ -123,7 +126,7 @@ mod in_rust {
         }
     }
 
-    /// What follows a skippable frame; `None` when this is none.
+    /// The bytes after a skippable frame; `None` if this is not one.
     fn skippable(rest: &[u8]) -> Result<Option<&[u8]>, Failed> {
         let number = |at: usize| {
             let bytes = rest.get(at..)?.first_chunk()?;
@@ -137,7 +140,7 @@ mod in_rust {
         Ok(Some(content.get(length..).ok_or(CUT_OFF)?))
     }
 
-    /// What follows the frame.
+    /// The bytes after the frame.
     fn check_frame(frame: &[u8]) -> Result<&[u8], Failed> {
         let header = parse_frame_header(frame).map_err(broken)?;
         if header.window_size > WINDOW_BYTES_MAX {
@@ -154,7 +157,7 @@ mod in_rust {
             .ok_or_else(|| CUT_OFF.into())
     }
 
-    /// The most bytes that the blocks can hold, and where they end.
+    /// The largest content that the blocks can have, and where they end.
     fn walk_blocks(frame: &[u8], mut at: usize) -> Result<(u64, usize), Failed> {
         let mut content_max = 0;
         loop {

@@ -1,8 +1,8 @@
-//! What the records of machines are made of: Kafka's integers, strings and arrays.
+//! The primitives of the records of state machines: Kafka's integers, strings and arrays.
 //!
-//! A string is a length (i16, -1 for null) and UTF-8, bytes are a length (i32) and themselves. In flexible
-//! versions (KIP-482) a length is a varint and one more than it says, 0 for null, and behind the fields of a
-//! struct stand the tagged ones, by number.
+//! A string is a length (i16, -1 for null) and UTF-8, bytes are a length (i32) and themselves. In
+//! flexible versions (KIP-482) a length is a varint of the length plus 1, 0 for null, and the
+//! fields of a struct are followed by its tagged fields, by number.
 
 use std::time::Duration;
 
@@ -14,34 +14,34 @@ use super::varint;
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RecordError {
-    /// It ends early.
-    #[error("a record ends in the middle of {0}")]
+    /// The bytes end within a field.
+    #[error("the record ends within {0}")]
     Truncated(&'static str),
-    /// A string is not UTF-8, a length is negative, a topic has no legal name.
-    #[error("a record has an illegal {0}")]
+    /// A string that is not UTF-8, a negative length, or an invalid topic name.
+    #[error("the record has an invalid {0}")]
     Illegal(&'static str),
     /// A version that is not known here.
     #[error("a record has {what} in version {version}")]
     Version {
-        /// Which part.
+        /// The part that has the version.
         what: &'static str,
         /// Its version.
         version: i16,
     },
 }
 
-/// A string that is there: its length as an i16, and UTF-8.
+/// Writes a string: its length as an i16, and UTF-8.
 ///
 /// # Panics
-/// As [`put_nullable`].
+/// See [`put_nullable`].
 pub fn put_string(to: &mut BytesMut, text: &str) {
     put_nullable(to, Some(text));
 }
 
-/// A string or null, whose length is -1.
+/// Writes a string, or null as the length -1.
 ///
 /// # Panics
-/// The text is longer than an i16 can say; callers limit it.
+/// The text is longer than an i16 can express; callers limit it.
 pub fn put_nullable(to: &mut BytesMut, text: Option<&str>) {
     let Some(text) = text else {
         return to.put_i16(-1);
@@ -50,7 +50,7 @@ pub fn put_nullable(to: &mut BytesMut, text: Option<&str>) {
     to.put_slice(text.as_bytes());
 }
 
-/// Bytes behind their length as an i32.
+/// Writes bytes after their length as an i32.
 ///
 /// # Panics
 /// At 2 GiB and more; callers limit them.
@@ -64,18 +64,18 @@ pub fn put_varint(to: &mut BytesMut, value: u32) {
     varint::put_unsigned(to, value);
 }
 
-/// A count of things, or a length, of a flexible version.
+/// Writes a count or a length of a flexible version.
 ///
 /// # Panics
-/// It does not fit: callers are limited.
+/// It does not fit; callers limit it.
 pub fn put_compact_length(to: &mut BytesMut, length: usize) {
     put_varint(to, u32::try_from(length + 1).expect("requests are limited"));
 }
 
-/// A string of a flexible version.
+/// Writes a string of a flexible version.
 ///
 /// # Panics
-/// As [`put_compact_length`].
+/// See [`put_compact_length`].
 pub fn put_compact_string(to: &mut BytesMut, text: &str) {
     put_compact_length(to, text.len());
     to.put_slice(text.as_bytes());
@@ -154,7 +154,7 @@ impl Reader {
     /// A string.
     ///
     /// # Errors
-    /// As [`Reader::nullable`]; null.
+    /// Those of [`Reader::nullable`]; null.
     pub fn string(&mut self, what: &'static str) -> Result<String, RecordError> {
         self.nullable(what)?.ok_or(RecordError::Illegal(what))
     }
@@ -199,7 +199,7 @@ impl Reader {
     /// A length of a flexible version; `None` for null.
     ///
     /// # Errors
-    /// As [`Reader::varint`].
+    /// See [`Reader::varint`].
     pub fn compact_length(&mut self, what: &'static str) -> Result<Option<usize>, RecordError> {
         Ok((self.varint(what)? as usize).checked_sub(1))
     }
@@ -207,7 +207,7 @@ impl Reader {
     /// A string of a flexible version.
     ///
     /// # Errors
-    /// As [`Reader::varint`]; null; not UTF-8.
+    /// Those of [`Reader::varint`]; null; not UTF-8.
     pub fn compact_string(&mut self, what: &'static str) -> Result<String, RecordError> {
         let length = self
             .compact_length(what)?
@@ -215,10 +215,10 @@ impl Reader {
         self.text(length, what)
     }
 
-    /// The tagged fields behind a struct, each with its number.
+    /// The tagged fields at the end of a struct, each with its number.
     ///
     /// # Errors
-    /// As [`Reader::varint`].
+    /// See [`Reader::varint`].
     pub fn tagged(&mut self, what: &'static str) -> Result<Vec<(u32, Self)>, RecordError> {
         let mut fields = Vec::new();
         for _ in 0..self.varint(what)? {

@@ -1,4 +1,4 @@
-//! What every format here is made of: numbers, strings and bytes, one after the other.
+//! The primitives of all formats: numbers, strings and bytes, one after the other.
 //!
 //! | | numbers | lengths | used by |
 //! |---|---|---|---|
@@ -7,5 +7,6 @@
 //!
 //! ZooKeeper's [`jute`](crate::jute) is a format of its own: all its lengths are an i32.
 
-pub mod fields;
 pub(crate) mod varint;
+
+pub mod fields;

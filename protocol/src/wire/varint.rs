@@ -3,12 +3,12 @@
 //! Zigzag folds the sign into the lowest bit (0, -1, 1, -2 … become 0, 1, 2, 3 …), then the value
 //! goes out in groups of 7 bits, lowest first; the top bit of a byte says that another follows.
 //! An `i32` takes at most 5 bytes and an `i64` 10. A number that goes on longer, or has bits its
-//! type cannot hold, is refused; leading zero groups within that length are not, as in Kafka. Lengths
-//! and counts in messages are unsigned and go without the zigzag.
+//! type cannot hold, is refused; leading zero groups within that length are not, as in Kafka.
+//! Lengths and counts in messages are unsigned and go without the zigzag.
 
 use bytes::BufMut;
 
-/// Why a read failed, in words that name what was read.
+/// Why a read failed; the text names what was read.
 pub(crate) type Reason = &'static str;
 
 /// Bytes that an unsigned `u32` takes at most.
@@ -46,13 +46,13 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-/// What is left to read of some borrowed bytes.
+/// Reads from the front of borrowed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reader<'a> {
     pub(crate) rest: &'a [u8],
 }
 
-/// The number that zigzag has made unsigned.
+/// Undoes zigzag.
 #[inline]
 pub(crate) fn unzigzag(raw: u64) -> i64 {
     (raw >> 1) as i64 ^ -((raw & 1) as i64)
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// Bytes behind their length, where -1 is null.
+    /// Bytes after their length; a length of -1 is null.
     pub(crate) fn nullable(&mut self) -> Result<Option<&'a [u8]>, Reason> {
         match self.varint()? {
             -1 => Ok(None),

@@ -1,4 +1,23 @@
-//! All sessions of a broker: which ones there are, and which one makes room for another.
+//! All sessions of a broker: they are found by id, opened while there is room, and evicted.
+//!
+//! ```text
+//!  begin(request)                                        end(answers)
+//!   epoch -1   ── closes session id ──▶ Sessionless       all are sent
+//!   epoch  0   ── closes session id ──▶ Opening           all are sent; a session is opened, if there
+//!                                                         is room, which remembers what was sent
+//!   epoch  n   ── session id awaits n ──▶ Incremental     those that changed are sent, if the session
+//!                 now awaits n + 1                        still awaits n + 1
+//! ```
+//!
+//! Between `begin` and `end` the partitions are read, which may take as long as the client waits.
+//! Nothing is locked meanwhile: another request may use the session, close it, or take its slot. So
+//! `end` checks the epoch again, and an answer that comes too late is an error.
+//!
+//! A full cache makes room for a new session by Kafka's rules: first the session that has been
+//! unused for longest goes, if that is longer than `EVICTION_AGE_MIN`; otherwise the smallest of
+//! those older than that, if it is smaller than the new one.
+//!
+//! Invariant: `partition_count` is the sum over all sessions, at most [`PARTITIONS_MAX`].
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -43,8 +62,8 @@ impl SessionCache {
     /// What a request asks for: what it names, or all of its session.
     ///
     /// # Errors
-    /// The session is unknown, awaits another request, or names topics the other way. On each of these
-    /// the client starts over.
+    /// The session is unknown, awaits another request, or names topics the other way. On each of
+    /// these the client starts over.
     pub(super) fn begin(
         &mut self,
         now: Monotonic,

@@ -1,5 +1,5 @@
-//! Fetch sessions (KIP-227): the broker remembers what a client reads, so that requests say only what
-//! changes, and answers carry only what has changed.
+//! Fetch sessions (KIP-227): the broker remembers what a client reads, so that requests say only
+//! what changes, and answers carry only what has changed.
 //!
 //! ```text
 //!  client                                     broker
@@ -9,19 +9,21 @@
 //!  id 7, epoch -1 (or 0)               ──▶    closes it, answers all that this request names (and opens another)
 //! ```
 //!
-//! The epoch counts the requests of a session, so that a lost or repeated request is noticed, and the
-//! client starts over. Epochs go from 1 to 2³¹−1 and then back to 1.
+//! The epoch counts the requests of a session, so that a lost or repeated request is noticed, and
+//! the client starts over. Epochs go from 1 to 2³¹−1 and then back to 1.
 //!
 //! A partition is in an answer when it has records or an error, and when its high watermark, last
-//! stable offset or log start differ from those that were sent last. A partition that had records moves
-//! behind all others: the size of an answer is limited, and so each partition gets its turn.
+//! stable offset or log start differ from those that were sent last. A partition that had records
+//! moves behind all others: the size of an answer is limited, and so each partition gets its turn.
 //!
-//! Sessions belong to the broker, not to a connection. When all slots are taken, a new session replaces
-//! one that has not been used for two minutes; failing that the smallest, if it is older than two
-//! minutes and smaller than the new one; failing that none is opened, and the client gets the id 0.
+//! Sessions belong to the broker, not to a connection. When all slots are taken, a new session
+//! replaces one that has not been used for two minutes; failing that the smallest, if it is older
+//! than two minutes and smaller than the new one; failing that none is opened, and the client gets
+//! the id 0.
 //!
 //! Invariants: there are no more sessions than slots; they remember no more partitions than
-//! `PARTITIONS_MAX`, whose topics have names that a topic can have, so that no client fills the memory.
+//! `PARTITIONS_MAX`, whose topics have names that a topic can have, so that no client fills the
+//! memory.
 //!
 //! Duties of the caller: each [`FetchSessions::begin`] that succeeds is followed by one
 //! [`FetchSessions::end`] with an answer for each partition of the [`Fetch`], in its order.

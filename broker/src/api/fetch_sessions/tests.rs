@@ -471,7 +471,8 @@ impl Truth {
     }
 }
 
-/// A client as Kafka's: it says what has changed since it said it last, and starts over after an error.
+/// A client as Kafka's: it says what has changed since it said it last, and starts over after an
+/// error.
 #[derive(Default)]
 struct Client {
     session: (i32, i32),

@@ -1,17 +1,17 @@
-//! What becomes of a batch between its arrival and the log: its records are walked, and the topic's
-//! settings are applied.
+//! From a batch as it was sent to a batch as it is stored: its records are walked, and the topic's
+//! settings applied.
 //!
-//! | rule or setting | what happens |
+//! | rule or setting | effect |
 //! |---|---|
-//! | records must be what the header says ([`RecordBatch::survey`]) | INVALID_RECORD, with the record's index |
-//! | the header's max timestamp is not the records' | stored with the records' |
+//! | records must match the header ([`RecordBatch::survey`]) | INVALID_RECORD, with the record's index |
+//! | the header's max timestamp differs from the records' | stored with the records' |
 //! | `message.timestamp.type=LogAppendTime` | the batch gets the broker's clock and a new checksum |
 //! | `message.timestamp.after.max.ms`, `…before.max.ms` | too far from the clock: INVALID_TIMESTAMP |
 //! | `cleanup.policy` with `compact` | a record without a key: INVALID_RECORD, with its index |
-//! | `compression.type` | another codec than the producer's: compressed again, with the topic's level |
+//! | `compression.type` | another codec than the producer's: recompressed with the topic's level |
 //!
 //! A batch that needs no change is stored byte for byte as it came. Compressed records are
-//! decompressed for the walk, within limits; the compressed bytes are what is stored.
+//! decompressed for the walk, within limits; the compressed bytes are stored.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ use brooklet_protocol::records::{BatchError, Compression, Record, RecordBatch};
 
 use super::ApiError;
 
-/// Decompressed records of one batch at most, as a multiple of what the topic takes compressed.
+/// The limit of a batch decompressed, as a multiple of the topic's limit for a compressed one.
 const DECOMPRESSED_RATIO_MAX: usize = 16;
-/// And never less than so many bytes.
+/// The limit is never lower than this,
 const DECOMPRESSED_BYTES_MIN: usize = 64 << 20;
-/// And never more: the length of a batch is 31 bits, those of its header included.
+/// and never higher: the length of a batch, its header included, has 31 bits.
 const DECOMPRESSED_BYTES_MAX: usize = (1 << 31) - (1 << 10);
 
-/// A batch as it is appended.
+/// A batch as it is stored.
 #[derive(Debug)]
 pub(super) struct Converted {
     pub(super) batch: RecordBatch,
@@ -38,14 +38,14 @@ pub(super) struct Converted {
     pub(super) log_append_time: Option<Timestamp>,
 }
 
-/// Why a batch is refused, and which of its records are to blame.
+/// Why a batch is refused, and because of which records.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) error: ApiError,
     pub(super) records: Vec<BatchIndexAndErrorMessage>,
 }
 
-/// A malformed record is named by its index, as Kafka names it.
+/// A malformed record is named by its index, as in Kafka.
 impl From<BatchError> for Refused {
     fn from(error: BatchError) -> Self {
         let index = match &error {
@@ -91,8 +91,7 @@ pub(super) fn convert(
     })
 }
 
-/// Walks the records and checks what the topic's settings ask of each; returns the highest
-/// timestamp.
+/// Walks the records and checks each against the topic's settings; returns the highest timestamp.
 fn check_records(
     batch: &RecordBatch,
     config: &LogConfig,
@@ -114,7 +113,7 @@ fn check_records(
         && lowest <= highest
         && (is_out_of_time(lowest) || is_out_of_time(highest))
     {
-        let message = "a timestamp is further from the broker's clock than the topic allows \
+        let message = "a record's timestamp is further from the broker's clock than the topic allows \
             (message.timestamp.before.max.ms, message.timestamp.after.max.ms)";
         let blamed = indexes(batch, config, |record| is_out_of_time(record.timestamp))?;
         return Err(refused(ErrorCode::InvalidTimestamp, message, blamed));
@@ -122,16 +121,16 @@ fn check_records(
     Ok(highest)
 }
 
-/// The indexes of the records that are to blame.
+/// The indexes of the records that break a rule.
 fn indexes(
     batch: &RecordBatch,
     config: &LogConfig,
-    is_to_blame: impl Fn(&Record<'_>) -> bool,
+    breaks_rule: impl Fn(&Record<'_>) -> bool,
 ) -> Result<Vec<usize>, Refused> {
     let records = batch.records(decompressed_bytes_max(config))?;
     let mut blamed = Vec::new();
     for (index, record) in records.iter().enumerate() {
-        if is_to_blame(&record?) {
+        if breaks_rule(&record?) {
             blamed.push(index);
         }
     }
@@ -142,7 +141,7 @@ fn is_beyond(distance_ms: i64, max: Duration) -> bool {
     u128::try_from(distance_ms).is_ok_and(|distance| distance > max.as_millis())
 }
 
-/// The batch in the topic's codec.
+/// The batch, compressed with the topic's codec.
 fn recompressed(batch: RecordBatch, config: &LogConfig) -> Result<RecordBatch, ApiError> {
     let Some(codec) = config.compression else {
         return Ok(batch);
@@ -158,7 +157,7 @@ fn recompressed(batch: RecordBatch, config: &LogConfig) -> Result<RecordBatch, A
     Ok(batch.recompressed(codec, level, decompressed_bytes_max(config))?)
 }
 
-/// The most bytes of one batch, decompressed.
+/// The limit of a decompressed batch in bytes.
 pub fn decompressed_bytes_max(config: &LogConfig) -> usize {
     let bytes = config
         .message_bytes_max

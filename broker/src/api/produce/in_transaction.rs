@@ -1,8 +1,8 @@
-//! Batches of transactions: the coordinator has to know of a partition before the first of them is
-//! appended there (see [`crate::partition::Unverified`]).
+//! Transactional batches: the coordinator has to know of a partition before its first batch is
+//! appended (see [`crate::partition::Unverified`]).
 //!
-//! Up to version 11 the producer has added the partition before (AddPartitionsToTxn), and the coordinator
-//! is asked whether it has; from version 12 on the partition is added here (KIP-890).
+//! Up to version 11 the producer has added the partition itself (AddPartitionsToTxn), and the
+//! coordinator is asked to verify it; from version 12 on the partition is added here (KIP-890).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use brooklet_protocol::{Producer, Timestamp, TopicPartition};
 
 use super::super::context::ApiContext;
 use super::super::error::ApiError;
-use super::super::transactions::{or_abortable, said};
+use super::super::transactions::{or_abortable, value_or_code};
 use super::{Outcome, Produced};
 use crate::partition::{Durability, Partition, Unverified};
 
@@ -29,10 +29,10 @@ pub(super) struct Held {
     pub(super) unverified: Unverified,
 }
 
-/// What the coordinator says of each of a request's partitions.
+/// The coordinator's answer for each partition of a request.
 pub(super) type Verified = BTreeMap<TopicPartition, Outcome<()>>;
 
-/// Asks the coordinator about all of a request's batches that wait for it; each producer once.
+/// Asks the coordinator about all batches of a request that wait for it, once for each producer.
 pub(super) async fn verify(
     ctx: &ApiContext,
     version: i16,
@@ -41,31 +41,38 @@ pub(super) async fn verify(
 ) -> Verified {
     let mut by_producer = BTreeMap::<Producer, BTreeSet<TopicPartition>>::new();
     for held in held {
-        let places = by_producer
+        let partitions = by_producer
             .entry(held.batch.header().producer())
             .or_default();
-        places.insert(held.partition.id().clone());
+        partitions.insert(held.partition.id().clone());
     }
     let mut verified = Verified::new();
-    for (producer, places) in by_producer {
+    for (producer, partitions) in by_producer {
         if version >= ADDS_IMPLICITLY {
-            let added = ctx.transactions.add(id, producer, places.clone()).await;
-            let outcome = outcome(version, said(id, added, false));
-            verified.extend(places.into_iter().map(|place| (place, outcome.clone())));
+            let added = ctx.transactions.add(id, producer, partitions.clone()).await;
+            let outcome = outcome(version, value_or_code(id, added, false));
+            verified.extend(
+                partitions
+                    .into_iter()
+                    .map(|partition| (partition, outcome.clone())),
+            );
         } else {
-            for place in places {
-                let looked = ctx.transactions.verify(id, producer, &place).await;
-                verified.insert(place, outcome(version, said(id, looked, false)));
+            for partition in partitions {
+                let looked = ctx.transactions.verify(id, producer, &partition).await;
+                verified.insert(
+                    partition,
+                    outcome(version, value_or_code(id, looked, false)),
+                );
             }
         }
     }
     verified
 }
 
-fn outcome(version: i16, said: Result<(), ErrorCode>) -> Outcome<()> {
-    said.map_err(|code| {
+fn outcome(version: i16, verified: Result<(), ErrorCode>) -> Outcome<()> {
+    verified.map_err(|code| {
         let code = match code {
-            // These are for coordinators' requests; a producer comes again after these.
+            // These are codes for requests to coordinators; a producer retries on this one.
             ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator => {
                 ErrorCode::NotEnoughReplicas
             }
@@ -74,14 +81,14 @@ fn outcome(version: i16, said: Result<(), ErrorCode>) -> Outcome<()> {
             }
             code => or_abortable(code, version >= KNOWS_ABORTABLE),
         };
-        ApiError::new(code, "the transaction's coordinator does not let it in")
+        ApiError::new(code, "the transaction coordinator refused the partition")
     })
 }
 
-/// Where a partition's batch stands.
+/// The state of a partition's batch.
 pub(super) enum Step<T> {
-    /// It is in the log, or refused.
+    /// In the log, or refused.
     Done(Produced<T>),
-    /// The coordinator has to be asked.
+    /// Waiting for the coordinator.
     Held(Held),
 }

@@ -1,23 +1,23 @@
 //! Produce (0), versions 3 to 13: appends record batches.
 //!
 //! ```text
-//!   acks  0   appended; no answer at all, and a failure closes the connection
+//!   acks  0   appended; no response, and a failure closes the connection
 //!         1   appended: in the page cache (survives kill -9), synced within a second
 //!        -1   appended and synced ("all": with a single copy, only the disk counts)
 //! ```
 //!
-//! Per partition, in this order: the topic (by name up to version 12, by id from 13 on) and the
-//! partition exist; a batch in format 2; not larger than `max.message.bytes`; checksum, count and
-//! offsets as a producer must set them; nothing behind it; zstd only from version 7 on; a batch of a
-//! transaction only in a request that names its transactional id, and only if the coordinator knows of
-//! it ([`in_transaction`]).
-//! Then all partitions are appended, and only then their syncs are awaited, so that these overlap.
+//! For each partition these are checked, in this order: the topic (by name up to version 12, by id
+//! from 13 on) and the partition exist; there is one batch in format 2, not larger than
+//! `max.message.bytes`; its checksum, count and offsets are as a producer must set them; nothing
+//! follows it; zstd only from version 7 on; a transactional batch only in a request with a
+//! transactional id, and only if the coordinator knows of the partition ([`in_transaction`]). All
+//! partitions are appended first, and then their syncs are awaited, so that the syncs overlap.
 //!
-//! A sync that outlasts the request's timeout answers REQUEST_TIMED_OUT; the records are in the
-//! log nevertheless, as in Kafka.
+//! A sync that outlasts the request's timeout is answered with REQUEST_TIMED_OUT; the records are
+//! in the log nevertheless, as in Kafka.
 //!
-//! [`conversion`] walks the records, so that nothing is believed that can be computed, and applies the
-//! topic's settings. What needs no change is stored byte for byte as it came.
+//! [`conversion`] walks the records, so that nothing is trusted that can be computed, and applies
+//! the topic's settings. A batch that needs no change is stored byte for byte as it came.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,12 +49,12 @@ use crate::controller::{MetadataImage, Topic};
 use crate::counters::Limit;
 use crate::partition::{Durability, Partition, PartitionState, Unverified};
 
-/// Whether the client does not wait for an answer (`acks=0`).
+/// Whether the client does not wait for a response (`acks=0`).
 pub fn expects_no_response(request: &Request) -> bool {
     matches!(&request.body, RequestKind::Produce(body) if body.acks == 0)
 }
 
-/// Whether any partition failed; then a client that gets no answer learns of it by being cut off.
+/// Whether any partition failed; a client that gets no response is disconnected then.
 pub fn has_error(response: &Response) -> bool {
     let ResponseKind::Produce(response) = response else {
         return false;
@@ -90,7 +90,7 @@ pub(super) async fn handle(
         let mut answers = Vec::with_capacity(partitions.len());
         for sent in partitions {
             let Step::Done(appended) = sent.step else {
-                unreachable!("none is held any more")
+                unreachable!("no batch is held any longer")
             };
             let committed = producing.commit(appended, deadline).await;
             if let Some(counted) = sent.counted {
@@ -103,13 +103,13 @@ pub(super) async fn handle(
     ProduceResponse::default().with_responses(responses)
 }
 
-/// What `acks` asks for.
+/// The durability that `acks` asks for.
 fn durability(ctx: &ApiContext, acks: i16) -> Result<Durability, ApiError> {
     match acks {
         -1 if ctx.settings.acks_all_sync => Ok(Durability::Synced),
         -1..=1 => Ok(Durability::Written),
         _ => {
-            let message = format!("acks {acks}, expected 0, 1 or -1");
+            let message = format!("acks is {acks}, expected 0, 1 or -1");
             Err(ApiError::new(ErrorCode::InvalidRequiredAcks, message))
         }
     }
@@ -127,18 +127,18 @@ struct Uncommitted {
 
 type Outcome<T> = Result<T, ApiError>;
 type Produced<T> = Result<T, Refused>;
-/// A topic of the answer, and its partitions with their batches.
+/// A topic of the response, and the batches of its partitions.
 type Appending = (TopicProduceResponse, Vec<Sent>);
 
 /// A batch that was sent to a partition.
 struct Sent {
     index: i32,
-    /// What is counted; `None` if there is no such partition.
+    /// Counts the batch; `None` if there is no open partition.
     counted: Option<traffic::Produced>,
     step: Step<Uncommitted>,
 }
 
-/// One request on its way.
+/// One request while it is processed.
 struct Producing<'a> {
     ctx: &'a ApiContext,
     image: &'a MetadataImage,
@@ -210,7 +210,7 @@ impl Producing<'_> {
                 self.ctx.counters.rejected(Limit::DecompressedBytes);
             }
         })?;
-        // It may have grown in the topic's codec.
+        // Recompression may have made it larger.
         self.check_size(batch.bytes().len(), &config)?;
         let partition = Arc::clone(partition);
         if batch.header().is_transactional() {
@@ -229,7 +229,7 @@ impl Producing<'_> {
         Ok(Step::Done(Ok(appended)))
     }
 
-    /// Appends what waits for the coordinator, as far as that lets it in.
+    /// Appends the batches that wait for the coordinator, if it approves of them.
     async fn append_held(&self, topics: &mut [Appending]) {
         loop {
             let steps = topics.iter().flat_map(|(_, partitions)| partitions);
@@ -248,9 +248,9 @@ impl Producing<'_> {
                 *step = match waiting {
                     Step::Done(done) => Step::Done(done),
                     Step::Held(held) => {
-                        let place = held.partition.id();
+                        let partition = held.partition.id();
                         let outcome = verified
-                            .get(place)
+                            .get(partition)
                             .cloned()
                             .unwrap_or_else(|| Err(not_asked()));
                         let asked_at = held.unverified;
@@ -270,11 +270,11 @@ impl Producing<'_> {
             return Ok(());
         }
         self.ctx.counters.rejected(Limit::MessageBytes);
-        let message = format!("record batch of {size} bytes, the most is {bytes_max}");
+        let message = format!("record batch of {size} bytes exceeds max.message.bytes={bytes_max}");
         Err(ApiError::new(ErrorCode::MessageTooLarge, message))
     }
 
-    /// The one batch, if it may be appended.
+    /// Returns the one batch, if it may be appended.
     fn check(&self, config: &LogConfig, data: &PartitionProduceData) -> Outcome<RecordBatch> {
         let mut bytes = data.records.clone().unwrap_or_default();
         if bytes.is_empty() {
@@ -287,21 +287,24 @@ impl Producing<'_> {
         let batch = batch?;
         self.check_size(batch.bytes().len(), config)?;
         batch.validate_for_produce()?;
-        // Later than the checksum, which tells a wrong length from a second batch.
+        // Checked after the checksum, so that a wrong length is not taken for a second batch.
         if !bytes.is_empty() {
             return Err(invalid_record(
                 "more than one record batch, expected exactly one",
             ));
         }
         if self.version < 7 && batch.header().compression()? == Compression::Zstd {
-            let message = format!("zstd in version {}, expected at least 7", self.version);
+            let message = format!(
+                "Produce version {} cannot carry zstd, expected version 7 or higher",
+                self.version
+            );
             return Err(ApiError::new(
                 ErrorCode::UnsupportedCompressionType,
                 message,
             ));
         }
         if batch.header().is_transactional() && self.transactional_id.is_none() {
-            let message = "a batch of a transaction, and no transactional id";
+            let message = "transactional batch in a request without a transactional id";
             let code = ErrorCode::TransactionalIdAuthorizationFailed;
             return Err(ApiError::new(code, message));
         }
@@ -320,7 +323,7 @@ impl Producing<'_> {
             biased;
             committed = commit => committed.map_err(ApiError::from)?,
             () = self.ctx.clock.sleep_until(deadline) => {
-                let message = "not synced before the request's timeout";
+                let message = "the records are appended, but were not synced within the request's timeout";
                 return Err(ApiError::new(ErrorCode::RequestTimedOut, message).into());
             }
         }
@@ -347,7 +350,7 @@ fn uncommitted(
     }
 }
 
-/// Appends a batch of a transaction, unless the coordinator has to be asked, or asked again.
+/// Appends a transactional batch, unless the coordinator has to be asked first, or again.
 fn append_transactional(
     held: Held,
     verified_at: Option<Unverified>,
@@ -369,7 +372,7 @@ fn append_transactional(
 fn not_asked() -> ApiError {
     ApiError::new(
         ErrorCode::UnknownServerError,
-        "the coordinator was not asked",
+        "the transaction coordinator was not asked",
     )
 }
 

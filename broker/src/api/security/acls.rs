@@ -1,5 +1,5 @@
-//! DescribeAcls (29), CreateAcls (30) and DeleteAcls (31), versions 1 to 3: there is no authorizer, so
-//! SECURITY_DISABLED, for each thing that was asked for (KIP-140).
+//! DescribeAcls (29), CreateAcls (30) and DeleteAcls (31), versions 1 to 3: there is no authorizer,
+//! so each entry is answered with SECURITY_DISABLED (KIP-140).
 
 use brooklet_protocol::messages::kafka::create_acls_response::AclCreationResult;
 use brooklet_protocol::messages::kafka::delete_acls_response::DeleteAclsFilterResult;
@@ -14,7 +14,7 @@ use crate::api::context::ApiContext;
 
 const CODE: ErrorCode = ErrorCode::SecurityDisabled;
 
-/// Kafka's words, which scripts look for.
+/// Kafka's message, which scripts look for.
 const MESSAGE: StrBytes = StrBytes::from_static_str("No Authorizer is configured.");
 
 pub(in crate::api) async fn describe(

@@ -1,6 +1,7 @@
-//! CreateDelegationToken (38), versions 1 to 3, RenewDelegationToken (39) and ExpireDelegationToken (40),
-//! versions 1 and 2, DescribeDelegationToken (41), versions 1 to 3: nobody is authenticated, so nobody
-//! may have a token (KIP-48). Kafka answers the same where `security.protocol` is PLAINTEXT.
+//! CreateDelegationToken (38), versions 1 to 3, RenewDelegationToken (39) and ExpireDelegationToken
+//! (40), versions 1 and 2, DescribeDelegationToken (41), versions 1 to 3: clients are not
+//! authenticated, so none may have a token (KIP-48). Kafka answers the same where
+//! `security.protocol` is PLAINTEXT.
 
 use brooklet_protocol::messages::kafka::{
     CreateDelegationTokenRequest, CreateDelegationTokenResponse, DescribeDelegationTokenRequest,
@@ -13,9 +14,9 @@ use crate::api::call::Call;
 use crate::api::context::ApiContext;
 
 const CODE: ErrorCode = ErrorCode::DelegationTokenRequestNotAllowed;
-/// No time, in a token that is none.
+/// The times of a token that does not exist.
 const NO_TIME: i64 = -1;
-/// Kafka's name for those who have not said who they are.
+/// Kafka's name for clients that are not authenticated.
 const NOBODY: (StrBytes, StrBytes) = (
     StrBytes::from_static_str("User"),
     StrBytes::from_static_str("ANONYMOUS"),

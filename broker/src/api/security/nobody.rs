@@ -1,6 +1,6 @@
-//! DescribeClientQuotas (48), versions 0 and 1: there are none, for any user or client (KIP-546).
-//! DescribeUserScramCredentials (50), version 0: nobody has any; a user that is named gets
-//! RESOURCE_NOT_FOUND, as in Kafka (KIP-554).
+//! DescribeClientQuotas (48), versions 0 and 1: no user or client has any (KIP-546).
+//! DescribeUserScramCredentials (50), version 0: no user has any; a user that is named is answered
+//! with RESOURCE_NOT_FOUND, as in Kafka (KIP-554).
 
 use brooklet_protocol::messages::kafka::describe_user_scram_credentials_response::DescribeUserScramCredentialsResult;
 use brooklet_protocol::messages::kafka::{

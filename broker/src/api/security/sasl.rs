@@ -1,8 +1,8 @@
-//! SaslHandshake (17), versions 0 and 1, and SaslAuthenticate (36), versions 0 to 2: no credentials are
-//! taken, as at a listener of Kafka with `security.protocol=PLAINTEXT`.
+//! SaslHandshake (17), versions 0 and 1, and SaslAuthenticate (36), versions 0 to 2: refused, as on
+//! a Kafka listener with `security.protocol=PLAINTEXT`.
 //!
-//! A client that is set up with SASL_PLAINTEXT learns that the state is wrong, and which mechanisms there
-//! are: none. The connection stays; the server writes a line that names the client.
+//! A client that is configured for SASL_PLAINTEXT gets ILLEGAL_SASL_STATE and an empty list of
+//! mechanisms. The connection stays open; the server logs a line that names the client.
 
 use brooklet_protocol::messages::kafka::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
@@ -23,7 +23,7 @@ pub(in crate::api) async fn authenticate(
     _: &ApiContext,
     _: Call<SaslAuthenticateRequest>,
 ) -> SaslAuthenticateResponse {
-    let message = "no credentials are taken: set security.protocol=PLAINTEXT";
+    let message = "SASL is not supported: set security.protocol=PLAINTEXT";
     SaslAuthenticateResponse::default()
         .with_error_code(ErrorCode::IllegalSaslState.code())
         .with_error_message(Some(StrBytes::from_static_str(message)))

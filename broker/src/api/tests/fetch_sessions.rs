@@ -1,4 +1,5 @@
-//! Incremental fetches through the one door; `fetch/sessions/tests.rs` has the sessions by themselves.
+//! Incremental fetches through the one door; `fetch/sessions/tests.rs` has the sessions by
+//! themselves.
 
 use std::future::Future;
 use std::pin::pin;

@@ -11,7 +11,8 @@ use brooklet_protocol::records::Batches;
 use super::fetch::{fetch_partitions, partition, request};
 use super::{Fixture, batch, body, code, topic};
 
-/// Error, epoch and end, for the epoch that the client believes to be the current one and the one it asks for.
+/// Error, epoch and end, for the epoch that the client believes to be the current one and the one
+/// it asks for.
 async fn end_of(
     fixture: &Fixture,
     version: i16,

@@ -1,5 +1,5 @@
-//! A disk that is full and descriptors that are used up: appends are refused, reads go on, and so does
-//! the partition, by itself.
+//! A disk that is full and descriptors that are used up: appends are refused, reads go on, and so
+//! does the partition, by itself.
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::config::BrokerConfig;
-use crate::api::ToldSetting;
+use crate::api::DescribedSetting;
 use crate::controller::config_kind::{self, ConfigKind};
 use crate::controller::topic_config::TopicConfig;
 
@@ -207,8 +207,8 @@ impl BrokerConfig {
 }
 
 /// All settings that act, as clients see them.
-pub(super) fn told(config: &BrokerConfig) -> BTreeMap<&'static str, ToldSetting> {
-    let told = |setting: &BrokerSetting| ToldSetting {
+pub(super) fn told(config: &BrokerConfig) -> BTreeMap<&'static str, DescribedSetting> {
+    let told = |setting: &BrokerSetting| DescribedSetting {
         value: setting.value(config),
         default: setting.default,
         given: setting.given(config),

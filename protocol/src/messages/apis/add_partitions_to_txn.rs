@@ -1,4 +1,5 @@
-//! AddPartitionsToTxn: adds partitions to a transaction; version 4 is one broker asking another (KIP-890).
+//! AddPartitionsToTxn: adds partitions to a transaction; version 4 is one broker asking another
+//! (KIP-890).
 
 use crate::messages::shape::Kind::{Bool, Int16, Int32, Int32s, Int64, String, Structs};
 use crate::messages::shape::{Field, field};

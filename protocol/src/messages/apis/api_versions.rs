@@ -1,4 +1,5 @@
-//! ApiVersions: lists the APIs and features that the broker serves; the first request of a connection.
+//! ApiVersions: lists the APIs and features that the broker serves; the first request of a
+//! connection.
 
 use crate::messages::shape::Kind::{Bool, Int16, Int32, Int64, String, Structs};
 use crate::messages::shape::{Field, field};

@@ -1,9 +1,10 @@
-//! What is served, and what its messages look like: a row per API, and a file per API with its fields.
+//! What is served, and what its messages look like: a row per API, and a file per API with its
+//! fields.
 //!
-//! [`APIS`] is made from the rows in `table.rs`. Each other file lists the fields of one API's request
-//! and response, under the names and in the versions of Kafka's message schemas; lists that two APIs
-//! share stand in the file of the one that came first. `../tests.rs` compares every list with the
-//! decoder and the encoder of `kafka-protocol`, version by version.
+//! [`APIS`] is made from the rows in `table.rs`. Each other file lists the fields of one API's
+//! request and response, under the names and in the versions of Kafka's message schemas; lists that
+//! two APIs share stand in the file of the one that came first. `../tests.rs` compares every list
+//! with the decoder and the encoder of `kafka-protocol`, version by version.
 //!
 //! Left out: behaviour, which is the broker's. A client decodes responses by the same table.
 

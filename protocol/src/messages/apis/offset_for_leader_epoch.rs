@@ -1,4 +1,5 @@
-//! OffsetForLeaderEpoch: finds where a leader epoch ended, so that a consumer notices truncation (KIP-320).
+//! OffsetForLeaderEpoch: finds where a leader epoch ended, so that a consumer notices truncation
+//! (KIP-320).
 
 use crate::messages::shape::Kind::{Int16, Int32, Int64, String, Structs};
 use crate::messages::shape::{Field, field};

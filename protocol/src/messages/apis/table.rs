@@ -22,16 +22,17 @@
 //! | `advertised_from` | the lowest version in ApiVersions, where it is not the lowest served |
 //! | `notes` | how the behaviour differs from Kafka, for the documentation |
 //!
-//! The rows are a macro, not a constant, because types and functions come from them. It does nothing
-//! but hand the rows to another macro, which takes from each row what it needs.
+//! The rows are a macro, not a constant, because types and functions come from them. It does
+//! nothing but hand the rows to another macro, which takes from each row what it needs.
 
 /// Calls the macro `$then` with the row of each API.
 #[macro_export]
 macro_rules! for_each_api {
     ($then:ident) => {
         $then! {
-            // Clients that are not offered version 0 assume a broker without message format 1 and turn
-            // compression and idempotence off (KAFKA-18659). Kafka serves versions from 3 as well.
+            // Clients that are not offered version 0 assume a broker without message format 1 and
+            // turn compression and idempotence off (KAFKA-18659). Kafka serves versions from 3 as
+            // well.
             Produce {
                 types: ProduceRequest, ProduceResponse;
                 handler: produce::handle;

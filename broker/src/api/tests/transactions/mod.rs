@@ -27,7 +27,8 @@ use super::*;
 
 mod completion;
 
-/// Versions of InitProducerId, Produce, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit, EndTxn.
+/// Versions of InitProducerId, Produce, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit,
+/// EndTxn.
 #[derive(Clone, Copy)]
 struct Speaks {
     init: i16,
