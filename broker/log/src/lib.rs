@@ -13,7 +13,8 @@
 //! ```
 //!
 //! There is one writer, [`Log`], and any number of readers, [`LogReader`]. A batch is stored as the
-//! producer sent it, with base offset and leader epoch stamped in, and is read back as it is stored.
+//! producer sent it, with base offset and leader epoch stamped in, and is read back as it is
+//! stored.
 //!
 //! Invariants:
 //! - offsets are dense: every batch starts where the one before it ends, also across segments, but

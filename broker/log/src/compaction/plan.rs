@@ -17,7 +17,7 @@ use brooklet_protocol::{Offset, Timestamp};
 
 use crate::LogConfig;
 
-/// What the plan has to know of a sealed segment.
+/// What the plan needs to know of a sealed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedSegment {
     /// Its first offset.
@@ -45,7 +45,7 @@ pub struct Dirt {
     pub is_due: bool,
 }
 
-/// Judges sealed segments, oldest first. `stable_below` is what may be touched at all.
+/// How dirty the sealed segments are, oldest first. Nothing at or above `stable_below` is touched.
 pub(super) fn dirt(
     sealed: &[SealedSegment],
     (cleaned_below, stable_below): (Offset, Offset),
