@@ -21,7 +21,7 @@
 //! | file | without it | done |
 //! |---|---|---|
 //! | `recovery-point-offset-checkpoint` | a torn tail cannot be told from damage | every log is scanned from its start, and one with a bad batch is offline, not cut ([`UNKNOWN`]) |
-//! | `log-start-offset-checkpoint` | records that somebody has deleted would come back | the start is refused: nobody else knows |
+//! | `log-start-offset-checkpoint` | deleted records would come back | the start is refused: nothing else knows |
 //! | `cleaner-offset-checkpoint` | a gap that compaction has left looks like damage | gaps are allowed everywhere, and the file is rewritten |
 //! | `replication-offset-checkpoint` | nothing: it is not read | it is rewritten |
 //! | `unchecked-offset-checkpoint` | whether a batch's max timestamp was computed from its records | timestamps of all logs are taken from the records once, and the file is rewritten |
@@ -279,7 +279,7 @@ pub enum Made {
 /// What is written down of one log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
-    /// Below it everything was synced; `None` if nobody has said so.
+    /// Below it everything was synced; `None` if it is not in the file.
     pub recovery_point: Option<Offset>,
     /// Below it everything was deleted.
     pub log_start: Offset,
@@ -513,7 +513,7 @@ fn parse(content: &str) -> Result<Checkpoint, Complaint> {
     }
 }
 
-/// Holds the checksum's line, less its name, against what stands before it.
+/// Checks the checksum's line, without its name, against what comes before it.
 fn check_sum(content: &str, number: usize, value: &str) -> Result<(), Complaint> {
     let summed = content.rfind(CHECKSUM).map_or("", |end| &content[..end]);
     let expected = format!(" 0 {}", brooklet_protocol::crc32c(summed.as_bytes()));

@@ -84,7 +84,7 @@ pub enum Row {
     Unreachable,
     /// A bad batch that was synced.
     Damage,
-    /// A bad batch or a hole, and nobody knows what was synced.
+    /// A bad batch or a hole, and what was synced is unknown.
     PerhapsDamage,
     /// A hole in what was synced.
     MissingSegment,
@@ -100,7 +100,7 @@ pub enum Row {
     IndexIgnored,
     /// A snapshot that is of no use.
     SnapshotIgnored,
-    /// A file that nobody needs.
+    /// A file that is not needed.
     Leftover,
     /// A swap that was interrupted and is whole.
     InterruptedSwap,

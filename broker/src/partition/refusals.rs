@@ -7,7 +7,7 @@
 //! ```text
 //!  an append, or a sync, is refused ──▶ noted ──▶ /readyz names it, the log does once in a while
 //!  the next one of its kind succeeds ─▶ over
-//!  nobody has tried for a while ──────▶ over, once there is room
+//!  none was tried for a while ────────▶ over, once there is room
 //! ```
 
 use std::fmt;

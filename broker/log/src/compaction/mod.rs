@@ -237,7 +237,7 @@ impl Maintenance {
                 segment.distrust_times();
             }
             let segment = Arc::new(segment.with_file(Arc::clone(&draft.file), &draft.indexes));
-            // Before the old ones go, so that nobody who looks again finds neither.
+            // Before the old ones go, so that a reader that looks again finds one or the other.
             shared.replace_segments(draft.base, group.len(), Arc::clone(&segment));
             for segment in group {
                 let files = segment.retire(Some(&aborted))?;

@@ -39,7 +39,7 @@ pub enum Severity {
     Note,
     /// What can be rebuilt is wrong.
     Hint,
-    /// The end of the log is not whole, and nobody was promised that it is.
+    /// The end of the log is not whole, and was never confirmed as durable.
     TornTail,
     /// A batch is what was written, and no consumer can read it.
     Unreadable,

@@ -79,7 +79,7 @@ pub struct ProducerState {
     /// Where its open transaction began.
     pub open_transaction: Option<Offset>,
     /// When the broker last took a batch or a marker of it; [`Timestamp::NONE`] if it was found in
-    /// the log and nobody has asked since.
+    /// the log and not used since.
     pub last_seen: Timestamp,
 }
 

@@ -421,7 +421,7 @@ impl Recovery<'_> {
         if tail.indexes_are_new {
             tail.segment.replace_indexes()?;
         }
-        // Nobody may ever write to it.
+        // It may never be written to.
         tail.segment.close_file();
         let active = Active {
             size: tail.segment.size(),

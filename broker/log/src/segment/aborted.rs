@@ -112,7 +112,7 @@ impl Segment {
     /// All entries of the index; none if there is no file.
     ///
     /// # Errors
-    /// The disk; a missing file if the segment is retired, as somebody else may have its entries.
+    /// The disk; a missing file if the segment is retired, as another one may have its entries.
     pub(crate) fn read_aborted(&self) -> Result<Vec<AbortedTransaction>, LogError> {
         self.read_all(&self.aborted.lock(), !self.is_retired())
     }

@@ -10,7 +10,7 @@
 //!
 //! The last segment is active: it grows. All others are sealed: they never change again. Both are
 //! read with positional reads into buffers, never through a map: a sector that cannot be read is an
-//! error of that one read, and so is a file that somebody has cut.
+//! error of that one read, and so is a file that was cut from outside.
 //!
 //! Invariants: bytes below `size` never change; bytes from `verified_from` on were verified or
 //! written by this process, those below are verified (once) before they are served; the offsets of

@@ -8,7 +8,7 @@
 //! somebody else has cut, is then an error of one read; under a map it is a signal that ends the
 //! process.
 //!
-//! Invariants: nobody else opens a file; positions and lengths are in bytes; a file handle stays
+//! Invariants: no other process opens a file; positions and lengths are in bytes; a file handle stays
 //! valid after its file was renamed or removed, as on Unix.
 
 use std::fmt::Debug;

@@ -6,7 +6,7 @@
 //!
 //! - after each sync, before it is reported as a success;
 //! - before a name is made or changed;
-//! - whenever somebody asks ([`WatchedVfs::check`]).
+//! - at each call of [`WatchedVfs::check`].
 //!
 //! Once the anchor is missing, is another file, or lies on a file system that takes no writes,
 //! every write fails. Reads go on. If the directory comes back, writes do, too; a sync that has
@@ -65,7 +65,7 @@ impl WatchedVfs {
         self.watched.check()
     }
 
-    /// What was wrong when somebody last looked.
+    /// What was wrong at the last look.
     pub fn trouble(&self) -> Option<String> {
         self.watched.trouble.lock().clone()
     }

@@ -163,7 +163,7 @@ impl SimVfs {
         self.state.lock().operations
     }
 
-    /// How often somebody has opened a file, or found that there is none, so far.
+    /// How often a file was opened, or found missing, so far.
     pub fn opens(&self) -> u64 {
         self.state.lock().opens
     }
