@@ -384,12 +384,12 @@ mod tests {
     fn what_was_synced_or_may_have_been_is_never_taken_away() {
         for known in known() {
             for finding in findings() {
-                let end = match finding {
-                    Finding::ScannedEnd { end }
-                    | Finding::BadBatch { end }
-                    | Finding::Hole { end }
-                    | Finding::CleanEnd { end, .. } => end,
-                    _ => continue,
+                let (Finding::ScannedEnd { end }
+                | Finding::BadBatch { end }
+                | Finding::Hole { end }
+                | Finding::CleanEnd { end, .. }) = finding
+                else {
+                    continue;
                 };
                 let is_bad = matches!(finding, Finding::BadBatch { .. } | Finding::Hole { .. });
                 let action = decide(finding, &known).1;
