@@ -22,7 +22,7 @@ use crate::vfs::{OpenMode, Vfs, VfsFile};
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) segment: Arc<Segment>,
-    /// Open from the first append on, until the log rests.
+    /// Open from the first append until the log is idle.
     pub(super) file: Option<Arc<dyn VfsFile>>,
     pub(super) size: u64,
     /// Whether the files on the disk may lack something that is known here.
@@ -50,7 +50,7 @@ impl Active {
         if config.preallocate
             && let Err(error) = file.allocate(config.segment_bytes)
         {
-            tracing::warn!(segment = %path.display(), %error, "not preallocated");
+            tracing::warn!(segment = %path.display(), %error, "cannot preallocate the segment");
         }
         let spec = SegmentSpec {
             vfs: Arc::clone(vfs),
@@ -77,12 +77,12 @@ impl Active {
         })
     }
 
-    /// Frees what was preallocated and is not used; if that fails it is only room.
+    /// Frees what was preallocated and is not used. A failure costs only room.
     pub(super) fn give_room_back(&self) {
         if let Some(file) = self.file.as_ref().filter(|_| self.preallocated)
             && let Err(error) = file.set_len(self.size)
         {
-            tracing::warn!(segment = %self.segment.path().display(), %error, "room not given back");
+            tracing::warn!(segment = %self.segment.path().display(), %error, "cannot free preallocated room");
         }
     }
 

@@ -1,8 +1,22 @@
-//! Memory for what is read of segments, used again.
+//! Read buffers, pooled.
 //!
-//! Each answer to a fetch needs a buffer for what is read from the file. A new one of a mebibyte costs more
-//! than the read: the kernel clears its pages and maps them at the first touch, and takes them back with the
-//! answer. So buffers that come back wait here for the next read, up to a bound.
+//! Each fetch needs a buffer for what is read from a segment. A new one of a mebibyte costs more
+//! than the read itself: the kernel clears its pages, maps them at the first touch, and takes them
+//! back once the answer is sent. So buffers are pooled:
+//!
+//! ```text
+//!  fill ──▶ take from the pool, or allocate ──▶ read into it ──▶ Bytes, shared by slices of it
+//!             ▲                                                      │ last slice dropped
+//!             └──────────────── idle, by size class ◀────────────────┘
+//!                                    │ unused between two trims
+//!                                    └──▶ freed
+//! ```
+//!
+//! Sizes are powers of two from 64 KiB to 1 MiB. Smaller buffers are cheap anyway, and larger ones
+//! are rare, so neither is pooled.
+//!
+//! Invariants: at most 16 MiB are idle; a buffer is in the pool or lent out, never both; a buffer
+//! that nobody has needed between two calls of [`trim_read_buffers`] is freed by the second.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,10 +30,10 @@ const SIZE_MIN: usize = 64 << 10;
 const SIZE_MAX: usize = 1 << 20;
 /// Sizes are powers of two, so that one buffer does for many reads.
 const CLASSES: usize = 1 + (SIZE_MAX / SIZE_MIN).ilog2() as usize;
-/// Bytes that may wait.
+/// Idle bytes at most.
 const IDLE_BYTES_MAX: usize = 16 << 20;
 
-/// The process has one: what matters is how much memory waits in all.
+/// One for the process: what matters is the idle memory in total.
 static IDLE: Idle = Idle::new();
 
 #[derive(Debug)]
@@ -28,11 +42,11 @@ struct Idle {
     bytes: AtomicUsize,
 }
 
-/// The buffers of one size that wait.
+/// The idle buffers of one size.
 #[derive(Debug)]
 struct Class {
     buffers: Vec<Vec<u8>>,
-    /// How many have waited ever since the last trim, at least.
+    /// At least this many have been idle since the last trim.
     unused: usize,
 }
 
@@ -49,7 +63,7 @@ impl Idle {
         }
     }
 
-    /// A buffer of at least `length`, whose content is whatever was read last.
+    /// A buffer of this class. Its content is whatever was read into it last.
     fn take(&self, class: usize) -> Vec<u8> {
         let size = SIZE_MIN << class;
         let mut waiting = self.classes[class].lock();
@@ -74,7 +88,7 @@ impl Idle {
         self.classes[class].lock().buffers.push(buffer);
     }
 
-    /// Frees what nobody has needed since the last time.
+    /// Frees the buffers that were not needed since the last call.
     fn trim(&self) {
         for (class, waiting) in self.classes.iter().enumerate() {
             let mut waiting = waiting.lock();
@@ -88,7 +102,7 @@ impl Idle {
     }
 }
 
-/// A buffer that goes back once nobody needs the answer.
+/// A buffer that returns to the pool when it is dropped.
 #[derive(Debug)]
 struct Lent {
     idle: &'static Idle,
@@ -110,10 +124,10 @@ impl Drop for Lent {
     }
 }
 
-/// The `length` bytes that `read` fills in.
+/// Returns the `length` bytes that `read` fills in.
 ///
 /// # Errors
-/// That of `read`.
+/// Those of `read`.
 pub(super) fn fill(
     length: usize,
     read: impl FnOnce(&mut [u8]) -> io::Result<()>,
@@ -121,8 +135,8 @@ pub(super) fn fill(
     fill_from(&IDLE, length, read)
 }
 
-/// Frees the buffers that nobody has needed since the last call: for every few seconds, so that memory that
-/// a rush of readers has needed goes back.
+/// Frees the buffers that were not needed since the last call. Call it every few seconds, so that
+/// the memory of a rush of readers is returned.
 pub fn trim_read_buffers() {
     IDLE.trim();
 }
@@ -147,9 +161,9 @@ fn fill_from(
     Ok(Bytes::from_owner(lent))
 }
 
-/// Which size does for so many bytes; `None` if none is kept for them.
+/// The size class for `length` bytes; `None` if buffers of that size are not pooled.
 fn class_of(length: usize) -> Option<usize> {
-    // Half of the smallest size would be wasted at most, as with all others.
+    // As with all other sizes, at most half of the smallest one is wasted.
     let is_kept = (SIZE_MIN / 2 + 1..=SIZE_MAX).contains(&length);
     is_kept.then(|| (length.max(SIZE_MIN).next_power_of_two() / SIZE_MIN).ilog2() as usize)
 }

@@ -13,22 +13,24 @@
 //! has records, or they would speak of a log that they have never seen. [`CheckpointFile`] is for
 //! the two who write: one from time to time, one at each deletion.
 //!
-//! An offset with one wrong digit is an offset, too, so the last line is a checksum. A file without it
-//! is Kafka's, or an older version's, and is believed. What a start does ([`Checkpoints::read_at_start`])
-//! when a file is damaged, cut, empty or unreadable depends on whether others know what it knew:
+//! An offset with one wrong digit is an offset, too, so the last line is a checksum. A file without
+//! it is Kafka's, or an older version's, and is believed. What a start does
+//! ([`Checkpoints::read_at_start`]) when a file is damaged, cut, empty or unreadable depends on
+//! whether others know what it knew:
 //!
 //! | file | without it | done |
 //! |---|---|---|
 //! | `recovery-point-offset-checkpoint` | a torn tail cannot be told from damage | every log is scanned from its start, and one with a bad batch is offline, not cut ([`UNKNOWN`]) |
-//! | `log-start-offset-checkpoint` | records that somebody has deleted would come back | the start is refused: nobody else knows |
+//! | `log-start-offset-checkpoint` | deleted records would come back | the start is refused: nothing else knows |
 //! | `cleaner-offset-checkpoint` | a gap that compaction has left looks like damage | gaps are allowed everywhere, and the file is rewritten |
 //! | `replication-offset-checkpoint` | nothing: it is not read | it is rewritten |
 //! | `unchecked-offset-checkpoint` | whether a batch's max timestamp was computed from its records | timestamps of all logs are taken from the records once, and the file is rewritten |
 //!
 //! The first three are made before the first checkpoint ([`Checkpoints::make`]), in the order of
-//! [`Checkpoints::all`], and stay. So one that is missing while a later one, or the mark of a clean shutdown, is
-//! there is lost, and counts as damaged. (Not in a directory that Kafka or an older version has written.)
-//! The last one is ours alone. Where it is missing, Kafka or an older version has written the logs.
+//! [`Checkpoints::all`], and stay. So one that is missing while a later one, or the mark of a clean
+//! shutdown, is there is lost, and counts as damaged. (Not in a directory that Kafka or an older
+//! version has written.) The last one is ours alone. Where it is missing, Kafka or an older version
+//! has written the logs.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -54,11 +56,12 @@ pub const REPLICATION_FILE: &str = "replication-offset-checkpoint";
 pub const UNCHECKED_FILE: &str = "unchecked-offset-checkpoint";
 
 const VERSION: &str = "0";
-/// In the place of a topic's name; what follows is the checksum.
+/// Stands instead of a topic's name; what follows is the checksum.
 pub const CHECKSUM: &str = "__brooklet_crc32c";
 
-/// In the place of an offset: nobody knows. As a recovery point it has every batch checked and none cut;
-/// as a cleaner offset it allows gaps everywhere; as an unchecked offset it stands for the log's end.
+/// Stands for an offset that is unknown. As a recovery point it has every batch checked and none
+/// cut; as a cleaner offset it allows gaps everywhere; as an unchecked offset it means the log's
+/// end.
 pub const UNKNOWN: Offset = Offset(i64::MAX);
 
 /// The offsets in a checkpoint file.
@@ -150,7 +153,8 @@ impl CheckpointFile {
         self.vfs.exists(&self.path)
     }
 
-    /// Gives an empty file, as Kafka makes at its first start, the content that says so. Blocks.
+    /// Writes an empty checkpoint into a file of no bytes, as Kafka creates at its first start.
+    /// Blocks.
     ///
     /// # Errors
     /// As [`write()`].
@@ -163,8 +167,8 @@ impl CheckpointFile {
         }
     }
 
-    /// Replaces its content by what `offsets` gives, which is asked when it is our turn: so nothing
-    /// that another writer has taken out meanwhile comes back. Blocks.
+    /// Replaces its content by what `offsets` returns. It is called while no other writer is at
+    /// work, so that nothing comes back that another writer has taken out meanwhile. Blocks.
     ///
     /// # Errors
     /// As [`write()`].
@@ -190,7 +194,8 @@ impl CheckpointFile {
         write(&*self.vfs, &self.path, offsets)
     }
 
-    /// Moves one line up to `offset`, or adds it, durably; one that is there or beyond stays. Blocks.
+    /// Moves one line up to `offset`, or adds it, durably; one that is there or beyond stays.
+    /// Blocks.
     ///
     /// # Errors
     /// As [`read`] and [`write()`].
@@ -213,8 +218,8 @@ impl CheckpointFile {
         self.retain_of(self.read()?, keep)
     }
 
-    /// As [`CheckpointFile::retain`], for a file that is rewritten from time to time: of one that is
-    /// damaged nothing is kept.
+    /// As [`CheckpointFile::retain`], for a file that is rewritten from time to time: of one that
+    /// is damaged nothing is kept.
     fn retain_if_readable(
         &self,
         keep: impl Fn(&TopicPartition) -> bool,
@@ -253,17 +258,17 @@ pub struct Checkpoints {
     /// `cleaner-offset-checkpoint`: written before what it speaks of is done, so that a log has no
     /// gaps above.
     pub cleaner_offsets: CheckpointFile,
-    /// `replication-offset-checkpoint`: high watermarks, for whoever looks. With one replica a log's
-    /// high watermark is its end, so nothing here reads it.
+    /// `replication-offset-checkpoint`: high watermarks, for people and tools. With one replica a
+    /// log's high watermark is its end, so nothing here reads it.
     pub high_watermarks: CheckpointFile,
     /// `unchecked-offset-checkpoint`: see [`RecoveryStart::unchecked_below`](super::RecoveryStart).
     pub unchecked_offsets: CheckpointFile,
 }
 
-/// Which of the files must be there.
+/// The files that must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
-    /// Nobody knows.
+    /// It is unknown.
     Unknown,
     /// Those that are made before one that is there.
     InOrder,
@@ -274,7 +279,7 @@ pub enum Made {
 /// What is written down of one log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
-    /// Below it everything was synced; `None` if nobody has said so.
+    /// Below it everything was synced; `None` if it is not in the file.
     pub recovery_point: Option<Offset>,
     /// Below it everything was deleted.
     pub log_start: Offset,
@@ -508,7 +513,7 @@ fn parse(content: &str) -> Result<Checkpoint, Complaint> {
     }
 }
 
-/// Holds the checksum's line, less its name, against what stands before it.
+/// Checks the checksum's line, without its name, against what comes before it.
 fn check_sum(content: &str, number: usize, value: &str) -> Result<(), Complaint> {
     let summed = content.rfind(CHECKSUM).map_or("", |end| &content[..end]);
     let expected = format!(" 0 {}", brooklet_protocol::crc32c(summed.as_bytes()));

@@ -1,7 +1,8 @@
 //! Time, passed in.
 //!
-//! Nothing in the broker reads the wall clock by itself: whoever needs time holds a [`Clock`]. A
-//! whole broker can so run under a [`ManualClock`], where a test or a lesson decides how late it is.
+//! Nothing in the broker reads the wall clock by itself: everything that needs time holds a
+//! [`Clock`]. A whole broker can so run under a [`ManualClock`], where a test or a lesson decides
+//! how late it is.
 //!
 //! Two kinds of time, never mixed: [`Clock::wall`] stamps records and drives retention, and may
 //! jump; [`Clock::monotonic`] measures waits, sessions and deadlines, and never goes back.
@@ -68,7 +69,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until told otherwise.
+/// A clock that stands still until a test advances it.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     shared: Arc<ManualClockShared>,
@@ -94,7 +95,7 @@ impl ManualClock {
         }
     }
 
-    /// Moves both times forward and wakes whoever's deadline has come.
+    /// Moves both times forward and wakes the sleepers whose deadline has come.
     pub fn advance(&self, by: Duration) {
         *self.shared.elapsed.lock() += by;
         self.shared.advanced.notify_waiters();

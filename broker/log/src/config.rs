@@ -1,8 +1,8 @@
-//! How a log behaves: Kafka's topic settings, typed, with Kafka's names and, but for `flush.ms`, its
-//! defaults.
+//! How a log behaves: Kafka's topic settings, typed, with Kafka's names and, except for `flush.ms`,
+//! its defaults.
 //!
-//! A log holds one immutable `LogConfig` at a time and swaps it as a whole, so that whoever takes
-//! it sees settings that belong together. What is read when it is needed changes at run time; what
+//! A log holds one immutable `LogConfig` at a time and swaps it as a whole, so that a reader
+//! sees settings that belong together. What is read when it is needed changes at run time; what
 //! an open segment was made with (its index interval) changes with the next segment.
 
 use std::time::Duration;
@@ -21,9 +21,9 @@ pub struct LogConfig {
     pub segment_jitter_max: Duration,
     /// `segment.index.bytes`: a segment rolls when its index is full (10 MiB).
     pub segment_index_bytes: u64,
-    /// `index.interval.bytes`: one index entry per so many bytes (4096).
+    /// `index.interval.bytes`: bytes of log per index entry (4096).
     pub index_interval_bytes: u64,
-    /// `preallocate`: a segment's file gets its room on the disk at once (false).
+    /// `preallocate`: the disk space of a segment's file is reserved at once (false).
     pub preallocate: bool,
     /// `max.message.bytes`: the largest batch (1048588).
     pub message_bytes_max: usize,
@@ -40,9 +40,9 @@ pub struct LogConfig {
     pub gzip_level: i32,
     /// `compression.zstd.level` (3).
     pub zstd_level: i32,
-    /// `flush.messages`: a sync after so many records (never).
+    /// `flush.messages`: a sync after this many records (never).
     pub flush_messages: u64,
-    /// `flush.ms`: a sync after so long (1 second; Kafka: never).
+    /// `flush.ms`: a sync after this time (1 second; Kafka: never).
     pub flush_age_max: Duration,
     /// `cleanup.policy` (`delete`).
     pub cleanup: CleanupPolicy,
@@ -62,7 +62,7 @@ pub struct LogConfig {
     pub delete_retention: Duration,
 }
 
-/// Kafka's `Long.MAX_VALUE` milliseconds: for ever.
+/// Kafka's `Long.MAX_VALUE` milliseconds: forever.
 pub const FOREVER: Duration = Duration::from_millis(i64::MAX as u64);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -97,12 +97,12 @@ impl Default for LogConfig {
     }
 }
 
-/// `cleanup.policy`: how a log is kept from growing for ever. Neither is possible: then it grows.
+/// `cleanup.policy`: how a log is kept from growing forever. With neither policy it grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanupPolicy {
-    /// Old segments go, by age and size.
+    /// Old segments are deleted, by age and size.
     pub delete: bool,
-    /// Records go that a later one with the same key supersedes.
+    /// Records are deleted once a later one has the same key.
     pub compact: bool,
 }
 

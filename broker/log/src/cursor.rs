@@ -15,7 +15,7 @@ use super::files::OFFSET_MAX;
 use super::segment::Segment;
 use super::{Damage, LogError};
 
-/// A place between two batches of a segment.
+/// A position between two batches of a segment.
 #[derive(Debug)]
 pub(super) struct BatchCursor<'a> {
     segment: &'a Segment,
@@ -23,7 +23,7 @@ pub(super) struct BatchCursor<'a> {
     /// Where the walk ends: the segment's size when it began.
     end: u64,
     /// The offset that must come here, or the least that may where there are gaps; `None` where
-    /// nothing is known of what is before.
+    /// what comes before is unknown.
     next_offset: Option<Offset>,
     /// Bytes from `window_position` on.
     window: Bytes,
@@ -152,8 +152,8 @@ impl<'a> BatchCursor<'a> {
         }
     }
 
-    /// Reads `length` bytes ahead, from here on. If not all of them can be had, those who look at a batch
-    /// will see which.
+    /// Reads `length` bytes ahead, from here on. If some are unreadable, the look at their batch
+    /// fails later.
     pub(super) fn read_ahead(&mut self, length: usize) -> Result<(), LogError> {
         match self.part(self.position, length) {
             Err(error) if error.is_damage() => {

@@ -1,9 +1,9 @@
 //! Entries of one size, one behind the other, in memory or in a file.
 //!
-//! The index of a segment that is written is in memory. That of a sealed one stays in its file and is
-//! searched there, with positional reads: some for the steps of the binary search, and one for the page
-//! that they lead to. So a log of a thousand segments keeps no index in memory, and a sector that cannot be
-//! read is an error of one search.
+//! The index of a segment that is written is in memory. That of a sealed one stays in its file and
+//! is searched there, with positional reads: some for the steps of the binary search, and one for
+//! the page that they lead to. So a log of a thousand segments keeps no index in memory, and a
+//! sector that cannot be read is an error of one search.
 
 use std::io;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::vfs::VfsFile;
 
-/// A search reads so many entries at once when no more are left.
+/// A search reads the last entries at once when no more than this many are left.
 const PAGE_ENTRIES: usize = 256;
 
 /// Entries of `N` bytes.
@@ -19,7 +19,7 @@ const PAGE_ENTRIES: usize = 256;
 pub(super) enum Entries<'a, const N: usize> {
     /// In memory.
     Memory(&'a [[u8; N]]),
-    /// The first so many of a file.
+    /// In a file; the number is how many of its entries count.
     File(Arc<dyn VfsFile>, usize),
 }
 
@@ -62,8 +62,8 @@ impl<const N: usize> Entries<'_, N> {
         Ok(self.get(0)?.zip(last).map(<[_; 2]>::from))
     }
 
-    /// How many entries are before the first for which `is_before` is false; it has to be false for all
-    /// behind that one.
+    /// How many entries are before the first for which `is_before` is false; it has to be false for
+    /// all behind that one.
     pub(super) fn partition_point(
         &self,
         is_before: impl Fn(&[u8; N]) -> bool,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sector_that_cannot_be_read_is_an_error_of_those_who_come_by_it() {
+    fn an_unreadable_sector_fails_only_the_searches_that_touch_it() {
         let vfs = SimVfs::new(0);
         let numbers: Vec<u32> = (0..2000).collect();
         let entries = Entries::<4>::File(file(&vfs, &numbers), 2000);

@@ -7,12 +7,13 @@
 //!  4 1200      epoch 4 at 1200: where epoch 0 ends, and whatever lies between the two
 //! ```
 //!
-//! A client that has read up to some offset of some epoch asks where that epoch ends: if it ends earlier,
-//! the log was cut since, and what the client has is not what the partition has.
+//! A client that has read up to some offset of some epoch asks where that epoch ends: if it ends
+//! earlier, the log was cut since, and what the client has is not what the partition has.
 //!
-//! Every batch has its epoch in its header, outside of the checksum as Kafka has it, and the file has no checksum
-//! at all: so the two are held against each other when the log is opened. Where the file says what cannot be, or is
-//! missing or unreadable though there were several epochs, it is rebuilt from the headers.
+//! Every batch has its epoch in its header, outside of the checksum as Kafka has it, and the file
+//! has no checksum at all: so the two are held against each other when the log is opened. Where the
+//! file says what cannot be, or is missing or unreadable though there were several epochs, it is
+//! rebuilt from the headers.
 //!
 //! | found | done |
 //! |---|---|
@@ -20,8 +21,8 @@
 //! | no file, and the last batch is of epoch 0 | epoch 0 from the start: epochs ascend |
 //! | anything else | every header is read once, and the file rewritten |
 //!
-//! A log that was begun here has one epoch. One that Apache Kafka has written brings its own; the last of
-//! them goes on, because an epoch that went back would be one that clients have seen end.
+//! A log that was begun here has one epoch. One that Apache Kafka has written brings its own; the
+//! last of them goes on, because an epoch that went back would be one that clients have seen end.
 //!
 //! Invariant: there is an epoch, and both epochs and offsets ascend.
 
@@ -69,7 +70,8 @@ impl LeaderEpochs {
                 Self::remade(vfs, dir, log, &why)
             }
         };
-        // An epoch can be written down when its first records are lost: it begins where the log ends.
+        // An epoch can be written down when its first records are lost: it begins where the log
+        // ends.
         for (_, start) in &mut epochs.begun {
             *start = (*start).min(end);
         }
@@ -184,8 +186,9 @@ impl LeaderEpochs {
         self.begun.last().expect("there is an epoch").0
     }
 
-    /// Where an epoch ends in a log from `start` to `end`: the latest epoch that is not later, and the
-    /// offset at which the next one begins. `None` for one that has not begun, and for -1, which is none.
+    /// Where an epoch ends in a log from `start` to `end`: the latest epoch that is not later, and
+    /// the offset at which the next one begins. `None` for one that has not begun, and for -1,
+    /// which is none.
     pub fn end_of(
         &self,
         epoch: LeaderEpoch,

@@ -21,10 +21,10 @@ pub enum LogError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The disk does not give bytes back that it has taken.
+    /// The disk cannot read back bytes that were written.
     #[error(
-        "segment {path}: cannot read at byte {position}: {source}; the disk may be failing: stop the \
-         broker and copy what can be read"
+        "segment {path}: cannot read at byte {position}: {source}. The disk may be failing: stop the \
+         broker and copy what can still be read"
     )]
     Unreadable {
         /// The segment.
@@ -47,19 +47,19 @@ pub enum LogError {
     /// Outside of log start offset ..= log end offset.
     #[error("offset {requested} is outside {start}..={end}")]
     OffsetOutOfRange {
-        /// Asked for.
+        /// The offset that was asked for.
         requested: Offset,
         /// Log start offset.
         start: Offset,
         /// Log end offset.
         end: Offset,
     },
-    /// A producer's batch does not fit to what it has sent before.
+    /// A producer's batch does not continue what it has sent before.
     #[error(transparent)]
     Producer(#[from] ProducerError),
-    /// An earlier sync failed, or a failed write could not be cut off: the log takes no more
+    /// An earlier sync failed, or a failed write could not be cut off: the log no longer takes
     /// writes.
-    #[error("{path}: the log is offline after a failed sync or write")]
+    #[error("{path}: the log is offline after a failed sync or write, until the broker restarts")]
     Offline {
         /// The log's directory.
         path: PathBuf,
@@ -80,7 +80,7 @@ pub enum LogError {
     },
 }
 
-/// What is wrong with a place in a segment.
+/// What is wrong at a position in a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Damage {
     /// The batch itself.
@@ -91,15 +91,15 @@ pub enum Damage {
     Offset {
         /// What the batch before says.
         expected: Offset,
-        /// What stands there.
+        /// What is there.
         found: Offset,
     },
-    /// The log ends, though more was once there.
+    /// The log ends, although more was there once.
     #[error("the log ends at offset {end}, expected at least {expected}")]
     EndsEarly {
         /// Where it ends.
         end: Offset,
-        /// Where it should have come to.
+        /// Where it should end, at least.
         expected: Offset,
     },
 }
@@ -115,12 +115,12 @@ impl LogError {
         matches!(self, Self::Corrupt { .. })
     }
 
-    /// Whether the disk does not give stored bytes back.
+    /// Whether the disk cannot read stored bytes back.
     pub(super) fn is_unreadable(&self) -> bool {
         matches!(self, Self::Unreadable { .. })
     }
 
-    /// Whether stored bytes cannot be had, of the one kind or the other. Others may be.
+    /// Whether stored bytes are damaged or unreadable. Other bytes may be fine.
     pub(super) fn is_damage(&self) -> bool {
         self.is_corruption() || self.is_unreadable()
     }

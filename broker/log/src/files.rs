@@ -1,4 +1,4 @@
-//! The names of a log's files, as Kafka gives them: the base offset in 20 digits, and what it is.
+//! The names of a log's files, as in Kafka: the base offset in 20 digits, and what it is.
 //!
 //! ```text
 //!  00000000000000004096.log            batches from offset 4096 on
@@ -21,9 +21,9 @@ pub(super) const OFFSET_INDEX: &str = "index";
 pub(super) const TIME_INDEX: &str = "timeindex";
 pub(super) const TXN_INDEX: &str = "txnindex";
 pub(super) const SNAPSHOT: &str = "snapshot";
-/// Of a compacted segment that is being written.
+/// A compacted segment that is being written.
 pub(super) const CLEANED_LOG: &str = "log.cleaned";
-/// Of one that is whole and takes the place of others.
+/// A compacted segment that is whole and about to replace others.
 pub(super) const SWAP_LOG: &str = "log.swap";
 /// Added to the name of a file that will be removed.
 const DELETED: &str = "deleted";
@@ -43,7 +43,7 @@ pub(super) enum FileKind {
     Snapshot(Offset),
     /// A segment that is gone: its file is to be removed.
     Retired(Offset),
-    /// Half-written or already deleted; nobody will ask for it.
+    /// Half-written or already deleted, and not needed.
     Leftover,
     /// A compacted segment whose swap was interrupted.
     Swap(Offset),
@@ -51,7 +51,7 @@ pub(super) enum FileKind {
     Other,
 }
 
-/// Tells what the file called `name` is.
+/// What the file called `name` is.
 pub(super) fn classify(name: &str) -> FileKind {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let swapped = stem.strip_suffix(".log").and_then(base_offset);

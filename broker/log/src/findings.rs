@@ -1,13 +1,14 @@
 //! Recovery's decision table as data: what may be found, and what is done about it.
 //!
-//! The table in [`recovery`](super::recovery) tells the reader why; this one tells the machine what.
-//! Each [`Finding`] belongs to exactly one [`Row`], and each row has one [`Action`]. [`Row::of`] is
-//! pure: it looks at offsets only. Whoever comes upon a finding carries the action out where the
-//! files are: `recovery` for segments, `compaction/swaps` for swaps, `snapshots` for snapshots.
+//! The table in [`recovery`](super::recovery) tells the reader why; this one tells the machine
+//! what. Each [`Finding`] belongs to exactly one [`Row`], and each row has one [`Action`].
+//! [`decide`] is pure: it looks at offsets only. The code that comes upon a finding carries the
+//! action out where the files are: `recovery` for segments, `compaction/swaps` for swaps,
+//! `snapshots` for snapshots.
 //!
 //! ```text
-//!  files ──▶ Finding ──▶ Row::of ──▶ Row ──▶ Row::action ──▶ Action ──▶ carried out by the finder
-//!                                     └──▶ RecoveryReport::rows, and the log
+//!  files ──▶ Finding ──▶ decide ──▶ Row ─────▶ Action ──▶ carried out by the finder
+//!                                    └──▶ RecoveryReport::rows, and the debug log
 //! ```
 //!
 //! Invariants, which the tests walk through: every finding has a row, no two rows claim the same
@@ -83,7 +84,7 @@ pub enum Row {
     Unreachable,
     /// A bad batch that was synced.
     Damage,
-    /// A bad batch or a hole, and nobody knows what was synced.
+    /// A bad batch or a hole, and what was synced is unknown.
     PerhapsDamage,
     /// A hole in what was synced.
     MissingSegment,
@@ -99,7 +100,7 @@ pub enum Row {
     IndexIgnored,
     /// A snapshot that is of no use.
     SnapshotIgnored,
-    /// A file that nobody needs.
+    /// A file that is not needed.
     Leftover,
     /// A swap that was interrupted and is whole.
     InterruptedSwap,
@@ -128,7 +129,7 @@ pub(super) enum Action {
     Rebuild,
     /// Remove the file.
     Remove,
-    /// Put it in the place of what it replaces.
+    /// Finish it: the new segment replaces the old ones.
     Complete,
     /// Open nothing and change nothing: a person has to decide.
     Refuse,
@@ -220,7 +221,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// What a log needs to be told by a finding: its row, and what to do.
+/// The row of a finding, and what to do about it.
 pub(super) fn decide(finding: Finding, known: &Known) -> (Row, Action) {
     let row = Row::of(finding, known);
     (row, row.action())
@@ -383,12 +384,12 @@ mod tests {
     fn what_was_synced_or_may_have_been_is_never_taken_away() {
         for known in known() {
             for finding in findings() {
-                let end = match finding {
-                    Finding::ScannedEnd { end }
-                    | Finding::BadBatch { end }
-                    | Finding::Hole { end }
-                    | Finding::CleanEnd { end, .. } => end,
-                    _ => continue,
+                let (Finding::ScannedEnd { end }
+                | Finding::BadBatch { end }
+                | Finding::Hole { end }
+                | Finding::CleanEnd { end, .. }) = finding
+                else {
+                    continue;
                 };
                 let is_bad = matches!(finding, Finding::BadBatch { .. } | Finding::Hole { .. });
                 let action = decide(finding, &known).1;

@@ -1,21 +1,22 @@
 //! The two indexes of a segment, from their first entry to the files.
 //!
 //! ```text
-//!             append                       seal                      first look-up
-//!  Growing ───────────▶ Growing ────────────────────────▶ Unloaded ────────────────▶ Filed
-//!  (in memory)           every 4 KiB of entries goes       (files)                   (files, searched
-//!                        to the files                                                 where they lie)
+//!             append                     seal             first look-up
+//!  Growing ───────────▶ Growing ──────────────▶ Unloaded ──────────────▶ Filed
+//!  (in memory)          every 4 KiB of           (files)                 (files, searched
+//!                       entries to the files                              in place)
 //! ```
 //!
 //! Indexes are hints: a log without them is whole, only slower. So a failed write of an index is
-//! logged and no error, a file that is missing, cut, unreadable or inconsistent is rebuilt from the batches,
-//! and whoever follows an entry checks that it leads where it says.
+//! logged and is not an error, a file that is missing, cut, unreadable or inconsistent is rebuilt
+//! from the batches, and a search that follows an entry checks that it leads where it says.
 //!
-//! What cannot be checked is whether an entry is missing at the end of a time index, and the look-up
-//! that needs it would pass a segment by. So before a recovery point is written down, the files are
+//! One thing cannot be checked: whether an entry is missing at the end of a time index. A look-up
+//! that needs it would skip the segment. So before a recovery point is written down, the files are
 //! brought up to it and synced ([`Segment::settle`](super::segment::Segment)): below a recovery
-//! point they are complete or plainly unusable, above it they are not believed. Unlike Kafka, the files are
-//! not preallocated; zeros at the end, which Kafka's preallocation leaves, are no entries.
+//! point they are complete or plainly unusable, above it they are not believed. Unlike Kafka's, the
+//! files are not preallocated; zeros at the end, which Kafka's preallocation leaves, are no
+//! entries.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use super::time_index::{self, TimeEntries, TimeEntry};
 use super::{LogConfig, files};
 use crate::vfs::{OpenMode, Vfs, VfsFile, is_passing};
 
-/// So many bytes of offset entries are collected before they go to the file.
+/// Bytes of offset entries that are collected before they are written to the file.
 const UNWRITTEN_BYTES_MAX: usize = 4096;
 
 /// Both indexes of one segment.
@@ -45,11 +46,11 @@ pub(super) struct Indexes {
 enum State {
     /// In the files, not looked at yet.
     Unloaded,
-    /// Of the segment that is being written.
+    /// The segment is being written.
     Growing(GrowingIndexes),
-    /// Of a sealed segment: in memory, because the files cannot be written, or are not yet.
+    /// The segment is sealed; in memory, because the files cannot be written, or are not yet.
     Held { offsets: Vec<u8>, times: Vec<u8> },
-    /// Of a sealed segment: in the files, which were found usable.
+    /// The segment is sealed; in the files, which were found usable.
     Filed(IndexFiles),
 }
 
@@ -86,7 +87,7 @@ pub(super) struct GrowingIndexes {
 }
 
 impl GrowingIndexes {
-    /// Takes note of a batch at `position` of the segment that starts at `base`.
+    /// Adds a batch at `position` of the segment that starts at `base`.
     pub(super) fn add(
         &mut self,
         base: Offset,
@@ -118,8 +119,9 @@ impl GrowingIndexes {
         self.bytes_since_entry += header.size() as u64;
     }
 
-    /// Forgets all but what is about batches that end below `relative_offset`; returns where the last
-    /// of those that are left leads. Going on with the batch there gives what was forgotten.
+    /// Forgets all but what is about batches that end below `relative_offset`; returns where the
+    /// last of those that are left leads. Adding the batches from there on restores what was
+    /// forgotten.
     pub(super) fn cut_to(&mut self, relative_offset: i64) -> Option<OffsetEntry> {
         // The files are cut no further than to what is not believed: a crash may leave a cut and
         // take what was written behind it.
@@ -265,7 +267,8 @@ impl Indexes {
         }
     }
 
-    /// Brings all entries to the files, with the highest timestamp so far: the segment may end here.
+    /// Brings all entries to the files, with the highest timestamp so far: the segment may end
+    /// here.
     pub(super) fn flush(&self, vfs: &dyn Vfs, log: &Path) -> io::Result<()> {
         match &mut *self.state.write() {
             State::Growing(growing) => {
@@ -456,8 +459,8 @@ impl IndexFiles {
     }
 }
 
-/// What to do about an index file that cannot be read: it is rebuilt, as if it were not there, unless
-/// the fault is not its own.
+/// What to do about an index file that cannot be read: it is rebuilt, as if it were not there,
+/// unless the fault is not its own.
 fn unusable(error: io::Error) -> io::Result<()> {
     if is_passing(&error) {
         return Err(error);
@@ -501,8 +504,8 @@ pub(super) fn read_growing(
     }))
 }
 
-/// How many entries there are without zeros at the end, with the last of the times between the two counts;
-/// `None` when they cannot belong to a segment of `size` bytes.
+/// How many entries there are without zeros at the end, with the last of the times between the two
+/// counts; `None` when they cannot belong to a segment of `size` bytes.
 fn usable(
     offsets: &OffsetEntries<'_>,
     times: &TimeEntries<'_>,

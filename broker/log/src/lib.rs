@@ -1,4 +1,4 @@
-//! The log of one partition: record batches, one behind the other, in Kafka's own files.
+//! The log of one partition: record batches, one after the other, in Kafka's own files.
 //!
 //! ```text
 //!  topic-0/
@@ -8,19 +8,21 @@
 //!    00000000000000000000.txnindex   aborted transactions, if there are any
 //!    00000000000000004096.snapshot   the producers' state before offset 4096
 //!    leader-epoch-checkpoint          which leader epoch began where
-//!    synced-offsets                   how far it is synced, as it says itself
+//!    synced-offsets                   how far it is synced, written after each sync
 //!    00000000000000004096.log   [ batch 4096..4100 | ... ]            active: the only one that grows
 //! ```
 //!
-//! There is one writer, [`Log`], and any number of readers, [`LogReader`]. A batch is stored as the
-//! producer sent it, with base offset and leader epoch stamped in, and is read back as it is stored.
+//! There is one writer, [`Log`], and any number of readers, [`LogReader`]. [`LogSync`] makes appended
+//! records durable, and [`Maintenance`] deletes and compacts old ones, both beside the writer. A batch is stored as the
+//! producer sent it, with base offset and leader epoch stamped in, and is read back as it is
+//! stored.
 //!
 //! Invariants:
-//! - offsets are dense: every batch starts where the one before it ends, also across segments, but
-//!   for what was compacted, where they ascend;
+//! - offsets are dense: every batch starts where the one before it ends, also across segments,
+//!   except where compaction has left gaps: there they ascend;
 //! - bytes below a segment's published size never change;
 //! - what is served was written by this process or has its checksum verified since the open;
-//! - a failed sync is final: the log is offline, because nobody knows what is on the disk;
+//! - a failed sync is final: the log is offline, because what is on the disk is unknown;
 //! - a failed append leaves the log as it was, and may be tried again;
 //! - [`recovery`] cuts only what no sync has covered, and keeps what it cuts.
 

@@ -5,12 +5,12 @@
 //!                        ─▶ file.delete.delay.ms later: files removed
 //! ```
 //!
-//! The log start moves first: whoever comes later is told that the offset is out of range. Who holds
-//! a segment already reads on in the file that it has open, or learns by the missing file that the segment
-//! is retired and looks again. Oldest first, because a crash may end the row anywhere, and what is
-//! left has to be one piece.
+//! The log start moves first, so that later readers are refused: the offset is out of range. A
+//! reader that already holds a segment reads on in the file that it has open, or learns from the
+//! missing file that the segment is retired, and looks again. Segments go oldest first, because a
+//! crash may come between any two of them, and what is left has to be one piece.
 //!
-//! One at a time does this for a log, and without the writer: appends go on meanwhile.
+//! One thread at a time maintains a log. The writer is not involved: appends go on meanwhile.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::retired::Retired;
 use super::segment::WALK_WINDOW_BYTES;
 use super::shared::Shared;
 
-/// Tidies up in a log that is open. Cheap to clone.
+/// Deletes and compacts in a log that is open. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Maintenance {
     shared: Arc<Shared>,
@@ -41,7 +41,8 @@ pub struct TakenAway {
     pub bytes: u64,
 }
 
-/// Records that go by age although they have only just come: their own timestamps are old.
+/// Records that retention deletes soon after they were written, because their own timestamps are
+/// old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TakenEarly {
     /// How many offsets they have.
@@ -85,7 +86,7 @@ impl Maintenance {
         Ok(None)
     }
 
-    /// Looks at all headers, in their order.
+    /// Calls `look` for all headers, in order.
     pub(super) fn each_header(&self, mut look: impl FnMut(&BatchHeader)) -> Result<(), LogError> {
         for segment in &*self.shared.segments() {
             let mut cursor = segment.walk(WALK_WINDOW_BYTES);
@@ -102,8 +103,9 @@ impl Maintenance {
         self.shared.gaps_below()
     }
 
-    /// Up to where retention wants to delete, if anything: see [`retention`](super::retention). The
-    /// active segment's end means that it has to be sealed before it can be retired.
+    /// The offset up to which retention wants to delete, if anything; see
+    /// [`retention`](super::retention). The active segment's end means that it has to be sealed
+    /// before it can be retired.
     ///
     /// # Errors
     /// The disk, where indexes have to be looked at.
@@ -112,7 +114,7 @@ impl Maintenance {
         high_watermark: Offset,
         now: Timestamp,
     ) -> Result<Option<Offset>, LogError> {
-        // The end first: what is below it, the segments have.
+        // The end first: the segments that are read after it hold everything below it.
         let end = self.shared.end_offset();
         let segments = self.shared.segments();
         let next_bases = segments.iter().skip(1).map(|next| next.base_offset());
@@ -130,9 +132,9 @@ impl Maintenance {
         Ok(count.checked_sub(1).map(|last| facts[last].end))
     }
 
-    /// What of the records below `below` retention takes early, told once per log: then somebody has
-    /// copied or replayed old records, and will wonder where they are. The segments' files say when they
-    /// were written; what cannot be asked is not early.
+    /// The records below `below` that retention deletes early, reported once per log: somebody has
+    /// copied or replayed old records, and will wonder where they are. The age of a segment's file
+    /// says when they were written; a file whose age is unknown is not early.
     ///
     /// # Errors
     /// The disk, where indexes have to be looked at.
@@ -175,7 +177,7 @@ impl Maintenance {
     }
 
     /// Moves the log start to `offset`, unless it is there or beyond; never above the log's end.
-    /// Records below are not served any more. Returns the log start.
+    /// Records below are no longer served. Returns the log start.
     pub fn advance_log_start(&self, offset: Offset) -> Offset {
         self.shared
             .advance_log_start(offset.min(self.shared.end_offset()));

@@ -1,4 +1,4 @@
-//! The offset index: from an offset to a place in the segment, by binary search.
+//! The offset index: from an offset to a position in the segment, by binary search.
 //!
 //! ```text
 //!  .index   [ relative offset i32 | position i32 ] ...        8 bytes each, big-endian, ascending
@@ -93,8 +93,8 @@ pub(super) fn count(entries: &OffsetEntries<'_>) -> io::Result<usize> {
     Ok(entries.last_real()?.map_or(0, |last| last + 1))
 }
 
-/// Whether entries with these ends, the first and the last, can belong to a segment of `size` bytes. What
-/// lies between is checked when it is used.
+/// Whether entries with these ends, the first and the last, can belong to a segment of `size`
+/// bytes. What lies between is checked when it is used.
 pub(super) fn is_plausible(ends: Option<[Raw; 2]>, size: u64) -> bool {
     let Some([first, last]) = ends.map(|ends| ends.map(OffsetEntry::decode)) else {
         return true;

@@ -1,9 +1,10 @@
 //! The files of sealed segments that are being read, open.
 //!
-//! A reader goes through a segment, and searches its indexes, in many steps. A file that stays open between
-//! them costs no look-up of its name, and the kernel remembers for it how far it has read ahead. But descriptors
-//! are few and segments are many, so the process keeps the [`OPEN_MAX`] files that were read last. (The
-//! file of an active segment is its writer's, and is not counted here.)
+//! A reader goes through a segment, and searches its indexes, in many steps. A file that stays open
+//! between them costs no look-up of its name, and the kernel remembers for it how far it has read
+//! ahead. But descriptors are few and segments are many, so the process keeps the [`OPEN_MAX`]
+//! files that were read last. (The file of an active segment is its writer's, and is not counted
+//! here.)
 //!
 //! Invariant: a file is kept under a number that no other file ever has. So a segment that takes
 //! another's place, and its name, is never read from the other's file.
@@ -42,7 +43,7 @@ impl FileNumber {
         OPEN.keep(self.0, file);
     }
 
-    /// Closes the file: it has no name any more, or another's.
+    /// Closes the file: it no longer has a name, or has another's.
     pub(super) fn forget(&self) {
         OPEN.forget(self.0);
     }

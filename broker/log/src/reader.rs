@@ -43,7 +43,7 @@ impl ReadBatches {
     }
 }
 
-/// A segment, for whoever looks inside a log.
+/// A segment, as seen from outside of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentInfo {
     /// Offset of its first record.
@@ -71,7 +71,7 @@ impl LogReader {
         self.shared.end_offset()
     }
 
-    /// The settings of this moment.
+    /// The current settings.
     pub fn config(&self) -> Arc<LogConfig> {
         self.shared.config()
     }
@@ -95,9 +95,9 @@ impl LogReader {
     }
 
     /// Whole batches from the one that contains `from`, below `up_to`, at most `bytes_max`; but at
-    /// least one batch when `at_least_one`. Empty at `up_to` and at the end. The bytes end at a
-    /// segment's end: a further read goes on in the next one. They also end before a damaged batch;
-    /// a read that begins there names the damage.
+    /// least one batch when `at_least_one`. None at `up_to` and at the end. The batches end at a
+    /// segment's end: the next read, from [`ReadBatches::next_offset`] on, continues in the next
+    /// segment. They also end before a damaged batch; a read that begins there names the damage.
     ///
     /// # Errors
     /// `OffsetOutOfRange`, the disk, `Corrupt` (checked once per byte since open).
@@ -130,7 +130,7 @@ impl LogReader {
             let above = segments.partition_point(|segment| segment.base_offset() <= from);
             match read_on(&segments[above.saturating_sub(1)..], wanted) {
                 Err(error) if error.is_missing_file() && is_retired(&segments, from) => {
-                    // Another segment is about to take its place.
+                    // Another segment is about to replace it.
                     self.shared.check_online()?;
                     std::thread::yield_now();
                 }
@@ -149,14 +149,15 @@ impl LogReader {
             && (from < self.shared.opened_end() || active.is_some_and(|base| from < base))
     }
 
-    /// Below it no transaction is open, as far as one knows who sees the log up to `watermark` (the
-    /// high watermark, or the synced end); both are the same where nobody uses transactions.
+    /// The last stable offset as of `watermark`, which is the high watermark or the synced end: no
+    /// transaction that is seen below `watermark` is open below it. Without transactions it is the
+    /// watermark itself.
     pub fn last_stable_offset(&self, watermark: Offset) -> Offset {
         self.shared.last_stable_offset(watermark)
     }
 
     /// Whether an index has to be read to know of aborted transactions with records from `from` on.
-    /// Most logs never have any.
+    /// Most logs never have one.
     pub fn may_have_aborted(&self, from: Offset) -> bool {
         let segments = self.shared.segments();
         self.shared.has_aborted() && (from_on(&segments, from)).any(|s| s.may_have_aborted(from))
@@ -165,7 +166,7 @@ impl LogReader {
     /// The aborted transactions with records in `from..up_to`, by their last offset.
     ///
     /// # Errors
-    /// The disk; `OffsetOutOfRange` if the segment of `from` is deleted, and with it what it said.
+    /// The disk; `OffsetOutOfRange` if the segment of `from` is deleted, and its index with it.
     pub fn aborted_transactions(
         &self,
         from: Offset,
@@ -213,7 +214,7 @@ impl LogReader {
         })
     }
 
-    /// Looks at all segments, again if one of them has gone meanwhile.
+    /// Looks at all segments, and again if one of them was retired meanwhile.
     fn look_through<T>(
         &self,
         look: impl Fn(&[Arc<Segment>], Offset) -> Result<T, LogError>,
@@ -251,13 +252,13 @@ impl LogReader {
         }
     }
 
-    /// Below it there may be batches whose max timestamp was not computed from their records.
+    /// The offset below which batches may have a max timestamp that is not their records'.
     pub fn unchecked_below(&self) -> Offset {
         self.shared.unchecked_below()
     }
 
-    /// Whether a sync has failed, or a failed write could not be cut off: nobody knows any more what
-    /// is on the disk.
+    /// Whether a sync has failed, or a failed write could not be cut off. What is on the disk is
+    /// then unknown.
     pub fn is_offline(&self) -> bool {
         self.shared.is_offline()
     }
@@ -273,7 +274,7 @@ impl LogReader {
     }
 }
 
-/// Reads from the first of the segments that has something; all but one that was compacted have.
+/// Reads from the first segment that has anything; only a compacted one may have nothing.
 fn read_on(segments: &[Arc<Segment>], mut wanted: Wanted) -> Result<ReadBatches, LogError> {
     let from = wanted.from;
     for segment in segments {

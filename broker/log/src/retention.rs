@@ -1,24 +1,25 @@
 //! Which segments are too old, too many, or below the log start: arithmetic, without files.
 //!
-//! Segments go from the oldest on, as long as one of these holds: all of it is below the log start;
-//! without it the log still has `retention.bytes`; its newest record is older than `retention.ms`.
-//! The last two need `cleanup.policy` to contain `delete`. None goes that has a record above the
-//! high watermark. The active segment may go, too: then it is sealed before.
+//! Segments are deleted from the oldest on, as long as one of these holds: all of the segment is
+//! below the log start; the log still has `retention.bytes` without it; its newest record is older
+//! than `retention.ms`. The last two apply only if `cleanup.policy` contains `delete`. A segment
+//! with a record above the high watermark stays. The active segment may be deleted, too: it is
+//! sealed first.
 //!
 //! As in Kafka, a segment goes as a whole or not at all, so that a log may be larger and older than
 //! its settings say by up to one segment. Unlike Kafka, which asks the file system, a segment whose
 //! records have no timestamps does not age.
 //!
-//! Records that go by age although they have only just been written (old ones, copied or replayed) would be
-//! missed without a word: [`Maintenance::taken_early`](super::Maintenance::taken_early) finds them by the
-//! time of their files.
+//! Old records that were copied or replayed may be deleted by age soon after they were written, and
+//! somebody would miss them: [`Maintenance::taken_early`](super::Maintenance::taken_early) finds
+//! them by the age of their files.
 
 use brooklet_protocol::{Offset, Timestamp};
 
 use super::LogConfig;
 use super::LogError;
 
-/// What has to be known of a segment.
+/// What retention needs to know of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetainedSegment {
     /// The first offset behind it.
@@ -27,8 +28,8 @@ pub struct RetainedSegment {
     pub bytes: u64,
 }
 
-/// How many of the segments, oldest first, are to go. `max_timestamp` is asked for as few of them as
-/// possible, because the answer may have to be read from the disk.
+/// How many of the segments, oldest first, to delete. `max_timestamp` is called for as few of them
+/// as possible, because it may have to read from the disk.
 ///
 /// # Errors
 /// Those of `max_timestamp`.

@@ -9,16 +9,16 @@
 //! ```
 //!
 //! The writer publishes in one order: the segment, then its size, then the log's end. Readers look
-//! in the opposite order, so that whatever end they see is covered by the segments and sizes they see
-//! after it. Nothing here is locked while a file is written or read. Two turns are held longer: the
-//! one to sync, while files are synced, and the one of maintenance, while segments are retired or
-//! replaced.
+//! in the opposite order, so that whatever end they see is covered by the segments and sizes they
+//! see after it. Nothing here is locked while a file is written or read. Two turns are held longer:
+//! the one to sync, while files are synced, and the one of maintenance, while segments are retired
+//! or replaced.
 //!
 //! Invariants, asserted where a side moves:
 //! - each of the four offsets only grows;
 //! - log start ≤ log end: the end is read when the start moves, and only grows;
-//! - settled point ≤ recovery point ≤ log end, for the same reason; the log start may be beyond either,
-//!   in a log that is never synced;
+//! - settled point ≤ recovery point ≤ log end, for the same reason; the log start may be beyond
+//!   either, in a log that is never synced;
 //! - a batch begins where the log ended, and has at least one offset;
 //! - segments ascend, and there is always one.
 //!
@@ -46,7 +46,7 @@ pub(super) type Segments = Arc<[Arc<Segment>]>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SyncPoints {
     Kept,
-    /// Not any more: its directory may be that of another log by now.
+    /// No longer: its directory may be that of another log by now.
     Ended,
 }
 
@@ -82,18 +82,19 @@ pub(super) struct Shared {
     unstable: Mutex<Unstable>,
     /// Whether a transaction index has ever had something to say.
     has_aborted: AtomicBool,
-    /// The end when the log was opened: what is below it lies on the disk, perhaps only there.
+    /// The end when the log was opened: what is below it may be on the disk only, not in the page
+    /// cache.
     opened_end: Offset,
     /// Directories with names that were not synced.
     unsynced_names: Mutex<BTreeSet<PathBuf>>,
-    /// Whoever syncs holds it; whether what is synced is written down.
+    /// Held during a sync; says whether what is synced is written down.
     sync_turn: Mutex<SyncPoints>,
-    /// Whoever takes segments away or puts others in their place holds it.
+    /// Held while segments are retired or replaced.
     maintenance_turn: Mutex<()>,
     /// Segments whose files are still to be removed.
     retired: RetiredSegments,
     offline: AtomicBool,
-    /// Whether it was said that retention takes what has just come.
+    /// Whether it was reported that retention deletes new records early.
     has_said_early: AtomicBool,
 }
 
@@ -145,7 +146,7 @@ impl Shared {
         &self.dir
     }
 
-    /// The settings of this moment.
+    /// The current settings.
     pub(super) fn config(&self) -> Arc<LogConfig> {
         Arc::clone(&self.config.read())
     }
@@ -177,13 +178,17 @@ impl Shared {
         assert!(!segments.is_empty(), "a log has a segment");
     }
 
-    /// Puts a segment in the place of `count` others, the first of which begins where it begins.
+    /// Replaces `count` segments by one that begins where the first of them begins.
     pub(super) fn replace_segments(&self, base: Offset, count: usize, new: Arc<Segment>) {
         let mut segments = self.segments.write();
         let first = segments.partition_point(|segment| segment.base_offset() < base);
         let (before, rest) = segments.split_at(first);
         let replaced = rest.first().map(|segment| segment.base_offset());
-        assert_eq!(replaced, Some(base), "a segment takes the place of others");
+        assert_eq!(
+            replaced,
+            Some(base),
+            "a segment replaces the one at its base"
+        );
         let new = before.iter().cloned().chain([new]);
         *segments = new.chain(rest[count..].iter().cloned()).collect();
     }
@@ -254,8 +259,8 @@ impl Shared {
         self.unstable.lock()
     }
 
-    /// Below it, and below `watermark`, no transaction is open; what is deleted counts as stable, as
-    /// in Kafka.
+    /// The offset below which, as of `watermark`, no transaction is open; deleted records count as
+    /// stable, as in Kafka.
     pub(super) fn last_stable_offset(&self, watermark: Offset) -> Offset {
         let first = self.unstable.lock().first_open_at(watermark);
         let first = first.map(|first| first.max(self.log_start()));
@@ -293,7 +298,7 @@ impl Shared {
     }
 
     pub(super) fn go_offline(&self) {
-        tracing::error!(log = %self.dir.display(), "the log is offline");
+        tracing::error!(log = %self.dir.display(), "the log is offline until the broker restarts");
         self.offline.store(true, Ordering::Release);
     }
 
@@ -309,10 +314,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes durable what is in the log at the call. A sync that fails takes the log offline. A file that
-    /// cannot be opened for it does not: nothing was tried, and the next call may succeed.
-    /// Callers that come while one is syncing wait,
-    /// and find their records covered by the next sync at the latest.
+    /// Makes durable what is in the log at the call. A sync that fails takes the log offline. A
+    /// file that cannot be opened for it does not: nothing was tried, and the next call may
+    /// succeed. Callers that come while one is syncing wait, and find their records covered by the
+    /// next sync at the latest.
     pub(super) fn sync(&self) -> Result<Offset, LogError> {
         let wanted = self.end_offset();
         let points = self.sync_turn.lock();
@@ -328,12 +333,12 @@ impl Shared {
             && let Err(error) = sync_points::add(&*self.vfs, &self.dir, end)
         {
             // The checkpoint will say so, a little later.
-            tracing::debug!(log = %self.dir.display(), %error, "not written down how far it is synced");
+            tracing::debug!(log = %self.dir.display(), %error, "cannot write down how far the log is synced");
         }
         Ok(end)
     }
 
-    /// Nothing more is written down of how far it is synced.
+    /// From now on it is not written down any longer how far the log is synced.
     pub(super) fn end_sync_points(&self) {
         *self.sync_turn.lock() = SyncPoints::Ended;
     }

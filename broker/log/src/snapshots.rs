@@ -7,13 +7,13 @@
 //!    fills windows    │        replayed        │
 //! ```
 //!
-//! A snapshot is written where a segment begins, at a clean close, and after so many bytes; so what
-//! has to be replayed is bounded, and only headers are read for it. It is a hint like an index: one
-//! that is torn or beyond the log's end is ignored, and what it would have told is read from the
-//! log. Losing all costs time only. (For what is so old that its records are gone, a producer is
-//! unknown, as in Kafka.)
+//! A snapshot is written where a segment begins, at a clean close, and after every 64 MiB. So the
+//! part to replay is bounded, and only headers are read for it. A snapshot is a hint, like an
+//! index: one that is torn or beyond the log's end is ignored, and the log is replayed instead.
+//! Losing all of them costs time only. (A producer whose records were all deleted is unknown then,
+//! as in Kafka.)
 //!
-//! Kept are those where a segment begins, which go with it, and the newest two.
+//! The newest two are kept, and those where a segment begins, which are deleted with it.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -32,11 +32,11 @@ use super::shared::Shared;
 use super::{AbortedTransaction, LogError, files};
 use crate::vfs::{OpenMode, Vfs};
 
-/// So many bytes of log behind a snapshot make a new one.
+/// A new snapshot is written after this many bytes of log.
 pub(super) const INTERVAL_BYTES: u64 = 64 << 20;
-/// How far before a snapshot the batches are looked for that it does not tell.
+/// How far before a snapshot to look for the batches that it does not hold.
 const WINDOW_BYTES: u64 = 1 << 20;
-/// Snapshots kept wherever they are.
+/// Snapshots that are kept wherever they are.
 const KEPT: usize = 2;
 
 /// Writes a snapshot at `offset`. It is not synced: its checksum tells whether it is whole.
@@ -56,7 +56,7 @@ pub(super) fn path(dir: &Path, offset: Offset) -> PathBuf {
     files::path(dir, offset, files::SNAPSHOT)
 }
 
-/// Removes what nobody needs: neither where a segment begins nor among the newest.
+/// Removes the snapshots that are neither where a segment begins nor among the newest.
 pub(super) fn remove_old(shared: &Shared) -> io::Result<()> {
     let (vfs, dir) = (shared.vfs(), shared.dir());
     let mut offsets: Vec<Offset> = (vfs.read_dir(dir)?.iter())
@@ -127,7 +127,7 @@ fn load(opened: &mut Opened) -> Result<(ProducerStates, Offset), LogError> {
     Ok((ProducerStates::default(), begin))
 }
 
-/// Finds the batches before the snapshot that it does not tell, as far as they are near.
+/// Finds the batches before the snapshot that it does not hold, as far as they are near.
 fn fill_windows(
     shared: &Shared,
     before: Offset,
@@ -157,7 +157,7 @@ fn fill_windows(
     pass_damage(walked)
 }
 
-/// Takes note of everything from `from` on, and forgets what the transaction indexes say of it.
+/// Replays everything from `from` on, and rebuilds what the transaction indexes say of it.
 fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<(), LogError> {
     let segments = shared.segments();
     let above = segments.partition_point(|segment| segment.base_offset() <= from);
@@ -188,7 +188,7 @@ fn replay(shared: &Shared, from: Offset, states: &mut ProducerStates) -> Result<
     Ok(())
 }
 
-/// Takes note of the batch here; tells which transaction it has ended.
+/// Replays the batch here; returns the transaction that it has ended, if any.
 fn note(
     states: &mut ProducerStates,
     cursor: &mut BatchCursor<'_>,
@@ -203,7 +203,7 @@ fn note(
     Ok(marker.and_then(|marker| states.record_marker(header, marker, Timestamp::NONE)))
 }
 
-/// Takes note of the end of a transaction; gives what the index of the marker's segment has to say.
+/// Notes the end of a transaction; returns the entry for the index of the marker's segment.
 pub(super) fn note_ended(
     shared: &Shared,
     states: &ProducerStates,
@@ -222,7 +222,7 @@ pub(super) fn note_ended(
     })
 }
 
-/// Damage is for whoever reads the records: the state is then without what lies behind it.
+/// Damage is reported to those who read the records; the state then lacks what is behind it.
 fn pass_damage(walked: Result<(), LogError>) -> Result<(), LogError> {
     match walked {
         Err(damage) if damage.is_damage() => {

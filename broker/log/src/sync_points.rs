@@ -4,15 +4,16 @@
 //!  synced-offsets   [ offset i64 | CRC-32C of the offset u32 ] ...      12 bytes each, big-endian
 //! ```
 //!
-//! The recovery point in the checkpoint file is up to five seconds old, and of a log that has just been
-//! created there is none. What was synced since would look like a torn tail if it were damaged, and be cut.
-//! So an entry is added here after each sync, and the greatest offset counts.
+//! The recovery point in the checkpoint file is up to five seconds old, and of a log that has just
+//! been created there is none. What was synced since would look like a torn tail if it were
+//! damaged, and be cut. So an entry is added here after each sync, and the greatest offset counts.
 //!
 //! Invariant: an entry is written after the sync that it stands for, so whatever is found is true.
 //!
 //! The entries themselves are not synced: that would be a second sync for each. So they outlive the
-//! process always, and a power cut as far as the system has written them by itself. What they do not know the checkpoint
-//! says, as before. They say nothing about indexes: where a scan begins is the recovery point's to say.
+//! process always, and a power cut as far as the system has written them by itself. What they do
+//! not know the checkpoint says, as before. They say nothing about indexes: where a scan begins is
+//! the recovery point's to say.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use crate::vfs::{OpenMode, Vfs};
 pub(super) const SYNCED_FILE: &str = "synced-offsets";
 /// Bytes of an entry.
 const ENTRY_BYTES: usize = 12;
-/// A file of so many bytes is begun again.
+/// A file of this many bytes is emptied before the next entry.
 const BYTES_MAX: u64 = 1024 * ENTRY_BYTES as u64;
 
 /// Writes down that everything below `offset` is synced.
@@ -51,14 +52,14 @@ pub(super) fn read(vfs: &dyn Vfs, dir: &Path) -> Offset {
         Ok(content) => decode(&content),
         Err(error) => {
             if error.kind() != ErrorKind::NotFound {
-                tracing::warn!(file = %path.display(), %error, "cannot read how far the log is synced");
+                tracing::warn!(file = %path.display(), %error, "cannot read how far the log is synced; the checkpoint decides");
             }
             Offset::ZERO
         }
     }
 }
 
-/// Forgets how far the log in `dir` is synced, durably: somebody is about to cut off what was.
+/// Forgets how far the log in `dir` is synced, durably, because synced records are about to be cut.
 ///
 /// # Errors
 /// The disk.

@@ -69,8 +69,8 @@ pub(super) fn count(entries: &TimeEntries<'_>) -> io::Result<usize> {
     Ok(real.map_or(usize::from(entries.len() == 1), |last| last + 1))
 }
 
-/// Whether entries with these ends, the first and the last, can belong to a segment that is (not) `empty`:
-/// only a segment without timestamps has no entry.
+/// Whether entries with these ends, the first and the last, can belong to a segment that is (not)
+/// `empty`: only a segment without timestamps has no entry.
 pub(super) fn is_plausible(ends: Option<[Raw; 2]>, empty: bool) -> bool {
     let Some([first, last]) = ends.map(|ends| ends.map(|raw| TimeEntry::decode(&raw))) else {
         return empty;

@@ -8,9 +8,9 @@
 //! An entry is written when a transaction's abort marker is appended, into the index of the segment
 //! that holds the marker; last offset is the marker's, last stable offset the log's at that moment.
 //! A consumer of committed records gets the entries for what it fetches and leaves their records
-//! out. Most segments have no such file; of those that have one, the segment remembers where the
-//! entries lie, so that it is not opened in vain. Unlike the other indexes it says what no single batch says,
-//! so it is made anew by replaying the log, together with the producers' state.
+//! out. Most segments have no such file. A segment that has one remembers the span of its entries,
+//! so that the file is not opened in vain. Unlike the other indexes it says what no single batch
+//! says, so it is rebuilt by replaying the log, together with the producers' state.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(super) const ENTRY_BYTES: usize = 34;
 /// A transaction whose records do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbortedTransaction {
-    /// Whose.
+    /// Its producer.
     pub producer_id: ProducerId,
     /// Its first record.
     pub first_offset: Offset,
@@ -44,8 +44,8 @@ impl AbortedTransaction {
             self.last_offset.0,
             self.last_stable_offset.0,
         ];
-        for (place, field) in raw[2..].as_chunks_mut().0.iter_mut().zip(fields) {
-            *place = field.to_be_bytes();
+        for (bytes, field) in raw[2..].as_chunks_mut().0.iter_mut().zip(fields) {
+            *bytes = field.to_be_bytes();
         }
         raw
     }
@@ -77,7 +77,8 @@ pub(super) fn decode(bytes: &[u8]) -> Vec<AbortedTransaction> {
     entries.map_while(AbortedTransaction::decode).collect()
 }
 
-/// Whether a file can be read and holds whole entries that make sense, in the order of their markers. One that is gone is.
+/// Whether a file can be read and holds whole entries that make sense, in the order of their
+/// markers. One that is gone is.
 ///
 /// # Errors
 /// What may be better a moment later.
@@ -113,7 +114,8 @@ pub(super) fn replace(
     vfs.replace(path, &encode(entries))
 }
 
-/// Makes `entries` the file's, durably, if they are not, or if it cannot be read. Where there are none a file is not made.
+/// Makes `entries` the file's, durably, if they are not, or if it cannot be read. Where there are
+/// none a file is not made.
 pub(super) fn mend(vfs: &dyn Vfs, path: &Path, entries: &[AbortedTransaction]) -> io::Result<()> {
     let found = match vfs.read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Some(Vec::new()),

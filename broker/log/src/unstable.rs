@@ -6,9 +6,10 @@
 //!                 begin b              is stable; watermark 9: nothing from 5 on
 //! ```
 //!
-//! The watermark is the high watermark for whoever reads, and the synced end for compaction, which
-//! must not take a transaction for committed whose marker a power cut can undo. Of transactions that
-//! have ended only those matter that no later one encloses; both their offsets ascend.
+//! The watermark is the high watermark for consumers, and the synced end for compaction, which must
+//! not take a transaction for committed if a power cut can undo its marker. An ended transaction
+//! that a later one encloses does not matter any longer, so only the others are kept; both their
+//! offsets ascend.
 
 use std::collections::VecDeque;
 

@@ -36,7 +36,7 @@ pub struct Appended {
     pub is_duplicate: bool,
 }
 
-/// The writer's side of a log. One at a time.
+/// The writer's side of a log. There is one at a time.
 #[derive(Debug)]
 pub struct Log {
     config: Arc<LogConfig>,
@@ -51,7 +51,7 @@ pub struct Log {
 
 impl Log {
     /// Opens or creates the log in `dir`, recovering what a crash has left; see
-    /// [`recovery`](super::recovery) for what is found and done. Nobody else may have it open,
+    /// [`recovery`](super::recovery) for what is found and done. Nothing else may have it open,
     /// readers of an earlier `Log` included: recovery may cut what they read.
     ///
     /// # Errors
@@ -81,19 +81,19 @@ impl Log {
         Ok((log, opened.report))
     }
 
-    /// Changes the settings from now on. What a segment was made with, it keeps.
+    /// Changes the settings from now on. A segment keeps the settings it was made with.
     pub fn set_config(&mut self, config: LogConfig) {
         self.shared.set_config(config);
         self.config = self.shared.config();
     }
 
-    /// Appends one batch that the caller has checked: judges its producer, stamps base offset and
+    /// Appends one batch that the caller has checked: checks its producer, stamps base offset and
     /// leader epoch, rolls if needed, writes, indexes. A batch that its producer has sent before is
     /// not stored again. `now` is for the age of the segment and of producers only.
     ///
     /// # Errors
-    /// `Producer`; the disk; the log is as before. If what was written in part cannot be cut off again, the
-    /// log is offline.
+    /// `Producer`; the disk; the log is as before. If what was written in part cannot be cut off
+    /// again, the log is offline.
     pub fn append(
         &mut self,
         batch: &RecordBatch,
@@ -101,8 +101,8 @@ impl Log {
         now: Timestamp,
     ) -> Result<Appended, LogError> {
         self.shared.check_online()?;
-        let judged = self.judge(batch)?;
-        if let Judged::Duplicate(known) = judged {
+        let kind = self.classify(batch)?;
+        if let BatchKind::Duplicate(known) = kind {
             return Ok(Appended {
                 base_offset: known.base_offset,
                 last_offset: known.last_offset,
@@ -124,9 +124,9 @@ impl Log {
             base_offset: base,
             ..*batch.header()
         };
-        // Before anybody can take the batch for synced: a recovery point vouches for the index, too.
+        // Before the batch can count as synced: a recovery point vouches for the index, too.
         if batch.header().has_producer() {
-            self.remember(&header, judged, now);
+            self.remember(&header, kind, now);
         }
         self.active.segment.publish(self.active.size);
         (self.shared).publish_batch(header.base_offset, header.next_offset());
@@ -144,24 +144,24 @@ impl Log {
         })
     }
 
-    /// What the producers' state says of a batch.
-    fn judge(&self, batch: &RecordBatch) -> Result<Judged, LogError> {
+    /// What a batch is to the producers' state.
+    fn classify(&self, batch: &RecordBatch) -> Result<BatchKind, LogError> {
         let header = batch.header();
         if !header.has_producer() {
-            return Ok(Judged::Data);
+            return Ok(BatchKind::Data);
         }
         if header.is_control() {
             let position = self.active.size;
             let corrupt = |error: BatchError| self.active.segment.corrupt(position, error.into());
             let Some(marker) = EndTxnMarker::read(batch).map_err(corrupt)? else {
-                return Ok(Judged::OtherControl);
+                return Ok(BatchKind::OtherControl);
             };
             self.producers.check_marker(header, marker)?;
-            return Ok(Judged::Marker(marker));
+            return Ok(BatchKind::Marker(marker));
         }
         match self.producers.check(header)? {
-            Verdict::Append => Ok(Judged::Data),
-            Verdict::Duplicate(known) => Ok(Judged::Duplicate(known)),
+            Verdict::Append => Ok(BatchKind::Data),
+            Verdict::Duplicate(known) => Ok(BatchKind::Duplicate(known)),
         }
     }
 
@@ -170,11 +170,11 @@ impl Log {
         matches!(self.producers.check(header), Ok(Verdict::Duplicate(_)))
     }
 
-    /// Takes note of a batch of a producer that is in the log.
-    fn remember(&mut self, header: &BatchHeader, judged: Judged, now: Timestamp) {
-        match judged {
-            Judged::Data => self.producers.record(header, now),
-            Judged::Marker(marker) => {
+    /// Adds a batch that is in the log to its producer's state.
+    fn remember(&mut self, header: &BatchHeader, kind: BatchKind, now: Timestamp) {
+        match kind {
+            BatchKind::Data => self.producers.record(header, now),
+            BatchKind::Marker(marker) => {
                 let ended = self.producers.record_marker(header, marker, now);
                 let aborted = ended
                     .and_then(|ended| snapshots::note_ended(&self.shared, &self.producers, ended));
@@ -182,7 +182,7 @@ impl Log {
                     self.active.segment.note_aborted(aborted);
                 }
             }
-            Judged::Duplicate(_) | Judged::OtherControl => return,
+            BatchKind::Duplicate(_) | BatchKind::OtherControl => return,
         }
         if header.is_transactional() {
             let open = self.producers.first_open_offset();
@@ -195,8 +195,8 @@ impl Log {
         &self.producers
     }
 
-    /// What is to be done from time to time: forgets producers that are silent for
-    /// `producer.id.expiration.ms`, and writes their state down if much was appended since.
+    /// Periodic work: forgets producers that were silent for `producer.id.expiration.ms`, and
+    /// writes a snapshot if much was appended since the last one.
     pub fn tend_producers(&mut self, now: Timestamp, age_max: Duration) {
         self.producers.expire(now, age_max);
         if self.snapshot_bytes >= snapshots::INTERVAL_BYTES {
@@ -204,7 +204,7 @@ impl Log {
         }
     }
 
-    /// Writes the producers' state at the log's end; without it the next open reads a longer way.
+    /// Writes the producers' state at the log's end; without it the next open replays more.
     fn take_snapshot(&mut self) {
         let (vfs, dir, end) = (
             self.shared.vfs(),
@@ -214,7 +214,7 @@ impl Log {
         if end > self.snapshot_offset {
             let written = snapshots::write(&**vfs, dir, end, &self.producers);
             if let Err(error) = written.and_then(|()| snapshots::remove_old(&self.shared)) {
-                tracing::warn!(log = %dir.display(), %error, "no snapshot of the producers");
+                tracing::warn!(log = %dir.display(), %error, "cannot write a snapshot of the producers");
             }
         }
         self.snapshot_offset = end;
@@ -232,7 +232,7 @@ impl Log {
         if let Err(error) = file.append(&slices) {
             if let Err(error) = file.set_len(active.size) {
                 tracing::error!(segment = %active.segment.path().display(), %error,
-                    "cannot cut off what a failed append has left");
+                    "cannot cut off what a failed append wrote; the log goes offline");
                 self.shared.go_offline();
             }
             return Err(error).or_io("append to", active.segment.path());
@@ -241,7 +241,7 @@ impl Log {
         Ok(())
     }
 
-    /// Seals the active segment and goes on with a new one that starts at `base`.
+    /// Seals the active segment and continues with a new one that starts at `base`.
     fn roll(&mut self, base: Offset) -> Result<(), LogError> {
         let dir = self.shared.dir().to_owned();
         let next = Active::create(self.shared.vfs(), &dir, base, &self.config)?;
@@ -267,15 +267,15 @@ impl Log {
         Ok(())
     }
 
-    /// Closes the file of a log that was opened and not written yet. What recovery has cut the next sync
-    /// makes durable all the same: it opens the file again.
+    /// Closes the file of a log that was opened and not written yet. The next sync opens it again
+    /// to make durable what recovery has cut.
     pub fn close_opened(&mut self) {
         self.active.file = None;
         self.active.segment.close_file();
     }
 
-    /// Lets go of the open file, if all is synced: a log that nobody writes costs no descriptor.
-    /// The next append opens it again. True if there was one.
+    /// Closes the open file, if everything is synced, so that an idle log costs no descriptor. The
+    /// next append opens it again. Returns whether there was one.
     pub fn rest(&mut self) -> bool {
         if self.shared.recovery_point() < self.shared.end_offset() {
             return false;
@@ -308,7 +308,7 @@ impl Log {
         let synced = self.shared.sync();
         self.shared.end_sync_points();
         let recovery_point = synced?;
-        // Of many partitions most were not written to, and have nothing to put in order.
+        // Most partitions were not written to, and have nothing to put in order.
         if self.active.is_ahead {
             self.active.segment.seal();
             self.take_snapshot();
@@ -320,10 +320,10 @@ impl Log {
 
 /// What a batch is to the producers' state.
 #[derive(Clone, Copy, Debug)]
-enum Judged {
+enum BatchKind {
     /// Records, to be appended.
     Data,
-    /// Records that are there.
+    /// Records that are in the log already.
     Duplicate(ProducedBatch),
     /// The end of a transaction.
     Marker(EndTxnMarker),

@@ -1,8 +1,8 @@
-//! What is taken away from a partition: by age and size, and by key.
+//! Retention and compaction of a partition: records deleted by age and size, and by key.
 //!
-//! Both are decided and done in the log; here it is said up to where, by what consumers may already
-//! have read: nothing above the high watermark is deleted, and nothing is compacted that is not
-//! durable, or part of an open transaction.
+//! Both are decided and done in the log. The bounds come from here, because they depend on what
+//! consumers may already have read: nothing above the high watermark is deleted, and nothing is
+//! compacted that is not durable or belongs to an open transaction.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -13,20 +13,20 @@ use brooklet_log::producer_state::ProducerState;
 use brooklet_log::{LogError, TakenAway, TakenEarly};
 use brooklet_protocol::{Offset, ProducerId};
 
-/// For somebody who wonders where the records are.
+/// The message to a person who wonders where the records are.
 fn words(early: &TakenEarly) -> String {
     let TakenEarly { records, .. } = early;
     let days = early.age.as_secs() / (24 * 3600);
     let (written, age_max) = (early.written_ago.as_secs(), early.age_max.as_millis());
     format!(
         "retention deleted {records} records that were written {written} s ago, because their own \
-         timestamps are {days} days old and more, and retention.ms is {age_max}. Set retention.ms=-1 \
+         timestamps are at least {days} days old, and retention.ms is {age_max}. Set retention.ms=-1 \
          to keep such records, or message.timestamp.type=LogAppendTime to count from their arrival"
     )
 }
 
 impl Partition {
-    /// Retires the segments that retention does not keep, as the settings of this moment say.
+    /// Retires the segments that retention does not keep under the current settings.
     /// Blocks.
     ///
     /// # Errors
@@ -102,13 +102,13 @@ impl Partition {
         Ok(done)
     }
 
-    /// Below it everything may be compacted but the active segment: it is read by now, and what
-    /// became of its transactions outlasts a power cut.
+    /// Everything below it may be compacted, except the active segment: consumers may have read it,
+    /// and the outcome of its transactions survives a power cut.
     fn stable_below(&self) -> Offset {
         self.reader.last_stable_offset(self.settled_watermark())
     }
 
-    /// Consumers have seen what is below, and no crash takes it back.
+    /// What is below may have been read by consumers, and survives a crash.
     pub(super) fn settled_watermark(&self) -> Offset {
         let high_watermark = self.high_watermark();
         if self.sync {

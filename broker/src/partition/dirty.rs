@@ -1,8 +1,8 @@
-//! How much is written and not synced, and when that is too much.
+//! How many written bytes are not synced, and when that is too many.
 //!
 //! The page cache takes writes at the speed of memory until the kernel has enough of it; then it
-//! writes back in one go, and whoever appends meanwhile waits for it: the stalls that spoil a log's
-//! tail latency. So the broker writes behind, early and in small pieces:
+//! writes back in one go, and appends wait for it meanwhile: the stalls that spoil a log's tail
+//! latency. So the broker writes behind, early and in small pieces:
 //!
 //! ```text
 //!  dirty bytes      0 ─────────────── ½ max ──────────────── max
@@ -13,13 +13,13 @@
 //! ```
 //!
 //! The budget is one for all partitions of a broker. Invariant: it counts each byte from its append
-//! until its sync, or until its partition is closed or offline, and then no more.
+//! until its sync, or until its partition is closed or offline, and no longer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// So much of one partition starts a sync: large enough to be written in one go, small enough to be
-/// written before the next.
+/// Unsynced bytes of one partition that start a sync: enough to be worth a write, few enough to be
+/// written before as many come again.
 const PARTITION_BYTES: u64 = 8 << 20;
 
 /// Bytes written and not synced, over all partitions, and how many there may be.
@@ -35,7 +35,7 @@ impl DirtyBudget {
     /// `log.dirty.bytes.max` (not in Kafka): 64 MiB.
     pub const BYTES_MAX_DEFAULT: u64 = 64 << 20;
 
-    /// A budget of so many bytes.
+    /// A budget of `bytes_max` bytes.
     pub fn new(bytes_max: u64) -> Arc<Self> {
         Arc::new(Self {
             bytes: AtomicU64::new(0),
@@ -61,7 +61,7 @@ pub(super) struct DirtyBytes {
     budget: Arc<DirtyBudget>,
     /// Bytes appended since the open.
     appended: AtomicU64,
-    /// How many of them are synced, or are not counted any more.
+    /// How many of them are synced, or are no longer counted.
     synced: AtomicU64,
 }
 
@@ -74,7 +74,7 @@ impl DirtyBytes {
         }
     }
 
-    /// Counts what was appended; tells whether it is time for a sync. By the one writer.
+    /// Counts what was appended; returns whether it is time for a sync. Only the writer calls it.
     pub(super) fn add(&self, bytes: u64) -> bool {
         let appended = self.appended.fetch_add(bytes, Ordering::AcqRel) + bytes;
         let all = self.budget.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -82,7 +82,7 @@ impl DirtyBytes {
         own >= PARTITION_BYTES || all >= self.budget.bytes_max / 2
     }
 
-    /// Bytes appended so far, to be told to [`DirtyBytes::synced`] after a sync that began later.
+    /// Bytes appended so far, to be passed to [`DirtyBytes::synced`] after a sync that began later.
     pub(super) fn appended(&self) -> u64 {
         self.appended.load(Ordering::Acquire)
     }
@@ -95,7 +95,7 @@ impl DirtyBytes {
         self.budget.synced.fetch_add(newly, Ordering::Relaxed);
     }
 
-    /// Whether whoever appends has to wait.
+    /// Whether an append has to wait for a sync.
     pub(super) fn is_too_much(&self) -> bool {
         self.budget.bytes() >= self.budget.bytes_max
     }

@@ -1,22 +1,22 @@
 //! Group commit: many waiters, one `fdatasync`.
 //!
 //! An append with `acks=all` is answered once its bytes are on the disk. A sync takes as long for
-//! one batch as for a hundred, so nobody syncs alone:
+//! one batch as for a hundred, so appends share syncs:
 //!
 //! ```text
-//!  append 7 ──wants 8──▶ idle ──▶ leader: sync ──────────────▶ durable 8 ──▶ wake 7
-//!  append 8 ───────────wants 9──▶ waits  │                        │
-//!  append 9 ───────────wants 10─▶ waits  └── appended meanwhile ──▶ sync ──▶ durable 10 ─▶ wake 8, 9
+//!  append 7 ──wants 8──▶ idle ──▶ leader: sync ─────────▶ durable 8 ──▶ wake 7
+//!  append 8 ───────────wants 9──▶ waits  │                   │
+//!  append 9 ───────────wants 10─▶ waits  └ appended meanwhile ▶ sync ▶ durable 10 ─▶ wake 8, 9
 //! ```
 //!
 //! The leader is no special thread: it is a blocking task that the first waiter spawns and that
-//! ends once nobody wants more. It outlives the request that spawned it, so a client that hangs up
-//! takes no other client's sync with it.
+//! ends once nothing more is wanted. It outlives the request that spawned it, so a client that
+//! hangs up does not cancel the sync of another.
 //!
 //! Invariants: at most one sync runs; `durable` only grows; after a failed sync nothing is ever
-//! called durable again (the kernel may have dropped the dirty pages and reports that only once). A sync that
-//! could not be tried, for want of a descriptor, has not failed: those who wait for it are refused, and the
-//! next one may succeed.
+//! called durable again (the kernel may have dropped the dirty pages, and reports that only once).
+//! A sync that could not be tried, for want of a descriptor, has not failed: its waiters are
+//! refused, and the next one may succeed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub(super) struct GroupCommit {
 struct State {
     /// Everything below it is on the disk.
     durable: Offset,
-    /// Somebody waits until everything below it is.
+    /// A waiter wants everything below it to be.
     wanted: Offset,
     leader_runs: bool,
     failed: bool,
@@ -97,12 +97,12 @@ impl GroupCommit {
         }
     }
 
-    /// Whether so much is not synced that whoever appends has to wait for a sync.
+    /// Whether so much is unsynced that an append has to wait for a sync.
     pub(super) fn is_too_dirty(&self) -> bool {
         self.dirty.as_ref().is_some_and(DirtyBytes::is_too_much)
     }
 
-    /// Nothing of it will be synced any more.
+    /// What is dirty will not be synced, and no longer counts.
     pub(super) fn forget_dirty(&self) {
         if let Some(dirty) = &self.dirty {
             dirty.synced(dirty.appended());
@@ -129,11 +129,11 @@ impl GroupCommit {
         self.state.lock().failed
     }
 
-    /// Sees to it that everything below `offset` gets synced, and does not wait for it. Returns how many
-    /// syncs could not be tried before.
+    /// Makes sure that everything below `offset` gets synced, without waiting for it. Returns how
+    /// many syncs could not be tried so far.
     pub(super) fn begin(self: &Arc<Self>, offset: Offset) -> u64 {
         let mut state = self.state.lock();
-        // What is not in the log yet no sync can reach.
+        // A sync cannot reach what is not in the log yet.
         let offset = offset.min(self.log.log_end_offset());
         state.wanted = state.wanted.max(offset);
         if state.durable < offset && !state.failed && !state.leader_runs {
@@ -169,7 +169,7 @@ impl GroupCommit {
         }
     }
 
-    /// Syncs until nobody wants more.
+    /// Syncs until nothing more is wanted.
     fn lead(&self) {
         loop {
             let appended = self.dirty.as_ref().map(DirtyBytes::appended);
@@ -179,7 +179,7 @@ impl GroupCommit {
             if let Some((dirty, appended)) = self.dirty.as_ref().zip(appended)
                 && was_tried
             {
-                // A failed one, too: the partition is offline, and holds nobody else up.
+                // A failed one, too: the partition is offline and must not hold up others.
                 dirty.synced(appended);
             }
             let mut state = self.state.lock();

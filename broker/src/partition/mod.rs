@@ -1,4 +1,4 @@
-//! A partition: a log, how far consumers may read it, and who waits for it.
+//! A partition: a log, how far consumers may read it, and the fetches that wait for more.
 //!
 //! ```text
 //!   log start            high watermark      log end
@@ -11,17 +11,17 @@
 //!
 //! An append writes into the page cache on the caller's thread. [`Partition::commit`] then waits
 //! for the promised durability (`group_commit`), moves the high watermark, and wakes the fetches
-//! that wait (`waiters`).
+//! that wait (`progress`, `waiters`).
 //!
 //! Invariants:
 //! - log start ≤ last stable offset ≤ high watermark ≤ log end, asserted whenever one is published;
 //!   the high watermark never goes back while the broker runs;
 //! - one writer at a time, and readers never block it;
-//! - an append that is refused, because the disk is full or no file can be opened, leaves the partition
-//!   online, and the next one is tried (`refusals`);
-//! - once a sync has failed, every append and read fails and nothing is published any more: nobody
-//!   knows what is on the disk, and the partition is offline until the broker restarts and recovers
-//!   it (`state`).
+//! - an append that is refused, because the disk is full or no file can be opened, leaves the
+//!   partition online, and the next one is tried (`refusals`);
+//! - once a sync has failed, every append and read fails and nothing is published: what is on the
+//!   disk is unknown, and the partition is offline until the broker restarts and recovers it
+//!   (`state`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,12 +100,12 @@ pub struct PartitionSetup<'a> {
     pub config: LogConfig,
     /// What is known of the log before it is opened.
     pub start: RecoveryStart,
-    /// The budget that unsynced bytes count against. Without one nothing is ever synced, and what is
-    /// written counts as durable.
+    /// The budget that unsynced bytes count against. Without one nothing is ever synced, and what
+    /// is written counts as durable.
     pub dirty: Option<&'a Arc<DirtyBudget>>,
 }
 
-/// One partition: a log, its high watermark, and who waits for it.
+/// One partition: a log, its high watermark, and the fetches that wait for more.
 #[derive(Debug)]
 pub struct Partition {
     id: TopicPartition,
@@ -120,9 +120,9 @@ pub struct Partition {
     closed: AtomicBool,
     /// Markers that were appended since the open.
     markers: AtomicU64,
-    /// The log's end when somebody last asked whether the partition is idle.
+    /// The log's end when [`Partition::tend`] last looked whether the partition is idle.
     end_seen: AtomicI64,
-    /// They do not change while the partition is open: a single broker never hands its leadership on.
+    /// It does not change while the partition is open: a single broker never hands over leadership.
     epochs: LeaderEpochs,
     reader: LogReader,
     maintenance: Maintenance,
@@ -175,7 +175,7 @@ impl Partition {
         Ok((Arc::new(partition), report))
     }
 
-    /// Which one.
+    /// The topic-partition.
     pub fn id(&self) -> &TopicPartition {
         &self.id
     }
@@ -203,7 +203,8 @@ impl Partition {
         }
     }
 
-    /// Appends checked batches, in order, on the caller's thread; the answer waits for `durability`.
+    /// Appends checked batches, in order, on the caller's thread; the answer waits for
+    /// `durability`.
     ///
     /// # Errors
     /// The disk, or offline.
@@ -256,7 +257,7 @@ impl Partition {
         outcome.map(|()| appended)
     }
 
-    /// Takes note of an append that the disk has refused.
+    /// Remembers that the disk has refused an append.
     fn note_refused(&self, error: &LogError) {
         if let LogError::Io { source, .. } = error {
             let (is_full, now) = (is_out_of_room(source), self.clock.monotonic());
@@ -264,13 +265,13 @@ impl Partition {
         }
     }
 
-    /// Why it takes no records just now, though it is online; nothing if it does.
+    /// Why it takes no records at the moment, although it is online; `None` if it takes them.
     pub fn refusal(&self) -> Option<Refusal> {
         let free_bytes = || self.vfs.free_bytes(&self.dir).ok();
         self.refusals.standing(self.clock.monotonic(), free_bytes)
     }
 
-    /// Whether `message` about this partition is to be logged, or was a moment ago.
+    /// Whether to log `message` about this partition; false if it was logged a moment ago.
     pub fn is_news(&self, message: &str) -> bool {
         self.reports.is_news(message, self.clock.monotonic())
     }
@@ -287,8 +288,8 @@ impl Partition {
     }
 
     /// Moves the log start to `offset`, unless it is there or beyond: what is below is not served
-    /// any more. What is deleted is made durable before, so that the log never ends below
-    /// its start. Returns the log start, which is for the caller to write down.
+    /// any longer. What is deleted is made durable before, so that the log never ends below
+    /// its start. Returns the log start, which the caller has to write down.
     ///
     /// # Errors
     /// `OffsetOutOfRange` above the high watermark; the disk; offline.
@@ -308,9 +309,9 @@ impl Partition {
         Ok(self.maintenance.advance_log_start(offset))
     }
 
-    /// What is to be done from time to time: silent producers are forgotten and their state is
-    /// written down; and if nothing was appended since the last call, the open file is let go, for of
-    /// many partitions most are idle, and descriptors are few. Blocks for a moment.
+    /// Periodic work: forgets silent producers and writes the producers' state down. If nothing was
+    /// appended since the last call, it closes the open file: most partitions are idle, and
+    /// descriptors are scarce. Blocks for a moment.
     pub fn tend(&self, producer_age_max: Duration) {
         if let Some(log) = self.writer.lock().as_mut() {
             log.tend_producers(self.clock.wall(), producer_age_max);
@@ -323,10 +324,10 @@ impl Partition {
         }
     }
 
-    /// Lets go of the open file, unless somebody writes right now or something is not synced. True if
-    /// there was one.
+    /// Closes the open file, unless a write is under way or something is not synced. Returns
+    /// whether there was one.
     pub fn rest(&self) -> bool {
-        // Whoever holds the lock is not idle.
+        // A partition whose lock is held is not idle.
         let mut writer = self.writer.try_lock();
         let log = writer.as_mut().and_then(|writer| writer.as_mut());
         log.is_some_and(Log::rest)
@@ -337,8 +338,8 @@ impl Partition {
         &self.maintenance
     }
 
-    /// Starts what [`Partition::commit`] with [`Durability::Synced`] waits for, so that the syncs
-    /// of several partitions overlap. Needs a runtime.
+    /// Starts the sync that [`Partition::commit`] with [`Durability::Synced`] waits for, so that
+    /// those of several partitions overlap. Needs a runtime.
     pub fn begin_commit(&self, offset: Offset) {
         if self.sync {
             self.commits.begin(offset);
@@ -346,9 +347,8 @@ impl Partition {
     }
 
     /// Waits until everything below `offset` has `durability`, then publishes it: the high
-    /// watermark is at least `offset`. Where `flush.messages` or the bound on dirty bytes ask for it,
-    /// it waits for a sync in any case.
-    /// May be dropped while it waits: the sync goes on.
+    /// watermark is at least `offset`. Where `flush.messages` or the bound on dirty bytes ask for
+    /// it, it waits for a sync in any case. May be dropped while it waits: the sync goes on.
     ///
     /// # Errors
     /// The sync failed.
@@ -417,7 +417,7 @@ impl Partition {
     }
 
     /// Whether a sync or a write has failed for good, or the partition was closed: it serves
-    /// nothing any more. Never waits for the disk.
+    /// nothing. Never waits for the disk.
     pub fn is_offline(&self) -> bool {
         self.check_serving().is_err()
     }

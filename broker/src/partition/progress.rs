@@ -1,12 +1,13 @@
-//! The high watermark: how far consumers may read. Whoever moves it wakes the fetches that wait.
+//! The high watermark: how far consumers may read. When it moves, the fetches that wait are woken.
 //!
-//! Two move it: `commit`, once the records have the durability that was asked for, and the leader of
-//! a group commit, once they are synced. It only grows, so that it does not matter who comes first.
+//! Two move it: `commit`, once the records have the durability that was asked for, and the leader
+//! of a group commit, once they are synced. It only grows, so that it does not matter who comes
+//! first.
 //!
 //! Invariant: log start ≤ last stable offset ≤ high watermark ≤ log end. Nothing is locked to check
-//! it at a publish, and it holds all the same: the log end only grows and is read before the watermark
-//! is moved up to it; the log start moves up to a watermark that was published before, so one that is
-//! read first is at most the watermark that is read after it.
+//! it at a publish, and it holds all the same: the log end only grows and is read before the
+//! watermark is moved up to it; the log start moves up to a watermark that was published before, so
+//! one that is read first is at most the watermark that is read after it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -43,7 +44,7 @@ impl Progress {
         Offset(self.high_watermark.load(Ordering::Acquire))
     }
 
-    /// Moves the high watermark to `offset`, unless it is there or beyond, and wakes who waits.
+    /// Moves the high watermark to `offset`, unless it is there or beyond, and wakes the waiters.
     pub(super) fn publish(&self, offset: Offset) {
         let end = self.log.log_end_offset();
         assert!(

@@ -20,7 +20,7 @@ pub enum Isolation {
     /// All records below the high watermark.
     #[default]
     ReadUncommitted,
-    /// Those below the last stable offset; the aborted ones among them are told apart.
+    /// Those below the last stable offset; the answer says which of them were aborted.
     ReadCommitted,
 }
 
@@ -36,10 +36,11 @@ impl Isolation {
 }
 
 impl Partition {
-    /// Batches from `from` up to where a reader of this isolation ends; see [`LogReader::read`].
+    /// Batches from `from` up to where a reader of this isolation ends; see
+    /// [`LogReader::read`](brooklet_log::LogReader::read).
     ///
     /// # Errors
-    /// As [`LogReader::read`]; offline or closed.
+    /// Those of the log; offline or closed.
     pub fn read(
         &self,
         from: Offset,
@@ -55,7 +56,8 @@ impl Partition {
         self.reader.read(from, up_to, bytes_max, at_least_one)
     }
 
-    /// Whether a read from `from` on may have to wait for the disk; see [`LogReader::may_block`].
+    /// Whether a read from `from` on may have to wait for the disk; see
+    /// [`LogReader::may_block`](brooklet_log::LogReader::may_block).
     pub fn read_may_block(&self, from: Offset, isolation: Isolation) -> bool {
         let looks_into_index =
             isolation == Isolation::ReadCommitted && self.reader.may_have_aborted(from);
@@ -67,7 +69,8 @@ impl Partition {
         self.progress.high_watermark()
     }
 
-    /// Below it no transaction is open; see [`LogReader::last_stable_offset`].
+    /// No transaction is open below it; see
+    /// [`LogReader::last_stable_offset`](brooklet_log::LogReader::last_stable_offset).
     pub fn last_stable_offset(&self) -> Offset {
         self.reader.last_stable_offset(self.high_watermark())
     }

@@ -1,12 +1,13 @@
-//! Why a partition takes no records just now, though it is online.
+//! Why a partition takes no records at the moment, although it is online.
 //!
-//! The disk is full, or no file can be opened. Neither says anything about what is stored, so the partition
-//! serves its readers, refuses its writers, and takes records again as soon as it can. Meanwhile this says so:
+//! The disk is full, or no file can be opened. Neither puts stored records in doubt, so the
+//! partition serves its readers, refuses its writers, and takes records again as soon as it can.
+//! Meanwhile the reason is reported:
 //!
 //! ```text
 //!  an append, or a sync, is refused ──▶ noted ──▶ /readyz names it, the log does once in a while
 //!  the next one of its kind succeeds ─▶ over
-//!  nobody has tried for a while ──────▶ over, once there is room
+//!  none was tried for a while ────────▶ over, once there is room
 //! ```
 
 use std::fmt;
@@ -16,9 +17,9 @@ use std::time::Duration;
 use brooklet_protocol::Monotonic;
 use parking_lot::Mutex;
 
-/// After so long without a refusal it is asked whether there is room.
+/// After this time without a refusal the disk is asked whether there is room.
 const FRESH_FOR: Duration = Duration::from_secs(10);
-/// So many free bytes are room: what most requests need, and a segment's indexes.
+/// Free bytes that count as room: enough for most requests and a segment's indexes.
 const ROOM_BYTES_MIN: u64 = 4 << 20;
 
 /// What was refused.
@@ -30,12 +31,12 @@ pub(super) enum Refused {
     Sync,
 }
 
-/// Why a partition takes no records just now.
+/// Why a partition takes no records at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What could not be done, where, and why.
     pub reason: String,
-    /// How often.
+    /// How often it was refused.
     pub count: u64,
     /// Bytes that are free on its disk, if that is the reason.
     pub free_bytes: Option<u64>,

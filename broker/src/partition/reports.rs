@@ -1,22 +1,22 @@
-//! What the log was told of a partition's reads, so that a client which tries again ten times a second
-//! does not fill it.
+//! Errors of a partition's reads that were logged, so that a client which retries ten times a
+//! second does not flood the log.
 
 use std::time::Duration;
 
 use brooklet_protocol::Monotonic;
 use parking_lot::Mutex;
 
-/// The same is said again after so long.
+/// The same error is logged again after this time.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// The last thing that was said.
+/// The last error that was logged.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     last: Mutex<Option<(String, Monotonic)>>,
 }
 
 impl Reports {
-    /// Whether this is to be said: it is not what was said last, or that is a while ago.
+    /// Whether to log this: it is not what was logged last, or that was a while ago.
     pub(super) fn is_news(&self, message: &str, now: Monotonic) -> bool {
         let mut last = self.last.lock();
         let is_known = (last.as_ref())

@@ -1,4 +1,4 @@
-//! A partition as the rest of the broker meets it: open, or not to be had.
+//! A partition as the rest of the broker sees it: open, or offline.
 //!
 //! ```text
 //!            open ok                      a sync or a write fails
@@ -31,14 +31,14 @@ pub enum PartitionState {
 /// A partition whose log could not be opened when the broker started.
 #[derive(Debug)]
 pub struct OfflinePartition {
-    /// Which one.
+    /// The topic-partition.
     pub id: TopicPartition,
-    /// Why not: the file, the position and what is wrong there.
+    /// Why it could not be opened: the file, the position and what is wrong there.
     pub reason: String,
 }
 
 impl PartitionState {
-    /// Which one.
+    /// The topic-partition.
     pub fn id(&self) -> &TopicPartition {
         match self {
             Self::Open(partition) => partition.id(),
@@ -60,7 +60,7 @@ impl PartitionState {
             .map_or(LeaderEpoch(0), |partition| partition.leader_epoch())
     }
 
-    /// Whether nothing can be asked of it until the broker restarts.
+    /// Whether it serves nothing until the broker restarts.
     pub fn is_offline(&self) -> bool {
         self.open().is_none_or(|partition| partition.is_offline())
     }

@@ -1,3 +1,6 @@
+//! Commits, the high watermark, and what readers and waiters see of them. Syncs are held up by a
+//! [`GatedVfs`], so that each test decides what is durable when.
+
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;

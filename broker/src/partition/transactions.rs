@@ -1,9 +1,9 @@
 //! What transactions append: their batches, and the markers that end them.
 //!
-//! A batch that opens a transaction here has to be one that the coordinator knows of: it will end only
-//! what it knows, and a transaction without an end holds every reader of committed records up (KIP-890).
-//! Asking the coordinator takes time, in which it may have ended that very transaction. So the markers
-//! are counted, and who has asked says how many there were when it began to ask:
+//! The coordinator has to know of a transaction before a batch opens it here: it ends only those
+//! that it knows, and a transaction without an end holds up every reader of committed records
+//! (KIP-890). Asking the coordinator takes time, in which it may end that very transaction. So
+//! markers are counted, and a caller that has asked says how many there were when it began:
 //!
 //! ```text
 //!  append ─▶ is its transaction open here? ── yes ─▶ appended
@@ -20,14 +20,14 @@ use brooklet_protocol::records::{EndTxnMarker, RecordBatch};
 
 use super::Partition;
 
-/// A batch would open a transaction that the coordinator may not know of. Holds the number of markers so
-/// far.
+/// A batch would open a transaction that the coordinator may not know of. Holds the number of
+/// markers so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unverified(pub u64);
 
 impl Partition {
     /// Appends a checked batch of a transaction, unless its coordinator has to be asked before;
-    /// `verified_at` is what an earlier call gave. Not synced, not published.
+    /// `verified_at` is what an earlier call returned. Not synced, not published.
     ///
     /// # Errors
     /// As [`Partition::append_written`].
@@ -50,11 +50,12 @@ impl Partition {
         self.append_to(log, std::slice::from_ref(batch)).map(Ok)
     }
 
-    /// Appends the marker that ends a producer's transaction; without a coordinator's epoch, with the one
-    /// that the log knows. Not synced, not published.
+    /// Appends the marker that ends a producer's transaction; without a coordinator's epoch, with
+    /// the one that the log knows. Not synced, not published.
     ///
     /// # Errors
-    /// As [`Partition::append_written`]; a newer incarnation of the producer, or of the coordinator.
+    /// As [`Partition::append_written`]; a newer incarnation of the producer, or of the
+    /// coordinator.
     pub fn append_marker(
         &self,
         producer: Producer,

@@ -1,4 +1,4 @@
-//! Who waits for a partition to change.
+//! The fetches that wait for a partition to change.
 //!
 //! A fetch with nothing to return registers its [`Notify`] with each partition it asks for and
 //! sleeps; whichever changes first wakes it. A wake-up that comes before the sleep is kept as a
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The registered, in no order.
+/// The registered waiters, in no order.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     entries: Mutex<Entries>,

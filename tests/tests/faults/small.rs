@@ -189,7 +189,7 @@ fn a_data_directory_that_is_removed_is_noticed_and_nothing_more_is_confirmed() {
     let errors = server.errors();
     assert_calm(&errors);
     assert_eq!(
-        errors.matches("Nothing is written any more").count(),
+        errors.matches("Writes are refused from now on").count(),
         1,
         "{errors}"
     );

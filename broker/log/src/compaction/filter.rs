@@ -1,4 +1,4 @@
-//! What compaction keeps of a batch: the rules, without files.
+//! What compaction keeps of a batch: the rules, without any files.
 //!
 //! | record, or batch | kept |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | any other batch without records | no |
 //!
 //! A batch with tombstones, or a marker, gets its delete horizon (KIP-534) the first time that it
-//! comes by here: now and `delete.retention.ms`, so that whoever reads the log from its beginning
-//! within that time learns of the deletion.
+//! is compacted: now plus `delete.retention.ms`, so that a consumer that reads the log from its
+//! beginning within that time learns of the deletion.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,8 +24,8 @@ use brooklet_protocol::{Offset, ProducerId, Timestamp};
 use super::OffsetMap;
 use crate::AbortedTransaction;
 
-/// Decompressed records of one batch at most; the log holds larger ones only if somebody wanted a
-/// compaction to fail.
+/// Decompressed records of one batch at most. Only a client that wants compaction to fail sends
+/// more.
 const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 
 /// What becomes of a batch.
@@ -35,7 +35,7 @@ pub enum Kept {
     Whole,
     /// It stays with fewer records, or with a delete horizon.
     Rewritten(RecordBatch),
-    /// Nothing of it stays.
+    /// All of it goes.
     Nothing,
 }
 
@@ -43,10 +43,10 @@ pub enum Kept {
 #[derive(Debug)]
 pub struct Filter<'a> {
     map: &'a OffsetMap,
-    /// The map knows nothing of what is above, and there everything stays.
+    /// The map does not cover what is above, so everything there stays.
     covered_below: Offset,
     now: Timestamp,
-    /// `now` and `delete.retention.ms`.
+    /// `now` plus `delete.retention.ms`.
     horizon: Timestamp,
     /// Each producer's last batch, by its last offset.
     last_batches: &'a HashMap<ProducerId, Offset>,
@@ -61,7 +61,8 @@ pub struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    /// For a log with these `aborted` transactions, whose keys below `covered_below` are in the map.
+    /// For a log with these `aborted` transactions, whose keys below `covered_below` are in the
+    /// map.
     pub fn new(
         (map, covered_below): (&'a OffsetMap, Offset),
         last_batches: &'a HashMap<ProducerId, Offset>,

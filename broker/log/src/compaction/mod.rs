@@ -1,4 +1,4 @@
-//! Compaction: of each key only the latest record stays.
+//! Compaction: only the latest record of each key stays.
 //!
 //! ```text
 //!  read the dirty segments ─▶ offset map: key → latest offset
@@ -12,14 +12,14 @@
 //! batch of a group stays, as a header at least, so the new segment says itself which old ones it
 //! replaces, and ends where they ended.
 //!
-//! The transaction index of the first old segment becomes the new one's before anything else changes: it
-//! has every transaction of the group whose abort marker stays. That is one pass longer than the
-//! aborted records, so whoever still reads the old segments is told to leave them out.
+//! The transaction index of the first old segment becomes the new one's before anything else
+//! changes: it has every transaction of the group whose abort marker stays. That is one pass longer
+//! than the aborted records, so readers of the old segments still learn to leave them out.
 //!
 //! The active segment is never touched, nor what is not durable yet; appends and reads go on.
 //! Offsets stay: below `cleaned_below`, which is written down before it becomes true, they only
-//! ascend. (What is written down says what was begun; after a crash, all counts as dirty once more.) An
-//! offset map that is too small for all keys covers a part, and the rest stays dirty.
+//! ascend. (What is written down says what was begun; after a crash, all counts as dirty once
+//! more.) An offset map that is too small for all keys covers a part, and the rest stays dirty.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, IoSlice};
@@ -53,15 +53,15 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Decompressed records of one batch at most.
 const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 
-/// What a compaction has to be told.
+/// What a compaction needs to know.
 #[derive(Debug)]
 pub struct CompactionContext<'a> {
     /// Nothing at or above is touched: the least of high watermark, last stable offset and recovery
     /// point.
     pub stable_below: Offset,
-    /// For lags and delete horizons.
+    /// The wall clock, for lags and delete horizons.
     pub now: Timestamp,
-    /// When the replaced files count as deleted.
+    /// The monotonic clock: the replaced files count as deleted from now on.
     pub since: Monotonic,
     /// Each producer's last batch in the log, by its last offset.
     pub last_batches: &'a HashMap<ProducerId, Offset>,
@@ -85,7 +85,7 @@ impl CompactionContext<'_> {
 pub struct Compacted {
     /// Segments that were replaced.
     pub segments_replaced: usize,
-    /// Segments in their place.
+    /// Segments that replaced them.
     pub segments_made: usize,
     /// Bytes of batches that were looked at.
     pub bytes_before: u64,
@@ -93,7 +93,7 @@ pub struct Compacted {
     pub bytes_after: u64,
 }
 
-/// A segment that is written beside the log.
+/// A new segment, written beside the log.
 struct Draft {
     path: PathBuf,
     file: Arc<dyn VfsFile>,
@@ -103,7 +103,7 @@ struct Draft {
     unwritten: Vec<u8>,
     /// The aborted transactions whose markers stay.
     aborted: Vec<AbortedTransaction>,
-    /// Whether it differs from what it is made of.
+    /// Whether it differs from the segments that it is made from.
     differs: bool,
 }
 
@@ -237,7 +237,7 @@ impl Maintenance {
                 segment.distrust_times();
             }
             let segment = Arc::new(segment.with_file(Arc::clone(&draft.file), &draft.indexes));
-            // Before the old ones go, so that nobody who looks again finds neither.
+            // Before the old ones go, so that a reader that looks again finds one or the other.
             shared.replace_segments(draft.base, group.len(), Arc::clone(&segment));
             for segment in group {
                 let files = segment.retire(Some(&aborted))?;
@@ -249,7 +249,7 @@ impl Maintenance {
             names.sync().or_io("sync", dir)
         });
         if put.is_err() {
-            // Nobody knows which of the two the next open will find; it will know.
+            // Which of the two the next open finds is unknown here; it will know.
             shared.go_offline();
         }
         put
@@ -289,7 +289,7 @@ impl Draft {
                 let kept = filter.keep(&batch, is_last);
                 let kept = match kept {
                     Ok(Kept::Whole) => Some(batch),
-                    // Nobody knows its keys, so nothing of it can be superseded.
+                    // Its keys are unknown, so none of its records can be superseded.
                     Err(error) => {
                         let error = cursor.corrupt(error.into());
                         tracing::warn!(%error, "compaction keeps a batch that cannot be read");
@@ -325,11 +325,12 @@ impl Draft {
         if self.aborted.is_empty() && !shared.vfs().exists(&path) {
             return Ok(());
         }
-        // Even if the file says the same: nobody syncs it any more, as it is not the old segment's.
+        // Even if the file says the same: it is no longer the old segment's, so it would not be
+        // synced.
         txn_index::replace(&**shared.vfs(), &path, &self.aborted).or_io("replace", &path)
     }
 
-    /// Writes what is collected if it has at least so many bytes.
+    /// Writes what is collected if it has at least `bytes_min` bytes.
     fn write(&mut self, bytes_min: usize) -> Result<(), LogError> {
         if self.unwritten.len() >= bytes_min {
             let slices = [IoSlice::new(&self.unwritten)];

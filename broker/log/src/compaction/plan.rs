@@ -17,7 +17,7 @@ use brooklet_protocol::{Offset, Timestamp};
 
 use crate::LogConfig;
 
-/// What the plan has to know of a sealed segment.
+/// What the plan needs to know of a sealed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedSegment {
     /// Its first offset.
@@ -45,7 +45,7 @@ pub struct Dirt {
     pub is_due: bool,
 }
 
-/// Judges sealed segments, oldest first. `stable_below` is what may be touched at all.
+/// How dirty the sealed segments are, oldest first. Nothing at or above `stable_below` is touched.
 pub(super) fn dirt(
     sealed: &[SealedSegment],
     (cleaned_below, stable_below): (Offset, Offset),
@@ -108,7 +108,7 @@ mod tests {
         (0..count).map(segment).collect()
     }
 
-    fn judge(cleaned: i64, stable: i64, now: i64, config: &LogConfig) -> (usize, usize, bool) {
+    fn found(cleaned: i64, stable: i64, now: i64, config: &LogConfig) -> (usize, usize, bool) {
         let dirt = dirt(
             &sealed(10),
             (Offset(cleaned), Offset(stable)),
@@ -121,25 +121,25 @@ mod tests {
     #[test]
     fn a_log_is_due_when_enough_of_it_is_dirty() {
         let config = LogConfig::default();
-        assert_eq!(judge(0, 100, 0, &config), (0, 10, true));
-        assert_eq!(judge(50, 100, 0, &config), (5, 10, true));
-        assert_eq!(judge(60, 100, 0, &config), (6, 10, false));
+        assert_eq!(found(0, 100, 0, &config), (0, 10, true));
+        assert_eq!(found(50, 100, 0, &config), (5, 10, true));
+        assert_eq!(found(60, 100, 0, &config), (6, 10, false));
         assert_eq!(
-            judge(55, 100, 0, &config),
+            found(55, 100, 0, &config),
             (5, 10, true),
             "half clean is dirty"
         );
         assert_eq!(
-            judge(100, 100, 0, &config),
+            found(100, 100, 0, &config),
             (10, 10, false),
             "nothing is dirty"
         );
         assert_eq!(
-            judge(30, 65, 0, &config),
+            found(30, 65, 0, &config),
             (3, 6, true),
             "nothing beyond what is stable"
         );
-        assert_eq!(judge(0, 5, 0, &config), (0, 0, false));
+        assert_eq!(found(0, 5, 0, &config), (0, 0, false));
     }
 
     #[test]
@@ -148,15 +148,15 @@ mod tests {
             compaction_lag_min: Duration::from_secs(30),
             ..LogConfig::default()
         };
-        assert_eq!(judge(0, 100, 79_999, &young), (0, 4, true));
-        assert_eq!(judge(0, 100, 80_000, &young), (0, 5, true));
+        assert_eq!(found(0, 100, 79_999, &young), (0, 4, true));
+        assert_eq!(found(0, 100, 80_000, &young), (0, 5, true));
         let old = LogConfig {
             compaction_lag_max: Duration::from_secs(30),
             dirty_ratio_min: 1.0,
             ..LogConfig::default()
         };
-        assert_eq!(judge(90, 100, 130_000, &old), (9, 10, false));
-        assert_eq!(judge(90, 100, 130_001, &old), (9, 10, true));
+        assert_eq!(found(90, 100, 130_000, &old), (9, 10, false));
+        assert_eq!(found(90, 100, 130_001, &old), (9, 10, true));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Finishing the swaps that a crash has interrupted.
 //!
 //! A `BASE.log.swap` was whole and synced before it got this name. It replaces every segment that
-//! begins at its base or behind, and before its end. The old ones go oldest first, so `BASE.log` tells
-//! whether the swap had begun:
+//! begins at its base or behind, and before its end. The old ones go oldest first, so `BASE.log`
+//! tells whether the swap had begun:
 //!
 //! | found | done |
 //! |---|---|

@@ -1,11 +1,11 @@
 //! Looking at a log's files without opening the log: nothing is written, nothing is locked.
 //!
-//! For whoever wants to see what is on the disk, of a broker that is stopped or runs, or of Kafka's.
+//! It shows what is on the disk of a broker, stopped or running, or of Kafka.
 //! A running broker may cut the tail of its active segment meanwhile.
 //!
-//! [`SegmentScan`] walks over a segment's batches with their places and what is wrong with them;
-//! [`IndexFile`] has the entries of an index and shows how a search goes; [`verify_log`] holds a whole
-//! directory against what a log has to be.
+//! [`SegmentScan`] walks over a segment's batches, with their positions and what is wrong with
+//! them; [`IndexFile`] holds the entries of an index and shows the steps of a search;
+//! [`verify_log`] checks a whole directory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ impl SegmentFiles {
     }
 }
 
-/// A batch and its place.
+/// A batch and its position.
 #[derive(Clone, Debug)]
 pub struct PlacedBatch {
     /// Where it begins, in bytes.
@@ -308,7 +308,8 @@ pub fn read_time_index(
     })
 }
 
-/// Reads a transaction index; the entries up to the first that makes no sense, and the file's bytes.
+/// Reads a transaction index; the entries up to the first that makes no sense, and the file's
+/// bytes.
 ///
 /// # Errors
 /// The disk.

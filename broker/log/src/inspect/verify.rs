@@ -7,7 +7,7 @@
 //! | the log ends below the recovery point | corrupt |
 //! | records that a consumer cannot read, though the checksum is right | unreadable: nothing is cut for it |
 //! | a batch whose max timestamp is not its records' | note: look-ups and retention go by the records |
-//! | a batch that the disk does not give back | corrupt |
+//! | a batch that the disk cannot read back | corrupt |
 //! | a bad tail at or above the recovery point | torn tail: the next start cuts it, a running broker may be writing it |
 //! | an index entry that leads nowhere, or is out of order; a snapshot with a wrong checksum | hint: rebuilt when it is needed |
 //! | side files, `.deleted`, `.cleaned`, `.swap` | note |
@@ -39,7 +39,7 @@ pub enum Severity {
     Note,
     /// What can be rebuilt is wrong.
     Hint,
-    /// The end of the log is not whole, and nobody was promised that it is.
+    /// The end of the log is not whole, and was never confirmed as durable.
     TornTail,
     /// A batch is what was written, and no consumer can read it.
     Unreadable,
@@ -128,14 +128,14 @@ pub fn verify_log(vfs: &dyn Vfs, dir: &Path, start: RecoveryStart) -> io::Result
         next = Some(end);
         summary.end_offset = next;
         if !is_whole && !is_last {
-            // What follows cannot be told from what is missing; each segment is looked at by itself.
+            // What comes next is unknown, so each of the later segments is checked by itself.
             next = None;
         }
     }
     let end = summary.end_offset.unwrap_or_default();
     if end < start.recovery_point {
         let words = format!(
-            "the log ends at {end}, synced was up to {}",
+            "the log ends at offset {end}, but was synced up to {}",
             start.recovery_point
         );
         summary.find(Severity::Corrupt, dir, None, words);
@@ -174,8 +174,8 @@ fn check_chain(
     }
 }
 
-/// Whether a batch or segment at `found` continues a log that ends at `expected`; compaction may have
-/// left a gap between them.
+/// Whether a batch or segment at `found` continues a log that ends at `expected`; compaction may
+/// have left a gap between them.
 fn continues(expected: Offset, found: Offset, start: RecoveryStart) -> bool {
     found == expected || (found > expected && found <= start.cleaned_below)
 }

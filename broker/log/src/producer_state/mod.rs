@@ -15,13 +15,13 @@
 //! ```
 //!
 //! A producer that the log does not know (its records may have been deleted) may begin anywhere.
-//! Sequences wrap from 2³¹−1 to 0. A duplicate of a batch that is older than the window looks like a
-//! gap, as it does in Kafka.
+//! Sequences wrap from 2³¹−1 to 0. A duplicate of a batch that is older than the window looks like
+//! a gap, as it does in Kafka.
 //!
-//! Invariants: [`ProducerStates::check`] changes nothing; [`ProducerStates::record`] is given exactly
-//! the batches that are in the log, in their order, and replaying a log gives the live state; there
-//! are at most [`ProducerStates::PRODUCERS_MAX`] producers, the one that was silent longest goes
-//! first; a producer with an open transaction stays.
+//! Invariants: [`ProducerStates::check`] changes nothing; [`ProducerStates::record`] is given
+//! exactly the batches that are in the log, in their order, and replaying a log yields the live
+//! state; there are at most [`ProducerStates::PRODUCERS_MAX`] producers, the one that was silent
+//! longest goes first; a producer with an open transaction stays.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub const BATCHES_MAX: usize = 5;
 
 /// Sequence of a producer that has no batch yet.
 const NO_SEQUENCE: i32 = -1;
-/// Nobody has ended a transaction yet.
+/// No transaction was ended yet.
 const NO_COORDINATOR_EPOCH: i32 = -1;
 
 /// A batch that a producer has in the log.
@@ -78,8 +78,8 @@ pub struct ProducerState {
     pub coordinator_epoch: i32,
     /// Where its open transaction began.
     pub open_transaction: Option<Offset>,
-    /// When the broker last took a batch or a marker of it; [`Timestamp::NONE`] if it was found in the
-    /// log and nobody has asked since.
+    /// When the broker last took a batch or a marker of it; [`Timestamp::NONE`] if it was found in
+    /// the log and not used since.
     pub last_seen: Timestamp,
 }
 
@@ -108,7 +108,7 @@ impl ProducerState {
     }
 }
 
-/// What is to be done with a batch.
+/// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is new.
@@ -123,9 +123,9 @@ pub enum ProducerError {
     /// A batch before it is missing, or it is an old one again.
     #[error("producer {}: sequence {found} does not follow {last}", id.0)]
     OutOfOrder {
-        /// Whose.
+        /// The producer.
         id: ProducerId,
-        /// The last sequence that is in the log; -1 at the begin of an epoch.
+        /// The last sequence that is in the log; -1 at the beginning of an epoch.
         last: i32,
         /// The first of the batch.
         found: i32,
@@ -133,7 +133,7 @@ pub enum ProducerError {
     /// A newer incarnation of the producer has taken over.
     #[error("producer {}: epoch {} is fenced by epoch {}", id.0, found.0, current.0)]
     Fenced {
-        /// Whose.
+        /// The producer.
         id: ProducerId,
         /// The epoch of the newer one.
         current: ProducerEpoch,
@@ -143,7 +143,7 @@ pub enum ProducerError {
     /// The marker of a coordinator that another one has replaced.
     #[error("producer {}: coordinator epoch {found} is fenced by epoch {current}", id.0)]
     CoordinatorFenced {
-        /// Whose transaction.
+        /// The producer of the transaction.
         id: ProducerId,
         /// The newer coordinator's epoch.
         current: i32,
@@ -151,9 +151,9 @@ pub enum ProducerError {
         found: i32,
     },
     /// Records outside of a transaction while one is open.
-    #[error("producer {}: its transaction is open, this batch is not part of it", id.0)]
+    #[error("producer {}: its transaction is open, but this batch is not part of it", id.0)]
     InTransaction {
-        /// Whose.
+        /// The producer.
         id: ProducerId,
     },
 }
@@ -161,7 +161,7 @@ pub enum ProducerError {
 /// A transaction that a marker has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndedTransaction {
-    /// Whose.
+    /// Its producer.
     pub producer_id: ProducerId,
     /// Its first record.
     pub first_offset: Offset,
@@ -183,7 +183,7 @@ impl ProducerStates {
     /// Producers remembered at most.
     pub const PRODUCERS_MAX: usize = 100_000;
 
-    /// Judges a batch that is to be appended. Batches without a producer are always new.
+    /// Checks a batch that is to be appended. Batches without a producer are always new.
     ///
     /// # Errors
     /// See [`ProducerError`].
@@ -220,7 +220,7 @@ impl ProducerStates {
         Ok(Verdict::Append)
     }
 
-    /// Judges a marker that is to be appended.
+    /// Checks a marker that is to be appended.
     ///
     /// # Errors
     /// Another incarnation of the producer or of the coordinator has taken over.
@@ -241,8 +241,8 @@ impl ProducerStates {
         Ok(())
     }
 
-    /// Takes note of a batch that is in the log, with its offsets stamped. `now` is when the broker
-    /// took it.
+    /// Records a batch that is in the log, with its offsets stamped. `now` is when the broker took
+    /// it.
     pub fn record(&mut self, header: &BatchHeader, now: Timestamp) {
         if !header.has_producer() {
             return;
@@ -301,8 +301,8 @@ impl ProducerStates {
         self.open.first_key_value().map(|(offset, _)| *offset)
     }
 
-    /// Forgets producers that have not been seen for `age_max` (`producer.id.expiration.ms`), and have
-    /// no open transaction.
+    /// Forgets producers that have not been seen for `age_max` (`producer.id.expiration.ms`), and
+    /// have no open transaction.
     pub fn expire(&mut self, now: Timestamp, age_max: Duration) {
         let age_max = i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX);
         // Those that were found in the log, which does not say when it took them.
@@ -337,8 +337,9 @@ impl ProducerStates {
         self.producers.insert(id, producer);
     }
 
-    /// Puts older batches of producers before those that are remembered, as far as they are missing:
-    /// a snapshot knows only the last of each. `older` knows the batches before the snapshot.
+    /// Puts older batches of producers before those that are remembered, as far as they are
+    /// missing: a snapshot knows only the last of each. `older` knows the batches before the
+    /// snapshot.
     pub fn fill_windows(&mut self, older: &Self) {
         for (id, producer) in &mut self.producers {
             let Some(known) = older.get(*id).filter(|known| known.epoch == producer.epoch) else {
@@ -357,8 +358,8 @@ impl ProducerStates {
         }
     }
 
-    /// Sees to it that there is room for `id`. Many go at once, so that not every new producer has to
-    /// look for the oldest.
+    /// Sees to it that there is room for `id`. Many go at once, so that not every new producer has
+    /// to look for the oldest.
     fn make_room(&mut self, id: ProducerId) {
         if self.producers.len() < Self::PRODUCERS_MAX || self.producers.contains_key(&id) {
             return;
@@ -389,8 +390,8 @@ fn fence(
     Ok(())
 }
 
-/// A coordinator writes records for a producer and does not number them: who asks it twice is answered
-/// twice.
+/// A coordinator writes records for a producer and does not number them: who asks it twice is
+/// answered twice.
 fn is_coordinators(header: &BatchHeader) -> bool {
     header.base_sequence < 0
 }

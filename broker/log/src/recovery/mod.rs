@@ -1,8 +1,8 @@
 //! Opening a log: what may be found, and what is done about it.
 //!
 //! The **recovery point** is an offset that was written down after a sync: everything below it was
-//! durable then. It tells a torn tail, which a crash leaves and nobody was promised, from damage,
-//! which is somebody's data. Torn tails are cut, damage never is.
+//! durable then. It tells a torn tail from damage. A torn tail is what a crash leaves of records
+//! whose durability was never confirmed; it is cut. Damage is somebody's data; it is never cut.
 //!
 //! | found | called | done |
 //! |---|---|---|
@@ -13,7 +13,7 @@
 //! | a bad batch at or above the recovery point | torn tail | copied to a side file, then cut; refused while the disk has no room for the copy |
 //! | segments behind a torn tail or a hole above the recovery point | unreachable | renamed to side files |
 //! | a bad batch below the recovery point | damage | refused, no segment is touched |
-//! | a bad batch or a hole, and nobody knows the recovery point | perhaps damage | refused, no segment is touched |
+//! | a bad batch or a hole, and the recovery point is unknown | perhaps damage | refused, no segment is touched |
 //! | a hole between segments below the recovery point | missing segment | refused, no segment is touched |
 //! | the first segment begins above the log start that was written down | begins late | served from there |
 //! | the log ends below the log start that was written down | all deleted | set aside; an empty segment begins at the log start |
@@ -22,26 +22,28 @@
 //! | an index that is missing, cut, unreadable or inconsistent | index ignored | rebuilt (of sealed segments at first use) |
 //! | a snapshot of the producers that is damaged, newer than the log, or older than its first segment | snapshot ignored | removed; the log is replayed from the one before |
 //! | `.tmp`, `.deleted`, `.cleaned`; an index without its segment | leftover | removed |
-//! | `.swap` of a `.log` | interrupted swap | completed: takes the place of the segments that it covers |
+//! | `.swap` of a `.log` | interrupted swap | completed: it replaces the segments that it covers |
 //! | `.swap` of a `.log`, damaged or cut, and what it replaces is all there | swap ignored | set aside |
 //! | `.swap` of a `.log`, damaged or cut, and part of what it replaces is gone | swap damaged | refused, no segment is touched |
 //!
 //! The column *called* names the rows of `findings`, where the same table is data: recovery asks
 //! it what to do, and [`RecoveryReport::rows`] lists the rows that were met.
 //!
-//! The recovery point is some seconds old. What was synced since the log knows itself
-//! (`synced-offsets`, see `sync_points`), and where the table says "recovery point" to tell a torn tail from
-//! damage, the greater of both counts. After a power cut the log may not know of its last syncs: damage to what
-//! was synced less than five seconds before the cut is then taken for a torn tail, and kept in a side file.
+//! The recovery point is some seconds old. The log itself knows what was synced since
+//! (`synced-offsets`, see `sync_points`), and where the table says "recovery point" to tell a torn
+//! tail from damage, the greater of both counts. After a power cut the log may not know of its last
+//! syncs: damage to records that were synced less than five seconds before the cut is then taken
+//! for a torn tail, and kept in a side file.
 //!
-//! Only what lies above the recovery point is scanned. Its place in its segment is found by the
-//! index, as a hint that is checked; without one the whole segment is scanned. Below
+//! Only what lies above the recovery point is scanned. The index leads to its position in its
+//! segment, as a hint that is checked; without an index the whole segment is scanned. Below
 //! `cleaned_below` compaction may have left gaps, so that offsets there only ascend.
 //!
 //! Side files are called `SEGMENT.log.cut-N`; they are never read again and never deleted, so that
 //! a person can look at what was cut. Damage in a segment that is not scanned is found, and named,
-//! by whoever reads it; the rest of the log stays readable. A batch is bad when its header is malformed, it is not whole,
-//! its checksum is wrong, or its offset does not continue the one before.
+//! by the first read of it; the rest of the log stays readable. A batch is bad when its header is
+//! malformed, it is not whole, its checksum is wrong, or its offset does not continue the one
+//! before.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -286,13 +288,13 @@ impl Recovery<'_> {
         Ok(bases.into_iter().collect())
     }
 
-    /// A damaged transaction index is rebuilt by replaying its segment, so the replay must not start from a later
-    /// snapshot. A plausible wrong entry and a missing file go unnoticed.
+    /// A damaged transaction index is rebuilt by replaying its segment, so the replay must not
+    /// start from a later snapshot. A plausible wrong entry and a missing file go unnoticed.
     fn replay_damaged_txn_indexes(&mut self) -> Result<(), LogError> {
         for base in &self.txn_indexes {
             let path = log_path(self.dir, *base).with_extension(files::TXN_INDEX);
             if !txn_index::is_sound(&*self.vfs, &path).or_io("read", &path)? {
-                tracing::warn!(file = %path.display(), "damaged: rebuilt from the log");
+                tracing::warn!(file = %path.display(), "damaged transaction index: rebuilding it from the log");
                 self.snapshots.retain(|snapshot| snapshot <= base);
                 // Later ones are replayed with it.
                 break;
@@ -306,7 +308,7 @@ impl Recovery<'_> {
             self.decide(Finding::Leftover);
         }
         for path in &self.leftovers {
-            tracing::info!(file = %path.display(), "leftover: removed");
+            tracing::info!(file = %path.display(), "removed a leftover file");
             match self.vfs.remove_file(path) {
                 // An index that was rebuilt went this way.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -419,7 +421,7 @@ impl Recovery<'_> {
         if tail.indexes_are_new {
             tail.segment.replace_indexes()?;
         }
-        // Nobody may ever write to it.
+        // It may never be written to.
         tail.segment.close_file();
         let active = Active {
             size: tail.segment.size(),

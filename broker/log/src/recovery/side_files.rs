@@ -1,6 +1,7 @@
 //! Keeping what recovery takes out of a log, in files called `SEGMENT.log.cut-N`.
 //!
-//! No byte is destroyed: a tail is copied and synced before it is cut off, and a segment is renamed.
+//! No byte is destroyed: a tail is copied and synced before it is cut off, and a segment is
+//! renamed.
 
 use std::io::IoSlice;
 use std::path::PathBuf;
@@ -36,8 +37,8 @@ impl Recovery<'_> {
         side_file.sync_data().or_io("sync", &side_path)?;
         self.vfs.sync_dir(self.dir).or_io("sync", self.dir)?;
         tail.file.set_len(good).or_io("cut", path)?;
-        // And the original is gone before something is written in its place: a good batch behind
-        // the torn one could otherwise turn up again behind a new batch of the torn one's size.
+        // And the original is gone before anything is written over it: a good batch behind the torn
+        // one could otherwise turn up again behind a new batch of the torn one's size.
         tail.file.sync_data().or_io("sync", path)?;
         self.note_cut(side_path, size - good);
         Ok(())
@@ -49,7 +50,7 @@ impl Recovery<'_> {
             let path = log_path(self.dir, *base);
             let (_, size) = self.open_file(&path)?;
             let side_path = files::side_path(&*self.vfs, &path);
-            tracing::warn!(segment = %path.display(), to = %side_path.display(), "unreachable: renamed");
+            tracing::warn!(segment = %path.display(), to = %side_path.display(), "segment cannot be reached: renamed to a side file");
             self.vfs.rename(&path, &side_path).or_io("rename", &path)?;
             let indexes = files::indexes_of(&path).into_iter();
             (self.leftovers).extend(indexes.filter(|index| self.vfs.exists(index)));

@@ -1,10 +1,11 @@
 //! A segment's transaction index: the file, and how much of it is kept in memory.
 //!
-//! Who reads committed records asks every segment from the first that is read on: a transaction with
-//! records here may have been aborted later. So of each index a span is kept, 24 bytes, which tells
-//! most of those who ask that the file says nothing to them. The entries stay in the file: nothing
-//! bounds their number. One that cannot be written, on a full disk or for want of a descriptor, waits in memory
-//! until it can be; before that no recovery point is written down, so a crash rebuilds it.
+//! A reader of committed records asks every segment from the first one on: a transaction with
+//! records here may have been aborted later. So the span of each index is kept in memory, 24 bytes,
+//! which spares most readers the look into the file. The entries stay in the file, because nothing
+//! bounds their number. One that cannot be written, on a full disk or for want of a descriptor,
+//! waits in memory until it can be; before that no recovery point is written down, so a crash
+//! rebuilds it.
 
 use std::io::ErrorKind;
 use std::ops::{ControlFlow, Range};
@@ -111,13 +112,13 @@ impl Segment {
     /// All entries of the index; none if there is no file.
     ///
     /// # Errors
-    /// The disk; a missing file if the segment is retired, as somebody else may have its entries.
+    /// The disk; a missing file if the segment is retired, as another one may have its entries.
     pub(crate) fn read_aborted(&self) -> Result<Vec<AbortedTransaction>, LogError> {
         self.read_all(&self.aborted.lock(), !self.is_retired())
     }
 
-    /// With what is not written yet; `aborted` is locked meanwhile, so that nothing is missed or seen
-    /// twice.
+    /// With what is not written yet; `aborted` is locked meanwhile, so that nothing is missed or
+    /// seen twice.
     fn read_all(
         &self,
         aborted: &Aborted,
@@ -132,8 +133,8 @@ impl Segment {
         Ok(entries)
     }
 
-    /// Adds the aborted transactions with records in `range` to `found`. Goes on unless those in later
-    /// segments began behind it.
+    /// Adds the aborted transactions with records in `range` to `found`. Goes on unless those in
+    /// later segments began behind it.
     ///
     /// # Errors
     /// As [`Segment::read_aborted`]; a missing file, too, if it had entries.

@@ -1,8 +1,9 @@
 //! The files of a segment: opened when they are needed, synced, sealed, retired.
 //!
 //! The `.log` of the active segment is open while it is written or read; that of a sealed one until
-//! it is synced, and while it is among those that were [read last](super::super::read_files). A retired segment has its files under other names, so whatever is done by name
-//! here has to expect that they are gone.
+//! it is synced, and while it is among those that were [read last](super::super::read_files). A
+//! retired segment has its files under other names, so everything that is done by name here has to
+//! expect that they are gone.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -23,15 +24,15 @@ pub(crate) struct UnsyncedFile {
 }
 
 impl Segment {
-    /// Nothing more will be written.
+    /// No more batches will be written.
     pub(crate) fn seal(&self) {
         self.indexes.seal(&*self.vfs, &self.path);
         self.unsettled.store(true, Ordering::Release);
         self.sealed.store(true, Ordering::Release);
     }
 
-    /// The file, to be synced; `None` if it went while we came, for what is deleted nobody needs on
-    /// the disk.
+    /// The file, to be synced; `None` if the segment was retired meanwhile, because deleted records
+    /// need not be durable.
     ///
     /// # Errors
     /// It cannot be opened. No sync was tried, so a later one may succeed.
@@ -68,17 +69,18 @@ impl Segment {
         Ok(opened)
     }
 
-    /// Closes the file; the next user opens it again. All that was written is synced. True if
-    /// there was one.
+    /// Closes the file; the next user opens it again. Everything written is synced already. Returns
+    /// whether there was one.
     ///
-    /// Whoever opens it right now keeps it: that may be the one who asks, for want of descriptors.
+    /// If it is being opened right now it stays open: the caller may be that very opener, short of
+    /// descriptors.
     pub(crate) fn close_file(&self) -> bool {
         let held = self.file.try_lock();
         held.is_some_and(|mut file| file.take().is_some())
     }
 
-    /// The file, to read it. Once the segment is retired and not open any more the file is not found:
-    /// another's may have its name by then, that of what compaction has put in its place.
+    /// The file, to read it. Once the segment is retired and no longer open the file is not found:
+    /// by then its name may be that of the segment that compaction has made of it.
     pub(super) fn open_to_read(&self) -> Result<Arc<dyn VfsFile>, LogError> {
         let mut held = self.file.lock();
         if let Some(file) = &*held {
@@ -129,7 +131,7 @@ impl Segment {
         self.open_kept(number, &self.path.with_extension(extension))
     }
 
-    /// Whether the next sync has to come by, whatever its recovery point says.
+    /// Whether the next sync has to include it, whatever the recovery point says.
     pub(crate) fn holds_file(&self) -> bool {
         self.file.lock().is_some()
     }
@@ -172,10 +174,11 @@ impl Segment {
     }
 
     /// Renames the files to `.deleted`, after which no look-up by name finds them; returns the new
-    /// names. `but` belongs to what takes the segment's place. If a file cannot be renamed, those before it are, and the segment is as it was
-    /// for whoever opens the log next only if the `.log` is among the others: it goes first.
+    /// names. `but` belongs to the segment that replaces it. If a file cannot be renamed, those
+    /// before it are. The `.log` goes first: without it the next open takes the other files for
+    /// leftovers.
     pub(crate) fn retire(&self, but: Option<&Path>) -> Result<Vec<PathBuf>, LogError> {
-        // Whoever makes indexes anew writes them under the old names, or sees that they are gone.
+        // A rebuild of the indexes writes them under the old names, or sees that they are gone.
         let _guard = self.loading.lock();
         self.retired.store(true, Ordering::Release);
         // An open file would keep its room on the disk after it is removed.

@@ -1,7 +1,17 @@
-//! Finding a place in a segment by offset, and reading from there.
+//! Finding a batch by its offset, and reading from there.
 //!
-//! An index entry leads near the place, and is checked where it leads; a walk over headers goes the
-//! rest of the way. What was not verified since the open is verified before it is answered.
+//! ```text
+//!  offset ─▶ index: last entry at or below ─▶ follow: is that batch there? ─▶ walk headers to it
+//!               │ none                          │ no
+//!               └─▶ walk from the start         └─▶ rebuild the index, walk from the start
+//! ```
+//!
+//! An index entry is a hint, checked where it leads. Base offset and length of a batch lie outside
+//! of its checksum, so a walk over headers may be led astray by a damaged one: where it meets
+//! damage, an entry that leads right to the batch behind it is tried.
+//!
+//! What was not verified since the open is verified before it is returned, once. Damage behind the
+//! first batch of a read ends the read; damage at the first batch is its error.
 
 use std::io;
 
@@ -47,7 +57,8 @@ impl Segment {
         window_bytes: usize,
     ) -> Result<BatchCursor<'_>, LogError> {
         self.load_indexes()?;
-        // Little is read on the way; more than that is read at once from where it begins, not twice.
+        // Little is read on the way; more than that is read at once from where it begins, not
+        // twice.
         let on_the_way = Some(window_bytes).filter(|bytes| *bytes <= WALK_WINDOW_BYTES);
         let window_bytes = SEARCH_WINDOW_BYTES + on_the_way.unwrap_or(0);
         let nearest = self.nearest(offset, window_bytes)?;
@@ -65,8 +76,8 @@ impl Segment {
         }
     }
 
-    /// Stands about `bytes` before the batch with `offset`, as the index knows; at the first batch if
-    /// that is nearer.
+    /// Stands about `bytes` before the batch with `offset`, as the index knows; at the first batch
+    /// if that is nearer.
     pub(crate) fn seek_before(
         &self,
         offset: Offset,
@@ -102,8 +113,8 @@ impl Segment {
         }
     }
 
-    /// Looks into an index. One that cannot be read is as wrong as one that leads nowhere, unless the
-    /// fault is not its own.
+    /// Looks into an index. An unreadable one is as wrong as one that leads nowhere, unless the
+    /// error says nothing about the file.
     pub(super) fn look_up<E>(
         &self,
         look: impl FnOnce(OpenIndex<'_>) -> io::Result<Option<E>>,
@@ -157,10 +168,10 @@ impl Segment {
         }
     }
 
-    /// Whole, verified batches as [`super::LogReader::read`] promises them, and the offset behind the
-    /// last, from an offset on that must be in this segment; `None` where compaction has left nothing
-    /// from there on. Damage behind the first batch ends the answer; at the first batch it is the
-    /// answer.
+    /// Whole, verified batches as [`super::LogReader::read`] promises them, and the offset behind
+    /// the last, from an offset on that must be in this segment; `None` where compaction has left
+    /// nothing from there on. Damage behind the first batch ends the answer; at the first batch it
+    /// is the answer.
     pub(crate) fn read(&self, wanted: Wanted) -> Result<Option<(Bytes, Offset)>, LogError> {
         let cursor = self.seek(wanted.from, wanted.bytes_max)?;
         let start = cursor.position();

@@ -8,17 +8,17 @@
 //!                                               size: published once a batch is whole
 //! ```
 //!
-//! The last segment is active: it grows. All others are sealed: they never change again. Both are read
-//! with positional reads into buffers, never through a map: a sector that cannot be read is an error of
-//! that one read, and so is a file that somebody has cut.
+//! The last segment is active: it grows. All others are sealed: they never change again. Both are
+//! read with positional reads into buffers, never through a map: a sector that cannot be read is an
+//! error of that one read, and so is a file that was cut from outside.
 //!
 //! Invariants: bytes below `size` never change; bytes from `verified_from` on were verified or
 //! written by this process, those below are verified (once) before they are served; the offsets of
-//! the batches are dense from the base offset on, but for a segment that was compacted, where they
-//! only ascend.
+//! the batches are dense from the base offset on, except in a segment that was compacted, where
+//! they only ascend.
 //!
-//! A segment is *retired* when nobody will look for it any more: its files are renamed, and whoever
-//! still holds it reads on in what it has open, or looks again.
+//! A segment is *retired* once it is no longer part of the log: its files are renamed, and a reader
+//! that still holds it reads on in the file that it has open, or looks again.
 
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -49,7 +49,7 @@ use aborted::Aborted;
 pub(crate) const WALK_WINDOW_BYTES: usize = 64 << 10;
 /// What a search reads beyond what is asked for: about the way from an index entry to the batch.
 const SEARCH_WINDOW_BYTES: usize = 4 << 10;
-/// Records are decompressed to at most so many bytes to find a timestamp.
+/// Decompressed bytes of one batch at most, where its records are searched for a timestamp.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 /// One `.log` file and its indexes.
@@ -188,7 +188,7 @@ impl Segment {
         self.size.store(size, Ordering::Release);
     }
 
-    /// Takes note of the batch that was appended at `position`.
+    /// Adds the batch that was appended at `position` to the indexes.
     pub(crate) fn index(&self, header: &BatchHeader, position: u64) {
         self.unsettled.store(true, Ordering::Release);
         let interval_bytes = self.index_interval_bytes;
@@ -202,7 +202,7 @@ impl Segment {
         );
     }
 
-    /// The bytes of `range`; fewer, if somebody has cut the file.
+    /// The bytes of `range`; fewer, if the file was cut from outside.
     pub(crate) fn bytes(&self, range: Range<u64>) -> Result<Bytes, LogError> {
         let file = self.open_to_read()?;
         let read = |range: &Range<u64>| {
@@ -248,7 +248,7 @@ impl Segment {
         let open = |number: &_, extension: &str| self.open_index(number, extension);
         let loaded = self.indexes.load(&open, self.size());
         if self.is_retired() {
-            // What the indexes have looked at may be those of the segment that has taken its place.
+            // The files that were opened may be those of the segment that has replaced it.
             return Err(io::Error::from(ErrorKind::NotFound)).or_io("open", &self.path);
         }
         if !loaded.or_io("read the indexes of", &self.path)? {
@@ -274,10 +274,10 @@ impl Segment {
         self.indexes.replace(Some(files), indexes);
     }
 
-    /// Makes the indexes of a sealed segment anew: an entry led nowhere. Those of the active one
-    /// are in the hands of the writer; where they are wrong a search walks from the start.
+    /// Rebuilds the indexes of a sealed segment, because an entry led nowhere. Those of the active
+    /// one are the writer's; where they are wrong a search walks from the start.
     fn rebuild_indexes(&self) -> Result<(), LogError> {
-        tracing::warn!(segment = %self.path.display(), "an index entry is wrong");
+        tracing::warn!(segment = %self.path.display(), "an index entry is wrong: searching without it");
         if !self.is_sealed() {
             return Ok(());
         }

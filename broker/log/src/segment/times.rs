@@ -1,9 +1,9 @@
 //! What a segment knows of its records' timestamps: look-ups by time, and the highest.
 //!
-//! Both go by the max timestamp in each batch's header. The broker computes it from the records when
-//! a batch is appended, so it holds for whatever this version has appended. A segment that was there
-//! before may hold batches of which it does not hold: kafkajs 2.2.4 and sarama up to 1.44 wrote
-//! others, and brokers stored them. Such a segment is *unchecked*:
+//! Both go by the max timestamp in each batch's header. The broker computes it from the records
+//! when a batch is appended, so it holds for whatever this version has appended. A segment that was
+//! there before may hold batches of which it does not hold: kafkajs 2.2.4 and sarama up to 1.44
+//! wrote others, and brokers stored them. Such a segment is *unchecked*:
 //!
 //! ```text
 //!                     headers are believed         records are read
@@ -173,7 +173,7 @@ impl Segment {
                  {unreadable} cannot be read; timestamps are taken from the records"
             );
         }
-        // Of a segment that nobody can read, the headers are all there is to go by.
+        // In a segment that cannot be read, the headers are all there is to go by.
         let highest = if highest == Timestamp::NONE {
             claimed
         } else {

@@ -1,4 +1,5 @@
-//! Logs from before batches were checked: headers that lie about times, records that nobody can read.
+//! Logs from before batches were checked: headers that lie about times, records that nobody can
+//! read.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;

@@ -104,7 +104,7 @@ impl Vfs for DiskVfs {
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
-    /// Elsewhere nobody is asked, and an append that fails tells.
+    /// Elsewhere free space is not measured; an append that fails shows that the disk is full.
     #[cfg(not(unix))]
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
         Ok(u64::MAX)

@@ -1,13 +1,14 @@
-//! Files, behind a door.
+//! The file system, behind a trait.
 //!
 //! The broker touches the file system only through [`Vfs`]. [`disk`] is the real one; [`sim`] keeps
 //! files in memory, loses, tears and refuses writes as a seed says, and forgets what was not synced
-//! when it "crashes". Whatever holds under both holds by construction, not by luck.
+//! when it "crashes". The log's tests run under both.
 //!
-//! Files are read into memory and never mapped. A sector that cannot be read, or a file that somebody
-//! else has cut, is then an error of one read; under a map it is a signal that ends the process.
+//! Files are read into memory and never mapped. A sector that cannot be read, or a file that
+//! somebody else has cut, is then an error of one read; under a map it is a signal that ends the
+//! process.
 //!
-//! Invariants: nobody else opens a file; positions and lengths are in bytes; a file handle stays
+//! Invariants: no other process opens a file; positions and lengths are in bytes; a file handle stays
 //! valid after its file was renamed or removed, as on Unix.
 
 use std::fmt::Debug;
@@ -183,8 +184,8 @@ pub trait VfsFile: Debug + Send + Sync {
     /// # Errors
     /// As the file system says.
     fn set_len(&self, length: u64) -> io::Result<()>;
-    /// Gives the file room on the disk for so many bytes; its length stays, and so does what is in
-    /// it. `set_len` gives back what is not used. A file system that cannot does nothing.
+    /// Reserves `length` bytes on the disk for the file; its length and content stay. `set_len`
+    /// frees what is not used. A file system that cannot reserve does nothing.
     ///
     /// # Errors
     /// As the file system says, for example no space.
@@ -210,8 +211,8 @@ pub trait VfsDir: Debug + Send + Sync {
 /// Whether an operation failed for want of something that may be there a moment later: descriptors,
 /// memory, or a call without a signal in it. Such an error says nothing about the file.
 pub fn is_passing(error: &io::Error) -> bool {
-    /// `ENFILE` and `EMFILE`, the same on Linux, macOS and the BSDs; the standard library has no kind
-    /// for them.
+    /// `ENFILE` and `EMFILE`, the same on Linux, macOS and the BSDs; the standard library has no
+    /// kind for them.
     const TOO_MANY_OPEN_FILES: [i32; 2] = [23, 24];
     let kinds = [
         ErrorKind::OutOfMemory,
@@ -222,7 +223,7 @@ pub fn is_passing(error: &io::Error) -> bool {
         || (error.raw_os_error()).is_some_and(|code| TOO_MANY_OPEN_FILES.contains(&code))
 }
 
-/// Whether an operation failed because the disk, or a quota on it, has no more room.
+/// Whether an operation failed because the disk, or a quota on it, is full.
 pub fn is_out_of_room(error: &io::Error) -> bool {
     [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&error.kind())
 }

@@ -1,16 +1,16 @@
 //! A file system that stops writing when the directory it works in is gone.
 //!
-//! On Unix an open file outlives its name: a process whose directory was removed, or hidden by a mount,
-//! writes and syncs on without an error, and what it confirms is lost. So the directory is known by a
-//! file in it, the *anchor*, which is looked at
+//! On Unix an open file outlives its name: a process whose directory was removed, or hidden by a
+//! mount, writes and syncs on without an error, and what it confirms is lost. So the directory is
+//! known by a file in it, the *anchor*, which is looked at
 //!
-//! - after each sync, before anybody is told that something is on the disk;
+//! - after each sync, before it is reported as a success;
 //! - before a name is made or changed;
-//! - whenever somebody asks ([`WatchedVfs::check`]).
+//! - at each call of [`WatchedVfs::check`].
 //!
-//! Once the anchor is missing, is another file, or lies on a file system that takes no writes, every
-//! write fails. Reads go on. If the directory comes back, writes do, too; a sync that has failed meanwhile
-//! stays a failed sync.
+//! Once the anchor is missing, is another file, or lies on a file system that takes no writes,
+//! every write fails. Reads go on. If the directory comes back, writes do, too; a sync that has
+//! failed meanwhile stays a failed sync.
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, IoSlice};
@@ -26,11 +26,11 @@ use super::{DirEntry, FileId, OpenMode, Vfs, VfsDir, VfsFile};
 /// A file system whose user works in one directory.
 #[derive(Debug)]
 pub struct WatchedVfs {
-    place: Arc<Place>,
+    watched: Arc<WatchedDir>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct WatchedDir {
     vfs: Arc<dyn Vfs>,
     dir: PathBuf,
     anchor: PathBuf,
@@ -46,7 +46,7 @@ impl WatchedVfs {
     pub fn new(vfs: Arc<dyn Vfs>, dir: PathBuf, anchor: PathBuf) -> Self {
         let id = vfs.identity(&anchor).ok();
         Self {
-            place: Arc::new(Place {
+            watched: Arc::new(WatchedDir {
                 vfs,
                 dir,
                 anchor,
@@ -62,16 +62,16 @@ impl WatchedVfs {
     /// # Errors
     /// What is wrong; it is logged when it begins and when it ends.
     pub fn check(&self) -> io::Result<()> {
-        self.place.check()
+        self.watched.check()
     }
 
-    /// What was wrong when somebody last looked.
+    /// What was wrong at the last look.
     pub fn trouble(&self) -> Option<String> {
-        self.place.trouble.lock().clone()
+        self.watched.trouble.lock().clone()
     }
 }
 
-impl Place {
+impl WatchedDir {
     fn look(&self) -> Option<String> {
         let (dir, anchor) = (self.dir.display(), self.anchor.display());
         match self.vfs.identity(&self.anchor) {
@@ -82,7 +82,7 @@ impl Place {
             }
             Err(error) => return Some(format!("{anchor}: cannot be checked: {error}")),
             Ok(id) if Some(id) != self.id => {
-                return Some(format!("another directory is in the place of {dir}"));
+                return Some(format!("{dir} is another directory than at the start"));
             }
             Ok(_) => {}
         }
@@ -99,8 +99,8 @@ impl Place {
         if *trouble != found {
             if let Some(words) = &found {
                 tracing::error!(
-                    "{words}. Nothing is written any more. Stop the broker, bring the directory back, and \
-                     start it again"
+                    "{words}. Writes are refused from now on. Stop the broker, bring the directory back, \
+                     and start it again"
                 );
             } else {
                 tracing::warn!("the data directory {} is back", self.dir.display());
@@ -112,7 +112,7 @@ impl Place {
         found.map_or(Ok(()), |words| Err(io::Error::other(words)))
     }
 
-    /// As [`Place::check`], without looking.
+    /// As [`WatchedDir::check`], without looking.
     fn check_known(&self) -> io::Result<()> {
         if !self.is_gone.load(Ordering::Acquire) {
             return Ok(());
@@ -125,64 +125,64 @@ impl Place {
 impl Vfs for WatchedVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn VfsFile>> {
         match mode {
-            OpenMode::Read => return self.place.vfs.open(path, mode),
-            OpenMode::Write => self.place.check_known()?,
-            OpenMode::Create | OpenMode::CreateNew | OpenMode::Truncate => self.place.check()?,
+            OpenMode::Read => return self.watched.vfs.open(path, mode),
+            OpenMode::Write => self.watched.check_known()?,
+            OpenMode::Create | OpenMode::CreateNew | OpenMode::Truncate => self.watched.check()?,
         }
         Ok(Arc::new(WatchedFile {
-            file: self.place.vfs.open(path, mode)?,
-            place: Arc::clone(&self.place),
+            file: self.watched.vfs.open(path, mode)?,
+            watched: Arc::clone(&self.watched),
         }))
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.place.vfs.read_dir(path)
+        self.watched.vfs.read_dir(path)
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.place.check()?;
-        self.place.vfs.create_dir_all(path)
+        self.watched.check()?;
+        self.watched.vfs.create_dir_all(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.place.check()?;
-        self.place.vfs.rename(from, to)
+        self.watched.check()?;
+        self.watched.vfs.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.place.vfs.remove_file(path)
+        self.watched.vfs.remove_file(path)
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.place.vfs.remove_dir_all(path)
+        self.watched.vfs.remove_dir_all(path)
     }
 
     fn exists(&self, path: &Path) -> bool {
-        self.place.vfs.exists(path)
+        self.watched.vfs.exists(path)
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileId> {
-        self.place.vfs.identity(path)
+        self.watched.vfs.identity(path)
     }
 
     fn is_read_only(&self, path: &Path) -> io::Result<bool> {
-        self.place.vfs.is_read_only(path)
+        self.watched.vfs.is_read_only(path)
     }
 
     fn modified(&self, path: &Path) -> io::Result<Timestamp> {
-        self.place.vfs.modified(path)
+        self.watched.vfs.modified(path)
     }
 
     fn open_dir(&self, path: &Path) -> io::Result<Box<dyn VfsDir>> {
-        self.place.vfs.open_dir(path)
+        self.watched.vfs.open_dir(path)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        self.place.vfs.free_bytes(path)
+        self.watched.vfs.free_bytes(path)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Debug + Send + Sync>> {
-        self.place.vfs.lock(path)
+        self.watched.vfs.lock(path)
     }
 }
 
@@ -190,7 +190,7 @@ impl Vfs for WatchedVfs {
 #[derive(Debug)]
 struct WatchedFile {
     file: Arc<dyn VfsFile>,
-    place: Arc<Place>,
+    watched: Arc<WatchedDir>,
 }
 
 impl VfsFile for WatchedFile {
@@ -199,7 +199,7 @@ impl VfsFile for WatchedFile {
     }
 
     fn append(&self, slices: &[IoSlice<'_>]) -> io::Result<u64> {
-        self.place.check_known()?;
+        self.watched.check_known()?;
         self.file.append(slices)
     }
 
@@ -217,7 +217,7 @@ impl VfsFile for WatchedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.file.sync_data()?;
-        self.place.check()
+        self.watched.check()
     }
 }
 
@@ -260,14 +260,14 @@ mod tests {
             "the data directory /data is gone: there is no /data/.lock"
         );
         assert!(file.append(&[IoSlice::new(b"b")]).is_err());
-        // Another broker may have begun in its place.
+        // Another broker may have begun there.
         sim.create_dir_all(Path::new("/data")).unwrap();
         drop(
             sim.open(Path::new("/data/.lock"), OpenMode::Create)
                 .unwrap(),
         );
         assert!(vfs.open(path, OpenMode::Create).is_err());
-        let words = "another directory is in the place of /data";
+        let words = "/data is another directory than at the start";
         assert_eq!(vfs.trouble().as_deref(), Some(words));
         assert!(!sim.exists(path));
     }

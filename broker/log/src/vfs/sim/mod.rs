@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  file       [ synced ............ | appended since ............ ]
-//!  survives   [ synced ............ | a prefix, some sectors zero ]   or nothing of it
+//!  survives   [ synced ............ | a prefix, some sectors zero ]   or none of it
 //!
 //!  directory  [ synced entries | create a | rename a b | remove c ]
 //!  survives   [ synced entries | the first few of these changes   ]
@@ -16,12 +16,12 @@
 //! cut that was not synced may come undone. A failed sync is final as on Linux: the pages count as
 //! clean afterwards, the medium holds zeros in their place, and the next sync succeeds.
 //!
-//! A sector can be made unreadable: a read that touches it fails as on a disk that has lost it, now and
-//! after every crash, until it is cut off or somebody writes a new file. And a process may have as many files open as
-//! it is told; beyond that opening one fails, as with `EMFILE`.
+//! A sector can be made unreadable: a read that touches it fails as on a disk that has lost it, now
+//! and after every crash, until it is cut off or somebody writes a new file. And the number of open
+//! files can be limited; opening one more then fails, as with `EMFILE`.
 //!
-//! Chance comes from one generator per file system, so the same calls with the same seed give the
-//! same faults. Left out: links, permissions, renames across directories (refused as if every
+//! Chance comes from one generator per file system, so the same calls with the same seed meet
+//! the same faults. Left out: links, permissions, renames across directories (refused as if every
 //! directory were a device of its own), and reordering between files beyond the above.
 
 use std::collections::BTreeSet;
@@ -124,14 +124,14 @@ impl SimVfs {
         self.state.lock().fail_next_sync = true;
     }
 
-    /// All files together may hold so many bytes (`None`: as many as they like); an append beyond
-    /// writes a part and fails with `StorageFull`.
+    /// Limits the bytes of all files together (`None`: no limit); an append beyond writes a part
+    /// and fails with `StorageFull`.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state.lock().capacity_bytes = bytes;
     }
 
-    /// How many files and directories may be open at a time (`None`: as many as are wanted); opening
-    /// one more fails.
+    /// How many files and directories may be open at a time (`None`: as many as are wanted);
+    /// opening one more fails.
     pub fn set_open_files_max(&self, count: Option<usize>) {
         self.state.lock().files_open_max = count;
     }
@@ -151,7 +151,7 @@ impl SimVfs {
         self.state.lock().tree.used_bytes()
     }
 
-    /// After so many more changing operations the power goes off: the next one is interrupted,
+    /// After `operations` more changing operations the power goes off: the next one is interrupted,
     /// and all that follow fail. [`SimVfs::crash`] then shows what is left.
     pub fn cut_power_after(&self, operations: u64) {
         self.state.lock().power = Power::CutAfter(operations);
@@ -163,7 +163,7 @@ impl SimVfs {
         self.state.lock().operations
     }
 
-    /// How often somebody has opened a file, or found that there is none, so far.
+    /// How often a file was opened, or found missing, so far.
     pub fn opens(&self) -> u64 {
         self.state.lock().opens
     }
@@ -179,8 +179,8 @@ impl SimVfs {
         state.tree.file_mut(id)?.flip_bit(position)
     }
 
-    /// A read of a byte in `range` of a file fails from now on; a cut that takes the bytes away takes
-    /// the fault with them.
+    /// A read of a byte in `range` of a file fails from now on; a cut that takes the bytes away
+    /// takes the fault with them.
     ///
     /// # Errors
     /// `NotFound`.

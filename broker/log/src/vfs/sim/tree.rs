@@ -1,4 +1,26 @@
 //! The two images of every file and directory: what the process sees, and what the medium holds.
+//!
+//! ```text
+//!  file        live      [ settled ............ | not synced ....... ]
+//!              durable   [ settled ............ ]
+//!                                               ▲
+//!                                      sync moves it to the end of live
+//!
+//!  directory   live      { a, c }
+//!              durable   { a, b }      unsynced changes, in order: [b gone] [c created]
+//! ```
+//!
+//! A crash makes a new tree, the *survivors*: of each file either the durable image, or the settled
+//! bytes and a prefix of the others, with some sectors zeroed; of each directory the durable entries
+//! and the first few of the unsynced changes. Chance decides, by the seed of the file system.
+//!
+//! Invariants:
+//! - the settled part is equal in both images, unless a failed sync has left zeros on the medium;
+//! - an inode stays valid after its last name is gone, as on Unix, and is never used for another file;
+//! - a change of names (a rename takes one name and gives another) survives whole or not at all;
+//! - a sector that was made unreadable stays so after a crash, until the file is cut below it.
+//!
+//! What is interrupted, refused or counted is decided one floor up, in [`SimVfs`](super::SimVfs).
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
