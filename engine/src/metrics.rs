@@ -69,7 +69,7 @@ counters! {
 counters! {
     /// What one window operator did.
     WindowCounters => WindowCounts {
-        /// Records judged.
+        /// Records processed.
         records,
         /// Records left out of every window they belong to.
         late_records,
@@ -153,7 +153,7 @@ pub struct RepartitionReport {
     /// The counters.
     #[serde(flatten)]
     pub counts: RepartitionCounts,
-    /// Records and markers held back until a silent sender speaks.
+    /// Records and markers held back until something comes from a silent sender.
     pub waiting: u64,
 }
 

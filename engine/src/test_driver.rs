@@ -35,7 +35,7 @@ struct QueuedTask {
     task: Box<dyn Task>,
     log: Vec<Stored>,
     position: usize,
-    /// Whether it is to be told, once it has read everything, that nothing more is there for now.
+    /// Whether, once it has read everything, it is to hear that its source is idle.
     is_falling_idle: bool,
     is_closing: bool,
     is_done: bool,

@@ -15,7 +15,7 @@
 //! - a moment at or after the epoch is in at least one window, and in at most
 //!   `ceil(size / advance)`;
 //! - a window is closed iff `stream_time >= end + grace`: closedness is monotone in stream time and
-//!   in the window's start, so one number ([`Windows::open_from`]) tells closed from open.
+//!   in the window's start, so one number ([`Windows::open_from`]) separates closed from open.
 //!
 //! A grace must be named: [`Tumbling::of`] and [`Hopping::of`] give something that is not yet a
 //! window, and only `.grace(…)` makes it one. Left out: sessions and sliding windows, which are

@@ -1,4 +1,15 @@
-//! How producers and consumers work; the Java client's names and defaults.
+//! The settings of producers, consumers and members of groups.
+//!
+//! They have the Java client's meanings and defaults, and each field's doc names the Java client's setting, so that
+//! what is known about those holds here. Three things differ:
+//!
+//! - `max.request.size` is not set: the producer then allows what the topic allows, and asks the broker
+//!   for it when a record has more than 1 MiB;
+//! - `create_topics` is ours: whether a topic that does not exist may be created by sending to it;
+//! - `enable.idempotence` with `acks` other than `all` is off, and no error.
+//!
+//! Sizes are bytes, and times are a [`Duration`]. A setting that the Java client has and this list does not is
+//! left out; there is no pass-through by name.
 
 use std::time::Duration;
 
@@ -53,7 +64,7 @@ pub struct ProducerConfig {
     pub idempotence: bool,
     /// `transactional.id` (none): the name under which incarnations of a producer follow each other.
     pub transactional_id: Option<String>,
-    /// `transaction.timeout.ms` (60000): a transaction that is open for so long is aborted by the broker.
+    /// `transaction.timeout.ms` (60000): the broker aborts a transaction that is open for longer.
     pub transaction_timeout: Duration,
     /// Whether a topic that is not there is asked for in a way that lets the broker create it (true; not
     /// a setting of the Java client's, which always asks so).
@@ -175,11 +186,11 @@ pub struct GroupConfig {
     pub instance_id: Option<String>,
     /// `client.rack` (none); others' assignors may look at it.
     pub rack: Option<String>,
-    /// `session.timeout.ms` (45000): after so long without a heartbeat the member is out.
+    /// `session.timeout.ms` (45000): a member without a heartbeat for this long is removed.
     pub session_timeout: Duration,
     /// `heartbeat.interval.ms` (3000).
     pub heartbeat_interval: Duration,
-    /// `max.poll.interval.ms` (300000): a program that does not poll for so long hangs, and its
+    /// `max.poll.interval.ms` (300000): a program that does not poll for this long counts as hung, and its
     /// partitions go to others.
     pub poll_interval_max: Duration,
     /// `partition.assignment.strategy` (range, cooperative-sticky), the preferred first.

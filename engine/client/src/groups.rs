@@ -1,4 +1,4 @@
-//! Looking at consumer groups, and moving their offsets.
+//! Describing consumer groups, and moving their offsets.
 //!
 //! What concerns one group is asked of its coordinator, which any broker names; a list of all groups is
 //! put together from every broker's.
@@ -55,13 +55,13 @@ pub struct GroupDescription {
 /// A member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupMember {
-    /// Given by the coordinator.
+    /// Its id, from the coordinator.
     pub id: String,
-    /// Given by its owner, if it is static.
+    /// Its `group.instance.id`, if it is a static member.
     pub instance_id: Option<String>,
-    /// As the client calls itself.
+    /// Its `client.id`.
     pub client_id: String,
-    /// Where it connects from.
+    /// The address that it connects from.
     pub host: String,
     /// What it reads; empty while the group rebalances, and if it is no consumer.
     pub partitions: Vec<TopicPartition>,
@@ -107,7 +107,7 @@ impl Client {
         })
     }
 
-    /// How far a group has read; nothing of one that there is not.
+    /// The offsets that a group has committed; empty for a group that does not exist.
     ///
     /// # Errors
     /// No answer.
@@ -168,8 +168,8 @@ impl Client {
         })
     }
 
-    /// Asks a group's coordinator; once more, of whoever is it then, after an answer that passes: the
-    /// group has moved, or its coordinator still loads it.
+    /// Asks a group's coordinator, and again after an error that is retriable: the group has moved, or
+    /// its coordinator still loads it.
     async fn call_coordinator<R: Call, T: Send>(
         &self,
         group: &str,

@@ -32,7 +32,7 @@ use crate::transport::{BoxFuture, Node};
 pub struct TransactionFilter {
     /// In one of these states, as Kafka calls them; empty for any.
     pub states: Vec<String>,
-    /// Whose transaction has been open for longer than this.
+    /// Only ids whose transaction has been open for longer than this.
     pub open_for: Option<Duration>,
 }
 
@@ -67,7 +67,7 @@ pub struct TransactionDescription {
 /// A producer as a partition remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveProducer {
-    /// Which.
+    /// Its id and epoch.
     pub producer: Producer,
     /// The sequence of its last record; -1 for none.
     pub last_sequence: i32,
@@ -168,7 +168,7 @@ impl Client {
         })
     }
 
-    /// Fences whoever uses a transactional id, and aborts its open transaction.
+    /// Fences the producer that uses a transactional id, and aborts its open transaction.
     ///
     /// # Errors
     /// `UnknownTransactionalId`, no answer.

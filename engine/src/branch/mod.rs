@@ -8,7 +8,7 @@
 //! - *Steps* ([`ops`]) are the program's `map`, `filter` and `flat_map`, fused into one loop.
 //! - A *terminal* ([`terminal`]) is the end of a branch: a topic, a closure, or a keyed stream.
 //! - A *port* ([`port`]) is an output of an operator.
-//! - The *outbox* ([`outbox`]) holds what a task wants written; whoever runs the task writes it.
+//! - The *outbox* ([`outbox`]) holds what a task wants written; the runtime or the test driver writes it.
 //!
 //! A branch belongs to one task, and no two tasks share one. Each call of `to`, `for_each` or `key_by`
 //! in a program makes a branch in every task of its stage.
@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
 
-/// Which task this is.
+/// The identity of a task within its stage.
 #[derive(Clone, Debug)]
 pub struct TaskInfo {
     /// Its partition.
@@ -47,7 +47,7 @@ pub struct TaskInfo {
 /// The place of an item in its task's input.
 #[derive(Clone, Copy, Debug)]
 pub struct At {
-    /// Which of the batch's inputs caused it.
+    /// The index of the input that caused it, in its batch.
     pub(crate) step: usize,
     /// Its event time.
     pub(crate) event_time: Timestamp,

@@ -1,4 +1,4 @@
-//! What a task wants written: it writes nothing itself.
+//! The records that a task wants written: it writes nothing itself.
 //!
 //! Several branches of one task may write to the same topic. Each runs over a whole batch before the
 //! next begins, so their records would interleave by the batch's size; the outbox puts them back
@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// A record to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutRecord {
-    /// Where to.
+    /// The destination.
     pub topic: TopicName,
     /// `None`: by the key's murmur2, or any without a key.
     pub partition: Option<PartitionId>,

@@ -58,7 +58,7 @@ where
             Ok(value) => value,
             Err(error) => {
                 self.unencodable.fetch_add(1, Relaxed);
-                tracing::error!(topic = %self.topic, %error, "a result cannot be encoded");
+                tracing::error!(topic = %self.topic, %error, "record skipped: cannot be encoded");
                 return;
             }
         };

@@ -277,8 +277,8 @@ impl Run {
 
     async fn end(&self, is_source: bool, partitions: &[TopicPartition]) -> Result<End, RunError> {
         Ok(match &self.options.stop {
-            _ if !is_source => End::Told,
-            Bound::Never => End::Told,
+            _ if !is_source => End::FromInput,
+            Bound::Never => End::FromInput,
             Bound::AtEnd => {
                 let (latest, isolation) = (OffsetSpec::Latest, self.options.consumer.isolation);
                 let ends = self.client.list_offsets_in(partitions, latest, isolation);

@@ -1,4 +1,4 @@
-//! The task that keeps up a membership: it does what the machine says, and tells it what came of it.
+//! The task that keeps up a membership: it carries out what the state machine asks for, and reports the outcome.
 //!
 //! It runs beside the program, so that heartbeats go on while the program works on what it has read.
 //! What goes to the coordinator goes through here, commits too: who it is is found out once, and again
@@ -55,7 +55,7 @@ impl Shared {
         self.client.now()
     }
 
-    /// Asks the coordinator; whoever turns out not to be it, or not to be there, is forgotten.
+    /// Asks the coordinator; a broker that turns out not to be it, or not to be there, is forgotten.
     async fn call<R: Call>(&self, request: R) -> Result<R::Response, ClientError> {
         let version = request.version();
         answer::<R>(self.ask(version, request.into_kind()).await?)
@@ -207,7 +207,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let wake = match next {
             Task::Wait(until) => until,
             task => {
-                // Whatever was under way is not waited for any more: the member leaves.
+                // What was under way is no longer waited for: the member leaves.
                 tasks = JoinSet::new();
                 let shared = Arc::clone(&shared);
                 tasks.spawn(async move { shared.perform(task).await });

@@ -1,4 +1,4 @@
-//! What the members of a group tell one another, through the coordinator, which does not read it.
+//! The messages of a group's members to one another, through the coordinator, which does not read them.
 //!
 //! ```text
 //!  ConsumerProtocolSubscription, in JoinGroup, from each member to the leader
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A count is an i32 and a string's length an i16; -1 is null. A later version adds fields at the end,
-//! so that whoever knows fewer reads what it knows.
+//! so that an older reader reads the fields that it knows.
 //!
 //! Invariants: reading any bytes returns, and nothing is allocated by a count that they claim. A name
 //! that no topic can have is passed over: such a topic is not there.
@@ -91,7 +91,7 @@ impl Subscription {
     }
 }
 
-/// What the leader tells a member to read.
+/// The partitions that the leader assigns to a member.
 pub(crate) fn encode_assignment(assigned: &Places) -> Bytes {
     let mut out = BytesMut::new();
     out.put_i16(ASSIGNMENT_VERSION);
@@ -110,7 +110,7 @@ pub(crate) fn decode_assignment(mut bytes: Bytes) -> Option<Places> {
     take_places(&mut bytes)
 }
 
-/// What `sticky` tells its next leader.
+/// What `sticky` sends to its next leader.
 pub(super) fn encode_sticky(previous: &Places, generation: i32) -> Bytes {
     let mut out = BytesMut::new();
     put_places(&mut out, previous);

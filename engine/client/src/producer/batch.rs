@@ -73,7 +73,7 @@ pub(super) fn size_alone(record: &NewRecord) -> RecordSize {
     }
 }
 
-/// Who writes, so that the broker can tell repetitions.
+/// The producer's id and epoch, by which the broker recognizes repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) id: ProducerId,
@@ -188,7 +188,7 @@ pub(super) struct Batch {
     pub(super) created: Duration,
     /// How often it was sent in vain.
     pub(super) failures: u32,
-    /// Whether the broker may have stored it without telling.
+    /// Whether the broker may have stored it without an answer.
     pub(super) maybe_stored: bool,
     /// The share of `buffer.memory` that it holds.
     pub(super) buffer_bytes: usize,

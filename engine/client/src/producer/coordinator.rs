@@ -32,7 +32,7 @@ use crate::{Client, ClientError, wire_name};
 pub(super) struct Coordinator {
     client: Client,
     id: String,
-    /// Who it is, as far as known.
+    /// The broker that it is on, as far as known.
     node: Mutex<Option<Node>>,
 }
 
@@ -49,7 +49,7 @@ impl Coordinator {
         TransactionalId(text(&self.id))
     }
 
-    /// Takes the id over: whoever had it is fenced. `known` is what the caller had itself.
+    /// Takes the id over: its previous producer is fenced. `known` is the caller's own identity so far.
     pub(super) async fn init(
         &self,
         timeout: Duration,

@@ -1,9 +1,9 @@
 //! The task that moves batches from the accumulator to the brokers.
 //!
-//! One loop: send what may go, then sleep until a record, an answer or a deadline comes. Requests run
+//! One loop: send what may go, then wait until a record, an answer or a deadline comes. Requests run
 //! as tasks of their own, up to five per leader (`max.in.flight.requests.per.connection`); what cannot
 //! go yet gathers into the next one. Whatever can be decided without waiting is decided by
-//! [`judge`], a table.
+//! [`classify`], a table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::accumulator::Refused;
 use super::batch::{Batch, Identity};
 use super::coordinator::Coordinator;
-use super::verdict::{InPart, Rejection, Verdict, judge};
+use super::verdict::{InPart, Rejection, Verdict, classify};
 use super::{REQUEST_BYTES_MAX, Shared, identity};
 use crate::error::words_of;
 use crate::transport::Node;
@@ -98,7 +98,7 @@ struct Sender<'a> {
     shared: &'a Arc<Shared>,
     tasks: JoinSet<Finished>,
     in_flight: HashMap<Node, usize>,
-    /// Topics whose leaders are not known, or not any more.
+    /// Topics whose leaders are unknown or have changed.
     stale_topics: BTreeSet<TopicName>,
     is_refreshing: bool,
     refresh_failures: u32,
@@ -296,7 +296,8 @@ impl<'a> Sender<'a> {
                 let requests = self.in_flight.entry(node).or_default();
                 *requests = requests.saturating_sub(1);
                 for batch in batches {
-                    let verdict = judge(&batch.state.partition, &answer, self.shared.config.acks);
+                    let verdict =
+                        classify(&batch.state.partition, &answer, self.shared.config.acks);
                     self.apply(batch, verdict);
                 }
             }

@@ -34,9 +34,9 @@ pub(crate) enum Kind {
     Record,
     /// Nothing but the sender's progress.
     Marker,
-    /// The last word of the sender.
+    /// The sender's last record.
     End,
-    /// Nothing for now: do not wait for the sender until its next word.
+    /// Nothing for now: do not wait for the sender until its next record.
     Idle,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Receiver<K, V, C> {
     merge: Merge<Waiting<K, V>>,
     operators: Operators<K, V>,
     at: At,
-    /// Whether the operators have been told that there is no input for now.
+    /// Whether the operators know that there is no input for now.
     is_idle: bool,
     metrics: Arc<RepartitionMetrics>,
     waiting: Arc<AtomicU64>,

@@ -48,7 +48,7 @@ pub(super) fn hold_back(members: &[&Member], assignments: &mut Assignments) {
     }
 }
 
-/// Who has what while it is being worked out; members go by their places in the list.
+/// The assignment while it is being worked out; members are their indexes in the list.
 #[derive(Debug)]
 struct Sharing {
     /// The subscribers of each topic that is there.
@@ -56,7 +56,7 @@ struct Sharing {
     /// Partitions without a reader.
     unplaced: Places,
     holdings: Vec<Places>,
-    /// Who had it before.
+    /// Its previous owner.
     kept: HashMap<TopicPartition, usize>,
 }
 
@@ -142,7 +142,7 @@ impl Sharing {
         }
     }
 
-    /// A path from whoever has most to somebody who has two fewer, backwards: the last step first, and
+    /// A path from the member with most partitions to one that has two fewer, backwards: the last step first, and
     /// where it ends.
     fn path(&self) -> Option<(Vec<Step>, usize)> {
         let mut by_load: Vec<_> = (0..self.holdings.len()).collect();

@@ -12,8 +12,8 @@
 //!  anything ── close ──▶ Leaving ──▶ Out ◀── fenced, refused ── anything
 //! ```
 //!
-//! Two protocols, which the assignors decide between, that the member has (KIP-429). *Eager*: it gives up all it
-//! has and joins. *Cooperative*: it joins with what it has, gives up what it is asked to, and joins again.
+//! There are two protocols, and the member's assignors decide which one it follows (KIP-429). *Eager*: it gives
+//! up all it has and joins. *Cooperative*: it joins with what it has, gives up what it is asked to, and joins again.
 //! As in Kafka, a member is cooperative only if all its assignors are.
 //!
 //! The caller asks [`Membership::next`] what to do, does it, and says what came of it

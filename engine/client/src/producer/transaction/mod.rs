@@ -94,7 +94,7 @@ enum State {
 }
 
 impl TransactionalProducer {
-    /// Takes the transactional id over: whoever had it before is fenced, and what it left open is
+    /// Takes the transactional id over: its previous producer is fenced, and what that left open is
     /// aborted (`initTransactions`).
     ///
     /// # Errors
@@ -195,7 +195,7 @@ impl TransactionalProducer {
     ///
     /// # Errors
     /// No transaction is open. Something of it was not stored: it can only be aborted. No answer: whether
-    /// it counts is not known, and calling it again tells.
+    /// it was committed is not known; call it again to find out.
     pub fn commit(&mut self) -> BoxFuture<'_, Result<(), ClientError>> {
         Box::pin(async move {
             self.check_open()?;
@@ -209,7 +209,7 @@ impl TransactionalProducer {
         })
     }
 
-    /// Gives the transaction up: nothing of it counts. What is not sent yet is not sent any more.
+    /// Aborts the transaction: none of it counts. What is not sent yet is discarded.
     ///
     /// # Errors
     /// No transaction is open or failed; fenced; no answer.
