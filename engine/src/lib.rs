@@ -16,8 +16,8 @@
 //!       branch                         steps, terminals, ports, and the outbox with what comes out
 //! ```
 //!
-//! A whole program: how late are flights, per airport and hour of *scheduled* departure? It waits 45
-//! minutes for stragglers, which is not enough for the one in the middle.
+//! A whole program: how late are flights, per airport and hour of *scheduled* departure? It waits
+//! 45 minutes for stragglers, which is not enough for the one in the middle.
 //!
 //! ```
 //! use brooklet_engine::codec::{json, text};

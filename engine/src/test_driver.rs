@@ -2,9 +2,9 @@
 //!
 //! The driver plays the log: it keeps a queue per source partition and a log per partition of a
 //! repartition topic, and carries records between the tasks. By default everything that is piped is
-//! carried to the end at once. A driver with a schedule ([`TestDriver::scheduled`]) instead waits for
-//! [`TestDriver::run`], and then picks tasks and batch sizes at random from its seed, as threads and
-//! networks would; results must not depend on it.
+//! carried to the end at once. A driver with a schedule ([`TestDriver::scheduled`]) instead waits
+//! for [`TestDriver::run`], and then picks tasks and batch sizes at random from its seed, as
+//! threads and networks would; results must not depend on it.
 
 use std::collections::BTreeMap;
 

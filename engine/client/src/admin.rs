@@ -1,7 +1,8 @@
 //! Creating, growing and deleting topics.
 //!
 //! Both change the cluster, so nothing is sent twice without need: a repetition that finds the work
-//! done would report an error for a success. Only "not the controller" is answered by asking who is.
+//! done would report an error for a success. Only "not the controller" is answered by asking who
+//! is.
 
 use std::collections::BTreeMap;
 

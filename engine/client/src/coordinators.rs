@@ -1,8 +1,8 @@
 //! Asking coordinators: of groups, and of transactional ids.
 //!
-//! A coordinator is looked up when it is first needed, and again when a broker says that it is not the
-//! coordinator. Retriable errors are retried for up to a minute (`max.block.ms`), so what is asked here must do no
-//! harm twice.
+//! A coordinator is looked up when it is first needed, and again when a broker says that it is not
+//! the coordinator. Retriable errors are retried for up to a minute (`max.block.ms`), so what is
+//! asked here must do no harm twice.
 
 use std::time::Duration;
 
@@ -123,7 +123,8 @@ impl Client {
     }
 }
 
-/// Whether another attempt may succeed: the previous transaction is still ending, or the broker is away.
+/// Whether another attempt may succeed: the previous transaction is still ending, or the broker is
+/// away.
 fn passes(error: &ClientError) -> bool {
     let is_ending = matches!(
         error,

@@ -1,8 +1,8 @@
 //! Describing consumer groups, and moving their offsets.
 //!
-//! What concerns one group is asked of its coordinator, which any broker names; a list of all groups is
-//! put together from every broker's.
-//! Taking part in one is a module of its own ([`super::group`]).
+//! What concerns one group is asked of its coordinator, which any broker names; a list of all
+//! groups is put together from every broker's. Taking part in one is a module of its own
+//! ([`super::group`]).
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,8 @@ use crate::transport::{BoxFuture, Node};
 pub struct GroupListing {
     /// Its id.
     pub id: String,
-    /// Empty, PreparingRebalance, CompletingRebalance, Stable, as Kafka calls it; empty if the broker does not say.
+    /// Empty, PreparingRebalance, CompletingRebalance, Stable, as Kafka calls it; empty if the
+    /// broker does not say.
     pub state: String,
     /// "consumer", "connect"; empty if it only has offsets.
     pub protocol_type: String,
@@ -118,8 +119,8 @@ impl Client {
         Box::pin(async move { self.fetch_offsets(id, false).await })
     }
 
-    /// The same, once no transaction is open or ending that will say otherwise (`require_stable`, KIP-447).
-    /// Waits for that for a few seconds.
+    /// The same, once no transaction is open or ending that will say otherwise (`require_stable`,
+    /// KIP-447). Waits for that for a few seconds.
     ///
     /// # Errors
     /// `Broker` with `UnstableOffsetCommit` if one is open for longer; no answer.
@@ -168,8 +169,8 @@ impl Client {
         })
     }
 
-    /// Asks a group's coordinator, and again after an error that is retriable: the group has moved, or
-    /// its coordinator still loads it.
+    /// Asks a group's coordinator, and again after an error that is retriable: the group has moved,
+    /// or its coordinator still loads it.
     async fn call_coordinator<R: Call, T: Send>(
         &self,
         group: &str,
@@ -264,8 +265,8 @@ pub(super) fn read_commit(id: &str, answer: &OffsetCommitResponse) -> Result<(),
     partitions.try_for_each(|partition| check(&what, partition.error_code))
 }
 
-/// Asks for the offsets of these partitions, or of all; `is_stable`: not while a transaction may still
-/// move them.
+/// Asks for the offsets of these partitions, or of all; `is_stable`: not while a transaction may
+/// still move them.
 pub(super) fn fetch_request(
     id: &str,
     places: Option<&Places>,

@@ -15,7 +15,8 @@
 //! Topics come into being by themselves only for producers, as with the Java client: to read or
 //! describe a topic that does not exist is an error.
 //!
-//! Left out: the cache does not age (Kafka asks again every five minutes), so partitions added later are seen only once a request fails or a client is rebuilt.
+//! Left out: the cache does not age (Kafka asks again every five minutes), so partitions added
+//! later are seen only once a request fails or a client is rebuilt.
 
 pub mod transport;
 

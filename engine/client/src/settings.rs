@@ -73,8 +73,8 @@ impl Client {
         })
     }
 
-    /// The settings of a topic that somebody has given: its own, and those that the broker was started
-    /// with where it has none (DescribeConfigs). All others have their defaults.
+    /// The settings of a topic that somebody has given: its own, and those that the broker was
+    /// started with where it has none (DescribeConfigs). All others have their defaults.
     ///
     /// # Errors
     /// `UnknownTopic`, no answer.
@@ -121,8 +121,8 @@ impl Client {
         Ok(values(configs.into_iter()))
     }
 
-    /// Deletes the records of a partition below `offset`, `None` for all; returns where the partition
-    /// begins now.
+    /// Deletes the records of a partition below `offset`, `None` for all; returns where the
+    /// partition begins now.
     ///
     /// # Errors
     /// `Broker` with `OffsetOutOfRange`; unknown partition.

@@ -231,7 +231,8 @@ impl Client {
         })
     }
 
-    /// Aborts a transaction in one partition, whatever its coordinator says: for one that nobody ends.
+    /// Aborts a transaction in one partition, whatever its coordinator says: for one that nobody
+    /// ends.
     ///
     /// # Errors
     /// `Broker` with `InvalidProducerEpoch` if the producer has gone on; no answer.

@@ -1,18 +1,20 @@
 //! Keyed streams and what can be done with them: windows.
 //!
 //! ```text
-//!  stream.key_by("by-origin", …) ─┐
-//!  stream.keyed_by_record_key() ──┴▶ KeyedStream ─▶ window(…) ─▶ WindowedStream ─▶ mean(…) ─▶ Windowed
-//!                                      │ keeps how each task makes                     finals │ updates │ late
-//!                                      ▼ its operators                                        ▼ streams again
+//!  stream.key_by(…) ──────────────┐
+//!  stream.keyed_by_record_key() ──┴─▶ KeyedStream    keeps how each task makes its operators
+//!                                          │ .window(…)
+//!                                     WindowedStream
+//!                                          │ .mean(…)
+//!                                     Windowed ──▶ finals(), updates(), late(): streams again
 //! ```
 //!
-//! A [`KeyedStream`] collects recipes of operators. When a task of its stage is made, each recipe makes one
-//! operator, and all of them share the task's keyed input. A [`WindowedStream`] is a keyed stream and its
-//! windows; it becomes an operator only with an aggregate.
+//! A [`KeyedStream`] collects recipes of operators. When a task of its stage is made, each recipe
+//! makes one operator, and all of them share the task's keyed input. A [`WindowedStream`] is a
+//! keyed stream and its windows; it becomes an operator only with an aggregate.
 //!
-//! To add an operator of another kind: write it in `operator/` as a `KeyedOperator`, and here a verb of
-//! [`KeyedStream`] that pushes its recipe and returns handles on its ports.
+//! To add an operator of another kind: write it in `operator/` as a `KeyedOperator`, and here a
+//! verb of [`KeyedStream`] that pushes its recipe and returns handles on its ports.
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,16 +5,16 @@
 //!  root: SourceRoot          ops: Map<…>  ops: Filter<…>  terminal: ToTopic ──▶ a branch
 //! ```
 //!
-//! A handle runs nothing. Each step wraps the steps before it in one more type, and a terminal (`to`,
-//! `for_each`, `key_by`) hands them to the root, which keeps a recipe: how each task makes its own copy
-//! of the branch. The recipes stand in the [`Registry`](crate::topology::Registry) for sources, and
-//! beside the operator for ports ([`PortRoot`]).
+//! A handle runs nothing. Each step wraps the steps before it in one more type, and a terminal
+//! (`to`, `for_each`, `key_by`) hands them to the root, which keeps a recipe: how each task makes
+//! its own copy of the branch. The recipes stand in the [`Registry`](crate::topology::Registry) for
+//! sources, and beside the operator for ports ([`PortRoot`]).
 //!
-//! A clone of a stream shares the root and copies the steps, so a stream with two terminals is two branches,
-//! each with its own copy of the closures.
+//! A clone of a stream shares the root and copies the steps, so a stream with two terminals is two
+//! branches, each with its own copy of the closures.
 //!
-//! Mistakes (a topic's name that is illegal, a name that is used twice) are kept and reported when the
-//! program is run.
+//! Mistakes (a topic's name that is illegal, a name that is used twice) are kept and reported when
+//! the program is run.
 
 use std::fmt;
 use std::sync::Arc;

@@ -6,16 +6,18 @@
 //!    task::repartition)
 //! ```
 //!
-//! An operator is given every input of its task, in order, and has outputs, its [ports](crate::branch::port).
-//! Operators on the same keyed stream share the inputs and nothing else.
+//! An operator is given every input of its task, in order, and has outputs, its
+//! [ports](crate::branch::port). Operators on the same keyed stream share the inputs and nothing
+//! else.
 //!
-//! An input is a record, or stream time alone: time also advances by records of other keys and of other
-//! partitions. An operator decides what a record does to its state and when a result leaves. It must not
-//! read a clock, draw random numbers or depend on where batches are cut, so that the same input yields the
-//! same output.
+//! An input is a record, or stream time alone: time also advances by records of other keys and of
+//! other partitions. An operator decides what a record does to its state and when a result leaves.
+//! It must not read a clock, draw random numbers or depend on where batches are cut, so that the
+//! same input yields the same output.
 //!
-//! There is one kind so far, the [window operator](window) over aligned windows. A further kind is a further
-//! implementation of [`KeyedOperator`] and a verb of [`crate::dsl::KeyedStream`] that makes it.
+//! There is one kind so far, the [window operator](window) over aligned windows. A further kind is
+//! a further implementation of [`KeyedOperator`] and a verb of [`crate::dsl::KeyedStream`] that
+//! makes it.
 
 pub(crate) mod window;
 

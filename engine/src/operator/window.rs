@@ -5,8 +5,8 @@
 //! 1. stream time advances to the event time of the input, the record itself included;
 //! 2. every window with `end + grace <= stream_time` closes: its finals are emitted, now and
 //!    never again;
-//! 3. the record is classified: for each of its windows that is closed it is *late*; if any is open,
-//!    it is folded into its slice, once, however many windows share the slice.
+//! 3. the record is classified: for each of its windows that is closed it is *late*; if any is
+//!    open, it is folded into its slice, once, however many windows share the slice.
 //!
 //! Invariants:
 //! - `open_from` only grows; a window that begins before it is closed and never reopens;
@@ -132,8 +132,8 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
     }
 
     /// The place of a result in the input of the next stage. Its stream time is the start of the
-    /// earliest window that was open before this step: no result to come is older, so none can be late
-    /// there because we waited.
+    /// earliest window that was open before this step: no result to come is older, so none can be
+    /// late there because we waited.
     fn outgoing(&self, at: &At, event_time: Timestamp) -> At {
         let is_end = at.stream_time == Timestamp::MAX;
         At {

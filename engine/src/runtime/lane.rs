@@ -9,20 +9,21 @@
 //!    └─ reached ──▶ the task hears of the end ──▶ write ──▶ done
 //! ```
 //!
-//! A lane is a tokio task of its own. It waits for one of three things: records, news of where the end is,
-//! and, if idleness was asked for, that nothing has come for long enough. Records go first: a source that
-//! has something to read is not idle.
+//! A lane is a tokio task of its own. It waits for one of three things: records, news of where the
+//! end is, and, if idleness was asked for, that nothing has come for long enough. Records go first:
+//! a source that has something to read is not idle.
 //!
 //! Invariants:
-//! - the task sees every record of the partition from the start to the end, once and in order, and none
-//!   beyond the end;
-//! - before the lane reads on, everything that the task wants written is acknowledged. So what is in
-//!   memory is bounded by one poll, and a broker that lags slows the lane down;
-//! - a source is reported idle once, until it has records again; and only if the broker has said that
-//!   there is nothing left to read, so that a broker that is down does not count as an idle source.
+//! - the task sees every record of the partition from the start to the end, once and in order, and
+//!   none beyond the end;
+//! - before the lane reads on, everything that the task wants written is acknowledged. So what is
+//!   in memory is bounded by one poll, and a broker that lags slows the lane down;
+//! - a source is reported idle once, until it has records again; and only if the broker has said
+//!   that there is nothing left to read, so that a broker that is down does not count as an idle
+//!   source.
 //!
-//! How the end of the input is known, by [`End`]: a receiver of a repartition topic learns it from the
-//! topic; a source has an end offset, at the beginning or by a signal, or none.
+//! How the end of the input is known, by [`End`]: a receiver of a repartition topic learns it from
+//! the topic; a source has an end offset, at the beginning or by a signal, or none.
 //!
 //! Left out: commits. A lane that fails starts over from the beginning.
 
@@ -186,7 +187,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Reports to the task that it has no input for now; but not if the broker merely does not answer.
+    /// Reports to the task that it has no input for now; but not if the broker merely does not
+    /// answer.
     fn fall_idle(&mut self, out: &mut Outbox) {
         self.idleness.time = None;
         if self.consumer.is_caught_up(&self.partition) {

@@ -1,8 +1,9 @@
-//! The task that keeps up a membership: it carries out what the state machine asks for, and reports the outcome.
+//! The task that keeps up a membership: it carries out what the state machine asks for, and reports
+//! the outcome.
 //!
-//! It runs beside the program, so that heartbeats go on while the program works on what it has read.
-//! What goes to the coordinator goes through here, commits too: who it is is found out once, and again
-//! when it turns out to be another.
+//! It runs beside the program, so that heartbeats go on while the program works on what it has
+//! read. What goes to the coordinator goes through here, commits too: who it is is found out once,
+//! and again when it turns out to be another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +56,8 @@ impl Shared {
         self.client.now()
     }
 
-    /// Asks the coordinator; a broker that turns out not to be it, or not to be there, is forgotten.
+    /// Asks the coordinator; a broker that turns out not to be it, or not to be there, is
+    /// forgotten.
     async fn call<R: Call>(&self, request: R) -> Result<R::Response, ClientError> {
         let version = request.version();
         answer::<R>(self.ask(version, request.into_kind()).await?)
@@ -82,8 +84,8 @@ impl Shared {
         }
     }
 
-    /// Commits in the name of the member, or of nobody if it is in no generation; tries again what may
-    /// pass.
+    /// Commits in the name of the member, or of nobody if it is in no generation; tries again what
+    /// may pass.
     pub(super) async fn commit(
         &self,
         offsets: &BTreeMap<TopicPartition, Offset>,

@@ -1,4 +1,5 @@
-//! The messages of a group's members to one another, through the coordinator, which does not read them.
+//! The messages of a group's members to one another, through the coordinator, which does not read
+//! them.
 //!
 //! ```text
 //!  ConsumerProtocolSubscription, in JoinGroup, from each member to the leader
@@ -14,11 +15,11 @@
 //!  the user data of `cooperative-sticky`  generation i32
 //! ```
 //!
-//! A count is an i32 and a string's length an i16; -1 is null. A later version adds fields at the end,
-//! so that an older reader reads the fields that it knows.
+//! A count is an i32 and a string's length an i16; -1 is null. A later version adds fields at the
+//! end, so that an older reader reads the fields that it knows.
 //!
-//! Invariants: reading any bytes returns, and nothing is allocated by a count that they claim. A name
-//! that no topic can have is passed over: such a topic is not there.
+//! Invariants: reading any bytes returns, and nothing is allocated by a count that they claim. A
+//! name that no topic can have is passed over: such a topic is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
 

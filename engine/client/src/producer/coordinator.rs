@@ -2,8 +2,8 @@
 //!
 //! Every request here may be sent twice without harm.
 //!
-//! Spoken is version 1 of transactions, which every broker since Kafka 2.5 knows: partitions are added
-//! before they are written to.
+//! Spoken is version 1 of transactions, which every broker since Kafka 2.5 knows: partitions are
+//! added before they are written to.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,7 +49,8 @@ impl Coordinator {
         TransactionalId(text(&self.id))
     }
 
-    /// Takes the id over: its previous producer is fenced. `known` is the caller's own identity so far.
+    /// Takes the id over: its previous producer is fenced. `known` is the caller's own identity so
+    /// far.
     pub(super) async fn init(
         &self,
         timeout: Duration,

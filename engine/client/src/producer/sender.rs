@@ -1,8 +1,8 @@
 //! The task that moves batches from the accumulator to the brokers.
 //!
-//! One loop: send what may go, then wait until a record, an answer or a deadline comes. Requests run
-//! as tasks of their own, up to five per leader (`max.in.flight.requests.per.connection`); what cannot
-//! go yet gathers into the next one. Whatever can be decided without waiting is decided by
+//! One loop: send what may go, then wait until a record, an answer or a deadline comes. Requests
+//! run as tasks of their own, up to five per leader (`max.in.flight.requests.per.connection`); what
+//! cannot go yet gathers into the next one. Whatever can be decided without waiting is decided by
 //! [`classify`], a table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -127,8 +127,8 @@ impl<'a> Sender<'a> {
             && self.shared.accumulator.lock().is_empty()
     }
 
-    /// Sends what may go at `now`; returns when more will. One `now` for both: a deadline that passes
-    /// between two looks at the clock would be met by neither.
+    /// Sends what may go at `now`; returns when more will. One `now` for both: a deadline that
+    /// passes between two looks at the clock would be met by neither.
     fn start_requests(&mut self, now: Duration) -> Option<Duration> {
         let client = &self.shared.client;
         let hurried = self.shared.is_finishing.load(Ordering::Acquire)
@@ -381,8 +381,8 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// Looks topics up again; returns what keeps them from being sent to. They are found stale once more when
-/// they are next needed.
+/// Looks topics up again; returns what keeps them from being sent to. They are found stale once
+/// more when they are next needed.
 async fn refresh(
     client: &Client,
     topics: &BTreeSet<TopicName>,

@@ -12,8 +12,8 @@
 //! | an answer that makes no sense                | failed, and the sequence is lost          |
 //! | any other error                              | refused                                   |
 //!
-//! If a batch is refused, the answer may say which records are to blame (KIP-467). Where it does not
-//! and the fault is that of one record, or the batch is too large, halves of it may do.
+//! If a batch is refused, the answer may say which records are to blame (KIP-467). Where it does
+//! not and the fault is that of one record, or the batch is too large, halves of it may do.
 
 use std::collections::BTreeMap;
 

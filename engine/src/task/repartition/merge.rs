@@ -12,23 +12,23 @@
 //!                                 next 11: sender 2 may still send 10, sender 1 may send 9 → wait.
 //! ```
 //!
-//! Time is merged alongside: stream time is the lowest of the senders' stream times, each as of
-//! the last thing released from it. A sender from which nothing has come holds time at its beginning.
+//! Time is merged alongside: stream time is the lowest of the senders' stream times, each as of the
+//! last thing released from it. A sender from which nothing has come holds time at its beginning.
 //!
 //! Invariants:
 //! - what is released, and the stream time it is released with, depends on what the senders sent,
 //!   not on how their records interleave or are cut into batches;
 //! - stream time never goes back;
 //! - a sender that has ended holds nobody up, but its last stream time stays in the minimum: time
-//!   jumps to its end only when all have ended. One that ended without ever having had a stream time,
-//!   as that of an empty partition, is not in the minimum.
+//!   jumps to its end only when all have ended. One that ended without ever having had a stream
+//!   time, as that of an empty partition, is not in the minimum.
 //!
-//! A sender that is silent without having ended holds back all others, in memory, until something comes
-//! from it. The exception is one that has said that it is *idle*: nobody waits for it, and its
-//! stream time is not in the minimum; if all are idle, the highest of theirs counts. What it sends
-//! after that may come after its turn, when stream time has gone on. So with idle
-//! senders the first invariant is weaker: the result depends on where among the others' records the
-//! idle mark stands. It stands in the topic, so another reader of the topic finds the same; for that,
+//! A sender that is silent without having ended holds back all others, in memory, until something
+//! comes from it. The exception is one that has said that it is *idle*: nobody waits for it, and
+//! its stream time is not in the minimum; if all are idle, the highest of theirs counts. What it
+//! sends after that may come after its turn, when stream time has gone on. So with idle senders the
+//! first invariant is weaker: the result depends on where among the others' records the idle mark
+//! stands. It stands in the topic, so another reader of the topic finds the same; for that,
 //! whatever can be released must be released before the next thing is pushed.
 
 use std::collections::VecDeque;

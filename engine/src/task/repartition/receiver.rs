@@ -1,4 +1,5 @@
-//! The receiving side of a repartition: the task that merges its senders and feeds the keyed operators.
+//! The receiving side of a repartition: the task that merges its senders and feeds the keyed
+//! operators.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

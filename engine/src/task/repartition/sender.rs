@@ -95,7 +95,8 @@ impl<F, C> Sender<F, C> {
         out.push(at.step, record);
     }
 
-    /// Our stream time, unless the input's end has made it meaningless; `Kind::End` reports the end.
+    /// Our stream time, unless the input's end has made it meaningless; `Kind::End` reports the
+    /// end.
     fn advance(&mut self, at: &At) -> At {
         if at.stream_time != Timestamp::MAX {
             self.stream_time = self.stream_time.max(at.stream_time);

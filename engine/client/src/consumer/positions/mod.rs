@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants:
-//! - a position moves only to the end of what `absorb` returns (or has passed over), in that moment;
+//! - a position moves only to the end of what `absorb` returns (or has passed over), in that
+//!   moment;
 //! - an answer counts only if the position is still the one that was asked from;
 //! - a partition that was served goes to the back of the line, so no partition starves another.
 

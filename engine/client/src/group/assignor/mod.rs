@@ -9,12 +9,12 @@
 //! ```
 //!
 //! All are pure functions of the members, what they are subscribed to, and how many partitions each
-//! topic has. `range` and `roundrobin` give what Kafka's assignors of these names give. The sticky ones
-//! keep Kafka's promises, not its every choice where several would do.
+//! topic has. `range` and `roundrobin` give what Kafka's assignors of these names give. The sticky
+//! ones keep Kafka's promises, not its every choice where several would do.
 //!
 //! Invariants, of all: each partition of a topic with a subscriber goes to exactly one of its
-//! subscribers, except that `cooperative-sticky` assigns a partition that changes hands to nobody for one
-//! generation: until its old reader has given it up.
+//! subscribers, except that `cooperative-sticky` assigns a partition that changes hands to nobody
+//! for one generation: until its old reader has given it up.
 //!
 //! Left out: racks (KIP-881). They are sent to the leader, and ours ignores them.
 
@@ -141,8 +141,8 @@ impl FromStr for Assignor {
     }
 }
 
-/// Kafka's order of members: static ones by the names that their owners gave them, then the others by
-/// the ids that they were given.
+/// Kafka's order of members: static ones by the names that their owners gave them, then the others
+/// by the ids that they were given.
 fn order(member: &Member) -> (bool, &str) {
     match &member.instance_id {
         Some(instance_id) => (false, instance_id),

@@ -1,11 +1,13 @@
-//! `range`: of each topic a run of partitions to each of its subscribers, in the order of the members.
+//! `range`: of each topic a run of partitions to each of its subscribers, in the order of the
+//! members.
 //!
 //! ```text
 //!  7 partitions, 3 subscribers:   0 1 2 │ 3 4 │ 5 6      the first 7 mod 3 get one more
 //! ```
 //!
-//! Topics with as many partitions and the same subscribers are shared out alike, so that partition n
-//! of both has the same reader. The price is that the first members get the odd ones of every topic.
+//! Topics with as many partitions and the same subscribers are shared out alike, so that partition
+//! n of both has the same reader. The price is that the first members get the odd ones of every
+//! topic.
 
 use super::{Assignments, Member, PartitionCounts, places_of, subscribed};
 

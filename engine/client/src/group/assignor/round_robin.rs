@@ -1,6 +1,7 @@
 //! `roundrobin`: all partitions of all topics, like cards, to one member after the other.
 //!
-//! A member that is not subscribed to a partition's topic is passed over and has its turn with the next.
+//! A member that is not subscribed to a partition's topic is passed over and has its turn with the
+//! next.
 
 use super::{Assignments, Member, PartitionCounts, places_of, subscribed};
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! When no such path is left, no other sharing out is more even (Harvey, Ladner, Lovász and Tamir,
-//! *Semi-matchings for bipartite graphs and load balancing*, 2003). With equal subscriptions a path has
-//! one step and as few partitions move as possible.
+//! *Semi-matchings for bipartite graphs and load balancing*, 2003). With equal subscriptions a path
+//! has one step and as few partitions move as possible.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -32,7 +32,8 @@ pub(super) fn assign(
     ids.zip(sharing.holdings).collect()
 }
 
-/// Takes back what another still reads: it is given up in this generation and given away in the next.
+/// Takes back what another still reads: it is given up in this generation and given away in the
+/// next.
 pub(super) fn hold_back(members: &[&Member], assignments: &mut Assignments) {
     let mut readers = BTreeMap::<&TopicPartition, Vec<&str>>::new();
     for member in members {
@@ -91,7 +92,8 @@ impl Sharing {
         subscribers.is_some_and(|of_topic| of_topic.contains(&member))
     }
 
-    /// Of two that claim a partition with the same generation one must be wrong; nobody knows which.
+    /// Of two that claim a partition with the same generation one must be wrong; nobody knows
+    /// which.
     fn keep(&mut self, claims: &[Claim]) {
         let mut best = BTreeMap::<&TopicPartition, (i32, Option<usize>)>::new();
         for (member, claim) in claims.iter().enumerate() {
@@ -142,8 +144,8 @@ impl Sharing {
         }
     }
 
-    /// A path from the member with most partitions to one that has two fewer, backwards: the last step first, and
-    /// where it ends.
+    /// A path from the member with most partitions to one that has two fewer, backwards: the last
+    /// step first, and where it ends.
     fn path(&self) -> Option<(Vec<Step>, usize)> {
         let mut by_load: Vec<_> = (0..self.holdings.len()).collect();
         by_load.sort_by_key(|member| std::cmp::Reverse(self.holdings[*member].len()));

@@ -115,7 +115,8 @@ fn names_are_read_as_they_are_told() {
     assert!(error.ends_with("there are range, roundrobin, sticky, cooperative-sticky"));
 }
 
-/// The example of Kafka's documentation of `StickyAssignor`: C0 leaves, and what C1 and C2 have stays.
+/// The example of Kafka's documentation of `StickyAssignor`: C0 leaves, and what C1 and C2 have
+/// stays.
 #[test]
 fn sticky_keeps_what_the_others_have() {
     let three = counts(&[("t", 2), ("u", 2), ("v", 2), ("w", 2)]);
@@ -179,7 +180,8 @@ fn rejoined(
     members.iter().map(joins).collect()
 }
 
-/// Each partition of a topic that somebody is subscribed to has one reader, who is subscribed to it.
+/// Each partition of a topic that somebody is subscribed to has one reader, who is subscribed to
+/// it.
 fn check_whole(counts: &PartitionCounts, members: &[Member], found: &Assignments) {
     let all: Vec<&Member> = members.iter().collect();
     let topics = subscribed(counts, &all).into_iter();
@@ -304,9 +306,9 @@ proptest! {
         prop_assert_eq!(moves(&first, &second), moves_min(&members, &first, total));
     }
 
-    /// Never has a partition two readers, and soon after a change all is even. With unequal subscriptions,
-    /// giving away what was given up may take one thing more from somebody else; so two rounds, which
-    /// are enough for equal ones, may not be.
+    /// Never has a partition two readers, and soon after a change all is even. With unequal
+    /// subscriptions, giving away what was given up may take one thing more from somebody else; so
+    /// two rounds, which are enough for equal ones, may not be.
     #[test]
     fn cooperative_gives_away_only_what_has_been_given_up(
         before in members(), after in members(), sizes in [0..9, 0..9, 0..9],

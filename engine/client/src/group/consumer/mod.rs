@@ -1,8 +1,8 @@
 //! A consumer in a group: the group decides what it reads.
 //!
-//! One rule for all: *what a poll has returned is done with at the next poll*. So records that a poll
-//! returned are committed by a later one (`enable.auto.commit`), and partitions that a poll says are
-//! revoked are given up by the next:
+//! One rule for all: *what a poll has returned is done with at the next poll*. So records that a
+//! poll returned are committed by a later one (`enable.auto.commit`), and partitions that a poll
+//! says are revoked are given up by the next:
 //!
 //! ```text
 //!  poll ─▶ Records     the program works
@@ -61,8 +61,8 @@ impl Commit {
     }
 }
 
-/// Reads, as a member of a group, the partitions that the group assigns to it. Must be polled every now and then
-/// (`max.poll.interval.ms`).
+/// Reads, as a member of a group, the partitions that the group assigns to it. Must be polled every
+/// now and then (`max.poll.interval.ms`).
 #[derive(Debug)]
 pub struct GroupConsumer {
     consumer: Consumer,
@@ -141,8 +141,8 @@ impl GroupConsumer {
     /// Waits for records or for a change of what is read, at most `fetch.max.wait.ms`. Cancel-safe.
     ///
     /// # Errors
-    /// The member was refused for good (`Broker`, for instance with `FencedInstanceId`); `NoOffset` and
-    /// `OffsetOutOfRange` without `auto.offset.reset`; whatever [`Consumer::poll`] fails with.
+    /// The member was refused for good (`Broker`, for instance with `FencedInstanceId`); `NoOffset`
+    /// and `OffsetOutOfRange` without `auto.offset.reset`; whatever [`Consumer::poll`] fails with.
     pub fn poll(&mut self) -> BoxFuture<'_, Result<Polled, ClientError>> {
         Box::pin(async move {
             self.note_polled();
@@ -239,8 +239,8 @@ impl GroupConsumer {
     /// Commits these offsets, after whatever is being committed already.
     ///
     /// # Errors
-    /// `Broker` with `UnknownMemberId`, `IllegalGeneration` or `RebalanceInProgress`: the partitions may
-    /// be another's by now; no answer.
+    /// `Broker` with `UnknownMemberId`, `IllegalGeneration` or `RebalanceInProgress`: the
+    /// partitions may be another's by now; no answer.
     pub fn commit_sync<'a>(
         &'a mut self,
         offsets: &'a BTreeMap<TopicPartition, Offset>,

@@ -12,13 +12,14 @@
 //!  anything ── close ──▶ Leaving ──▶ Out ◀── fenced, refused ── anything
 //! ```
 //!
-//! There are two protocols, and the member's assignors decide which one it follows (KIP-429). *Eager*: it gives
-//! up all it has and joins. *Cooperative*: it joins with what it has, gives up what it is asked to, and joins again.
-//! As in Kafka, a member is cooperative only if all its assignors are.
+//! There are two protocols, and the member's assignors decide which one it follows (KIP-429).
+//! *Eager*: it gives up all it has and joins. *Cooperative*: it joins with what it has, gives up
+//! what it is asked to, and joins again. As in Kafka, a member is cooperative only if all its
+//! assignors are.
 //!
 //! The caller asks [`Membership::next`] what to do, does it, and says what came of it
-//! ([`Membership::done`]). What the program has to know comes as a [`GroupEvent`], one at a time, until it
-//! is acknowledged.
+//! ([`Membership::done`]). What the program has to know comes as a [`GroupEvent`], one at a time,
+//! until it is acknowledged.
 //!
 //! Invariants:
 //! - at most one thing is under way;
@@ -248,8 +249,8 @@ impl Membership {
         })
     }
 
-    /// A commit in the name of `identity` was refused, which says something about the membership unless
-    /// that has changed in the meantime.
+    /// A commit in the name of `identity` was refused, which says something about the membership
+    /// unless that has changed in the meantime.
     pub(super) fn commit_refused(&mut self, identity: &Identity, code: ErrorCode, now: Duration) {
         let is_current = self.identity().as_ref() == Some(identity);
         if is_current && matches!(self.phase, Phase::Stable) {
