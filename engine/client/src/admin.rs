@@ -106,7 +106,7 @@ impl Client {
         R::Response: OneTopic,
     {
         let version = request.version();
-        let read = |kind| answer::<R>(kind).map(|answer| answer.outcome());
+        let read = |kind| answer::<R>(kind).map(OneTopic::outcome);
         self.ask_controller(what, (version, request.into_kind()), &read)
             .await
     }

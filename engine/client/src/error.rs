@@ -130,7 +130,7 @@ pub struct SizeLimit {
 /// The sum, so that a reader can check it: record + what a batch adds = batch > limit.
 fn too_large(partition: &TopicPartition, size: RecordSize, limit: Option<&SizeLimit>) -> String {
     let (record, batch) = (size.record_bytes, size.batch_bytes);
-    let place = if partition.partition.0 < 0 {
+    let name = if partition.partition.0 < 0 {
         partition.topic.to_string()
     } else {
         partition.to_string()
@@ -147,7 +147,7 @@ fn too_large(partition: &TopicPartition, size: RecordSize, limit: Option<&SizeLi
         let because = because.map_or_else(String::new, |words| format!("; {words}"));
         format!("the limit is {} ({}){because}", limit.bytes, limit.setting)
     });
-    format!("{place}: {makes}, {allowed}")
+    format!("{name}: {makes}, {allowed}")
 }
 
 /// What an error code means, for those that may last for minutes; brokers often send no message

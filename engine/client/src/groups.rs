@@ -22,7 +22,7 @@ use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName, TopicPartition
 use super::calls::{Call, answer};
 use super::coordinators::{Kind, check, text};
 use super::group::membership::Identity;
-use super::group::protocol::{Places, decode_assignment};
+use super::group::protocol::{Partitions, decode_assignment};
 use super::{Client, ClientError, backoff, wire_name};
 use crate::transport::{BoxFuture, Node};
 
@@ -233,13 +233,13 @@ pub(super) fn commit_request(
     offsets: &BTreeMap<TopicPartition, Offset>,
 ) -> OffsetCommitRequest {
     let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-    for (place, offset) in offsets {
+    for (tp, offset) in offsets {
         let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(place.partition.0)
+            .with_partition_index(tp.partition.0)
             .with_committed_offset(offset.0)
             .with_committed_leader_epoch(-1)
             .with_committed_metadata(Some(StrBytes::default()));
-        topics.entry(&place.topic).or_default().push(partition);
+        topics.entry(&tp.topic).or_default().push(partition);
     }
     let topics = topics.into_iter().map(|(name, partitions)| {
         OffsetCommitRequestTopic::default()
@@ -269,14 +269,14 @@ pub(super) fn read_commit(id: &str, answer: &OffsetCommitResponse) -> Result<(),
 /// still move them.
 pub(super) fn fetch_request(
     id: &str,
-    places: Option<&Places>,
+    partitions: Option<&Partitions>,
     is_stable: bool,
 ) -> OffsetFetchRequest {
-    let topics = places.map(|places| {
+    let topics = partitions.map(|partitions| {
         let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
-        for place in places {
-            let partitions = topics.entry(&place.topic).or_default();
-            partitions.push(place.partition.0);
+        for tp in partitions {
+            let partitions = topics.entry(&tp.topic).or_default();
+            partitions.push(tp.partition.0);
         }
         let topic = |(name, partitions)| {
             OffsetFetchRequestTopic::default()
@@ -304,10 +304,10 @@ pub(super) fn read_offsets(
             .map_err(|error| ClientError::Unexpected(error.to_string()))?;
         for partition in topic.partitions {
             check(&what, partition.error_code)?;
-            let place = TopicPartition::new(name.clone(), PartitionId(partition.partition_index));
+            let tp = TopicPartition::new(name.clone(), PartitionId(partition.partition_index));
             // -1 stands for none.
             if partition.committed_offset >= 0 {
-                found.insert(place, Offset(partition.committed_offset));
+                found.insert(tp, Offset(partition.committed_offset));
             }
         }
     }

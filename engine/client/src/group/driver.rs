@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::assignor::PartitionCounts;
 use super::membership::{Identity, Membership, Outcome, Task};
-use super::protocol::Places;
+use super::protocol::Partitions;
 use crate::calls::{Call, answer};
 use crate::transport::Node;
 use crate::trouble::Trouble;
@@ -125,19 +125,19 @@ impl Shared {
     /// What the group has committed of these.
     pub(super) async fn committed(
         &self,
-        places: &Places,
+        partitions: &Partitions,
         is_stable: bool,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        self.persist(|| self.committed_once(places, is_stable))
+        self.persist(|| self.committed_once(partitions, is_stable))
             .await
     }
 
     async fn committed_once(
         &self,
-        places: &Places,
+        partitions: &Partitions,
         is_stable: bool,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let body = groups::fetch_request(&self.group, Some(places), is_stable);
+        let body = groups::fetch_request(&self.group, Some(partitions), is_stable);
         let result = groups::read_offsets(&self.group, self.call(body).await?);
         if let Err(ClientError::Broker { code, .. }) = &result {
             self.note(code.code());

@@ -80,11 +80,8 @@ impl Coordinator {
         partitions: &[TopicPartition],
     ) -> Result<(), ClientError> {
         let mut topics = BTreeMap::<_, Vec<i32>>::new();
-        for place in partitions {
-            topics
-                .entry(&place.topic)
-                .or_default()
-                .push(place.partition.0);
+        for tp in partitions {
+            topics.entry(&tp.topic).or_default().push(tp.partition.0);
         }
         let topics = topics.into_iter().map(|(name, partitions)| {
             AddPartitionsToTxnTopic::default()
@@ -150,12 +147,12 @@ impl Coordinator {
         group: &GroupMetadata,
     ) -> TxnOffsetCommitRequest {
         let mut topics = BTreeMap::<&TopicName, Vec<_>>::new();
-        for (place, offset) in offsets {
+        for (tp, offset) in offsets {
             let partition = TxnOffsetCommitRequestPartition::default()
-                .with_partition_index(place.partition.0)
+                .with_partition_index(tp.partition.0)
                 .with_committed_offset(offset.0)
                 .with_committed_metadata(Some(StrBytes::default()));
-            topics.entry(&place.topic).or_default().push(partition);
+            topics.entry(&tp.topic).or_default().push(partition);
         }
         let topics = topics.into_iter().map(|(name, partitions)| {
             TxnOffsetCommitRequestTopic::default()

@@ -29,24 +29,25 @@ impl Gate {
         &mut self,
         waiting: impl Iterator<Item = TopicPartition>,
     ) -> Vec<TopicPartition> {
-        let is_new =
-            |place: &TopicPartition| !self.added.contains(place) && !self.asked.contains(place);
+        let is_new = |partition: &TopicPartition| {
+            !self.added.contains(partition) && !self.asked.contains(partition)
+        };
         let new: Vec<_> = waiting.filter(is_new).collect();
         self.asked.extend(new.iter().cloned());
         new
     }
 
     pub(super) fn add(&mut self, partitions: &[TopicPartition]) {
-        for place in partitions {
-            self.asked.remove(place);
-            self.added.insert(place.clone());
+        for partition in partitions {
+            self.asked.remove(partition);
+            self.added.insert(partition.clone());
         }
     }
 
     /// The coordinator does not take them.
     pub(super) fn refuse(&mut self, partitions: &[TopicPartition]) {
-        for place in partitions {
-            self.asked.remove(place);
+        for partition in partitions {
+            self.asked.remove(partition);
         }
     }
 

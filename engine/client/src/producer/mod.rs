@@ -123,7 +123,7 @@ impl Shared {
     }
 }
 
-/// Resolves to the record's place once it is acknowledged. May be dropped.
+/// Resolves to the record's partition and offset once it is acknowledged. May be dropped.
 #[derive(Debug)]
 pub struct Delivery {
     batch: Arc<BatchState>,

@@ -9,7 +9,7 @@
 //! n of both has the same reader. The price is that the first members get the odd ones of every
 //! topic.
 
-use super::{Assignments, Member, PartitionCounts, places_of, subscribed};
+use super::{Assignments, Member, PartitionCounts, partitions_of, subscribed};
 
 pub(super) fn assign(counts: &PartitionCounts, members: &[&Member], assignments: &mut Assignments) {
     for (topic, count) in subscribed(counts, members) {
@@ -24,11 +24,11 @@ pub(super) fn assign(counts: &PartitionCounts, members: &[&Member], assignments:
         for reader in readers {
             let end = start + each + i32::from(odd > 0);
             odd = (odd - 1).max(0);
-            let places = places_of(&topic, start..end);
+            let partitions = partitions_of(&topic, start..end);
             assignments
                 .entry(reader.id.clone())
                 .or_default()
-                .extend(places);
+                .extend(partitions);
             start = end;
         }
     }

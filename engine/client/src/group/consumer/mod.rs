@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 use super::GroupEvent;
 use super::driver::{self, Shared};
 use super::membership::{Membership, Terms};
-use super::protocol::Places;
+use super::protocol::Partitions;
 use crate::transport::BoxFuture;
 use crate::{
     Client, ClientError, Consumer, Fetched, GroupConfig, Isolation, OffsetReset, OffsetSpec,
@@ -334,7 +334,7 @@ impl GroupConsumer {
     async fn take_up(&mut self, event: GroupEvent) -> Result<Polled, ClientError> {
         Ok(match event {
             GroupEvent::Assigned(new) => {
-                self.place(&new).await?;
+                self.set_positions(&new).await?;
                 Polled::Assigned(new)
             }
             GroupEvent::Lost(gone) => Polled::Lost(gone),
@@ -352,9 +352,9 @@ impl GroupConsumer {
     }
 
     /// Finds out where to start in partitions that have no position.
-    async fn place(&mut self, new: &Places) -> Result<(), ClientError> {
+    async fn set_positions(&mut self, new: &Partitions) -> Result<(), ClientError> {
         let is_new = |partition: &&TopicPartition| self.consumer.position(partition).is_none();
-        let missing: Places = new.iter().filter(is_new).cloned().collect();
+        let missing: Partitions = new.iter().filter(is_new).cloned().collect();
         if missing.is_empty() {
             return Ok(());
         }

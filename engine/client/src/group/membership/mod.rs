@@ -39,7 +39,7 @@ use brooklet_protocol::messages::kafka::{
 use brooklet_protocol::{TopicName, TopicPartition};
 
 use super::assignor::{Assignments, Assignor, Member, PartitionCounts};
-use super::protocol::{Places, Subscription, decode_assignment};
+use super::protocol::{Partitions, Subscription, decode_assignment};
 use crate::{ClientError, backoff};
 
 /// What a member is and wants.
@@ -130,9 +130,9 @@ pub(super) struct Membership {
     generation: i32,
     assignor: Option<Assignor>,
     /// The partitions that a join reports as ours.
-    owned: Places,
+    owned: Partitions,
     /// The last assignment and its generation, which `sticky` remembers.
-    previous: (Places, i32),
+    previous: (Partitions, i32),
     must_rejoin: bool,
     /// If it leads: what it assigned, to be compared when it looks again.
     counts: Option<PartitionCounts>,
@@ -155,8 +155,8 @@ impl Membership {
             member_id: String::new(),
             generation: -1,
             assignor: None,
-            owned: Places::new(),
-            previous: (Places::new(), -1),
+            owned: Partitions::new(),
+            previous: (Partitions::new(), -1),
             must_rejoin: false,
             counts: None,
             look_at: now,
@@ -401,8 +401,8 @@ impl Membership {
         self.heartbeat_at = now + self.terms.heartbeat_interval;
         self.previous = (assigned.clone(), self.generation);
         let former = std::mem::replace(&mut self.owned, assigned);
-        let revoked: Places = former.difference(&self.owned).cloned().collect();
-        let added: Places = self.owned.difference(&former).cloned().collect();
+        let revoked: Partitions = former.difference(&self.owned).cloned().collect();
+        let added: Partitions = self.owned.difference(&former).cloned().collect();
         if !revoked.is_empty() {
             // Others get it once we have joined without it.
             self.must_rejoin = true;
@@ -470,7 +470,7 @@ impl Membership {
         self.give_up(GroupEvent::Lost);
     }
 
-    fn give_up(&mut self, event: impl Fn(Places) -> GroupEvent) {
+    fn give_up(&mut self, event: impl Fn(Partitions) -> GroupEvent) {
         let owned = std::mem::take(&mut self.owned);
         if !owned.is_empty() {
             self.events.push_back(event(owned));
