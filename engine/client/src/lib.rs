@@ -119,7 +119,7 @@ impl Client {
     /// A test has a broker of its own in three lines; foreign clients connect to its port:
     ///
     /// ```
-    /// # use brooklet_engine::client::{NewRecord, Producer, ProducerConfig};
+    /// # use brooklet_client::{NewRecord, Producer, ProducerConfig};
     /// # use brooklet_broker::Broker;
     /// # use brooklet_client::Client;
     /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

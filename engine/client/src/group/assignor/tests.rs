@@ -112,7 +112,7 @@ fn names_are_read_as_they_are_told() {
         assert_eq!(assignor.to_string().parse(), Ok(assignor));
     }
     let error = "Range".parse::<Assignor>().unwrap_err();
-    assert!(error.ends_with("there are range, roundrobin, sticky, cooperative-sticky"));
+    assert!(error.ends_with("expected one of range, roundrobin, sticky, cooperative-sticky"));
 }
 
 /// The example of Kafka's documentation of `StickyAssignor`: C0 leaves, and what C1 and C2 have
