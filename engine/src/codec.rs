@@ -27,8 +27,9 @@ pub trait Codec<T>: Clone + Send + 'static {
     /// # Errors
     /// The bytes have no value.
     fn decode(&self, bytes: &[u8]) -> Result<T, DecodeError>;
-    /// Hands the values of one source record to `take`, in order: one, unless the codec reads several
-    /// from a record, as lines of a file. One that cannot be read does not spoil the others.
+    /// Hands the values of one source record to `take`, in order: one, unless the codec reads
+    /// several from a record, as lines of a file. One that cannot be read does not spoil the
+    /// others.
     fn decode_each(&self, bytes: &[u8], mut take: impl FnMut(Result<T, DecodeError>)) {
         take(self.decode(bytes));
     }

@@ -16,8 +16,8 @@
 //!       branch                         steps, terminals, ports, and the outbox with what comes out
 //! ```
 //!
-//! A whole program: how late are flights, per airport and hour of *scheduled* departure? It waits 45
-//! minutes for stragglers, which is not enough for the one in the middle.
+//! A whole program: how late are flights, per airport and hour of *scheduled* departure? It waits
+//! 45 minutes for stragglers, which is not enough for the one in the middle.
 //!
 //! ```
 //! use brooklet_engine::codec::{json, text};
@@ -56,9 +56,9 @@
 //!
 //! One rule of time holds everywhere. *Stream time* is the highest event time a task has seen, the
 //! record at hand included; behind a repartition it is the minimum over the senders. A window is
-//! closed iff `stream_time >= end + grace`. It closes once, gives each result once, and never
+//! closed iff `stream_time >= end + grace`. It closes once, emits each result once, and never
 //! reopens; a record too late for a window is counted and handed to the program with the reason.
-//! The same input gives the same output.
+//! The same input yields the same output.
 
 // What a program declares.
 pub mod dsl;

@@ -1,9 +1,9 @@
 //! What a run counts, readable while it runs.
 //!
-//! Tasks count in plain fields and publish once per batch; a reader sees numbers that are at
-//! most a batch old. Two things that are easily confused have two counters: a record is *late*
-//! for a window that is closed (and is left out of it), and merely *out of order* when its event time lies
-//! behind stream time but all is well, because some window still takes it.
+//! Tasks count in plain fields and publish once per batch; a reader sees numbers that are at most a
+//! batch old. Two things that are easily confused have two counters: a record is *late* for a
+//! window that is closed (and is left out of it), and merely *out of order* when its event time
+//! lies behind stream time but all is well, because some window still takes it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ counters! {
 counters! {
     /// What one window operator did.
     WindowCounters => WindowCounts {
-        /// Records judged.
+        /// Records processed.
         records,
         /// Records left out of every window they belong to.
         late_records,
@@ -153,7 +153,7 @@ pub struct RepartitionReport {
     /// The counters.
     #[serde(flatten)]
     pub counts: RepartitionCounts,
-    /// Records and markers held back until a silent sender speaks.
+    /// Records and markers held back until something comes from a silent sender.
     pub waiting: u64,
 }
 
@@ -183,7 +183,8 @@ pub struct RunReport {
     pub repartitions: BTreeMap<String, RepartitionReport>,
     /// By the operator's name.
     pub windows: BTreeMap<String, WindowReport>,
-    /// Items for a topic that their codec could not encode: lost, with an error in the log for each.
+    /// Items for a topic that their codec could not encode: lost, with an error in the log for
+    /// each.
     pub unencodable: u64,
 }
 

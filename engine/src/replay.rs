@@ -1,9 +1,9 @@
 //! Same input, same output: programs with repartitions under many schedules.
 //!
 //! The law: whatever the interleaving of tasks, the cut of batches, and the number of partitions of
-//! the repartition topic, the results are equal, byte by byte. And they are those of the rule: merge
-//! the sources by (record timestamp, partition), let stream time be the minimum over the sources'
-//! highest event times, and judge.
+//! the repartition topic, the results are equal, byte by byte. And they are those of the rule:
+//! merge the sources by (record timestamp, partition), let stream time be the minimum over the
+//! sources' highest event times, and apply the rule of time.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ fn results(driver: &mut TestDriver) -> Vec<Vec<u8>> {
 
 type Counted = BTreeMap<(u32, i64), u64>;
 
-/// The rule, word by word.
+/// The rule, literally.
 fn model(records: &[Record], grace: u64) -> (Counted, usize) {
     let windows = windows(grace);
     let mut merged = records.to_vec();
@@ -118,7 +118,8 @@ fn model(records: &[Record], grace: u64) -> (Counted, usize) {
 /// What a repartition topic may hold: sender, kind, and the steps by which its times go on.
 type Said = (i32, u8, i64, i64);
 
-/// Feeds what three senders said to a receiver, cut as told, and takes what it writes downstream.
+/// Feeds what three senders said to a receiver, cut at these places, and takes what it writes
+/// downstream.
 fn receive(log: &[Said], cuts: &[usize]) -> Vec<OutRecord> {
     let app = program(1, 1);
     let registry = app.shared.lock();

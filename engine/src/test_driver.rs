@@ -2,9 +2,9 @@
 //!
 //! The driver plays the log: it keeps a queue per source partition and a log per partition of a
 //! repartition topic, and carries records between the tasks. By default everything that is piped is
-//! carried to the end at once. A driver with a schedule ([`TestDriver::scheduled`]) instead waits for
-//! [`TestDriver::run`], and then picks tasks and batch sizes at random from its seed, as threads and
-//! networks would; results must not depend on it.
+//! carried to the end at once. A driver with a schedule ([`TestDriver::scheduled`]) instead waits
+//! for [`TestDriver::run`], and then picks tasks and batch sizes at random from its seed, as
+//! threads and networks would; results must not depend on it.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ struct QueuedTask {
     task: Box<dyn Task>,
     log: Vec<Stored>,
     position: usize,
-    /// Whether it is to be told, once it has read everything, that nothing more is there for now.
+    /// Whether, once it has read everything, it is to hear that its source is idle.
     is_falling_idle: bool,
     is_closing: bool,
     is_done: bool,

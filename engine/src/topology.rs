@@ -27,7 +27,7 @@ pub enum TopologyError {
         /// The rule it breaks.
         reason: String,
     },
-    /// Operators are told apart by their names, also across versions of the program.
+    /// The name identifies the operator, also across versions of the program.
     #[error("the name '{0}' is used by two operators")]
     NameTwice(String),
     /// A topic has at least one partition.

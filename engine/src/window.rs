@@ -15,7 +15,7 @@
 //! - a moment at or after the epoch is in at least one window, and in at most
 //!   `ceil(size / advance)`;
 //! - a window is closed iff `stream_time >= end + grace`: closedness is monotone in stream time and
-//!   in the window's start, so one number ([`Windows::open_from`]) tells closed from open.
+//!   in the window's start, so one number ([`Windows::open_from`]) separates closed from open.
 //!
 //! A grace must be named: [`Tumbling::of`] and [`Hopping::of`] give something that is not yet a
 //! window, and only `.grace(…)` makes it one. Left out: sessions and sliding windows, which are
@@ -193,7 +193,8 @@ impl Windows {
         })
     }
 
-    /// The windows that contain the moment, in order of their starts; none for one before the epoch.
+    /// The windows that contain the moment, in order of their starts; none for one before the
+    /// epoch.
     pub fn assign(self, time: Timestamp) -> impl Iterator<Item = Window> {
         let first = (time.0 >= 0).then(|| self.first_start(time.0));
         std::iter::successors(first, move |start| start.checked_add(self.advance_ms))
@@ -404,7 +405,8 @@ mod tests {
                 let start = i128::from(window.start.0);
                 prop_assert!(start % advance == 0 && start >= 0);
                 prop_assert!(start <= i128::from(time) && i128::from(time) < start + size);
-                // Past the end of time an end is the end of time, and a window stays open until then.
+                // Past the end of time an end is the end of time, and a window stays open until
+                // then.
                 prop_assert_eq!(i128::from(window.end.0), (start + size).min(i128::from(i64::MAX)));
                 let closed = now == i64::MAX || i128::from(now) >= start + size + grace;
                 prop_assert_eq!(windows.is_closed(window, Timestamp(now)), closed);

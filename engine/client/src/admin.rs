@@ -1,7 +1,8 @@
 //! Creating, growing and deleting topics.
 //!
 //! Both change the cluster, so nothing is sent twice without need: a repetition that finds the work
-//! done would report an error for a success. Only "not the controller" is answered by asking who is.
+//! done would report an error for a success. Only "not the controller" is answered by asking who
+//! is.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ use super::{Client, ClientError, wire_name};
 
 /// How long the controller may take, in milliseconds.
 const ADMIN_TIMEOUT_MS: i32 = 30_000;
-/// How often a controller that moves is run after.
+/// How many controllers are asked in turn while the controller moves.
 const CONTROLLERS_MAX: usize = 3;
 
 impl Client {
@@ -56,10 +57,10 @@ impl Client {
         })
     }
 
-    /// Gives a topic more partitions, `count` in all.
+    /// Adds partitions to a topic until it has `count`.
     ///
     /// # Errors
-    /// `Broker` with `InvalidPartitions` if it has as many; `UnknownTopic`, no answer.
+    /// `Broker` with `InvalidPartitions` if it has that many already; `UnknownTopic`, no answer.
     pub fn add_partitions<'a>(
         &'a self,
         name: &'a TopicName,

@@ -8,7 +8,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 const MAX: Duration = Duration::from_secs(1);
 
-/// Attempts at a request before its error is given to the caller; together they take about 4 s.
+/// Attempts at a request before its error is returned to the caller; together they take about 4 s.
 pub(crate) const ATTEMPTS_MAX: u32 = 8;
 
 /// The wait after `failures` attempts in a row have failed.

@@ -6,11 +6,13 @@
 //!  R::Response  ◀── answer::<R> ◀── ResponseKind ◀─────────┘
 //! ```
 //!
-//! Only the outer steps are generic, and they are short. Sending, trying again and finding coordinators work
-//! on the enums, so they are compiled once and not for each of Kafka's messages (decision 24).
+//! Only the outer steps are generic, and they are short. Sending, trying again and finding
+//! coordinators work on the enums, so they are compiled once and not for each of Kafka's messages
+//! (decision 24).
 //!
-//! The versions of all requests stand in one table at the end. A version is a wish, which the transport
-//! lowers to what the broker serves; a request fills in the fields of every version up to it.
+//! The versions of all requests stand in one table at the end. A version is a wish, which the
+//! transport lowers to what the broker serves; a request fills in the fields of every version up to
+//! it.
 
 use brooklet_protocol::messages::{ApiRequest, Request, RequestKind, ResponseKind, kafka};
 
@@ -86,8 +88,8 @@ impl Client {
 }
 
 impl Call for kafka::ProduceRequest {
-    /// 12 is the last version that names topics; it also adds partitions to transactions by itself, which
-    /// this client does with requests of its own (AddPartitionsToTxn).
+    /// 12 is the last version that names topics; it also adds partitions to transactions by itself,
+    /// which this client does with requests of its own (AddPartitionsToTxn).
     fn version(&self) -> i16 {
         if self.transactional_id.is_some() {
             11

@@ -1,8 +1,9 @@
 //! The clock that a client waits by.
 //!
-//! Nothing here reads the time of the machine: a [`Client`] holds a [`Clock`], [`SystemClock`] unless it is
-//! made with another. It stamps records that are sent without a timestamp (`wall`), and measures how long
-//! a batch lingers, a retry pauses and a poll waits (`monotonic`). So a test decides how late it is.
+//! Nothing here reads the time of the machine: a [`Client`] holds a [`Clock`], [`SystemClock`]
+//! unless it is made with another. It stamps records that are sent without a timestamp (`wall`),
+//! and measures how long a batch lingers, a retry pauses and a poll waits (`monotonic`). So a test
+//! decides how late it is.
 //!
 //! Times within the client are a [`Duration`] since the clock's own zero.
 

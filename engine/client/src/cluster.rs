@@ -1,4 +1,4 @@
-//! Looking at brokers: which APIs they serve, where their data lies, what they were started with.
+//! Describing brokers: the APIs that they serve, their log directories and their settings.
 
 use brooklet_protocol::messages::kafka::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
@@ -12,7 +12,7 @@ use crate::transport::{BoxFuture, Node};
 
 /// Kafka's number for a broker, among the resources that have settings.
 const BROKER: i8 = 4;
-/// Kafka's number for "nobody says so".
+/// Kafka's number for the source "default".
 const DEFAULT_CONFIG: i8 = 5;
 
 /// An API that a broker serves.
@@ -42,9 +42,9 @@ pub struct LogDir {
 pub struct BrokerSetting {
     /// Its name.
     pub name: String,
-    /// Its value; `None` for one that is secret, or that nobody has given.
+    /// Its value; `None` for one that is secret or unset.
     pub value: Option<String>,
-    /// Whether it is what holds where nobody says otherwise.
+    /// Whether it is the default.
     pub is_default: bool,
     /// What it means, if the broker says so.
     pub documentation: Option<String>,

@@ -1,4 +1,15 @@
-//! How producers and consumers work; the Java client's names and defaults.
+//! The settings of producers, consumers and members of groups.
+//!
+//! They have the Java client's meanings and defaults, and each field's doc names the Java client's
+//! setting, so that what is known about those holds here. Three things differ:
+//!
+//! - `max.request.size` is not set: the producer then allows what the topic allows, and asks the
+//!   broker for it when a record has more than 1 MiB;
+//! - `create_topics` is ours: whether a topic that does not exist may be created by sending to it;
+//! - `enable.idempotence` with `acks` other than `all` is off, and no error.
+//!
+//! Sizes are bytes, and times are a [`Duration`]. A setting that the Java client has and this list
+//! does not is left out; there is no pass-through by name.
 
 use std::time::Duration;
 
@@ -40,23 +51,25 @@ pub struct ProducerConfig {
     pub batch_bytes: usize,
     /// `compression.type` (none).
     pub compression: Compression,
-    /// `max.request.size` in bytes: the largest record, not compressed, with what a batch adds. `None`
-    /// (the default; Kafka's is 1048576): what its topic allows, which the broker is asked for when a
-    /// record has more than 1048576 bytes; a record that is compressed is the broker's to refuse.
+    /// `max.request.size` in bytes: the largest record, not compressed, with what a batch adds.
+    /// `None` (the default; Kafka's is 1048576): what its topic allows, which the broker is asked
+    /// for when a record has more than 1048576 bytes; a record that is compressed is the broker's
+    /// to refuse.
     pub request_bytes_max: Option<usize>,
-    /// `buffer.memory` in bytes (33554432): `send` waits when it is used up. A record that is larger
-    /// has all of it for itself.
+    /// `buffer.memory` in bytes (33554432): `send` waits when it is used up. A record that is
+    /// larger has all of it for itself.
     pub buffer_bytes: usize,
     /// `delivery.timeout.ms` (120000).
     pub delivery_timeout: Duration,
     /// `enable.idempotence` (true). As in Kafka it needs `acks` all, and is off with any other.
     pub idempotence: bool,
-    /// `transactional.id` (none): the name under which incarnations of a producer follow each other.
+    /// `transactional.id` (none): the name under which incarnations of a producer follow each
+    /// other.
     pub transactional_id: Option<String>,
-    /// `transaction.timeout.ms` (60000): a transaction that is open for so long is aborted by the broker.
+    /// `transaction.timeout.ms` (60000): the broker aborts a transaction that is open for longer.
     pub transaction_timeout: Duration,
-    /// Whether a topic that is not there is asked for in a way that lets the broker create it (true; not
-    /// a setting of the Java client's, which always asks so).
+    /// Whether a topic that is not there is asked for in a way that lets the broker create it
+    /// (true; not a setting of the Java client's, which always asks so).
     pub create_topics: bool,
 }
 
@@ -108,8 +121,8 @@ pub enum Isolation {
     /// All.
     #[default]
     ReadUncommitted,
-    /// Those of no transaction, and of transactions that were committed: up to the last stable offset,
-    /// and without what was aborted.
+    /// Those of no transaction, and of transactions that were committed: up to the last stable
+    /// offset, and without what was aborted.
     ReadCommitted,
 }
 
@@ -153,8 +166,8 @@ impl Default for ConsumerConfig {
     }
 }
 
-/// Where a member of a group starts in a partition of which nothing is committed, or whose committed
-/// offset is gone (`auto.offset.reset`).
+/// Where a member of a group starts in a partition of which nothing is committed, or whose
+/// committed offset is gone (`auto.offset.reset`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OffsetReset {
     /// At the log start offset.
@@ -171,16 +184,17 @@ pub enum OffsetReset {
 pub struct GroupConfig {
     /// `group.id`; there is no default.
     pub group: String,
-    /// `group.instance.id` (none): a static member, whose restart within the session is no rebalance.
+    /// `group.instance.id` (none): a static member, whose restart within the session is no
+    /// rebalance.
     pub instance_id: Option<String>,
     /// `client.rack` (none); others' assignors may look at it.
     pub rack: Option<String>,
-    /// `session.timeout.ms` (45000): after so long without a heartbeat the member is out.
+    /// `session.timeout.ms` (45000): a member without a heartbeat for this long is removed.
     pub session_timeout: Duration,
     /// `heartbeat.interval.ms` (3000).
     pub heartbeat_interval: Duration,
-    /// `max.poll.interval.ms` (300000): a program that does not poll for so long hangs, and its
-    /// partitions go to others.
+    /// `max.poll.interval.ms` (300000): a program that does not poll for this long counts as hung,
+    /// and its partitions go to others.
     pub poll_interval_max: Duration,
     /// `partition.assignment.strategy` (range, cooperative-sticky), the preferred first.
     pub assignors: Vec<Assignor>,
@@ -190,7 +204,8 @@ pub struct GroupConfig {
     pub auto_commit_interval: Duration,
     /// `auto.offset.reset` (latest).
     pub offset_reset: OffsetReset,
-    /// `metadata.max.age.ms` (300000): how often the leader looks whether there are more partitions.
+    /// `metadata.max.age.ms` (300000): how often the leader looks whether there are more
+    /// partitions.
     pub metadata_age_max: Duration,
     /// How it fetches.
     pub consumer: ConsumerConfig,

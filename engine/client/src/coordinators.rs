@@ -1,8 +1,8 @@
 //! Asking coordinators: of groups, and of transactional ids.
 //!
-//! Whoever runs one is looked up when it is first needed, and again when it says that it does not any
-//! more. What passes is tried again for up to a minute (`max.block.ms`), so what is asked here must do no
-//! harm twice.
+//! A coordinator is looked up when it is first needed, and again when a broker says that it is not
+//! the coordinator. Retriable errors are retried for up to a minute (`max.block.ms`), so what is
+//! asked here must do no harm twice.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::transport::Node;
 /// `max.block.ms`.
 const BLOCK_MAX: Duration = Duration::from_secs(60);
 
-/// Which kind of coordinator: the numbers are Kafka's.
+/// The kinds of coordinators, with Kafka's numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Group = 0,
@@ -35,7 +35,7 @@ impl Kind {
     }
 }
 
-/// Where a coordinator is, as far as known.
+/// A coordinator, and the broker that it is on as far as known.
 pub(super) struct Coordinator<'a> {
     pub(super) client: &'a Client,
     pub(super) kind: Kind,
@@ -123,7 +123,8 @@ impl Client {
     }
 }
 
-/// Whether it is worth another attempt: the transaction before is still ending, or nobody is there.
+/// Whether another attempt may succeed: the previous transaction is still ending, or the broker is
+/// away.
 fn passes(error: &ClientError) -> bool {
     let is_ending = matches!(
         error,

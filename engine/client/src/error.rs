@@ -2,18 +2,18 @@
 //!
 //! | kind | variants | retried |
 //! |---|---|---|
-//! | no response | `Transport` | yes, unless the version, the encoding or the address is the reason |
-//! | a response with an error code | `Broker`, `UnknownTopic`, `UnknownGroup`, `UnknownTransactionalId`, `OffsetOutOfRange` | if Kafka calls the code retriable |
+//! | no response | `Transport` | unless version, encoding or address is the reason |
+//! | a response with an error code | `Broker`, `Unknown…`, `OffsetOutOfRange` | if the code is retriable |
 //! | a response that makes no sense | `Unexpected`, `Corrupt` | no |
 //! | a limit on our side | `RecordTooLarge`, `DeliveryTimedOut`, `NoOffset` | no |
 //! | a call at the wrong time | `Transaction`, `Closed` | no |
 //!
-//! What is retriable is retried inside the client, with the pauses of [`crate::backoff`]; a caller sees
-//! an error only when the attempts are used up. A `Transport` error leaves open whether the request was
-//! carried out, so only requests that do no harm when repeated are repeated.
+//! What is retriable is retried inside the client, with the pauses of [`crate::backoff`]; a caller
+//! sees an error only when the attempts are used up. A `Transport` error leaves open whether the
+//! request was carried out, so only requests that do no harm when repeated are repeated.
 //!
-//! Messages say what was attempted, on which topic-partition, and what the broker said. The error code
-//! is printed under Kafka's name, so that it can be looked up.
+//! Messages say what was attempted, on which topic-partition, and what the broker said. The error
+//! code is printed under Kafka's name, so that it can be looked up.
 
 use std::io;
 use std::time::Duration;
@@ -130,7 +130,7 @@ pub struct SizeLimit {
 /// The sum, so that a reader can check it: record + what a batch adds = batch > limit.
 fn too_large(partition: &TopicPartition, size: RecordSize, limit: Option<&SizeLimit>) -> String {
     let (record, batch) = (size.record_bytes, size.batch_bytes);
-    let place = if partition.partition.0 < 0 {
+    let name = if partition.partition.0 < 0 {
         partition.topic.to_string()
     } else {
         partition.to_string()
@@ -147,10 +147,11 @@ fn too_large(partition: &TopicPartition, size: RecordSize, limit: Option<&SizeLi
         let because = because.map_or_else(String::new, |words| format!("; {words}"));
         format!("the limit is {} ({}){because}", limit.bytes, limit.setting)
     });
-    format!("{place}: {makes}, {allowed}")
+    format!("{name}: {makes}, {allowed}")
 }
 
-/// What an error code means, for those that may last for minutes; brokers often send no message with them.
+/// What an error code means, for those that may last for minutes; brokers often send no message
+/// with them.
 pub(crate) fn words_of(code: ErrorCode) -> Option<&'static str> {
     Some(match code {
         ErrorCode::KafkaStorageError => "the broker cannot write to its disk",

@@ -1,8 +1,8 @@
-//! Looking at consumer groups, and moving their offsets.
+//! Describing consumer groups, and moving their offsets.
 //!
-//! What concerns one group is asked of its coordinator, which any broker names; a list of all groups is
-//! put together from every broker's.
-//! Taking part in one is a module of its own ([`super::group`]).
+//! What concerns one group is asked of its coordinator, which any broker names; a list of all
+//! groups is put together from every broker's. Taking part in one is a module of its own
+//! ([`super::group`]).
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName, TopicPartition
 use super::calls::{Call, answer};
 use super::coordinators::{Kind, check, text};
 use super::group::membership::Identity;
-use super::group::protocol::{Places, decode_assignment};
+use super::group::protocol::{Partitions, decode_assignment};
 use super::{Client, ClientError, backoff, wire_name};
 use crate::transport::{BoxFuture, Node};
 
@@ -31,7 +31,8 @@ use crate::transport::{BoxFuture, Node};
 pub struct GroupListing {
     /// Its id.
     pub id: String,
-    /// Empty, PreparingRebalance, CompletingRebalance, Stable, as Kafka calls it; empty if the broker does not say.
+    /// Empty, PreparingRebalance, CompletingRebalance, Stable, as Kafka calls it; empty if the
+    /// broker does not say.
     pub state: String,
     /// "consumer", "connect"; empty if it only has offsets.
     pub protocol_type: String,
@@ -55,13 +56,13 @@ pub struct GroupDescription {
 /// A member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupMember {
-    /// Given by the coordinator.
+    /// Its id, from the coordinator.
     pub id: String,
-    /// Given by its owner, if it is static.
+    /// Its `group.instance.id`, if it is a static member.
     pub instance_id: Option<String>,
-    /// As the client calls itself.
+    /// Its `client.id`.
     pub client_id: String,
-    /// Where it connects from.
+    /// The address that it connects from.
     pub host: String,
     /// What it reads; empty while the group rebalances, and if it is no consumer.
     pub partitions: Vec<TopicPartition>,
@@ -107,7 +108,7 @@ impl Client {
         })
     }
 
-    /// How far a group has read; nothing of one that there is not.
+    /// The offsets that a group has committed; empty for a group that does not exist.
     ///
     /// # Errors
     /// No answer.
@@ -118,8 +119,8 @@ impl Client {
         Box::pin(async move { self.fetch_offsets(id, false).await })
     }
 
-    /// The same, once no transaction is open or ending that will say otherwise (`require_stable`, KIP-447).
-    /// Waits for that for a few seconds.
+    /// The same, once no transaction is open or ending that will say otherwise (`require_stable`,
+    /// KIP-447). Waits for that for a few seconds.
     ///
     /// # Errors
     /// `Broker` with `UnstableOffsetCommit` if one is open for longer; no answer.
@@ -168,8 +169,8 @@ impl Client {
         })
     }
 
-    /// Asks a group's coordinator; once more, of whoever is it then, after an answer that passes: the
-    /// group has moved, or its coordinator still loads it.
+    /// Asks a group's coordinator, and again after an error that is retriable: the group has moved,
+    /// or its coordinator still loads it.
     async fn call_coordinator<R: Call, T: Send>(
         &self,
         group: &str,
@@ -232,13 +233,13 @@ pub(super) fn commit_request(
     offsets: &BTreeMap<TopicPartition, Offset>,
 ) -> OffsetCommitRequest {
     let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-    for (place, offset) in offsets {
+    for (tp, offset) in offsets {
         let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(place.partition.0)
+            .with_partition_index(tp.partition.0)
             .with_committed_offset(offset.0)
             .with_committed_leader_epoch(-1)
             .with_committed_metadata(Some(StrBytes::default()));
-        topics.entry(&place.topic).or_default().push(partition);
+        topics.entry(&tp.topic).or_default().push(partition);
     }
     let topics = topics.into_iter().map(|(name, partitions)| {
         OffsetCommitRequestTopic::default()
@@ -264,18 +265,18 @@ pub(super) fn read_commit(id: &str, answer: &OffsetCommitResponse) -> Result<(),
     partitions.try_for_each(|partition| check(&what, partition.error_code))
 }
 
-/// Asks for the offsets of these partitions, or of all; `is_stable`: not while a transaction may still
-/// move them.
+/// Asks for the offsets of these partitions, or of all; `is_stable`: not while a transaction may
+/// still move them.
 pub(super) fn fetch_request(
     id: &str,
-    places: Option<&Places>,
+    partitions: Option<&Partitions>,
     is_stable: bool,
 ) -> OffsetFetchRequest {
-    let topics = places.map(|places| {
+    let topics = partitions.map(|partitions| {
         let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
-        for place in places {
-            let partitions = topics.entry(&place.topic).or_default();
-            partitions.push(place.partition.0);
+        for tp in partitions {
+            let partitions = topics.entry(&tp.topic).or_default();
+            partitions.push(tp.partition.0);
         }
         let topic = |(name, partitions)| {
             OffsetFetchRequestTopic::default()
@@ -303,10 +304,10 @@ pub(super) fn read_offsets(
             .map_err(|error| ClientError::Unexpected(error.to_string()))?;
         for partition in topic.partitions {
             check(&what, partition.error_code)?;
-            let place = TopicPartition::new(name.clone(), PartitionId(partition.partition_index));
+            let tp = TopicPartition::new(name.clone(), PartitionId(partition.partition_index));
             // -1 stands for none.
             if partition.committed_offset >= 0 {
-                found.insert(place, Offset(partition.committed_offset));
+                found.insert(tp, Offset(partition.committed_offset));
             }
         }
     }

@@ -12,10 +12,11 @@
 //!  cache of leaders (metadata) ─▶ Transport
 //! ```
 //!
-//! Topics come into being by themselves only for producers, as with the Java client: whoever reads
-//! or describes a topic that is not there is told so.
+//! Topics come into being by themselves only for producers, as with the Java client: to read or
+//! describe a topic that does not exist is an error.
 //!
-//! Left out: the cache does not age (Kafka asks again every five minutes), so partitions added later are seen only once a request fails or a client is rebuilt.
+//! Left out: the cache does not age (Kafka asks again every five minutes), so partitions added
+//! later are seen only once a request fails or a client is rebuilt.
 
 pub mod transport;
 
@@ -118,7 +119,7 @@ impl Client {
     /// A test has a broker of its own in three lines; foreign clients connect to its port:
     ///
     /// ```
-    /// # use brooklet_engine::client::{NewRecord, Producer, ProducerConfig};
+    /// # use brooklet_client::{NewRecord, Producer, ProducerConfig};
     /// # use brooklet_broker::Broker;
     /// # use brooklet_client::Client;
     /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -200,7 +201,7 @@ impl Client {
         self.cached_topic(topic)?.leader(partition)
     }
 
-    /// Forgets a topic, so that it is asked for anew.
+    /// Forgets a topic, so that it is looked up again.
     pub(crate) fn forget(&self, name: &TopicName) {
         self.cache.write().forget(name);
     }

@@ -1,6 +1,6 @@
 //! What the cluster looks like, and what of it the client remembers.
 //!
-//! A Metadata answer is read twice: whole, for whoever asks ([`ClusterMetadata`]), and into a
+//! A Metadata answer is read twice: whole, for the caller ([`ClusterMetadata`]), and into a
 //! [`Cache`] of who leads which partition, for the request that goes out next. The cache is a
 //! guess; a broker that is asked in vain says so, and the topic is looked up again.
 

@@ -26,7 +26,7 @@ const TOPIC: i8 = 2;
 /// Kafka's numbers for what happens to a setting.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
-/// Kafka's number for "nobody says so".
+/// Kafka's number for the source "default".
 const DEFAULT_CONFIG: i8 = 5;
 
 /// What is to become of a topic's setting.
@@ -73,8 +73,8 @@ impl Client {
         })
     }
 
-    /// The settings of a topic that somebody has given: its own, and those that the broker was started
-    /// with where it has none (DescribeConfigs). All others have their defaults.
+    /// The settings of a topic that somebody has given: its own, and those that the broker was
+    /// started with where it has none (DescribeConfigs). All others have their defaults.
     ///
     /// # Errors
     /// `UnknownTopic`, no answer.
@@ -97,14 +97,14 @@ impl Client {
         })
     }
 
-    /// A topic's `max.message.bytes`, if the broker tells.
+    /// A topic's `max.message.bytes`, if the broker reports it.
     pub async fn message_bytes_max(&self, name: &TopicName) -> Option<usize> {
         let setting = "max.message.bytes";
         let settings = self.topic_settings(name, &[setting]).await.ok()?;
         settings.get(setting)?.parse().ok()
     }
 
-    /// What holds for a topic, whoever says so, of these settings (DescribeConfigs).
+    /// The values of these settings that are in force for a topic (DescribeConfigs).
     pub(super) async fn topic_settings(
         &self,
         name: &TopicName,
@@ -121,8 +121,8 @@ impl Client {
         Ok(values(configs.into_iter()))
     }
 
-    /// Deletes the records of a partition below `offset`, `None` for all; returns where the partition
-    /// begins now.
+    /// Deletes the records of a partition below `offset`, `None` for all; returns where the
+    /// partition begins now.
     ///
     /// # Errors
     /// `Broker` with `OffsetOutOfRange`; unknown partition.

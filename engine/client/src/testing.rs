@@ -107,7 +107,8 @@ pub(crate) fn values_of(batch: &RecordBatch, from: i64) -> Vec<String> {
         .collect()
 }
 
-/// Tokio's time, which a test can pause: then it jumps to the next deadline whenever all tasks wait.
+/// Tokio's time, which a test can pause: then it jumps to the next deadline whenever all tasks
+/// wait.
 #[derive(Debug)]
 pub(crate) struct PausedClock {
     start: Instant,

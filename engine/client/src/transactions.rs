@@ -32,7 +32,7 @@ use crate::transport::{BoxFuture, Node};
 pub struct TransactionFilter {
     /// In one of these states, as Kafka calls them; empty for any.
     pub states: Vec<String>,
-    /// Whose transaction has been open for longer than this.
+    /// Only ids whose transaction has been open for longer than this.
     pub open_for: Option<Duration>,
 }
 
@@ -67,7 +67,7 @@ pub struct TransactionDescription {
 /// A producer as a partition remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveProducer {
-    /// Which.
+    /// Its id and epoch.
     pub producer: Producer,
     /// The sequence of its last record; -1 for none.
     pub last_sequence: i32,
@@ -150,8 +150,8 @@ impl Client {
             for topic in state.topics {
                 let name = TopicName::new(&topic.topic)
                     .map_err(|error| ClientError::Unexpected(error.to_string()))?;
-                let places = topic.partitions.into_iter().map(PartitionId);
-                partitions.extend(places.map(|number| TopicPartition::new(name.clone(), number)));
+                let numbers = topic.partitions.into_iter().map(PartitionId);
+                partitions.extend(numbers.map(|number| TopicPartition::new(name.clone(), number)));
             }
             let timeout_ms = u64::try_from(state.transaction_timeout_ms).unwrap_or(0);
             Ok(TransactionDescription {
@@ -168,7 +168,7 @@ impl Client {
         })
     }
 
-    /// Fences whoever uses a transactional id, and aborts its open transaction.
+    /// Fences the producer that uses a transactional id, and aborts its open transaction.
     ///
     /// # Errors
     /// `UnknownTransactionalId`, no answer.
@@ -195,20 +195,20 @@ impl Client {
     /// `UnknownTopic`, no answer.
     pub fn describe_producers<'a>(
         &'a self,
-        place: &'a TopicPartition,
+        id: &'a TopicPartition,
     ) -> BoxFuture<'a, Result<Vec<ActiveProducer>, ClientError>> {
         Box::pin(async move {
             let topic = TopicRequest::default()
-                .with_name(wire_name(&place.topic))
-                .with_partition_indexes(vec![place.partition.0]);
+                .with_name(wire_name(&id.topic))
+                .with_partition_indexes(vec![id.partition.0]);
             let body = DescribeProducersRequest::default().with_topics(vec![topic]);
-            let node = self.leader(place).await?;
+            let node = self.leader(id).await?;
             let answer = self.call_again(node, body).await?;
             let mut partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
             let nothing = || ClientError::Unexpected("no partition in the response".into());
             let partition = partitions.next().ok_or_else(nothing)?;
             check(
-                &format!("describe the producers of {place}"),
+                &format!("describe the producers of {id}"),
                 partition.error_code,
             )?;
             let producers = partition
@@ -231,39 +231,40 @@ impl Client {
         })
     }
 
-    /// Aborts a transaction in one partition, whatever its coordinator says: for one that nobody ends.
+    /// Aborts a transaction in one partition, whatever its coordinator says: for one that nobody
+    /// ends.
     ///
     /// # Errors
     /// `Broker` with `InvalidProducerEpoch` if the producer has gone on; no answer.
     pub fn abort_hanging<'a>(
         &'a self,
-        place: &'a TopicPartition,
+        id: &'a TopicPartition,
         hanging: &'a ActiveProducer,
     ) -> BoxFuture<'a, Result<(), ClientError>> {
         Box::pin(async move {
             let topic = WritableTxnMarkerTopic::default()
-                .with_name(wire_name(&place.topic))
-                .with_partition_indexes(vec![place.partition.0]);
+                .with_name(wire_name(&id.topic))
+                .with_partition_indexes(vec![id.partition.0]);
             let marker = WritableTxnMarker::default()
                 .with_producer_id(kafka::ProducerId(hanging.producer.id.0))
                 .with_producer_epoch(hanging.producer.epoch.0)
                 .with_coordinator_epoch(hanging.coordinator_epoch.max(0))
                 .with_topics(vec![topic]);
             let body = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
-            let node = self.leader(place).await?;
+            let node = self.leader(id).await?;
             let answer = self.call(node, body).await?;
             let topics = answer.markers.iter().flat_map(|marker| &marker.topics);
             let mut partitions = topics.flat_map(|topic| &topic.partitions);
-            let what = format!("abort a transaction in {place}");
+            let what = format!("abort a transaction in {id}");
             partitions.try_for_each(|partition| check(&what, partition.error_code))
         })
     }
 
-    async fn leader(&self, place: &TopicPartition) -> Result<Node, ClientError> {
-        let topic = self.topic(&place.topic, MissingTopic::Report).await?;
-        topic.leader(place.partition).ok_or_else(|| {
+    async fn leader(&self, id: &TopicPartition) -> Result<Node, ClientError> {
+        let topic = self.topic(&id.topic, MissingTopic::Report).await?;
+        topic.leader(id.partition).ok_or_else(|| {
             let code = ErrorCode::UnknownTopicOrPartition;
-            ClientError::broker(format!("look up {place}"), code, None)
+            ClientError::broker(format!("look up {id}"), code, None)
         })
     }
 

@@ -4,8 +4,8 @@
 //!   failed ──1 s──▶ logged ──10 s──▶ logged ──10 s──▶ logged ─ ─ ▶ passed: logged, if the failure was
 //! ```
 //!
-//! Much passes within a second (a topic that is just being created, a leader that moves), and nobody
-//! wants to read about it. What lasts is logged once, then every ten seconds, as a warning.
+//! Much passes within a second (a topic that is just being created, a leader that moves), and
+//! nobody wants to read about it. What lasts is logged once, then every ten seconds, as a warning.
 
 use std::fmt::Display;
 use std::time::Duration;

@@ -8,16 +8,17 @@
 //! - *Steps* ([`ops`]) are the program's `map`, `filter` and `flat_map`, fused into one loop.
 //! - A *terminal* ([`terminal`]) is the end of a branch: a topic, a closure, or a keyed stream.
 //! - A *port* ([`port`]) is an output of an operator.
-//! - The *outbox* ([`outbox`]) holds what a task wants written; whoever runs the task writes it.
+//! - The *outbox* ([`outbox`]) holds what a task wants written; the runtime or the test driver
+//!   writes it.
 //!
-//! A branch belongs to one task, and no two tasks share one. Each call of `to`, `for_each` or `key_by`
-//! in a program makes a branch in every task of its stage.
+//! A branch belongs to one task, and no two tasks share one. Each call of `to`, `for_each` or
+//! `key_by` in a program makes a branch in every task of its stage.
 //!
 //! Invariants:
 //! - with each item travels its [`At`], which says what caused it and how far time has come;
 //! - stream time never goes back along a branch;
-//! - what leaves a task is in the order of the inputs that caused it, however many branches there are
-//!   and however the input is cut into batches.
+//! - what leaves a task is in the order of the inputs that caused it, however many branches there
+//!   are and however the input is cut into batches.
 
 pub(crate) mod ops;
 pub(crate) mod terminal;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
 
-/// Which task this is.
+/// The identity of a task within its stage.
 #[derive(Clone, Debug)]
 pub struct TaskInfo {
     /// Its partition.
@@ -47,7 +48,7 @@ pub struct TaskInfo {
 /// The place of an item in its task's input.
 #[derive(Clone, Copy, Debug)]
 pub struct At {
-    /// Which of the batch's inputs caused it.
+    /// The index of the input that caused it, in its batch.
     pub(crate) step: usize,
     /// Its event time.
     pub(crate) event_time: Timestamp,

@@ -1,7 +1,7 @@
 //! The steps of a branch, nested as types so that the compiler fuses them into one loop.
 //!
-//! `stream.map(f).filter(g)` is `Filter<Map<Identity, F>, G>`; pushing an item through it inlines to
-//! `let y = f(x); if g(&y) { sink(y) }`.
+//! `stream.map(f).filter(g)` is `Filter<Map<Identity, F>, G>`; pushing an item through it inlines
+//! to `let y = f(x); if g(&y) { sink(y) }`.
 
 /// Steps that make any number of outputs from an input of type `T`.
 pub trait Ops<T>: Clone + Send + 'static {

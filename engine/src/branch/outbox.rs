@@ -1,8 +1,8 @@
-//! What a task wants written: it writes nothing itself.
+//! The records that a task wants written: it writes nothing itself.
 //!
-//! Several branches of one task may write to the same topic. Each runs over a whole batch before the
-//! next begins, so their records would interleave by the batch's size; the outbox puts them back
-//! into the order of the input records that caused them, which no batch boundary can change.
+//! Several branches of one task may write to the same topic. Each runs over a whole batch before
+//! the next begins, so their records would interleave by the batch's size; the outbox puts them
+//! back into the order of the input records that caused them, which no batch boundary can change.
 
 use brooklet_protocol::{PartitionId, Timestamp, TopicName};
 use bytes::Bytes;
@@ -10,11 +10,12 @@ use bytes::Bytes;
 /// A record to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutRecord {
-    /// Where to.
+    /// The destination.
     pub topic: TopicName,
     /// `None`: by the key's murmur2, or any without a key.
     pub partition: Option<PartitionId>,
-    /// Event time. In a repartition topic the header has it, and the record gets the time of writing.
+    /// Event time. In a repartition topic the header has it, and the record gets the time of
+    /// writing.
     pub timestamp: Timestamp,
     /// The key.
     pub key: Option<Bytes>,

@@ -1,7 +1,8 @@
-//! Ports: the outputs of an operator. A window operator has three: finals, updates and late records.
+//! Ports: the outputs of an operator. A window operator has three: finals, updates and late
+//! records.
 //!
-//! A port collects items while a batch is processed, and hands them to each of its branches at the end
-//! of the batch. Without a branch it collects nothing.
+//! A port collects items while a batch is processed, and hands them to each of its branches at the
+//! end of the batch. Without a branch it collects nothing.
 
 use super::At;
 use super::ops::Ops;

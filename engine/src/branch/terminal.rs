@@ -1,9 +1,9 @@
 //! The ends of branches: a topic, or a closure of the program.
 //!
 //! There are two more, which lead to keyed operators: [`crate::task::direct`] in the same task, and
-//! [`crate::task::repartition`] through a topic. Those send time onward, so they also want to know when
-//! stream time advanced without an item: that is what [`Terminal::after`] and [`Terminal::batch_end`]
-//! are for.
+//! [`crate::task::repartition`] through a topic. Those send time onward, so they also want to know
+//! when stream time advanced without an item: that is what [`Terminal::after`] and
+//! [`Terminal::batch_end`] are for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -58,7 +58,7 @@ where
             Ok(value) => value,
             Err(error) => {
                 self.unencodable.fetch_add(1, Relaxed);
-                tracing::error!(topic = %self.topic, %error, "a result cannot be encoded");
+                tracing::error!(topic = %self.topic, %error, "record skipped: cannot be encoded");
                 return;
             }
         };

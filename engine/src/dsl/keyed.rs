@@ -1,4 +1,20 @@
 //! Keyed streams and what can be done with them: windows.
+//!
+//! ```text
+//!  stream.key_by(…) ──────────────┐
+//!  stream.keyed_by_record_key() ──┴─▶ KeyedStream    keeps how each task makes its operators
+//!                                          │ .window(…)
+//!                                     WindowedStream
+//!                                          │ .mean(…)
+//!                                     Windowed ──▶ finals(), updates(), late(): streams again
+//! ```
+//!
+//! A [`KeyedStream`] collects recipes of operators. When a task of its stage is made, each recipe
+//! makes one operator, and all of them share the task's keyed input. A [`WindowedStream`] is a
+//! keyed stream and its windows; it becomes an operator only with an aggregate.
+//!
+//! To add an operator of another kind: write it in `operator/` as a `KeyedOperator`, and here a
+//! verb of [`KeyedStream`] that pushes its recipe and returns handles on its ports.
 
 use std::fmt;
 use std::sync::Arc;
@@ -130,7 +146,7 @@ impl<K: Key, V: Clone + Send + 'static> WindowedStream<K, V> {
         self.aggregate(name, Max::of(of))
     }
 
-    /// Any aggregate. `name` tells the operator apart from the program's others.
+    /// Any aggregate. `name` distinguishes the operator from the program's others.
     pub fn aggregate<A: Aggregate<V>>(self, name: &str, aggregate: A) -> Windowed<K, V, A::Out> {
         let Self { keyed, windows } = self;
         let metrics = {

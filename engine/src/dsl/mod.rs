@@ -31,7 +31,7 @@
 //! owns its copy, so what a closure remembers is per task. The compiler fuses a branch into one
 //! loop.
 //!
-//! Operators have names that the program gives, because topics and counters carry them. Windows
+//! The program names its operators, because topics and counters carry the names. Windows
 //! without a grace do not compile.
 //!
 //! Left out: joins, tables, sessions, several topics in one stream, and closures that fail.

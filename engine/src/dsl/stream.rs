@@ -1,4 +1,20 @@
 //! A stream: a root, and the steps so far.
+//!
+//! ```text
+//!  app.stream("in", json()) .map(f)      .filter(g)      .to("out", …)
+//!  root: SourceRoot          ops: Map<…>  ops: Filter<…>  terminal: ToTopic ──▶ a branch
+//! ```
+//!
+//! A handle runs nothing. Each step wraps the steps before it in one more type, and a terminal
+//! (`to`, `for_each`, `key_by`) hands them to the root, which keeps a recipe: how each task makes
+//! its own copy of the branch. The recipes stand in the [`Registry`](crate::topology::Registry) for
+//! sources, and beside the operator for ports ([`PortRoot`]).
+//!
+//! A clone of a stream shares the root and copies the steps, so a stream with two terminals is two
+//! branches, each with its own copy of the closures.
+//!
+//! Mistakes (a topic's name that is illegal, a name that is used twice) are kept and reported when
+//! the program is run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +36,7 @@ use crate::topology::{RepartitionNode, Shared, StageId};
 
 /// Where a stream begins: a topic, or an operator's port.
 pub trait Root: Clone + Send + 'static {
-    /// What it gives.
+    /// The items of the stream.
     type Item: Send + 'static;
     #[doc(hidden)]
     fn shared(&self) -> &Shared;
@@ -208,7 +224,7 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
 pub(super) type Branches<T> = Arc<Mutex<Vec<BranchFactory<T>>>>;
 type BranchFactory<T> = Box<dyn Fn(&TaskInfo) -> Box<dyn PortBranch<T>> + Send>;
 
-/// The root of a stream that an operator gives.
+/// The root of a stream of an operator's results.
 pub struct PortRoot<T> {
     shared: Shared,
     stage: StageId,

@@ -6,16 +6,18 @@
 //!    task::repartition)
 //! ```
 //!
-//! An operator is given every input of its task, in order, and has outputs, its [ports](crate::branch::port).
-//! Operators on the same keyed stream share the inputs and nothing else.
+//! An operator is given every input of its task, in order, and has outputs, its
+//! [ports](crate::branch::port). Operators on the same keyed stream share the inputs and nothing
+//! else.
 //!
-//! An input is a record, or stream time alone: time also advances by records of other keys and of other
-//! partitions. An operator decides what a record does to its state and when a result leaves. It must not
-//! read a clock, draw random numbers or depend on where batches are cut, so that the same input gives the
-//! same output.
+//! An input is a record, or stream time alone: time also advances by records of other keys and of
+//! other partitions. An operator decides what a record does to its state and when a result leaves.
+//! It must not read a clock, draw random numbers or depend on where batches are cut, so that the
+//! same input yields the same output.
 //!
-//! There is one kind so far, the [window operator](window) over aligned windows. A further kind is a further
-//! implementation of [`KeyedOperator`] and a verb of [`crate::dsl::KeyedStream`] that makes it.
+//! There is one kind so far, the [window operator](window) over aligned windows. A further kind is
+//! a further implementation of [`KeyedOperator`] and a verb of [`crate::dsl::KeyedStream`] that
+//! makes it.
 
 pub(crate) mod window;
 
@@ -72,7 +74,7 @@ impl<K, V> Operators<K, V> {
         self.inputs.clear();
     }
 
-    /// Takes in, after the batch so far, that there is no input for now.
+    /// Says, after the batch so far, that there is no input for now.
     pub(crate) fn idle(&mut self, at: &At, out: &mut Outbox) {
         self.run(out);
         for operator in &mut self.operators {
@@ -80,7 +82,7 @@ impl<K, V> Operators<K, V> {
         }
     }
 
-    /// Takes in that there is no more input.
+    /// Says that the input has ended.
     pub(crate) fn end(&mut self, at: &At, out: &mut Outbox) {
         self.run(out);
         for operator in &mut self.operators {

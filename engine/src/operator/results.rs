@@ -1,4 +1,4 @@
-//! What a window operator gives out: finals, updates, and the late.
+//! The results of a window operator: finals, updates and late records.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::window::Window;
 
-/// The result of one key in one window: given out exactly once, in the step that closes the window.
+/// The result of one key in one window: emitted exactly once, in the step that closes the window.
 ///
 /// Finals of one task come in order of (closing time, window start, key bytes).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Final<K, T> {
     pub stream_time: Timestamp,
 }
 
-/// The result so far of one key in one open window: given out for every record that changes it.
+/// The result so far of one key in one open window: emitted for every record that changes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Update<K, T> {
     /// The key.

@@ -8,8 +8,8 @@
 //!   10              JFK     …
 //! ```
 //!
-//! Time is the outer map: forgetting the past is dropping whole slices, never a scan over keys.
-//! The hash is seeded alike in every run and nothing depends on its order anyway: results are sorted by
+//! Time is the outer map: forgetting the past is dropping whole slices, never a scan over keys. The
+//! hash is seeded alike in every run and nothing depends on its order anyway: results are sorted by
 //! the bytes of their keys. Left out: a changelog, and state larger than memory.
 
 use std::collections::hash_map::DefaultHasher;

@@ -1,12 +1,12 @@
-//! The window operator: judges each record, folds it into its slice, closes windows as time passes.
+//! The window operator: folds each record into its slice, and closes windows as time passes.
 //!
 //! For every input, in this order:
 //!
-//! 1. stream time advances, if the input advances it; the record itself counts;
-//! 2. every window with `end + grace <= stream_time` closes: its finals are given out, now and
+//! 1. stream time advances to the event time of the input, the record itself included;
+//! 2. every window with `end + grace <= stream_time` closes: its finals are emitted, now and
 //!    never again;
-//! 3. the record is judged: for each of its windows that is closed it is *late*; if any is open, it
-//!    is folded into its slice, once, however many windows share the slice.
+//! 3. the record is classified: for each of its windows that is closed it is *late*; if any is
+//!    open, it is folded into its slice, once, however many windows share the slice.
 //!
 //! Invariants:
 //! - `open_from` only grows; a window that begins before it is closed and never reopens;
@@ -29,7 +29,7 @@ use crate::key::Key;
 use crate::metrics::{WindowCounts, WindowGauge, WindowMetrics};
 use crate::window::{Window, Windows};
 
-/// The three ways out of a window operator.
+/// The three outputs of a window operator.
 pub(crate) struct Ports<K, V, T> {
     pub(crate) finals: Port<Final<K, T>>,
     pub(crate) updates: Port<Update<K, T>>,
@@ -46,7 +46,7 @@ pub(crate) struct WindowOperator<K, V, A: Aggregate<V>> {
     open_from: Timestamp,
     /// Windows that are open and hold data.
     open_windows: u64,
-    /// The highest event time given out as late: the stream time of the late.
+    /// The highest event time among the late records: the stream time of that port.
     late_time: Timestamp,
     ports: Ports<K, V, A::Out>,
     counts: WindowCounts,
@@ -91,8 +91,8 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
     }
 
     /// Closes, in order, the windows that begin before `open_from` and hold data. `self.open_from`
-    /// moves only when all results are out: to whoever comes next they are of one moment, in
-    /// however many tasks they are made.
+    /// moves only when all results are out: to the next stage they belong to one moment, however
+    /// many tasks made them.
     fn close(&mut self, at: &At, open_from: Timestamp) {
         let mut start = self.open_from.0;
         // Slices lead to the windows that hold data, so that a jump in time costs nothing extra.
@@ -101,7 +101,7 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
             if start >= open_from.0 {
                 break;
             }
-            self.give_final(at, self.windows.window(start));
+            self.emit_final(at, self.windows.window(start));
             self.open_windows -= 1;
             start = start.saturating_add(self.windows.advance_ms());
             self.store.drop_before(start);
@@ -110,7 +110,7 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
         self.store.drop_before(open_from.0);
     }
 
-    fn give_final(&mut self, at: &At, window: Window) {
+    fn emit_final(&mut self, at: &At, window: Window) {
         let aggregate = &self.aggregate;
         let slices = window.start.0..window.end.0;
         let results = self.store.combine(slices, |a, b| aggregate.combine(a, b));
@@ -131,9 +131,9 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
         }
     }
 
-    /// Where a result stands for whoever comes next. Their stream time is the start of the earliest
-    /// window that was open before this step: no result to come is older, so none can be late to
-    /// them by our own waiting.
+    /// The place of a result in the input of the next stage. Its stream time is the start of the
+    /// earliest window that was open before this step: no result to come is older, so none can be
+    /// late there because we waited.
     fn outgoing(&self, at: &At, event_time: Timestamp) -> At {
         let is_end = at.stream_time == Timestamp::MAX;
         At {
@@ -147,11 +147,11 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
         }
     }
 
-    fn judge(&mut self, at: &At, key: &K, value: &V) {
+    fn process(&mut self, at: &At, key: &K, value: &V) {
         self.counts.records += 1;
         let time = at.event_time.0;
         if self.windows.first_start(time) < self.open_from.0 {
-            self.give_late(at, key, value);
+            self.emit_late(at, key, value);
         }
         if self.windows.last_start(time) < self.open_from.0 {
             self.counts.late_records += 1;
@@ -168,11 +168,11 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
             self.open_windows += self.windows_of_slice_alone(slice);
         }
         if self.ports.updates.is_wanted() {
-            self.give_updates(at, key);
+            self.emit_updates(at, key);
         }
     }
 
-    fn give_late(&mut self, at: &At, key: &K, value: &V) {
+    fn emit_late(&mut self, at: &At, key: &K, value: &V) {
         self.late_time = self.late_time.max(at.event_time);
         let open_from = self.open_from;
         let closed = self.windows.assign(at.event_time);
@@ -194,7 +194,7 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
         }
     }
 
-    fn give_updates(&mut self, at: &At, key: &K) {
+    fn emit_updates(&mut self, at: &At, key: &K) {
         let aggregate = &self.aggregate;
         let open_from = self.open_from;
         let of_record = self.windows.assign(at.event_time);
@@ -254,7 +254,7 @@ impl<K: Key, V: Clone + Send, A: Aggregate<V>> KeyedOperator<K, V> for WindowOpe
         for Keyed { at, record } in inputs {
             self.advance(at);
             if let Some((key, value)) = record {
-                self.judge(at, key, value);
+                self.process(at, key, value);
             }
         }
         if let Some(last) = inputs.last() {

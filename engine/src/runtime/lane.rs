@@ -1,4 +1,31 @@
-//! One task with its consumer and its share of the producer.
+//! A lane: one task of a run, with the partition that it reads and what it needs to write.
+//!
+//! ```text
+//!            ┌──────────────────────────── until the end ────────────────────────────┐
+//!            ▼                                                                       │
+//!  end? ──▶ wait ──records──▶ feed the task, batch by batch ──▶ write the outbox ────┤
+//!    │       ├────quiet─────▶ the task hears that its source is idle ──▶ write ──────┤
+//!    │       └────end known─────────────────────────────────────────────────────────┘
+//!    └─ reached ──▶ the task hears of the end ──▶ write ──▶ done
+//! ```
+//!
+//! A lane is a tokio task of its own. It waits for one of three things: records, news of where the
+//! end is, and, if idleness was asked for, that nothing has come for long enough. Records go first:
+//! a source that has something to read is not idle.
+//!
+//! Invariants:
+//! - the task sees every record of the partition from the start to the end, once and in order, and
+//!   none beyond the end;
+//! - before the lane reads on, everything that the task wants written is acknowledged. So what is
+//!   in memory is bounded by one poll, and a broker that lags slows the lane down;
+//! - a source is reported idle once, until it has records again; and only if the broker has said
+//!   that there is nothing left to read, so that a broker that is down does not count as an idle
+//!   source.
+//!
+//! How the end of the input is known, by [`End`]: a receiver of a repartition topic learns it from
+//! the topic; a source has an end offset, at the beginning or by a signal, or none.
+//!
+//! Left out: commits. A lane that fails starts over from the beginning.
 
 use std::time::Duration;
 
@@ -20,7 +47,7 @@ const DECOMPRESSED_BYTES_MAX: usize = 1 << 30;
 #[derive(Clone)]
 pub(super) enum End {
     /// From its input, if at all.
-    Told,
+    FromInput,
     /// It is known.
     At(Ends),
     /// It will be said.
@@ -124,7 +151,7 @@ impl Lane {
             end.ok_or_else(|| RunError::NoEnd(self.partition.clone()))
         };
         match &self.end {
-            End::Told => Ok(None),
+            End::FromInput => Ok(None),
             End::At(ends) => end_in(ends).map(Some),
             End::Signalled(ends) => ends.borrow().as_ref().map(end_in).transpose(),
         }
@@ -160,7 +187,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Tells the task that nothing is there, unless all we know is that nobody answers.
+    /// Reports to the task that it has no input for now; but not if the broker merely does not
+    /// answer.
     fn fall_idle(&mut self, out: &mut Outbox) {
         self.idleness.time = None;
         if self.consumer.is_caught_up(&self.partition) {

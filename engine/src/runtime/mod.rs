@@ -6,29 +6,32 @@
 //!           └─────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A *lane* reads one partition, feeds one task, and writes what the task wants written. Every lane is
-//! a tokio task of its own; lanes share the producer and nothing else. They meet only in topics:
+//! A *lane* reads one partition, feeds one task, and writes what the task wants written. Every lane
+//! is a tokio task of its own; lanes share the producer and nothing else. They meet only in topics:
 //! a receiver learns of its senders' time, and of their end, from the repartition topic.
 //!
 //! How a run begins and ends:
 //!
 //! 1. the repartition topics and the topics of `.to(…)` are created if they are missing, and the
-//!    repartition topics are read from their present end: what an earlier run left there is not read;
-//! 2. source lanes read from [`Start`] until their [`Bound`], then signal their end to the receivers;
+//!    repartition topics are read from their present end: what an earlier run left there is not
+//!    read;
+//! 2. source lanes read from [`Start`] until their [`Bound`], then signal their end to the
+//!    receivers;
 //! 3. a receiver whose senders have all ended closes its windows and ends, too;
 //! 4. when all lanes have ended, the repartition topics are deleted.
 //!
-//! State is in memory and every run starts over: left out are commits, recovery of a crashed run and
-//! exactly-once output. Two runs of one program at the same time would read each other's
-//! repartition topics; consumer groups, which prevent it, are left out as well. A run that fails or is
-//! dropped stops at once, at any record, and leaves its repartition topics behind.
+//! State is in memory and every run starts over: left out are commits, recovery of a crashed run
+//! and exactly-once output. Two runs of one program at the same time would read each other's
+//! repartition topics; consumer groups, which prevent it, are left out as well. A run that fails or
+//! is dropped stops at once, at any record, and leaves its repartition topics behind.
 //!
-//! What bounds a run. A lane waits until its writes are acknowledged before it reads on, so a slow broker
-//! slows it down. A receiver that is slower than its senders lags behind in the repartition topic, which
-//! keeps everything until the run ends: it is paid for in disk, not in memory. In memory wait the records
-//! of senders that are ahead of others in record timestamps, without a bound, whether the others are
-//! silent or only slower; `waiting` of [`crate::metrics::RepartitionReport`] counts them. Left out: holding
-//! back senders that run ahead, and trimming what receivers have read.
+//! What bounds a run. A lane waits until its writes are acknowledged before it reads on, so a slow
+//! broker slows it down. A receiver that is slower than its senders lags behind in the repartition
+//! topic, which keeps everything until the run ends: it is paid for in disk, not in memory. In
+//! memory wait the records of senders that are ahead of others in record timestamps, without a
+//! bound, whether the others are silent or only slower; `waiting` of
+//! [`crate::metrics::RepartitionReport`] counts them. Left out: holding back senders that run
+//! ahead, and trimming what receivers have read.
 
 mod lane;
 #[cfg(test)]
@@ -138,8 +141,8 @@ pub enum Bound {
     /// At the ends as of the beginning of the run, which [`Start::Latest`] defines.
     #[default]
     AtEnd,
-    /// At ends that are signalled once, while the run goes on: a live replay learns its end this way.
-    /// The run goes on until every source partition has an end; if the sender is dropped
+    /// At ends that are signalled once, while the run goes on: a live replay learns its end this
+    /// way. The run goes on until every source partition has an end; if the sender is dropped
     /// without a value, it never ends.
     Signalled(watch::Receiver<Option<Ends>>),
 }
@@ -151,15 +154,15 @@ pub struct RunOptions {
     pub start: Start,
     /// Where to end.
     pub stop: Bound,
-    /// How long a source partition may have nothing to read before it counts as *idle*: windows behind
-    /// a `key_by` do not wait for it until it has something again, which may then be late. `None`
-    /// (default): wait for every partition, even an empty one, until it ends; then results depend on the
-    /// input alone. With idleness they depend on the clock too, in one way: idle marks, written to the
-    /// repartition topic. No partition counts as idle before the broker has said that it is read to its
-    /// high watermark.
+    /// How long a source partition may have nothing to read before it counts as *idle*: windows
+    /// behind a `key_by` do not wait for it until it has something again, which may then be late.
+    /// `None` (default): wait for every partition, even an empty one, until it ends; then results
+    /// depend on the input alone. With idleness they depend on the clock too, in one way: idle
+    /// marks, written to the repartition topic. No partition counts as idle before the broker has
+    /// said that it is read to its high watermark.
     pub idle: Option<Duration>,
-    /// How results and repartition topics are written; batches are of 256 KiB, since a lane writes in
-    /// bulk and then waits. Without idempotence a retry may write a record twice.
+    /// How results and repartition topics are written; batches are of 256 KiB, since a lane writes
+    /// in bulk and then waits. Without idempotence a retry may write a record twice.
     pub producer: ProducerConfig,
     /// How topics are read; under `read_committed` records of open and aborted transactions do not
     /// count.
@@ -277,8 +280,8 @@ impl Run {
 
     async fn end(&self, is_source: bool, partitions: &[TopicPartition]) -> Result<End, RunError> {
         Ok(match &self.options.stop {
-            _ if !is_source => End::Told,
-            Bound::Never => End::Told,
+            _ if !is_source => End::FromInput,
+            Bound::Never => End::FromInput,
             Bound::AtEnd => {
                 let (latest, isolation) = (OffsetSpec::Latest, self.options.consumer.isolation);
                 let ends = self.client.list_offsets_in(partitions, latest, isolation);
@@ -320,8 +323,8 @@ impl Run {
     }
 }
 
-/// How topics of `.to(…)` are created: where a source holds records of more than Kafka's default, what is
-/// made of one may be as large, twice that with what is added.
+/// How topics of `.to(…)` are created: where a source holds records of more than Kafka's default,
+/// what is made of one may be as large, twice that with what is added.
 async fn sink_configs(
     client: &Client,
     sources: impl Iterator<Item = &TopicName>,
@@ -338,8 +341,8 @@ async fn sink_configs(
     BTreeMap::from([("max.message.bytes".to_owned(), bytes_max.to_string())])
 }
 
-/// All topics are there before the first record is sent. One that is gone was deleted, perhaps because
-/// the run was cut short: what is still under way shall not bring it back.
+/// All topics are there before the first record is sent. One that is gone was deleted, perhaps
+/// because the run was cut short: what is still under way shall not bring it back.
 fn producer_config(options: &RunOptions) -> ProducerConfig {
     ProducerConfig {
         create_topics: false,
@@ -351,8 +354,9 @@ fn missing_offset(partition: &TopicPartition) -> ClientError {
     ClientError::Unexpected(format!("no offset for {partition}"))
 }
 
-/// What a repartition topic needs: no retention takes its records away before they are read; they get
-/// the broker's clock, so that none is refused because ours is wrong; and whatever a source holds fits.
+/// What a repartition topic needs: no retention takes its records away before they are read; they
+/// get the broker's clock, so that none is refused because ours is wrong; and whatever a source
+/// holds fits.
 const REPARTITION_CONFIGS: [(&str, &str); 5] = [
     ("cleanup.policy", "delete"),
     ("max.message.bytes", REPARTITION_MESSAGE_BYTES_MAX),

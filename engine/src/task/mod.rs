@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A task is fed batches and fills an [`Outbox`]. It does no I/O, reads no clock, draws no random
-//! numbers and shares nothing but counters, so what it writes follows from what it read. Whoever
-//! runs it (the runtime with a broker, the test driver with vectors) only carries records.
+//! numbers and shares nothing but counters, so what it writes follows from what it read. The
+//! runtime (with a broker) and the test driver (with vectors) only carry records.
 //!
 //! Inside, `dyn` is met once per batch and branch; a branch is one loop that the compiler has fused
 //! from the program's closures.
@@ -45,9 +45,9 @@ pub(crate) struct InputRecord<'a> {
 pub(crate) trait Task: Send {
     /// Processes a batch.
     fn process(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox);
-    /// Takes in that the input, a source's, has had nothing for a while. Call it between batches.
+    /// The input, a source's, has had nothing for a while. Call it between batches.
     fn idle(&mut self, _out: &mut Outbox) {}
-    /// Takes in that the input has ended. Call it once, and nothing after it.
+    /// The input has ended. Call it once, and nothing after it.
     fn end(&mut self, out: &mut Outbox);
     /// Whether the input itself has said that it ended.
     fn is_ended(&self) -> bool {

@@ -6,9 +6,9 @@
 //!                 └─▶ …                                            branch
 //! ```
 //!
-//! Each branch runs over the whole batch before the next one begins. It decodes for itself, since branches
-//! may differ in codec and in event time. Stream time advances with every item that has an event time,
-//! also with those that a later step filters out.
+//! Each branch runs over the whole batch before the next one begins. It decodes for itself, since
+//! branches may differ in codec and in event time. Stream time advances with every item that has an
+//! event time, also with those that a later step filters out.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

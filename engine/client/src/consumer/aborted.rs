@@ -1,8 +1,8 @@
 //! What `read_committed` passes over: the records of transactions that were aborted (KIP-98).
 //!
-//! The broker sends a transaction's records as they lie in the log, and beside them a list of what was
-//! aborted in what it sends, by producer and first offset. A producer has one transaction at a time,
-//! which a marker in the log ends:
+//! The broker sends a transaction's records as they lie in the log, and beside them a list of what
+//! was aborted in what it sends, by producer and first offset. A producer has one transaction at a
+//! time, which a marker in the log ends:
 //!
 //! ```text
 //!  log      7:a  7:b  9:x  7:ABORT  7:c  9:COMMIT        producer:record
@@ -68,7 +68,8 @@ mod tests {
     use brooklet_protocol::records::{BatchBuilder, Compression};
     use brooklet_protocol::{ProducerEpoch, ProducerId, Timestamp};
 
-    /// A batch per word: `7a` is of a transaction, `-x` of none, `7ABORT` and `7COMMIT` are markers.
+    /// A batch per word: `7a` is of a transaction, `-x` of none, `7ABORT` and `7COMMIT` are
+    /// markers.
     fn log(words: &str) -> Vec<RecordBatch> {
         let batch = |(offset, word): (usize, &str)| {
             let (producer, value) = word.split_at(1);

@@ -12,7 +12,8 @@
 //! `poll` may be dropped at any await: positions move in the same step that returns the data, and a
 //! fetch that is under way is found again by the next `poll`.
 //!
-//! Assignment is the caller's; a member of a group is a [`super::GroupConsumer`], which has one of these.
+//! Assignment is the caller's; a member of a group is a [`super::GroupConsumer`], which has one of
+//! these.
 //!
 //! Left out: fetch sessions (KIP-227).
 
@@ -98,8 +99,8 @@ impl Consumer {
         self.failure = None;
     }
 
-    /// Goes on from another offset in a partition, which is assigned if it was not. What is under way of
-    /// it is dropped.
+    /// Goes on from another offset in a partition, which is assigned if it was not. What is under
+    /// way of it is dropped.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
         self.positions.seek(partition, offset);
     }
@@ -129,13 +130,14 @@ impl Consumer {
         self.positions.get(partition)
     }
 
-    /// Whether the last answer about a partition left nothing to be read: the position was at the high
-    /// watermark. `false` before the first answer and after a failed attempt.
+    /// Whether the last answer about a partition left nothing to be read: the position was at the
+    /// high watermark. `false` before the first answer and after a failed attempt.
     pub fn is_caught_up(&self, partition: &TopicPartition) -> bool {
         self.positions.is_caught_up(partition)
     }
 
-    /// Waits for data, at most `fetch.max.wait.ms`; positions move past what is returned. Cancel-safe.
+    /// Waits for data, at most `fetch.max.wait.ms`; positions move past what is returned.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// `OffsetOutOfRange`, `Broker`, no answer.

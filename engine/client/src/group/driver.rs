@@ -1,8 +1,9 @@
-//! The task that keeps up a membership: it does what the machine says, and tells it what came of it.
+//! The task that keeps up a membership: it carries out what the state machine asks for, and reports
+//! the outcome.
 //!
-//! It runs beside the program, so that heartbeats go on while the program works on what it has read.
-//! What goes to the coordinator goes through here, commits too: who it is is found out once, and again
-//! when it turns out to be another.
+//! It runs beside the program, so that heartbeats go on while the program works on what it has
+//! read. What goes to the coordinator goes through here, commits too: who it is is found out once,
+//! and again when it turns out to be another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::assignor::PartitionCounts;
 use super::membership::{Identity, Membership, Outcome, Task};
-use super::protocol::Places;
+use super::protocol::Partitions;
 use crate::calls::{Call, answer};
 use crate::transport::Node;
 use crate::trouble::Trouble;
@@ -55,7 +56,8 @@ impl Shared {
         self.client.now()
     }
 
-    /// Asks the coordinator; whoever turns out not to be it, or not to be there, is forgotten.
+    /// Asks the coordinator; a broker that turns out not to be it, or not to be there, is
+    /// forgotten.
     async fn call<R: Call>(&self, request: R) -> Result<R::Response, ClientError> {
         let version = request.version();
         answer::<R>(self.ask(version, request.into_kind()).await?)
@@ -82,8 +84,8 @@ impl Shared {
         }
     }
 
-    /// Commits in the name of the member, or of nobody if it is in no generation; tries again what may
-    /// pass.
+    /// Commits in the name of the member, or of nobody if it is in no generation; tries again what
+    /// may pass.
     pub(super) async fn commit(
         &self,
         offsets: &BTreeMap<TopicPartition, Offset>,
@@ -123,19 +125,19 @@ impl Shared {
     /// What the group has committed of these.
     pub(super) async fn committed(
         &self,
-        places: &Places,
+        partitions: &Partitions,
         is_stable: bool,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        self.persist(|| self.committed_once(places, is_stable))
+        self.persist(|| self.committed_once(partitions, is_stable))
             .await
     }
 
     async fn committed_once(
         &self,
-        places: &Places,
+        partitions: &Partitions,
         is_stable: bool,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let body = groups::fetch_request(&self.group, Some(places), is_stable);
+        let body = groups::fetch_request(&self.group, Some(partitions), is_stable);
         let result = groups::read_offsets(&self.group, self.call(body).await?);
         if let Err(ClientError::Broker { code, .. }) = &result {
             self.note(code.code());
@@ -207,7 +209,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let wake = match next {
             Task::Wait(until) => until,
             task => {
-                // Whatever was under way is not waited for any more: the member leaves.
+                // What was under way is no longer waited for: the member leaves.
                 tasks = JoinSet::new();
                 let shared = Arc::clone(&shared);
                 tasks.spawn(async move { shared.perform(task).await });

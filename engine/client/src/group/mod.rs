@@ -1,7 +1,7 @@
 //! Consumer groups: members that share the partitions of topics among themselves.
 //!
-//! The coordinator, a broker, keeps the list of members and knows nothing of partitions. It makes one
-//! member the leader, and passes on what the members tell one another:
+//! The coordinator, a broker, keeps the list of members and does not know about partitions. It
+//! makes one member the leader, and passes on what the members send to one another:
 //!
 //! ```text
 //!  JoinGroup   every member ──subscription──▶ coordinator ──all of them──▶ leader

@@ -1,4 +1,5 @@
-//! What the members of a group tell one another, through the coordinator, which does not read it.
+//! The messages of a group's members to one another, through the coordinator, which does not read
+//! them.
 //!
 //! ```text
 //!  ConsumerProtocolSubscription, in JoinGroup, from each member to the leader
@@ -14,11 +15,11 @@
 //!  the user data of `cooperative-sticky`  generation i32
 //! ```
 //!
-//! A count is an i32 and a string's length an i16; -1 is null. A later version adds fields at the end,
-//! so that whoever knows fewer reads what it knows.
+//! A count is an i32 and a string's length an i16; -1 is null. A later version adds fields at the
+//! end, so that an older reader reads the fields that it knows.
 //!
-//! Invariants: reading any bytes returns, and nothing is allocated by a count that they claim. A name
-//! that no topic can have is passed over: such a topic is not there.
+//! Invariants: reading any bytes returns, and nothing is allocated by a count that they claim. A
+//! name that no topic can have is passed over: such a topic is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +31,7 @@ const SUBSCRIPTION_VERSION: i16 = 3;
 const ASSIGNMENT_VERSION: i16 = 0;
 
 /// Partitions, each once.
-pub(crate) type Places = BTreeSet<TopicPartition>;
+pub(crate) type Partitions = BTreeSet<TopicPartition>;
 
 /// What a member asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub(crate) struct Subscription {
     /// For the assignor alone.
     pub(crate) user_data: Option<Bytes>,
     /// What it reads and has not given up.
-    pub(crate) owned: Places,
+    pub(crate) owned: Partitions,
     /// In which it was given that; -1 if it does not say.
     pub(crate) generation: i32,
     /// `client.rack`.
@@ -55,7 +56,7 @@ impl Subscription {
             put_string(&mut out, topic.as_str());
         }
         put_bytes(&mut out, self.user_data.as_ref());
-        put_places(&mut out, &self.owned);
+        put_partitions(&mut out, &self.owned);
         out.put_i32(self.generation);
         match &self.rack {
             Some(rack) => put_string(&mut out, rack),
@@ -74,12 +75,12 @@ impl Subscription {
         let mut subscription = Self {
             topics,
             user_data: take_bytes(&mut bytes).ok()?,
-            owned: Places::new(),
+            owned: Partitions::new(),
             generation: -1,
             rack: None,
         };
         if version >= 1 {
-            subscription.owned = take_places(&mut bytes)?;
+            subscription.owned = take_partitions(&mut bytes)?;
         }
         if version >= 2 {
             subscription.generation = bytes.try_get_i32().ok()?;
@@ -91,36 +92,36 @@ impl Subscription {
     }
 }
 
-/// What the leader tells a member to read.
-pub(crate) fn encode_assignment(assigned: &Places) -> Bytes {
+/// The partitions that the leader assigns to a member.
+pub(crate) fn encode_assignment(assigned: &Partitions) -> Bytes {
     let mut out = BytesMut::new();
     out.put_i16(ASSIGNMENT_VERSION);
-    put_places(&mut out, assigned);
+    put_partitions(&mut out, assigned);
     put_bytes(&mut out, None);
     out.freeze()
 }
 
 /// `None` if the bytes end too early. No bytes at all are no partitions: so does a leader answer a
 /// member that it has nothing for.
-pub(crate) fn decode_assignment(mut bytes: Bytes) -> Option<Places> {
+pub(crate) fn decode_assignment(mut bytes: Bytes) -> Option<Partitions> {
     if bytes.is_empty() {
-        return Some(Places::new());
+        return Some(Partitions::new());
     }
     bytes.try_get_i16().ok()?;
-    take_places(&mut bytes)
+    take_partitions(&mut bytes)
 }
 
-/// What `sticky` tells its next leader.
-pub(super) fn encode_sticky(previous: &Places, generation: i32) -> Bytes {
+/// What `sticky` sends to its next leader.
+pub(super) fn encode_sticky(previous: &Partitions, generation: i32) -> Bytes {
     let mut out = BytesMut::new();
-    put_places(&mut out, previous);
+    put_partitions(&mut out, previous);
     out.put_i32(generation);
     out.freeze()
 }
 
 /// What a member had and in which generation; the first version of it did not say which.
-pub(super) fn decode_sticky(mut bytes: Bytes) -> Option<(Places, i32)> {
-    let previous = take_places(&mut bytes)?;
+pub(super) fn decode_sticky(mut bytes: Bytes) -> Option<(Partitions, i32)> {
+    let previous = take_partitions(&mut bytes)?;
     Some((previous, bytes.try_get_i32().unwrap_or(-1)))
 }
 
@@ -139,13 +140,10 @@ fn put_bytes(out: &mut BytesMut, bytes: Option<&Bytes>) {
     out.put_slice(bytes.map_or(&[], |bytes| bytes));
 }
 
-fn put_places(out: &mut BytesMut, places: &Places) {
+fn put_partitions(out: &mut BytesMut, partitions: &Partitions) {
     let mut topics = BTreeMap::<&TopicName, Vec<PartitionId>>::new();
-    for place in places {
-        topics
-            .entry(&place.topic)
-            .or_default()
-            .push(place.partition);
+    for TopicPartition { topic, partition } in partitions {
+        topics.entry(topic).or_default().push(*partition);
     }
     out.put_i32(count(topics.len()));
     for (topic, partitions) in topics {
@@ -183,17 +181,17 @@ fn cut(bytes: &mut Bytes, length: usize) -> Result<Bytes, Malformed> {
     is_there.then(|| bytes.split_to(length)).ok_or(Malformed)
 }
 
-fn take_places(bytes: &mut Bytes) -> Option<Places> {
-    let mut places = Places::new();
+fn take_partitions(bytes: &mut Bytes) -> Option<Partitions> {
+    let mut partitions = Partitions::new();
     for _ in 0..bytes.try_get_i32().ok()? {
         let topic = TopicName::new(&take_string(bytes).ok()??).ok();
         for _ in 0..bytes.try_get_i32().ok()? {
-            let partition = PartitionId(bytes.try_get_i32().ok()?);
-            let place = |topic: &TopicName| TopicPartition::new(topic.clone(), partition);
-            places.extend(topic.as_ref().map(place));
+            let number = PartitionId(bytes.try_get_i32().ok()?);
+            let partition = |topic: &TopicName| TopicPartition::new(topic.clone(), number);
+            partitions.extend(topic.as_ref().map(partition));
         }
     }
-    Some(places)
+    Some(partitions)
 }
 
 #[cfg(test)]
@@ -259,7 +257,7 @@ mod tests {
             let bytes = Bytes::from_static(&assignment[..cut]);
             assert_eq!(decode_assignment(bytes), None, "{cut}");
         }
-        assert_eq!(decode_assignment(Bytes::new()), Some(Places::new()));
+        assert_eq!(decode_assignment(Bytes::new()), Some(Partitions::new()));
     }
 
     #[test]
@@ -269,7 +267,7 @@ mod tests {
         assert_eq!(found.topics, [TopicName::new("b").unwrap()].into());
     }
 
-    fn places() -> impl Strategy<Value = Places> {
+    fn places() -> impl Strategy<Value = Partitions> {
         prop::collection::btree_set(("[a-c]{1,2}", 0..9).prop_map(|(t, p)| place(&t, p)), 0..9)
     }
 

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! All records of a batch share its fate, so they share one [`BatchState`] and remember only their
-//! index in it: a record costs a counter, not a channel. Only a batch that is refused for one of its
-//! records, or for its size, is taken apart ([`Batch::split`]): the others shall not suffer for it.
+//! index in it: a record costs a counter, not a channel. Only a batch that is refused for one of
+//! its records, or for its size, is taken apart ([`Batch::split`]): the others shall not suffer for
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -73,7 +74,7 @@ pub(super) fn size_alone(record: &NewRecord) -> RecordSize {
     }
 }
 
-/// Who writes, so that the broker can tell repetitions.
+/// The producer's id and epoch, by which the broker recognizes repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) id: ProducerId,
@@ -103,7 +104,8 @@ enum Outcome {
     Stored(Offset),
     /// None of it is, or is known to be.
     Failed(ClientError),
-    /// It was refused and its records go on in other batches: for each, in which one and where in it.
+    /// It was refused and its records go on in other batches: for each, in which one and where in
+    /// it.
     Split(Vec<(Arc<BatchState>, i64)>),
 }
 
@@ -188,7 +190,7 @@ pub(super) struct Batch {
     pub(super) created: Duration,
     /// How often it was sent in vain.
     pub(super) failures: u32,
-    /// Whether the broker may have stored it without telling.
+    /// Whether the broker may have stored it without an answer.
     pub(super) maybe_stored: bool,
     /// The share of `buffer.memory` that it holds.
     pub(super) buffer_bytes: usize,
@@ -245,8 +247,8 @@ impl Batch {
         }
     }
 
-    /// Adds a record to a batch that is not sealed yet, with its share of `buffer.memory`; returns its
-    /// index.
+    /// Adds a record to a batch that is not sealed yet, with its share of `buffer.memory`; returns
+    /// its index.
     pub(super) fn append(
         &mut self,
         record: &NewRecord,
@@ -290,8 +292,8 @@ impl Batch {
         })
     }
 
-    /// Takes a sealed batch apart that was refused: records in `culprits` fail, with those words, and the
-    /// others go on in one batch; without any culprit known, half of them in each of two.
+    /// Takes a sealed batch apart that was refused: records in `culprits` fail, with those words,
+    /// and the others go on in one batch; without any culprit known, half of them in each of two.
     pub(super) fn split(
         self,
         error: &ClientError,

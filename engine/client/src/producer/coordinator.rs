@@ -2,8 +2,8 @@
 //!
 //! Every request here may be sent twice without harm.
 //!
-//! Spoken is version 1 of transactions, which every broker since Kafka 2.5 knows: partitions are added
-//! before they are written to.
+//! Spoken is version 1 of transactions, which every broker since Kafka 2.5 knows: partitions are
+//! added before they are written to.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use crate::{Client, ClientError, wire_name};
 pub(super) struct Coordinator {
     client: Client,
     id: String,
-    /// Who it is, as far as known.
+    /// The broker that it is on, as far as known.
     node: Mutex<Option<Node>>,
 }
 
@@ -49,7 +49,8 @@ impl Coordinator {
         TransactionalId(text(&self.id))
     }
 
-    /// Takes the id over: whoever had it is fenced. `known` is what the caller had itself.
+    /// Takes the id over: its previous producer is fenced. `known` is the caller's own identity so
+    /// far.
     pub(super) async fn init(
         &self,
         timeout: Duration,
@@ -79,11 +80,8 @@ impl Coordinator {
         partitions: &[TopicPartition],
     ) -> Result<(), ClientError> {
         let mut topics = BTreeMap::<_, Vec<i32>>::new();
-        for place in partitions {
-            topics
-                .entry(&place.topic)
-                .or_default()
-                .push(place.partition.0);
+        for tp in partitions {
+            topics.entry(&tp.topic).or_default().push(tp.partition.0);
         }
         let topics = topics.into_iter().map(|(name, partitions)| {
             AddPartitionsToTxnTopic::default()
@@ -149,12 +147,12 @@ impl Coordinator {
         group: &GroupMetadata,
     ) -> TxnOffsetCommitRequest {
         let mut topics = BTreeMap::<&TopicName, Vec<_>>::new();
-        for (place, offset) in offsets {
+        for (tp, offset) in offsets {
             let partition = TxnOffsetCommitRequestPartition::default()
-                .with_partition_index(place.partition.0)
+                .with_partition_index(tp.partition.0)
                 .with_committed_offset(offset.0)
                 .with_committed_metadata(Some(StrBytes::default()));
-            topics.entry(&place.topic).or_default().push(partition);
+            topics.entry(&tp.topic).or_default().push(partition);
         }
         let topics = topics.into_iter().map(|(name, partitions)| {
             TxnOffsetCommitRequestTopic::default()

@@ -1,4 +1,4 @@
-//! Which partitions a transaction may write to: those that its coordinator knows of.
+//! The partitions that a transaction may write to: those that were added to it at its coordinator.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use brooklet_protocol::TopicPartition;
 pub(super) struct Gate {
     /// The coordinator knows of them.
     added: BTreeSet<TopicPartition>,
-    /// It is being told of them.
+    /// They are being added.
     asked: BTreeSet<TopicPartition>,
 }
 
@@ -24,33 +24,34 @@ impl Gate {
         !self.added.is_empty()
     }
 
-    /// Those that it has to be told of; it is being told from now on.
+    /// Those that have to be added; they count as being added from now on.
     pub(super) fn ask(
         &mut self,
         waiting: impl Iterator<Item = TopicPartition>,
     ) -> Vec<TopicPartition> {
-        let is_new =
-            |place: &TopicPartition| !self.added.contains(place) && !self.asked.contains(place);
+        let is_new = |partition: &TopicPartition| {
+            !self.added.contains(partition) && !self.asked.contains(partition)
+        };
         let new: Vec<_> = waiting.filter(is_new).collect();
         self.asked.extend(new.iter().cloned());
         new
     }
 
     pub(super) fn add(&mut self, partitions: &[TopicPartition]) {
-        for place in partitions {
-            self.asked.remove(place);
-            self.added.insert(place.clone());
+        for partition in partitions {
+            self.asked.remove(partition);
+            self.added.insert(partition.clone());
         }
     }
 
     /// The coordinator does not take them.
     pub(super) fn refuse(&mut self, partitions: &[TopicPartition]) {
-        for place in partitions {
-            self.asked.remove(place);
+        for partition in partitions {
+            self.asked.remove(partition);
         }
     }
 
-    /// Whether the coordinator is being told of partitions.
+    /// Whether partitions are being added.
     pub(super) fn is_asking(&self) -> bool {
         !self.asked.is_empty()
     }

@@ -16,8 +16,8 @@
 //!   tell a repetition from a new batch (KIP-98);
 //! - records that were accepted are, in the end, acknowledged or failed, each exactly once.
 //!
-//! Call [`Producer::flush`] before the last clone is dropped: what is queued then is still sent, but
-//! nobody learns whether it arrived, and a process or runtime that ends takes it along.
+//! Call [`Producer::flush`] before the last clone is dropped: what is queued then is still sent,
+//! but nobody learns whether it arrived, and a process or runtime that ends takes it along.
 
 mod partitioner;
 mod rules;
@@ -123,7 +123,7 @@ impl Shared {
     }
 }
 
-/// Resolves to the record's place once it is acknowledged. May be dropped.
+/// Resolves to the record's partition and offset once it is acknowledged. May be dropped.
 #[derive(Debug)]
 pub struct Delivery {
     batch: Arc<BatchState>,
@@ -266,8 +266,8 @@ impl Producer {
         self.handle.shared.accumulator.lock().has_transaction()
     }
 
-    /// Gives up what is not sent, and waits for the answers to the rest. Returns whether the sequences are
-    /// in doubt.
+    /// Gives up what is not sent, and waits for the answers to the rest. Returns whether the
+    /// sequences are in doubt.
     async fn give_up(&self, error: ClientError) -> bool {
         let shared = &*self.handle.shared;
         loop {

@@ -1,8 +1,9 @@
-//! Which partition a record goes to.
+//! The choice of a record's partition.
 //!
 //! A record that names its partition goes there. A key decides by its murmur2, as the Java client
-//! does it, so that equal keys meet whoever sent them. Records without either stick to one partition
-//! until a batch of it is begun, then move on to the next (KIP-480): fewer, fuller batches.
+//! does it, so that equal keys meet in one partition, whichever client sent them. Records without
+//! either stick to one partition until a batch of it is begun, then move on to the next (KIP-480):
+//! fewer, fuller batches.
 
 use brooklet_protocol::murmur2::partition_for_key;
 

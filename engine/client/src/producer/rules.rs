@@ -5,8 +5,8 @@
 //! | a record has more than 1 MiB, and no `max.request.size` is set | it may be as large as `max.message.bytes` |
 //! | a record's own timestamp is over a minute old | a warning, once, if `retention.ms` would delete it |
 //!
-//! A broker that does not report it (an old one, or one that does not authorize us) is no error: then the
-//! defaults hold, and an error that follows says so.
+//! A broker that does not report it (an old one, or one that does not authorize us) is no error:
+//! then the defaults hold, and an error that follows says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

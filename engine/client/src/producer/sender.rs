@@ -1,9 +1,9 @@
 //! The task that moves batches from the accumulator to the brokers.
 //!
-//! One loop: send what may go, then sleep until a record, an answer or a deadline comes. Requests run
-//! as tasks of their own, up to five per leader (`max.in.flight.requests.per.connection`); what cannot
-//! go yet gathers into the next one. Whatever can be decided without waiting is decided by
-//! [`judge`], a table.
+//! One loop: send what may go, then wait until a record, an answer or a deadline comes. Requests
+//! run as tasks of their own, up to five per leader (`max.in.flight.requests.per.connection`); what
+//! cannot go yet gathers into the next one. Whatever can be decided without waiting is decided by
+//! [`classify`], a table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::accumulator::Refused;
 use super::batch::{Batch, Identity};
 use super::coordinator::Coordinator;
-use super::verdict::{InPart, Rejection, Verdict, judge};
+use super::verdict::{InPart, Rejection, Verdict, classify};
 use super::{REQUEST_BYTES_MAX, Shared, identity};
 use crate::error::words_of;
 use crate::transport::Node;
@@ -98,7 +98,7 @@ struct Sender<'a> {
     shared: &'a Arc<Shared>,
     tasks: JoinSet<Finished>,
     in_flight: HashMap<Node, usize>,
-    /// Topics whose leaders are not known, or not any more.
+    /// Topics whose leaders are unknown or have changed.
     stale_topics: BTreeSet<TopicName>,
     is_refreshing: bool,
     refresh_failures: u32,
@@ -127,8 +127,8 @@ impl<'a> Sender<'a> {
             && self.shared.accumulator.lock().is_empty()
     }
 
-    /// Sends what may go at `now`; returns when more will. One `now` for both: a deadline that passes
-    /// between two looks at the clock would be met by neither.
+    /// Sends what may go at `now`; returns when more will. One `now` for both: a deadline that
+    /// passes between two looks at the clock would be met by neither.
     fn start_requests(&mut self, now: Duration) -> Option<Duration> {
         let client = &self.shared.client;
         let hurried = self.shared.is_finishing.load(Ordering::Acquire)
@@ -296,7 +296,8 @@ impl<'a> Sender<'a> {
                 let requests = self.in_flight.entry(node).or_default();
                 *requests = requests.saturating_sub(1);
                 for batch in batches {
-                    let verdict = judge(&batch.state.partition, &answer, self.shared.config.acks);
+                    let verdict =
+                        classify(&batch.state.partition, &answer, self.shared.config.acks);
                     self.apply(batch, verdict);
                 }
             }
@@ -380,8 +381,8 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// Looks topics up again; returns what keeps them from being sent to. They are found stale once more when
-/// they are next needed.
+/// Looks topics up again; returns what keeps them from being sent to. They are found stale once
+/// more when they are next needed.
 async fn refresh(
     client: &Client,
     topics: &BTreeSet<TopicName>,

@@ -12,8 +12,8 @@
 //! | an answer that makes no sense                | failed, and the sequence is lost          |
 //! | any other error                              | refused                                   |
 //!
-//! Of a batch that is refused the answer may say which records are to blame (KIP-467). Where it does not
-//! and the fault is that of one record, or the batch is too large, halves of it may do.
+//! If a batch is refused, the answer may say which records are to blame (KIP-467). Where it does
+//! not and the fault is that of one record, or the batch is too large, halves of it may do.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +77,7 @@ impl Rejection {
 }
 
 /// Decides about the batch of one partition.
-pub(super) fn judge(
+pub(super) fn classify(
     partition: &TopicPartition,
     answer: &Result<ProduceResponse, ClientError>,
     acks: Acks,
@@ -85,7 +85,7 @@ pub(super) fn judge(
     match answer {
         Ok(_) if acks == Acks::None => Verdict::Stored(Offset(-1)),
         Ok(answer) => match find(partition, answer) {
-            Some(answer) => judge_answer(partition, answer),
+            Some(answer) => classify_answer(partition, answer),
             None => Verdict::Lost(ClientError::Unexpected(format!(
                 "the response to Produce lacks {partition}"
             ))),
@@ -117,7 +117,7 @@ fn find<'a>(
         .find(|answer| answer.index == partition.partition.0)
 }
 
-fn judge_answer(partition: &TopicPartition, answer: &PartitionProduceResponse) -> Verdict {
+fn classify_answer(partition: &TopicPartition, answer: &PartitionProduceResponse) -> Verdict {
     use ErrorCode::{
         DuplicateSequenceNumber, InvalidProducerEpoch, InvalidRecord, InvalidTimestamp,
         KafkaStorageError, MessageTooLarge, NotEnoughReplicasAfterAppend, OutOfOrderSequenceNumber,
@@ -186,7 +186,7 @@ mod tests {
 
     fn verdict(answer: Result<ProduceResponse, ClientError>) -> String {
         let partition = TopicPartition::new(TopicName::new("t").unwrap(), PartitionId(1));
-        match judge(&partition, &answer, Acks::All) {
+        match classify(&partition, &answer, Acks::All) {
             Verdict::Stored(offset) => format!("stored {offset}"),
             Verdict::Retry { maybe_stored, .. } => format!("again, maybe stored: {maybe_stored}"),
             Verdict::Rejected(_) => "refused".into(),
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn without_acks_written_is_as_good_as_stored() {
         let partition = TopicPartition::new(TopicName::new("t").unwrap(), PartitionId(1));
-        let verdict = judge(&partition, &Ok(ProduceResponse::default()), Acks::None);
+        let verdict = classify(&partition, &Ok(ProduceResponse::default()), Acks::None);
         assert!(matches!(verdict, Verdict::Stored(Offset(-1))));
     }
 }

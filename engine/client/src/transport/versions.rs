@@ -48,7 +48,8 @@ pub(super) fn held_ms_max(request: &RequestKind) -> Option<u64> {
         RequestKind::Fetch(fetch) => Some(u64::try_from(fetch.max_wait_ms).unwrap_or(0)),
         // Until the other members have joined.
         RequestKind::JoinGroup(join) => Some(u64::try_from(join.rebalance_timeout_ms).unwrap_or(0)),
-        // Until the leader has made the assignment, which takes no time; otherwise the group rebalances again.
+        // Until the leader has made the assignment, which takes no time; otherwise the group
+        // rebalances again.
         RequestKind::SyncGroup(_) => Some(0),
         _ => None,
     }

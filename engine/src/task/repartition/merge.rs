@@ -12,23 +12,23 @@
 //!                                 next 11: sender 2 may still send 10, sender 1 may send 9 → wait.
 //! ```
 //!
-//! Time is merged alongside: stream time is the lowest of the senders' stream times, each as of
-//! the last thing released from it. A sender that has not spoken holds time at its beginning.
+//! Time is merged alongside: stream time is the lowest of the senders' stream times, each as of the
+//! last thing released from it. A sender from which nothing has come holds time at its beginning.
 //!
 //! Invariants:
 //! - what is released, and the stream time it is released with, depends on what the senders sent,
 //!   not on how their records interleave or are cut into batches;
 //! - stream time never goes back;
 //! - a sender that has ended holds nobody up, but its last stream time stays in the minimum: time
-//!   jumps to its end only when all have ended. One that ended without ever having had a stream time,
-//!   as that of an empty partition, is not in the minimum.
+//!   jumps to its end only when all have ended. One that ended without ever having had a stream
+//!   time, as that of an empty partition, is not in the minimum.
 //!
-//! A sender that is silent without having ended holds all others, in memory, until it speaks. The
-//! exception is one that has said that it is *idle*: until its next word nobody waits for it, and its
-//! stream time is not in the minimum; if all are idle, the highest of theirs counts. What it sends
-//! after that may come after its turn, and is judged by a stream time that has gone on. So with idle
-//! senders the first invariant is weaker: the result depends on where among the others' records the
-//! idle word stands. It stands in the topic, so whoever reads the topic again finds the same; for that,
+//! A sender that is silent without having ended holds back all others, in memory, until something
+//! comes from it. The exception is one that has said that it is *idle*: nobody waits for it, and
+//! its stream time is not in the minimum; if all are idle, the highest of theirs counts. What it
+//! sends after that may come after its turn, when stream time has gone on. So with idle senders the
+//! first invariant is weaker: the result depends on where among the others' records the idle mark
+//! stands. It stands in the topic, so another reader of the topic finds the same; for that,
 //! whatever can be released must be released before the next thing is pushed.
 
 use std::collections::VecDeque;
@@ -63,7 +63,7 @@ struct Sender<T> {
     past: Timestamp,
     /// As of the last thing released.
     stream_time: Timestamp,
-    /// Whether its last word was that it has nothing to say for now.
+    /// Whether the last that came from it was an idle mark.
     said_idle: bool,
     /// Whether its end was released.
     ended: bool,
@@ -85,7 +85,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Whether it has nothing to release and does not hold up who has.
+    /// Whether it has nothing to release and does not hold up the others.
     fn is_idle(&self) -> bool {
         self.said_idle && self.queue.is_empty()
     }
@@ -123,10 +123,10 @@ impl<T> Merge<T> {
         }
     }
 
-    /// Takes in what a sender sent, in its order. It is idle no more.
+    /// Queues what a sender sent, in its order. The sender is no longer idle.
     pub(crate) fn push(&mut self, sender: i32, mut sent: Sent<T>) {
         let sender = &mut self.senders[sender as usize];
-        // A sender never goes back; whoever forged this header shall not break the order.
+        // A sender never goes back; a forged header must not break the order.
         sent.arrival = sent.arrival.max(sender.past);
         sender.past = sent.arrival;
         sender.said_idle = false;
@@ -134,7 +134,7 @@ impl<T> Merge<T> {
         self.waiting += 1;
     }
 
-    /// Takes in that a sender will send no more.
+    /// A sender has ended: it will send nothing more.
     pub(crate) fn end(&mut self, sender: i32) {
         let sender = &mut self.senders[sender as usize];
         sender.said_idle = false;
@@ -142,7 +142,7 @@ impl<T> Merge<T> {
         self.waiting += 1;
     }
 
-    /// Takes in that a sender has nothing to send for now.
+    /// A sender has nothing to send for now.
     pub(crate) fn idle(&mut self, sender: i32) {
         self.senders[sender as usize].said_idle = true;
         self.advance();

@@ -9,17 +9,17 @@
 //!   *marker* at the same position, so that every receiver sees every step of every sender's time;
 //! - at the end of each batch the partitions that have not heard of its last position get a marker,
 //!   so that receivers never wait for a sender that has nothing for them;
-//! - at the end of a bounded input each partition gets an *end*; if idleness was asked for, a sender
-//!   that has had nothing to read for that long writes *idle* to each partition;
+//! - at the end of a bounded input each partition gets an *end*; if idleness was asked for, a
+//!   sender that has had nothing to read for that long writes *idle* to each partition;
 //! - the receiver releases records in the order of positions, and its stream time is the minimum
 //!   over the senders ([`merge`]).
 //!
 //! So the same records give the same result whatever the number of partitions and threads. (One
 //! limit: when results of several tasks, given in one moment, are repartitioned again, they are
-//! merged in the order of the tasks. The number of partitions of the first repartition then shows in
-//! the order, though not in the time, of the second's input; sums of floats may differ in a last bit.)
-//! (Kafka Streams takes the highest timestamp that happened to arrive: skew between its senders
-//! becomes lateness, differently in each run.)
+//! merged in the order of the tasks. The number of partitions of the first repartition then shows
+//! in the order, though not in the time, of the second's input; sums of floats may differ in a last
+//! bit.) (Kafka Streams takes the highest timestamp that happened to arrive: skew between its
+//! senders becomes lateness, differently in each run.)
 
 pub(crate) mod origin;
 

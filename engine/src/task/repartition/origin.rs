@@ -17,8 +17,8 @@
 //! - *arrival*: the running maximum of the record timestamps that the sender has read; with
 //!   *offset*, how far it has read. Together the sender's position; it never goes back.
 //! - *stream time*: the sender's, the record itself included.
-//! - *event time*: the record's. It is not the record's timestamp: brokers refuse timestamps that are
-//!   far from their clock, and event times may be.
+//! - *event time*: the record's. It is not the record's timestamp: brokers refuse timestamps that
+//!   are far from their clock, and event times may be.
 
 use brooklet_protocol::{Offset, Timestamp};
 
@@ -34,9 +34,9 @@ pub(crate) enum Kind {
     Record,
     /// Nothing but the sender's progress.
     Marker,
-    /// The last word of the sender.
+    /// The sender's last record.
     End,
-    /// Nothing for now: do not wait for the sender until its next word.
+    /// Nothing for now: do not wait for the sender until its next record.
     Idle,
 }
 

@@ -1,4 +1,5 @@
-//! The receiving side of a repartition: the task that merges its senders and feeds the keyed operators.
+//! The receiving side of a repartition: the task that merges its senders and feeds the keyed
+//! operators.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -30,7 +31,7 @@ pub(crate) struct Receiver<K, V, C> {
     merge: Merge<Waiting<K, V>>,
     operators: Operators<K, V>,
     at: At,
-    /// Whether the operators have been told that there is no input for now.
+    /// Whether the operators know that there is no input for now.
     is_idle: bool,
     metrics: Arc<RepartitionMetrics>,
     waiting: Arc<AtomicU64>,

@@ -43,7 +43,7 @@ where
     }
 }
 
-/// What a partition has heard from us.
+/// The last that a partition has been sent: how far we had read, and our stream time.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Progress(Option<(Timestamp, Offset, Timestamp)>);
 
@@ -60,7 +60,7 @@ impl Progress {
 /// The sending side, in one task.
 pub(crate) struct Sender<F, C> {
     spec: KeyBy<F, C>,
-    /// Which sender we are, of how many.
+    /// Our number among the senders, and their count.
     number: i32,
     count: i32,
     stream_time: Timestamp,
@@ -95,7 +95,8 @@ impl<F, C> Sender<F, C> {
         out.push(at.step, record);
     }
 
-    /// Our stream time, unless the input's end has made it meaningless; the end is told by `Kind::End`.
+    /// Our stream time, unless the input's end has made it meaningless; `Kind::End` reports the
+    /// end.
     fn advance(&mut self, at: &At) -> At {
         if at.stream_time != Timestamp::MAX {
             self.stream_time = self.stream_time.max(at.stream_time);
@@ -120,7 +121,7 @@ where
             Ok(value) => value,
             Err(error) => {
                 self.spec.unencodable.fetch_add(1, Relaxed);
-                tracing::error!(topic = %self.spec.topic, %error, "a record cannot be encoded");
+                tracing::error!(topic = %self.spec.topic, %error, "record skipped: cannot be encoded");
                 return;
             }
         };

@@ -1,4 +1,4 @@
-//! Where a consumer stands in each of its partitions: pure, time is told.
+//! A consumer's position in each of its partitions: no I/O, and time is passed in.
 //!
 //! ```text
 //!      wanted() ──▶ Fetch from position 5 ──▶ absorb(answer)
@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Invariants:
-//! - a position moves only to the end of what `absorb` returns (or has passed over), in that moment;
+//! - a position moves only to the end of what `absorb` returns (or has passed over), in that
+//!   moment;
 //! - an answer counts only if the position is still the one that was asked from;
-//! - whoever was served goes to the back of the line, so no partition starves another.
+//! - a partition that was served goes to the back of the line, so no partition starves another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -9,12 +9,12 @@
 //! ```
 //!
 //! All are pure functions of the members, what they are subscribed to, and how many partitions each
-//! topic has. `range` and `roundrobin` give what Kafka's assignors of these names give. The sticky ones
-//! keep Kafka's promises, not its every choice where several would do.
+//! topic has. `range` and `roundrobin` give what Kafka's assignors of these names give. The sticky
+//! ones keep Kafka's promises, not its every choice where several would do.
 //!
 //! Invariants, of all: each partition of a topic with a subscriber goes to exactly one of its
-//! subscribers, except that `cooperative-sticky` assigns a partition that changes hands to nobody for one
-//! generation: until its old reader has given it up.
+//! subscribers, except that `cooperative-sticky` assigns a partition that changes hands to nobody
+//! for one generation: until its old reader has given it up.
 //!
 //! Left out: racks (KIP-881). They are sent to the leader, and ours ignores them.
 
@@ -29,7 +29,7 @@ use std::str::FromStr;
 use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::protocol::{Places, Subscription, decode_sticky, encode_sticky};
+use super::protocol::{Partitions, Subscription, decode_sticky, encode_sticky};
 
 /// A rule by which partitions are shared out (`partition.assignment.strategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum Assignor {
 pub(crate) type PartitionCounts = BTreeMap<TopicName, i32>;
 
 /// What each member is to read, by its id.
-pub(crate) type Assignments = BTreeMap<String, Places>;
+pub(crate) type Assignments = BTreeMap<String, Partitions>;
 
 /// A member as the leader sees it.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Assignor {
     }
 
     /// What a member sends to the leader for this assignor alone.
-    pub(super) fn user_data(self, previous: &Places, generation: i32) -> Option<Bytes> {
+    pub(super) fn user_data(self, previous: &Partitions, generation: i32) -> Option<Bytes> {
         match self {
             Self::Range | Self::RoundRobin => None,
             Self::Sticky => Some(encode_sticky(previous, generation)),
@@ -100,7 +100,7 @@ impl Assignor {
     pub(super) fn assign(self, counts: &PartitionCounts, members: &[Member]) -> Assignments {
         let mut members: Vec<&Member> = members.iter().collect();
         members.sort_by_key(|member| order(member));
-        let nothing = members.iter().map(|m| (m.id.clone(), Places::new()));
+        let nothing = members.iter().map(|m| (m.id.clone(), Partitions::new()));
         let mut assignments: Assignments = nothing.collect();
         match self {
             Self::Range => range::assign(counts, &members, &mut assignments),
@@ -141,8 +141,8 @@ impl FromStr for Assignor {
     }
 }
 
-/// Kafka's order of members: static ones by the names that their owners gave them, then the others by
-/// the ids that they were given.
+/// Kafka's order of members: static ones by the names that their owners gave them, then the others
+/// by the ids that they were given.
 fn order(member: &Member) -> (bool, &str) {
     match &member.instance_id {
         Some(instance_id) => (false, instance_id),
@@ -161,7 +161,7 @@ fn subscribed(counts: &PartitionCounts, members: &[&Member]) -> Vec<(TopicName, 
     there.collect()
 }
 
-fn places_of(
+fn partitions_of(
     topic: &TopicName,
     partitions: std::ops::Range<i32>,
 ) -> impl Iterator<Item = TopicPartition> {
@@ -171,14 +171,16 @@ fn places_of(
 /// What a member says that it had, and in which generation.
 #[derive(Clone, Debug)]
 struct Claim {
-    owned: Places,
+    owned: Partitions,
     generation: i32,
 }
 
 /// Members of an eager group have given everything up when they join, but remember it.
 fn sticky_claim(member: &Member) -> Claim {
     let data = member.subscription.user_data.clone();
-    let (owned, generation) = data.and_then(decode_sticky).unwrap_or((Places::new(), -1));
+    let (owned, generation) = data
+        .and_then(decode_sticky)
+        .unwrap_or((Partitions::new(), -1));
     Claim { owned, generation }
 }
 

@@ -1,13 +1,15 @@
-//! `range`: of each topic a run of partitions to each of its subscribers, in the order of the members.
+//! `range`: of each topic a run of partitions to each of its subscribers, in the order of the
+//! members.
 //!
 //! ```text
 //!  7 partitions, 3 subscribers:   0 1 2 │ 3 4 │ 5 6      the first 7 mod 3 get one more
 //! ```
 //!
-//! Topics with as many partitions and the same subscribers are shared out alike, so that partition n
-//! of both has the same reader. The price is that the first members get the odd ones of every topic.
+//! Topics with as many partitions and the same subscribers are shared out alike, so that partition
+//! n of both has the same reader. The price is that the first members get the odd ones of every
+//! topic.
 
-use super::{Assignments, Member, PartitionCounts, places_of, subscribed};
+use super::{Assignments, Member, PartitionCounts, partitions_of, subscribed};
 
 pub(super) fn assign(counts: &PartitionCounts, members: &[&Member], assignments: &mut Assignments) {
     for (topic, count) in subscribed(counts, members) {
@@ -22,11 +24,11 @@ pub(super) fn assign(counts: &PartitionCounts, members: &[&Member], assignments:
         for reader in readers {
             let end = start + each + i32::from(odd > 0);
             odd = (odd - 1).max(0);
-            let places = places_of(&topic, start..end);
+            let partitions = partitions_of(&topic, start..end);
             assignments
                 .entry(reader.id.clone())
                 .or_default()
-                .extend(places);
+                .extend(partitions);
             start = end;
         }
     }

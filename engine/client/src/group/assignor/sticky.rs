@@ -2,21 +2,21 @@
 //!
 //! ```text
 //!  keep      what one member alone claims, or claims with the highest generation
-//!  place     each partition without a reader with the subscriber that has the fewest
+//!  assign    each partition without a reader with the subscriber that has the fewest
 //!  balance   as long as somebody has two more than another to whom it can pass one on, it does:
 //!
 //!              A: 4 ──t──▶ B: 3 ──u──▶ C: 2        A and C share no topic; B passes on another
 //! ```
 //!
 //! When no such path is left, no other sharing out is more even (Harvey, Ladner, Lovász and Tamir,
-//! *Semi-matchings for bipartite graphs and load balancing*, 2003). With equal subscriptions a path has
-//! one step and as few partitions move as possible.
+//! *Semi-matchings for bipartite graphs and load balancing*, 2003). With equal subscriptions a path
+//! has one step and as few partitions move as possible.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use brooklet_protocol::{TopicName, TopicPartition};
 
-use super::{Assignments, Claim, Member, PartitionCounts, Places, places_of, subscribed};
+use super::{Assignments, Claim, Member, PartitionCounts, Partitions, partitions_of, subscribed};
 
 /// Shares out; `claims` are those of `members`, in their order.
 pub(super) fn assign(
@@ -26,37 +26,38 @@ pub(super) fn assign(
 ) -> Assignments {
     let mut sharing = Sharing::new(counts, members);
     sharing.keep(claims);
-    sharing.place();
+    sharing.assign_rest();
     sharing.balance();
     let ids = members.iter().map(|member| member.id.clone());
     ids.zip(sharing.holdings).collect()
 }
 
-/// Takes back what another still reads: it is given up in this generation and given away in the next.
+/// Takes back what another still reads: it is given up in this generation and given away in the
+/// next.
 pub(super) fn hold_back(members: &[&Member], assignments: &mut Assignments) {
     let mut readers = BTreeMap::<&TopicPartition, Vec<&str>>::new();
     for member in members {
-        for place in &member.subscription.owned {
-            readers.entry(place).or_default().push(&member.id);
+        for partition in &member.subscription.owned {
+            readers.entry(partition).or_default().push(&member.id);
         }
     }
     for (id, assigned) in assignments {
-        assigned.retain(|place| match readers.get(place) {
+        assigned.retain(|partition| match readers.get(partition) {
             Some(readers) => readers.contains(&id.as_str()),
             None => true,
         });
     }
 }
 
-/// Who has what while it is being worked out; members go by their places in the list.
+/// The assignment while it is being worked out; members are their indexes in the list.
 #[derive(Debug)]
 struct Sharing {
     /// The subscribers of each topic that is there.
     subscribers: BTreeMap<TopicName, Vec<usize>>,
     /// Partitions without a reader.
-    unplaced: Places,
-    holdings: Vec<Places>,
-    /// Who had it before.
+    unassigned: Partitions,
+    holdings: Vec<Partitions>,
+    /// Its previous owner.
     kept: HashMap<TopicPartition, usize>,
 }
 
@@ -64,24 +65,24 @@ struct Sharing {
 #[derive(Debug)]
 struct Step {
     from: usize,
-    place: TopicPartition,
+    partition: TopicPartition,
 }
 
 impl Sharing {
     fn new(counts: &PartitionCounts, members: &[&Member]) -> Self {
         let mut subscribers = BTreeMap::new();
-        let mut unplaced = Places::new();
+        let mut unassigned = Partitions::new();
         for (topic, count) in subscribed(counts, members) {
             let of_topic = members.iter().enumerate();
             let of_topic = of_topic.filter(|(_, m)| m.subscription.topics.contains(&topic));
             let of_topic = of_topic.map(|(index, _)| index).collect();
-            unplaced.extend(places_of(&topic, 0..count));
+            unassigned.extend(partitions_of(&topic, 0..count));
             subscribers.insert(topic, of_topic);
         }
         Self {
             subscribers,
-            unplaced,
-            holdings: vec![Places::new(); members.len()],
+            unassigned,
+            holdings: vec![Partitions::new(); members.len()],
             kept: HashMap::new(),
         }
     }
@@ -91,13 +92,14 @@ impl Sharing {
         subscribers.is_some_and(|of_topic| of_topic.contains(&member))
     }
 
-    /// Of two that claim a partition with the same generation one must be wrong; nobody knows which.
+    /// Of two that claim a partition with the same generation one must be wrong; nobody knows
+    /// which.
     fn keep(&mut self, claims: &[Claim]) {
         let mut best = BTreeMap::<&TopicPartition, (i32, Option<usize>)>::new();
         for (member, claim) in claims.iter().enumerate() {
-            for place in &claim.owned {
+            for partition in &claim.owned {
                 let found = best
-                    .entry(place)
+                    .entry(partition)
                     .or_insert((claim.generation, Some(member)));
                 if found.0 < claim.generation {
                     *found = (claim.generation, Some(member));
@@ -106,44 +108,46 @@ impl Sharing {
                 }
             }
         }
-        for (place, (_, member)) in best {
-            let Some(member) = member.filter(|m| self.is_subscribed(*m, &place.topic)) else {
+        for (partition, (_, member)) in best {
+            let Some(member) = member.filter(|m| self.is_subscribed(*m, &partition.topic)) else {
                 continue;
             };
-            if self.unplaced.remove(place) {
-                self.holdings[member].insert(place.clone());
-                self.kept.insert(place.clone(), member);
+            if self.unassigned.remove(partition) {
+                self.holdings[member].insert(partition.clone());
+                self.kept.insert(partition.clone(), member);
             }
         }
     }
 
     /// First those that few can take.
-    fn place(&mut self) {
-        let unplaced = std::mem::take(&mut self.unplaced).into_iter();
-        let choices = |place: &TopicPartition| self.subscribers[&place.topic].len();
-        let mut unplaced: Vec<_> = unplaced.map(|place| (choices(&place), place)).collect();
-        unplaced.sort();
-        for (_, place) in unplaced {
-            let readers = self.subscribers[&place.topic].iter().copied();
+    fn assign_rest(&mut self) {
+        let unassigned = std::mem::take(&mut self.unassigned).into_iter();
+        let choices = |partition: &TopicPartition| self.subscribers[&partition.topic].len();
+        let mut unassigned: Vec<_> = unassigned
+            .map(|partition| (choices(&partition), partition))
+            .collect();
+        unassigned.sort();
+        for (_, partition) in unassigned {
+            let readers = self.subscribers[&partition.topic].iter().copied();
             let fewest = readers.min_by_key(|member| (self.holdings[*member].len(), *member));
             let fewest = fewest.expect("the topic has a subscriber");
-            self.holdings[fewest].insert(place);
+            self.holdings[fewest].insert(partition);
         }
     }
 
     fn balance(&mut self) {
         while let Some(path) = self.path() {
             let (steps, mut to) = path;
-            for Step { from, place } in steps {
-                self.holdings[from].remove(&place);
-                self.holdings[to].insert(place);
+            for Step { from, partition } in steps {
+                self.holdings[from].remove(&partition);
+                self.holdings[to].insert(partition);
                 to = from;
             }
         }
     }
 
-    /// A path from whoever has most to somebody who has two fewer, backwards: the last step first, and
-    /// where it ends.
+    /// A path from the member with most partitions to one that has two fewer, backwards: the last
+    /// step first, and where it ends.
     fn path(&self) -> Option<(Vec<Step>, usize)> {
         let mut by_load: Vec<_> = (0..self.holdings.len()).collect();
         by_load.sort_by_key(|member| std::cmp::Reverse(self.holdings[*member].len()));
@@ -156,13 +160,13 @@ impl Sharing {
         let mut queue = VecDeque::from([start]);
         while let Some(from) = queue.pop_front() {
             let mut found = None;
-            for place in self.offers(from) {
-                for &to in &self.subscribers[&place.topic] {
+            for partition in self.offers(from) {
+                for &to in &self.subscribers[&partition.topic] {
                     if to == start || reached.contains_key(&to) {
                         continue;
                     }
-                    let place = place.clone();
-                    reached.insert(to, Step { from, place });
+                    let partition = partition.clone();
+                    reached.insert(to, Step { from, partition });
                     queue.push_back(to);
                     let load = self.holdings[to].len();
                     // Among those that are as far away the one that has the fewest.
@@ -180,16 +184,16 @@ impl Sharing {
 
     /// One partition of each topic that a member could pass on; first those that it had not before.
     fn offers(&self, member: usize) -> Vec<&TopicPartition> {
-        let is_kept = |place: &TopicPartition| self.kept.get(place) == Some(&member);
+        let is_kept = |partition: &TopicPartition| self.kept.get(partition) == Some(&member);
         let mut offers = BTreeMap::<&TopicName, &TopicPartition>::new();
-        for place in &self.holdings[member] {
-            let offer = offers.entry(&place.topic).or_insert(place);
-            if is_kept(offer) && !is_kept(place) {
-                *offer = place;
+        for partition in &self.holdings[member] {
+            let offer = offers.entry(&partition.topic).or_insert(partition);
+            if is_kept(offer) && !is_kept(partition) {
+                *offer = partition;
             }
         }
         let mut offers: Vec<_> = offers.into_values().collect();
-        offers.sort_by_key(|place| is_kept(place));
+        offers.sort_by_key(|partition| is_kept(partition));
         offers
     }
 }

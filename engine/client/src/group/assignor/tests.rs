@@ -14,7 +14,7 @@ fn member(id: &str, topics: &str) -> Member {
         subscription: Subscription {
             topics: topics.split_whitespace().map(topic).collect(),
             user_data: None,
-            owned: Places::new(),
+            owned: Partitions::new(),
             generation: -1,
             rack: None,
         },
@@ -30,7 +30,7 @@ fn counts(of: &[(&str, i32)]) -> PartitionCounts {
 /// `A: t0 t1 | B: t2`
 fn text(assignments: &Assignments) -> String {
     let place = |place: &TopicPartition| format!(" {}{}", place.topic, place.partition);
-    let member = |(id, places): (&String, &Places)| {
+    let member = |(id, places): (&String, &Partitions)| {
         format!("{id}:{}", places.iter().map(place).collect::<String>())
     };
     assignments
@@ -112,10 +112,11 @@ fn names_are_read_as_they_are_told() {
         assert_eq!(assignor.to_string().parse(), Ok(assignor));
     }
     let error = "Range".parse::<Assignor>().unwrap_err();
-    assert!(error.ends_with("there are range, roundrobin, sticky, cooperative-sticky"));
+    assert!(error.ends_with("expected one of range, roundrobin, sticky, cooperative-sticky"));
 }
 
-/// The example of Kafka's documentation of `StickyAssignor`: C0 leaves, and what C1 and C2 have stays.
+/// The example of Kafka's documentation of `StickyAssignor`: C0 leaves, and what C1 and C2 have
+/// stays.
 #[test]
 fn sticky_keeps_what_the_others_have() {
     let three = counts(&[("t", 2), ("u", 2), ("v", 2), ("w", 2)]);
@@ -132,8 +133,8 @@ fn sticky_keeps_what_the_others_have() {
 #[test]
 fn a_chain_of_members_evens_out_what_no_pair_can() {
     let mut members = [member("A", "t"), member("B", "t u"), member("C", "u")];
-    let claim = |places: Places| Some(encode_sticky(&places, 1));
-    let of = |name, partitions| places_of(&topic(name), partitions).collect::<Places>();
+    let claim = |places: Partitions| Some(encode_sticky(&places, 1));
+    let of = |name, partitions| partitions_of(&topic(name), partitions).collect::<Partitions>();
     members[0].subscription.user_data = claim(of("t", 0..4));
     members[1].subscription.user_data = claim(of("u", 0..3));
     members[2].subscription.user_data = claim(of("u", 3..5));
@@ -144,7 +145,7 @@ fn a_chain_of_members_evens_out_what_no_pair_can() {
 #[test]
 fn the_claim_of_the_later_generation_counts_and_of_equal_ones_none() {
     let mut members = [member("A", "t"), member("B", "t")];
-    let both: Places = places_of(&topic("t"), 0..2).collect();
+    let both: Partitions = partitions_of(&topic("t"), 0..2).collect();
     let found = |members: &[Member]| {
         let found = Assignor::CooperativeSticky.assign(&counts(&[("t", 4)]), members);
         text(&found)
@@ -179,12 +180,13 @@ fn rejoined(
     members.iter().map(joins).collect()
 }
 
-/// Each partition of a topic that somebody is subscribed to has one reader, who is subscribed to it.
+/// Each partition of a topic that somebody is subscribed to has one reader, who is subscribed to
+/// it.
 fn check_whole(counts: &PartitionCounts, members: &[Member], found: &Assignments) {
     let all: Vec<&Member> = members.iter().collect();
     let topics = subscribed(counts, &all).into_iter();
-    let expected: Places = topics
-        .flat_map(|(t, count)| places_of(&t, 0..count).collect::<Vec<_>>())
+    let expected: Partitions = topics
+        .flat_map(|(t, count)| partitions_of(&t, 0..count).collect::<Vec<_>>())
         .collect();
     let given: Vec<_> = found.values().flatten().cloned().collect();
     assert_eq!(
@@ -192,7 +194,7 @@ fn check_whole(counts: &PartitionCounts, members: &[Member], found: &Assignments
         expected.len(),
         "twice or not at all: {found:?}"
     );
-    assert_eq!(given.into_iter().collect::<Places>(), expected);
+    assert_eq!(given.into_iter().collect::<Partitions>(), expected);
     assert_eq!(found.len(), members.len(), "everybody is told something");
     for member in members {
         let topics = &member.subscription.topics;
@@ -221,7 +223,7 @@ fn check_balanced(members: &[Member], found: &Assignments) {
 fn moves_min(members: &[Member], had: &Assignments, total: usize) -> usize {
     let sizes = members
         .iter()
-        .map(|m| had.get(&m.id).map_or(0, Places::len));
+        .map(|m| had.get(&m.id).map_or(0, Partitions::len));
     let mut sizes: Vec<_> = sizes.collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     let (each, odd) = (total / sizes.len(), total % sizes.len());
@@ -231,7 +233,7 @@ fn moves_min(members: &[Member], had: &Assignments, total: usize) -> usize {
 
 /// What members gave up to others.
 fn moves(had: &Assignments, found: &Assignments) -> usize {
-    let lost = |(id, places): (&String, &Places)| match found.get(id) {
+    let lost = |(id, places): (&String, &Partitions)| match found.get(id) {
         Some(now) => places.difference(now).count(),
         None => 0,
     };
@@ -298,15 +300,15 @@ proptest! {
         let first = Assignor::Sticky.assign(&counts, &all(&before));
         let members = rejoined(Assignor::Sticky, &all(&after), &first, 1);
         let second = Assignor::Sticky.assign(&counts, &members);
-        let loads = second.values().map(Places::len);
+        let loads = second.values().map(Partitions::len);
         prop_assert!(loads.clone().max().unwrap() - loads.min().unwrap() <= 1);
         let total = sizes.iter().sum::<i32>() as usize;
         prop_assert_eq!(moves(&first, &second), moves_min(&members, &first, total));
     }
 
-    /// Never has a partition two readers, and soon after a change all is even. With unequal subscriptions,
-    /// giving away what was given up may take one thing more from somebody else; so two rounds, which
-    /// are enough for equal ones, may not be.
+    /// Never has a partition two readers, and soon after a change all is even. With unequal
+    /// subscriptions, giving away what was given up may take one thing more from somebody else; so
+    /// two rounds, which are enough for equal ones, may not be.
     #[test]
     fn cooperative_gives_away_only_what_has_been_given_up(
         before in members(), after in members(), sizes in [0..9, 0..9, 0..9],
@@ -318,7 +320,7 @@ proptest! {
             let found = assignor.assign(&counts, &members);
             for (id, places) in &found {
                 let others = members.iter().filter(|member| member.id != *id);
-                let read: Places = others.flat_map(|m| m.subscription.owned.clone()).collect();
+                let read: Partitions = others.flat_map(|m| m.subscription.owned.clone()).collect();
                 prop_assert!(places.is_disjoint(&read), "{generation}: {found:?}");
             }
             had = found;

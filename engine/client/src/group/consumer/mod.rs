@@ -1,8 +1,8 @@
 //! A consumer in a group: the group decides what it reads.
 //!
-//! One rule for all: *what a poll has returned is done with at the next poll*. So records that a poll
-//! returned are committed by a later one (`enable.auto.commit`), and partitions that a poll says are
-//! revoked are given up by the next:
+//! One rule for all: *what a poll has returned is done with at the next poll*. So records that a
+//! poll returned are committed by a later one (`enable.auto.commit`), and partitions that a poll
+//! says are revoked are given up by the next:
 //!
 //! ```text
 //!  poll ─▶ Records     the program works
@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 use super::GroupEvent;
 use super::driver::{self, Shared};
 use super::membership::{Membership, Terms};
-use super::protocol::Places;
+use super::protocol::Partitions;
 use crate::transport::BoxFuture;
 use crate::{
     Client, ClientError, Consumer, Fetched, GroupConfig, Isolation, OffsetReset, OffsetSpec,
@@ -61,8 +61,8 @@ impl Commit {
     }
 }
 
-/// Reads, as a member of a group, the partitions that the group assigns to it. Must be polled every now and then
-/// (`max.poll.interval.ms`).
+/// Reads, as a member of a group, the partitions that the group assigns to it. Must be polled every
+/// now and then (`max.poll.interval.ms`).
 #[derive(Debug)]
 pub struct GroupConsumer {
     consumer: Consumer,
@@ -141,8 +141,8 @@ impl GroupConsumer {
     /// Waits for records or for a change of what is read, at most `fetch.max.wait.ms`. Cancel-safe.
     ///
     /// # Errors
-    /// The member was refused for good (`Broker`, for instance with `FencedInstanceId`); `NoOffset` and
-    /// `OffsetOutOfRange` without `auto.offset.reset`; whatever [`Consumer::poll`] fails with.
+    /// The member was refused for good (`Broker`, for instance with `FencedInstanceId`); `NoOffset`
+    /// and `OffsetOutOfRange` without `auto.offset.reset`; whatever [`Consumer::poll`] fails with.
     pub fn poll(&mut self) -> BoxFuture<'_, Result<Polled, ClientError>> {
         Box::pin(async move {
             self.note_polled();
@@ -239,8 +239,8 @@ impl GroupConsumer {
     /// Commits these offsets, after whatever is being committed already.
     ///
     /// # Errors
-    /// `Broker` with `UnknownMemberId`, `IllegalGeneration` or `RebalanceInProgress`: the partitions may
-    /// be another's by now; no answer.
+    /// `Broker` with `UnknownMemberId`, `IllegalGeneration` or `RebalanceInProgress`: the
+    /// partitions may be another's by now; no answer.
     pub fn commit_sync<'a>(
         &'a mut self,
         offsets: &'a BTreeMap<TopicPartition, Offset>,
@@ -334,7 +334,7 @@ impl GroupConsumer {
     async fn take_up(&mut self, event: GroupEvent) -> Result<Polled, ClientError> {
         Ok(match event {
             GroupEvent::Assigned(new) => {
-                self.place(&new).await?;
+                self.set_positions(&new).await?;
                 Polled::Assigned(new)
             }
             GroupEvent::Lost(gone) => Polled::Lost(gone),
@@ -352,9 +352,9 @@ impl GroupConsumer {
     }
 
     /// Finds out where to start in partitions that have no position.
-    async fn place(&mut self, new: &Places) -> Result<(), ClientError> {
+    async fn set_positions(&mut self, new: &Partitions) -> Result<(), ClientError> {
         let is_new = |partition: &&TopicPartition| self.consumer.position(partition).is_none();
-        let missing: Places = new.iter().filter(is_new).cloned().collect();
+        let missing: Partitions = new.iter().filter(is_new).cloned().collect();
         if missing.is_empty() {
             return Ok(());
         }

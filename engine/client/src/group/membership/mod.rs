@@ -12,13 +12,14 @@
 //!  anything ── close ──▶ Leaving ──▶ Out ◀── fenced, refused ── anything
 //! ```
 //!
-//! Two protocols, which the assignors decide between, that the member has (KIP-429). *Eager*: it gives up all it
-//! has and joins. *Cooperative*: it joins with what it has, gives up what it is asked to, and joins again.
-//! As in Kafka, a member is cooperative only if all its assignors are.
+//! There are two protocols, and the member's assignors decide which one it follows (KIP-429).
+//! *Eager*: it gives up all it has and joins. *Cooperative*: it joins with what it has, gives up
+//! what it is asked to, and joins again. As in Kafka, a member is cooperative only if all its
+//! assignors are.
 //!
 //! The caller asks [`Membership::next`] what to do, does it, and says what came of it
-//! ([`Membership::done`]). What the program has to know comes as a [`GroupEvent`], one at a time, until it
-//! is acknowledged.
+//! ([`Membership::done`]). What the program has to know comes as a [`GroupEvent`], one at a time,
+//! until it is acknowledged.
 //!
 //! Invariants:
 //! - at most one thing is under way;
@@ -38,7 +39,7 @@ use brooklet_protocol::messages::kafka::{
 use brooklet_protocol::{TopicName, TopicPartition};
 
 use super::assignor::{Assignments, Assignor, Member, PartitionCounts};
-use super::protocol::{Places, Subscription, decode_assignment};
+use super::protocol::{Partitions, Subscription, decode_assignment};
 use crate::{ClientError, backoff};
 
 /// What a member is and wants.
@@ -129,9 +130,9 @@ pub(super) struct Membership {
     generation: i32,
     assignor: Option<Assignor>,
     /// The partitions that a join reports as ours.
-    owned: Places,
+    owned: Partitions,
     /// The last assignment and its generation, which `sticky` remembers.
-    previous: (Places, i32),
+    previous: (Partitions, i32),
     must_rejoin: bool,
     /// If it leads: what it assigned, to be compared when it looks again.
     counts: Option<PartitionCounts>,
@@ -154,8 +155,8 @@ impl Membership {
             member_id: String::new(),
             generation: -1,
             assignor: None,
-            owned: Places::new(),
-            previous: (Places::new(), -1),
+            owned: Partitions::new(),
+            previous: (Partitions::new(), -1),
             must_rejoin: false,
             counts: None,
             look_at: now,
@@ -248,8 +249,8 @@ impl Membership {
         })
     }
 
-    /// A commit in the name of `identity` was refused, which says something about the membership unless
-    /// that has changed in the meantime.
+    /// A commit in the name of `identity` was refused, which says something about the membership
+    /// unless that has changed in the meantime.
     pub(super) fn commit_refused(&mut self, identity: &Identity, code: ErrorCode, now: Duration) {
         let is_current = self.identity().as_ref() == Some(identity);
         if is_current && matches!(self.phase, Phase::Stable) {
@@ -400,8 +401,8 @@ impl Membership {
         self.heartbeat_at = now + self.terms.heartbeat_interval;
         self.previous = (assigned.clone(), self.generation);
         let former = std::mem::replace(&mut self.owned, assigned);
-        let revoked: Places = former.difference(&self.owned).cloned().collect();
-        let added: Places = self.owned.difference(&former).cloned().collect();
+        let revoked: Partitions = former.difference(&self.owned).cloned().collect();
+        let added: Partitions = self.owned.difference(&former).cloned().collect();
         if !revoked.is_empty() {
             // Others get it once we have joined without it.
             self.must_rejoin = true;
@@ -469,7 +470,7 @@ impl Membership {
         self.give_up(GroupEvent::Lost);
     }
 
-    fn give_up(&mut self, event: impl Fn(Places) -> GroupEvent) {
+    fn give_up(&mut self, event: impl Fn(Partitions) -> GroupEvent) {
         let owned = std::mem::take(&mut self.owned);
         if !owned.is_empty() {
             self.events.push_back(event(owned));

@@ -13,7 +13,7 @@ fn topic() -> TopicName {
     TopicName::new("t").unwrap()
 }
 
-fn places(partitions: &[i32]) -> Places {
+fn places(partitions: &[i32]) -> Partitions {
     let place = |number: &i32| TopicPartition::new(topic(), PartitionId(*number));
     partitions.iter().map(place).collect()
 }
@@ -209,7 +209,7 @@ fn an_eager_member_gives_all_up_before_it_joins_again() {
     member.acknowledge();
     assert_eq!(member.event(), None, "it is told once");
     let asked = enters(&mut member, 2, &[0], 6_500);
-    assert_eq!(asked.owned, Places::new());
+    assert_eq!(asked.owned, Partitions::new());
     assert_eq!(member.event(), Some(&GroupEvent::Assigned(places(&[0]))));
 }
 
@@ -250,7 +250,7 @@ fn sticky_remembers_what_it_has_given_up() {
     hears(&mut member, Some(ErrorCode::RebalanceInProgress), 3_000);
     member.acknowledge();
     let (_, asked) = joins(&mut member, 3_000);
-    assert_eq!(asked.owned, Places::new());
+    assert_eq!(asked.owned, Partitions::new());
     assert_eq!(
         asked.user_data,
         Assignor::Sticky.user_data(&places(&[0, 1]), 7)
@@ -279,7 +279,7 @@ fn what_the_group_has_given_up_is_lost_and_the_member_begins_anew() {
             member.acknowledge();
             let (request, asked) = joins(&mut member, 3_200);
             assert_eq!((&*request.member_id, asked.generation), (id, -1));
-            assert_eq!(asked.owned, Places::new());
+            assert_eq!(asked.owned, Partitions::new());
         }
     }
 }

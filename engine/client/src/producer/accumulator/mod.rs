@@ -6,13 +6,13 @@
 //!                                            retry └──┘
 //! ```
 //!
-//! Time is told, as the duration since the producer was started. The sender's part: [`drain`] what
-//! may go, and say of every drained batch exactly once what became of it ([`stored`], [`rejected`],
-//! [`lost`], [`retry`], [`refused_in_part`]).
+//! Time is passed in, as a duration since the client's zero of time. The sender's part: [`drain`]
+//! what may go, and say of every drained batch exactly once what became of it ([`stored`],
+//! [`rejected`], [`lost`], [`retry`], [`refused_in_part`]).
 //!
 //! Sequences: a partition's batches count their records through, 0, 1, 2 …, and wrap from 2³¹-1 to
 //! 0. A batch is stamped when it is first drained, after all before it are settled. So a batch that
-//! the broker has certainly refused gives its sequence back to the next. Where the broker may have
+//! the broker has certainly refused passes its sequence on to the next. Where the broker may have
 //! stored a batch that we give up, nobody knows the next sequence: then the producer takes a new
 //! identity, under which every partition counts from 0 again.
 //!
@@ -117,7 +117,8 @@ struct Queue {
     backoff_until: Duration,
     /// Why the last attempt failed, until one succeeds.
     trouble: Option<ClientError>,
-    /// What a batch may grow to: less than `batch.size` once the broker has refused one for its size.
+    /// What a batch may grow to: less than `batch.size` once the broker has refused one for its
+    /// size.
     batch_bytes: usize,
     next_sequence: i32,
 }
@@ -155,8 +156,8 @@ impl Accumulator {
         }
     }
 
-    /// Takes a record. Tells whether the sender has something new to do or to wait for. `None` for
-    /// a topic that was not [learned](Self::learn) or after the end.
+    /// Takes a record. Returns whether the sender has something new to do or to wait for. `None`
+    /// for a topic that was not [learned](Self::learn) or after the end.
     pub(super) fn append(
         &mut self,
         topic: &TopicName,
@@ -255,8 +256,8 @@ impl Accumulator {
         self.give_up(batch, error);
     }
 
-    /// The broker has refused a batch, and not all of its records are to blame: the others are sent in
-    /// its place, before all that came later.
+    /// The broker has refused a batch, and not all of its records are to blame: the others are sent
+    /// in its place, before all that came later.
     pub(super) fn refused_in_part(&mut self, refused: &Refused, split: Split) {
         let identity = self.identity;
         let index = self.index_of(&refused.partition);
@@ -337,7 +338,8 @@ impl Accumulator {
         self.first_failure.take()
     }
 
-    /// Whether a new identity has to be asked for. One for transactions comes from their coordinator.
+    /// Whether a new identity has to be asked for. One for transactions comes from their
+    /// coordinator.
     pub(super) fn needs_identity(&self) -> bool {
         let has_to = self.limits.is_idempotent && self.gate.is_none();
         has_to && self.identity.is_none() && !self.is_closed
@@ -360,7 +362,7 @@ impl Accumulator {
         self.first_failure = None;
     }
 
-    /// Partitions with records that the transaction's coordinator has to be told of.
+    /// Partitions with records that have yet to be added to the transaction.
     pub(super) fn take_unadded(&mut self) -> Option<(Identity, Vec<TopicPartition>)> {
         let (gate, identity) = (self.gate.as_mut()?, self.identity?);
         let waiting = self.queues.iter().filter(|queue| queue.is_waiting());
@@ -375,8 +377,8 @@ impl Accumulator {
         }
     }
 
-    /// The coordinator does not take them: nothing of this transaction can be sent. Returns the memory
-    /// that was held.
+    /// The coordinator does not take them: no record of this transaction can be sent. Returns the
+    /// memory that was held.
     pub(super) fn not_added(
         &mut self,
         partitions: &[TopicPartition],
@@ -437,7 +439,7 @@ impl Accumulator {
         self.queues.iter().all(Queue::is_empty)
     }
 
-    /// The end: fails what is left and takes no more.
+    /// The end: fails what is left, and takes no further records.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
         self.first_failure.get_or_insert(ClientError::Closed);

@@ -1,4 +1,5 @@
-//! Transactions: what is sent, and how far was read, count together or not at all (KIP-98, KIP-447).
+//! Transactions: what is sent, and how far was read, count together or not at all (KIP-98,
+//! KIP-447).
 //!
 //! ```text
 //!            begin          send, send_offsets          commit
@@ -10,9 +11,9 @@
 //!   fenced: another process has begun as the same id; nothing goes on
 //! ```
 //!
-//! Invariants: nothing is sent to a partition before the coordinator knows of it; a commit leaves once
-//! all that was sent is acknowledged, and fails, deciding nothing, if anything of it was not; after an
-//! abort that left sequences in doubt the producer has a new epoch.
+//! Invariants: nothing is sent to a partition before the coordinator knows of it; a commit leaves
+//! once all that was sent is acknowledged, and fails, deciding nothing, if anything of it was not;
+//! after an abort that left sequences in doubt the producer has a new epoch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,7 +95,7 @@ enum State {
 }
 
 impl TransactionalProducer {
-    /// Takes the transactional id over: whoever had it before is fenced, and what it left open is
+    /// Takes the transactional id over: its previous producer is fenced, and what that left open is
     /// aborted (`initTransactions`).
     ///
     /// # Errors
@@ -170,8 +171,8 @@ impl TransactionalProducer {
     /// Commits offsets of a group with the transaction: the next to be read of each partition.
     ///
     /// # Errors
-    /// No transaction is open; the group has moved on without this member, or there is no answer. The
-    /// transaction can only be aborted then.
+    /// No transaction is open; the group has moved on without this member, or there is no answer.
+    /// The transaction can only be aborted then.
     pub fn send_offsets<'a>(
         &'a mut self,
         offsets: &'a BTreeMap<TopicPartition, Offset>,
@@ -194,8 +195,8 @@ impl TransactionalProducer {
     /// Waits until all is acknowledged, and makes it count.
     ///
     /// # Errors
-    /// No transaction is open. Something of it was not stored: it can only be aborted. No answer: whether
-    /// it counts is not known, and calling it again tells.
+    /// No transaction is open. Something of it was not stored: it can only be aborted. No answer:
+    /// whether it was committed is not known; call it again to find out.
     pub fn commit(&mut self) -> BoxFuture<'_, Result<(), ClientError>> {
         Box::pin(async move {
             self.check_open()?;
@@ -209,7 +210,7 @@ impl TransactionalProducer {
         })
     }
 
-    /// Gives the transaction up: nothing of it counts. What is not sent yet is not sent any more.
+    /// Aborts the transaction: none of it counts. What is not sent yet is discarded.
     ///
     /// # Errors
     /// No transaction is open or failed; fenced; no answer.

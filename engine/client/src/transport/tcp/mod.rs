@@ -8,8 +8,9 @@
 //!          └── a connection for each request held back Fetch, JoinGroup, SyncGroup
 //! ```
 //!
-//! A connection of the second kind is used again once its answer has come. If its caller has stopped
-//! waiting, it is closed instead: the next request on it would have to wait for the late answer.
+//! A connection of the second kind is used again once its answer has come. If its caller has
+//! stopped waiting, it is closed instead: the next request on it would have to wait for the late
+//! answer.
 //!
 //! Connections are made when first needed, and again when needed after one broke. Nothing is sent
 //! twice from here: only the caller knows whether a repetition is safe.

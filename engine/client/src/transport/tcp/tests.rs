@@ -198,7 +198,7 @@ async fn a_connection_that_breaks_fails_its_requests_and_the_next_one_connects_a
     .await;
     let tcp = tcp(&address);
     let error = tcp.call(Node::Any, metadata()).await.unwrap_err();
-    let words = format!("the connection to {address} broke: it was closed 8 bytes into an answer");
+    let words = format!("the connection to {address} broke: it was closed 8 bytes into a response");
     assert_eq!(error.to_string(), words);
     assert_eq!(connection_of(&tcp).await, 1);
 }
