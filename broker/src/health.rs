@@ -1,17 +1,18 @@
 //! What is wrong with the broker as a whole, for as long as it is wrong.
 //!
 //! ```text
-//!  log, broker ──report(DISK_FULL, "…")──▶ Health ──reasons()──▶ Broker::unready ─▶ /readyz, metrics
+//!  log, broker ──report(DISK_FULL, "…")──▶ Health ──troubles()──▶ Broker::unready ─▶ /readyz
 //!              ──clear(DISK_FULL)────────▶
 //! ```
 //!
 //! A trouble has a name, the time when it began, and words for the person who has to deal with it.
-//! Partitions that are offline are not kept here: they know it themselves.
+//! Partitions that are offline are not kept here: each knows that of itself.
 //!
 //! Invariants:
 //! - there is at most one trouble of each name, so that the memory is bounded by the code;
 //! - reporting a trouble again changes its words, not the time when it began;
-//! - to clear what was never reported costs one load of an atomic, so that a hot path may do it.
+//! - clearing a trouble that was never reported costs one atomic load, so that a hot path may do
+//!   it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,7 +57,8 @@ impl Health {
         }
     }
 
-    /// Something is wrong, or still is. True if it has begun now: that is worth a line in the log.
+    /// Something is wrong, or still is. Returns true if it has begun now, which is worth a log
+    /// line.
     pub fn report(&self, name: &'static str, text: impl Into<String>) -> bool {
         let text = text.into();
         let mut troubles = self.troubles.lock();
@@ -70,7 +72,7 @@ impl Health {
         true
     }
 
-    /// It is no longer wrong. Returns the trouble that has ended, if there was one.
+    /// The trouble has ended. Returns it, if there was one.
     pub fn clear(&self, name: &'static str) -> Option<Trouble> {
         if self.is_well() {
             return None;

@@ -1,24 +1,24 @@
-//! What the broker does by itself: it syncs what `acks=1` has left in the page cache, and writes
-//! down how far each log is synced.
+//! Background work: syncing what `acks=1` has left in the page cache, and writing the recovery
+//! points.
 //!
 //! ```text
 //!  every flush.ms of a topic     its partitions with unsynced records: fdatasync, some at a time;
 //!                                log.flush.interval.ms for topics that do not say
-//!  every second                  a look whether the data directory is still there; if not, nothing else
+//!  every second                  is the data directory still there? if not, nothing else is done
 //!  every 5 seconds, if changed   recovery-point-offset-checkpoint (after the syncs it speaks of);
-//!                                partitions forget silent producers, and without appends since the
-//!                                last time let go of their files
-//!  with it                       replication-offset-checkpoint, for whoever looks
-//!  every second                  partitions that take no records, because the disk is full or no file
-//!                                can be opened, are named: at once, and each minute while it lasts
+//!                                partitions forget silent producers; those without appends since
+//!                                the last time close their files
+//!  with it                       replication-offset-checkpoint, for other tools
+//!  every second                  partitions that accept no records, because the disk is full or no
+//!                                file can be opened, are logged: at once, and then each minute
 //!  earlier, after 256 MiB        the same checkpoint: what lies behind it is scanned after a crash
 //! ```
 //!
 //! The checkpoint tells a torn tail from damage after a crash. It may be old: what it does not
 //! vouch for is scanned.
 //!
-//! There is one timer for each `flush.ms` that some topic has, and it goes on while its partitions
-//! are clean: so a record waits for its sync no longer than that, whenever it comes.
+//! There is one timer for each `flush.ms` of any topic, and it keeps running while its partitions
+//! are clean: so a record never waits longer than that for its sync.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,13 +37,13 @@ use crate::controller::Controller;
 use crate::partition::{DirtyBudget, Partition};
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
-/// How often it is looked whether anything has become due, or a topic has got a shorter `flush.ms`.
+/// How often to check whether anything is due, or a topic was given a shorter `flush.ms`.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// The shortest `flush.ms` that is kept: a timer that is always due would spin.
+/// The shortest `flush.ms` in effect: a timer that is always due would spin.
 const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Bytes that a scan after a crash reads in well under a second.
 const CHECKPOINT_BYTES: u64 = 256 << 20;
-/// That records are refused is said again after so long.
+/// The time between two log lines about partitions that accept no records.
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
 /// Partitions synced at a time; more would only queue up at the disk.
 const SYNCS_MAX: usize = 16;
@@ -54,7 +54,7 @@ pub(super) struct Background {
     pub(super) data: Arc<DataDir>,
     pub(super) dirty: Arc<DirtyBudget>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Of topics that do not say, also of those that are still to come.
+    /// The default of topics, including topics that do not exist yet.
     pub(super) flush_interval: Duration,
     pub(super) producer_age_max: Duration,
     pub(super) shutdown: watch::Receiver<bool>,
@@ -83,7 +83,7 @@ impl Background {
                 next_check = self.in_time(LOOK_INTERVAL);
             }
             if !is_there {
-                // Nothing that is done now would be found again.
+                // Nothing that is written now would be found again.
                 continue;
             }
             self.flush(&due).await;
@@ -104,14 +104,14 @@ impl Background {
         }
     }
 
-    /// Whether the data directory is where it was; if not, that is logged.
+    /// Whether the data directory is still there; logs it if not.
     async fn is_data_there(&self) -> bool {
         let watched = Arc::clone(&self.data.watched);
         let checked = tokio::task::spawn_blocking(move || watched.check()).await;
         matches!(checked, Ok(Ok(())))
     }
 
-    /// Every `flush.ms` there is.
+    /// All values of `flush.ms` in use.
     fn flush_intervals(&self) -> BTreeSet<Duration> {
         let image = self.controller.image();
         let of_topics = image
@@ -122,7 +122,7 @@ impl Background {
             .collect()
     }
 
-    /// Syncs the partitions with one of these intervals that have something to sync.
+    /// Syncs the dirty partitions that have one of these intervals.
     async fn flush(&self, due: &BTreeSet<Duration>) {
         if due.is_empty() {
             return;
@@ -144,7 +144,7 @@ impl Background {
         }
     }
 
-    /// Of each partition that takes no records just now: what it is called, and why.
+    /// Each partition that accepts no records now, with the reason.
     async fn refusals(&self) -> Vec<String> {
         let (image, coordination) = (self.controller.image(), self.coordination.clone());
         let looking = tokio::task::spawn_blocking(move || {
@@ -166,7 +166,7 @@ impl Background {
                 .for_each(|partition| partition.tend(age_max));
         });
         if let Err(error) = tending.await {
-            tracing::error!("tending the partitions was cut short: {error}");
+            tracing::error!("upkeep of partitions failed because of a bug: {error}");
         }
     }
 
@@ -189,7 +189,9 @@ impl Background {
         match writing.await {
             Ok(Ok(points)) => *written = points,
             Ok(Err(error)) => tracing::warn!("{error}"),
-            Err(error) => tracing::error!("writing the recovery points was cut short: {error}"),
+            Err(error) => {
+                tracing::error!("writing the recovery points failed because of a bug: {error}");
+            }
         }
     }
 
@@ -202,7 +204,7 @@ fn flush_interval(partition: &Partition) -> Duration {
     partition.flush_age_max().max(FLUSH_INTERVAL_MIN)
 }
 
-/// When it was last said that partitions take no records.
+/// When it was last logged that partitions accept no records.
 #[derive(Debug, Default)]
 struct RefusalReports {
     next_look: Monotonic,
@@ -219,7 +221,8 @@ impl RefusalReports {
         is_time
     }
 
-    /// Names the first of those that take no records, at once and then each minute; says when it is over.
+    /// Names the first of those that take no records, at once and then each minute; says when it is
+    /// over.
     fn report(&mut self, refusing: &[String], now: Monotonic) {
         let is_due = self
             .said
@@ -227,14 +230,14 @@ impl RefusalReports {
         match refusing {
             [] if self.said.is_some() => {
                 self.said = None;
-                tracing::info!("all partitions take records again");
+                tracing::info!("all partitions accept records again");
             }
             [first, others @ ..] if is_due => {
                 self.said = Some(now);
                 let others = others.len();
                 tracing::warn!(
-                    "records are refused: {first} (and {others} other partitions). Reads go on, and so do \
-                     writes as soon as there is room and files can be opened"
+                    "records are refused: {first} (and {others} other partitions). Reads continue; writes \
+                     resume once there is space and files can be opened"
                 );
             }
             _ => {}
@@ -249,7 +252,7 @@ struct FlushTimers {
 }
 
 impl FlushTimers {
-    /// Has timers for these intervals and no others; one that is new begins now.
+    /// Keeps timers for exactly these intervals; a new one starts now.
     fn keep(&mut self, intervals: &BTreeSet<Duration>, now: Monotonic) {
         self.next.retain(|interval, _| intervals.contains(interval));
         for interval in intervals {
@@ -258,13 +261,13 @@ impl FlushTimers {
         }
     }
 
-    /// When the first one is due.
+    /// When the first timer is due.
     fn next(&self) -> Monotonic {
         let first = self.next.values().min();
         first.copied().unwrap_or(Monotonic(Duration::MAX))
     }
 
-    /// The intervals that are over; each begins again, now.
+    /// The intervals that are due; each starts again now.
     fn take_due(&mut self, now: Monotonic) -> BTreeSet<Duration> {
         let mut due = BTreeSet::new();
         for (interval, next) in &mut self.next {
@@ -281,8 +284,8 @@ fn after(now: Monotonic, time: Duration) -> Monotonic {
     Monotonic(now.0.saturating_add(time))
 }
 
-/// Brings the indexes to the disk, so that new recovery points may be written down. Where that fails
-/// the old one stays.
+/// Brings the indexes to the disk, so that new recovery points may be written down. Where that
+/// fails the old one stays.
 fn settle_all(controller: &Controller, coordination: &Partition) {
     let image = controller.image();
     let partitions = image.partitions().map(|partition| &**partition);
@@ -291,12 +294,12 @@ fn settle_all(controller: &Controller, coordination: &Partition) {
         if log.settled_point() < log.recovery_point()
             && let Err(error) = partition.log_sync().settle()
         {
-            tracing::warn!("{}: the recovery point stays: {error}", partition.id());
+            tracing::warn!("{}: recovery point not advanced: {error}", partition.id());
         }
     }
 }
 
-/// How far consumers may read, of every partition that is open.
+/// The high watermark of every open partition.
 pub(super) fn high_watermarks(controller: &Controller, coordination: &Partition) -> Checkpoint {
     let image = controller.image();
     let partitions = image.partitions().map(|partition| &**partition);
@@ -305,7 +308,7 @@ pub(super) fn high_watermarks(controller: &Controller, coordination: &Partition)
         .collect()
 }
 
-/// Those of the topics, with that of the coordination log.
+/// The recovery points of the topics, with that of the coordination log.
 pub(super) fn recovery_points(mut of_topics: Checkpoint, coordination: &Partition) -> Checkpoint {
     let id: TopicPartition = coordination.id().clone();
     of_topics.insert(id, coordination.log().settled_point());
@@ -341,7 +344,7 @@ mod tests {
         expected.push((at(2800), [ms(700)].into()));
         expected.push((at(3000), [ms(1000)].into()));
         assert_eq!(seen, expected);
-        // A topic has got a shorter one, the other was the last of its kind.
+        // One topic has a shorter interval now, and the other was the last with its own.
         timers.keep(&[ms(10), ms(1000)].into(), at(3000));
         assert_eq!(timers.next(), at(3010));
         timers.keep(&[ms(1000)].into(), at(3005));

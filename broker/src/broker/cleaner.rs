@@ -1,4 +1,4 @@
-//! Takes old records away in the background: by age and size, and by key.
+//! Removes old records in the background: by age and size (retention), and by key (compaction).
 //!
 //! ```text
 //!  every log.retention.check.interval.ms   retention, every partition
@@ -6,9 +6,9 @@
 //!                                          files of deleted segments, file.delete.delay.ms later
 //! ```
 //!
-//! One thread does it, off the threads that answer requests, so that a broker under load has one
-//! more reader and writer at its disk and no more. A log that cannot be compacted because it is
-//! damaged is left alone until the broker restarts, named once, and the others go on.
+//! One thread does it, separate from those that answer requests, so that a broker under load has
+//! only one more reader and writer on its disk. A log that cannot be compacted because it is
+//! damaged is logged once and skipped until the broker restarts; the others are not affected.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,35 +21,11 @@ use brooklet_protocol::{Monotonic, Offset, TopicPartition};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::checkpoint_error;
+use super::config::CleanerConfig;
 use super::data_dir::DataDir;
+use super::errors::checkpoint_error;
 use crate::controller::{Controller, joined};
 use crate::partition::Partition;
-
-/// How often, and with how much.
-#[derive(Clone, Copy, Debug)]
-pub struct CleanerConfig {
-    /// `log.cleaner.enable` (true): whether logs are compacted.
-    pub enable: bool,
-    /// `log.retention.check.interval.ms` (5 minutes).
-    pub retention_check_interval: Duration,
-    /// `log.cleaner.backoff.ms` (15 seconds).
-    pub backoff: Duration,
-    /// `log.cleaner.dedupe.buffer.size` (128 MiB): bytes of the offset map, which is made only as
-    /// large as a log needs it.
-    pub dedupe_buffer_bytes: usize,
-}
-
-impl Default for CleanerConfig {
-    fn default() -> Self {
-        Self {
-            enable: true,
-            retention_check_interval: Duration::from_secs(300),
-            backoff: Duration::from_secs(15),
-            dedupe_buffer_bytes: 128 << 20,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Cleaner {
@@ -58,7 +34,7 @@ pub(super) struct Cleaner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: CleanerConfig,
     pub(super) shutdown: watch::Receiver<bool>,
-    /// Logs that are damaged, by their topic's id.
+    /// Logs that are damaged, with the id of their topic.
     pub(super) uncleanable: parking_lot::Mutex<BTreeSet<(uuid::Uuid, TopicPartition)>>,
 }
 
@@ -138,13 +114,15 @@ impl Cleaner {
         };
         let done = partition.compact(self.config.dedupe_buffer_bytes, stop, write_down);
         if let Err(LogError::Corrupt { .. } | LogError::Unreadable { .. }) = &done {
-            tracing::error!("{id}: damaged, not compacted until the broker restarts");
+            tracing::error!(
+                "{id}: log is damaged and will not be compacted until the broker restarts"
+            );
             self.uncleanable.lock().insert((topic, id.clone()));
         }
         report(partition, "compaction", done);
     }
 
-    /// Of the logs that are due and not among `cleaned`, the one with the highest dirty ratio.
+    /// The log with the highest dirty ratio among those that are due and not `cleaned`.
     fn dirtiest(
         &self,
         cleaned: &BTreeSet<(uuid::Uuid, TopicPartition)>,
@@ -161,7 +139,7 @@ impl Cleaner {
                 if !is_candidate {
                     continue;
                 }
-                let Some(dirt) = report(partition, "look at the dirty part", partition.dirt())
+                let Some(dirt) = report(partition, "measuring the dirty part", partition.dirt())
                 else {
                     continue;
                 };
@@ -181,7 +159,7 @@ impl Cleaner {
     }
 }
 
-/// Logs a failure where it is handled, which is here: the next pass tries again.
+/// Logs a failure, which is handled here: the next pass retries.
 fn report<T>(partition: &Partition, what: &str, outcome: Result<T, LogError>) -> Option<T> {
     match outcome {
         Ok(done) => Some(done),

@@ -1,26 +1,28 @@
-//! What a broker is started with, and why it does not start.
+//! What a broker is started with: typed, with Kafka's meaning.
+//!
+//! ```text
+//!  server.properties, --set ─▶ BrokerConfig::apply (`settings`) ─▶ BrokerConfig ─▶ Broker::start
+//!  a program that embeds the broker ─────────▶ sets the fields ─────────┘
+//! ```
+//!
+//! Each part of the broker has its own settings as a value of its own ([`LogConfig`],
+//! [`GroupConfig`], [`TransactionConfig`], [`CleanerConfig`]); this is where they are put together.
+//! Every field has a default, which is in brackets, so that `BrokerConfig::default()` starts a
+//! broker that keeps nothing.
+//!
+//! Fields hold values of their range: [`BrokerConfig::apply`] checks text before it sets one, a
+//! program that sets a field directly is trusted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use brooklet_log::checkpoint::CheckpointError;
-use brooklet_log::clock::{Clock, SystemClock};
-use brooklet_log::vfs::Vfs;
-use brooklet_log::vfs::disk::DiskVfs;
-use brooklet_log::{LogConfig, LogError};
+use brooklet_log::LogConfig;
 use brooklet_machines::group::GroupConfig;
 use brooklet_machines::transaction::TransactionConfig;
 use brooklet_protocol::BrokerId;
-use thiserror::Error;
 
-use super::cleaner::CleanerConfig;
-use super::data_dir::random_u128;
-use crate::controller::ControllerError;
-use crate::driver::DriverError;
 use crate::partition::DirtyBudget;
 
 /// Where the data lives.
@@ -32,29 +34,29 @@ pub enum Storage {
     Ephemeral,
 }
 
-/// What a broker is started with. The fields have Kafka's meaning, and their default in brackets;
-/// [`BrokerConfig::apply`] sets them by Kafka's names.
+/// What a broker is started with; defaults in brackets. [`BrokerConfig::apply`] sets the fields by
+/// Kafka's names.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// `log.dirs`: where the data lives (ephemeral).
     pub storage: Storage,
-    /// Whether a data directory that Kafka has written is taken over (no).
+    /// Whether a data directory written by Kafka is adopted (no).
     pub adopt: bool,
-    /// `node.id`: the broker's number, which the data directory keeps; `None` takes the directory's,
-    /// and 1 for a new one.
+    /// `node.id`: the broker's number, which the data directory keeps; `None` means the
+    /// directory's, or 1 for a new one.
     pub node_id: Option<BrokerId>,
     /// `listeners`: where Kafka clients connect, as `HOST:PORT` (127.0.0.1:9092). Port 0 picks a
     /// free one; `localhost` is 127.0.0.1. `None` listens nowhere.
     pub kafka: Option<String>,
-    /// `advertised.listeners`: host and port that clients are told to connect to, where that is another
-    /// address than the one the broker listens at; port 0 is the port that it listens at. `None` is that
+    /// `advertised.listeners`: host and port that clients connect to, if they differ from the
+    /// address that the broker listens on; port 0 is the port that it listens on. `None` is that
     /// address, with 127.0.0.1 for "every interface".
     pub advertised: Option<(String, u16)>,
-    /// Where the process of the broker answers HTTP, if it does: a line in the log tells those who come to
-    /// the Kafka port with it.
+    /// Where this process serves HTTP, if it does: a log line names it when an HTTP client comes to
+    /// the Kafka port.
     pub http_address: Option<SocketAddr>,
-    /// How many files the process may have open, if that is known: `max.connections` is lowered so that enough
-    /// are left for the logs.
+    /// How many files the process may have open, if that is known: `max.connections` is lowered so
+    /// that enough are left for the logs.
     pub open_files_max: Option<usize>,
     /// `num.partitions` (1): of topics that are created without a number.
     pub num_partitions: i32,
@@ -62,33 +64,34 @@ pub struct BrokerConfig {
     pub auto_create_topics: bool,
     /// `socket.request.max.bytes` (104857600): the largest request.
     pub socket_request_max_bytes: usize,
-    /// `fetch.max.bytes` (57671680): the largest answer to a fetch, but for its first batch.
+    /// `fetch.max.bytes` (57671680): the largest fetch response; its first batch may exceed it.
     pub fetch_max_bytes: usize,
     /// `max.incremental.fetch.session.cache.slots` (1000): the most fetch sessions.
     pub fetch_session_slots: usize,
     /// `max.connections` (8192; Kafka: no limit).
     pub max_connections: usize,
-    /// `max.connections.per.ip` (256, but none for loopback addresses; Kafka: no limit). A value that
-    /// is given holds for those, too.
+    /// `max.connections.per.ip` (256, and no limit for loopback addresses; Kafka: no limit). A
+    /// value that is set applies to loopback, too.
     pub max_connections_per_ip: Option<usize>,
     /// `connections.max.idle.ms` (10 minutes).
     pub connections_max_idle: Duration,
     /// `request.read.max.ms` (30 seconds; not in Kafka): from a request's first byte to its last.
     pub request_read_max: Duration,
-    /// `response.stall.max.ms` (30 seconds; not in Kafka): a client that reads nothing of its answer for
-    /// so long is cut off.
+    /// `response.stall.max.ms` (30 seconds; not in Kafka): a client that reads nothing of its
+    /// response for this time is disconnected.
     pub response_stall_max: Duration,
-    /// `queued.max.request.bytes` (256 MiB; Kafka: no limit): of all requests that are being read or
-    /// answered.
+    /// `queued.max.request.bytes` (256 MiB; Kafka: no limit): of all requests that are being read
+    /// or answered.
     pub queued_request_bytes_max: usize,
-    /// `queued.max.response.bytes` (256 MiB; not in Kafka): of records in all answers that are being sent.
+    /// `queued.max.response.bytes` (256 MiB; not in Kafka): of records in all responses that are
+    /// being sent.
     pub queued_response_bytes_max: usize,
-    /// `max.broker.partitions` (10,000; not in Kafka): of all topics but the broker's own.
+    /// `max.broker.partitions` (10,000; not in Kafka): of all topics except the broker's own.
     pub partitions_max: usize,
     /// `log.retention.check.interval.ms`, `log.cleaner.*`.
     pub cleaner: CleanerConfig,
-    /// `producer.id.expiration.ms` (1 day): an idempotent producer that is silent for so long is
-    /// forgotten.
+    /// `producer.id.expiration.ms` (1 day): an idempotent producer is forgotten after this time
+    /// without a batch.
     pub producer_id_expiration: Duration,
     /// `group.*` and `offset*`: what groups may do, and how long they are kept.
     pub groups: GroupConfig,
@@ -98,23 +101,33 @@ pub struct BrokerConfig {
     pub transactions: TransactionConfig,
     /// `transaction.state.log.num.partitions` (1; Kafka: 50).
     pub transactions_partition_count: i32,
-    /// `log.dirty.bytes.max` (64 MiB; not in Kafka): so much may be written and not synced; then
-    /// producers wait, whatever their `acks`.
+    /// `log.dirty.bytes.max` (64 MiB; not in Kafka): when more bytes than this are written and not
+    /// synced, producers wait, whatever their `acks`.
     pub log_dirty_bytes_max: u64,
     /// `acks.all.sync` (true; not in Kafka): `acks=all` waits for the disk.
     pub acks_all_sync: bool,
-    /// `log.segment.bytes`, `log.flush.interval.ms`, `message.max.bytes` and all else that topics may
-    /// say themselves, for those that do not.
+    /// `log.segment.bytes`, `log.flush.interval.ms`, `message.max.bytes` and all others that are
+    /// the defaults of topics.
     pub log: LogConfig,
-    /// The settings that were given under their names, with what was given.
+    /// The settings that were given by name, with their values.
     pub given: BTreeMap<&'static str, String>,
-    /// Kafka's settings that were given and do nothing here; the start names them.
+    /// Kafka's settings that were given and have no effect here; the start logs them.
     pub without_effect: BTreeSet<String>,
 }
 
 impl BrokerConfig {
     /// `node.id` of a new data directory.
     pub const NODE_ID_DEFAULT: BrokerId = BrokerId(1);
+
+    /// Host and port that clients are told to connect to, for a listener that is bound to `bound`.
+    pub(super) fn advertised_address(&self, bound: SocketAddr) -> (String, u16) {
+        match &self.advertised {
+            Some((host, 0)) => (host.clone(), bound.port()),
+            Some((host, port)) => (host.clone(), *port),
+            None if bound.ip().is_unspecified() => (Ipv4Addr::LOCALHOST.to_string(), bound.port()),
+            None => (bound.ip().to_string(), bound.port()),
+        }
+    }
 }
 
 impl Default for BrokerConfig {
@@ -155,177 +168,27 @@ impl Default for BrokerConfig {
     }
 }
 
-/// The outer world: disk, time and chance. Tests and lessons bring their own.
-#[derive(Clone, Debug)]
-pub struct Environment {
-    /// The file system.
-    pub vfs: Arc<dyn Vfs>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// What ids are made from; must differ at each start.
-    pub seed: u128,
+/// How often old records are removed, and with how much memory.
+#[derive(Clone, Copy, Debug)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable` (true): whether logs are compacted.
+    pub enable: bool,
+    /// `log.retention.check.interval.ms` (5 minutes).
+    pub retention_check_interval: Duration,
+    /// `log.cleaner.backoff.ms` (15 seconds).
+    pub backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size` (128 MiB): bytes of the offset map, which is made only as
+    /// large as a log needs it.
+    pub dedupe_buffer_bytes: usize,
 }
 
-impl Default for Environment {
+impl Default for CleanerConfig {
     fn default() -> Self {
         Self {
-            vfs: Arc::new(DiskVfs),
-            clock: Arc::new(SystemClock::new()),
-            seed: random_u128(),
+            enable: true,
+            retention_check_interval: Duration::from_secs(300),
+            backoff: Duration::from_secs(15),
+            dedupe_buffer_bytes: 128 << 20,
         }
-    }
-}
-
-/// Why a broker does not start. Messages end with the next step.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// The address is taken or not ours.
-    #[error("cannot bind {address}: {}. Try --kafka 127.0.0.1:0 for a free port", bind_reason(.source))]
-    Bind {
-        /// Asked for.
-        address: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The limit of open files is too low.
-    #[error(
-        "{limit} files may be open, and a broker needs {needed}. Raise the limit: ulimit -n {needed}"
-    )]
-    OpenFiles {
-        /// The limit.
-        limit: usize,
-        /// The lowest that is enough.
-        needed: usize,
-    },
-    /// The data directory cannot be used.
-    #[error("{path}: cannot {action}: {source}. Choose another directory with --data-dir DIR")]
-    DataDir {
-        /// What was attempted.
-        action: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A directory has the name of one of the broker's files.
-    #[error("{path}: a directory is in the place of this file. Move it away")]
-    InTheWay {
-        /// Where.
-        path: PathBuf,
-    },
-    /// Somebody else works in the data directory.
-    #[error(
-        "{path} is locked: another brooklet or Kafka uses this data directory. Stop it, or choose \
-         another directory with --data-dir DIR"
-    )]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-    },
-    /// A directory with something else in it.
-    #[error(
-        "{path} has no meta.properties but contains '{found}': not a data directory. Choose an \
-         empty one with --data-dir DIR"
-    )]
-    NotADataDir {
-        /// The directory.
-        path: PathBuf,
-        /// One of its entries.
-        found: String,
-    },
-    /// Kafka has written it.
-    #[error(
-        "{path}: this directory is Apache Kafka's. --adopt takes it over: its topics are served as they \
-         are, with default settings, and Kafka cannot use it afterwards. Make a copy first"
-    )]
-    Kafkas {
-        /// The file that says so.
-        path: PathBuf,
-    },
-    /// Only Kafka's lines, beside a coordination log of ours.
-    #[error(
-        "{path}: brooklet.format is missing, and a coordination log is there. If an adoption of Apache \
-         Kafka's directory was interrupted, --adopt goes on with it. If not, the file is damaged: restore \
-         it from a backup, or add the line brooklet.format=1"
-    )]
-    HalfKafkas {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The data directory was written by another version, or the file is damaged.
-    #[error(
-        "{path}: {key} is {found}, expected {expected}. Start the version that wrote it; if no other version \
-         did, the file is damaged: restore it from a backup, or write {key}={expected} into it"
-    )]
-    FormatVersion {
-        /// The file that says so.
-        path: PathBuf,
-        /// Which key.
-        key: &'static str,
-        /// Its value.
-        found: String,
-        /// The value that we know.
-        expected: &'static str,
-    },
-    /// `meta.properties` is damaged.
-    #[error("{path}: {key} is {}, expected {expected}. Restore the file from a backup", or_missing(.found.as_deref()))]
-    BadMeta {
-        /// The file.
-        path: PathBuf,
-        /// Which key.
-        key: &'static str,
-        /// Its value; `None` when the key is missing.
-        found: Option<String>,
-        /// What a value looks like.
-        expected: &'static str,
-    },
-    /// There is a coordination log, and no `meta.properties`.
-    #[error("{path}: missing, though a coordination log is there. Restore the file from a backup")]
-    MetaLost {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The data directory is of another broker.
-    #[error(
-        "{path}: this directory is that of node.id {found}, not {expected}. Start it with node.id={found} or \
-         without one, or choose another directory with --data-dir DIR"
-    )]
-    NodeId {
-        /// The file that says so.
-        path: PathBuf,
-        /// Whose it is.
-        found: BrokerId,
-        /// The one that was given.
-        expected: BrokerId,
-    },
-    /// The log starts are damaged: nobody else knows them.
-    #[error(
-        "{0}. Restore the file from a backup. Or write two lines into it, 0 and 0: then records that were \
-         deleted on request (DeleteRecords) may be served again"
-    )]
-    Checkpoint(#[from] CheckpointError),
-    /// The coordination log cannot be opened.
-    #[error("{0}. The file named is kept as it is; restore it from a backup")]
-    Log(#[from] LogError),
-    /// The coordination log cannot be replayed.
-    #[error("{0}. The files named are kept as they are; restore them from a backup")]
-    Coordination(#[from] DriverError),
-    /// The topics cannot be opened.
-    #[error(transparent)]
-    Controller(#[from] ControllerError),
-    /// A bug while opening.
-    #[error("opening the data directory was cut short: {0}")]
-    Interrupted(#[from] tokio::task::JoinError),
-}
-
-/// A value as it was found.
-pub(super) fn or_missing(found: Option<&str>) -> String {
-    found.map_or_else(|| "missing".to_owned(), |found| format!("'{found}'"))
-}
-
-fn bind_reason(source: &io::Error) -> String {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => "address in use".to_owned(),
-        _ => source.to_string(),
     }
 }

@@ -13,14 +13,15 @@
 //!       TOPIC-PARTITION/                   the others
 //! ```
 //!
-//! Names and contents are Kafka's. [`adoption`] makes one of Kafka's own directories ours. What is done
-//! about a file that is damaged stands with its owner: `meta`, [`checkpoint`](brooklet_log::checkpoint), the
-//! controller's `identity` for `partition.metadata`, and [`log`](brooklet_log) for what is in a partition's
-//! directory. Of the lock and of the mark only the names count, not what is in them.
+//! Names and contents are Kafka's. [`adoption`] makes one of Kafka's own directories ours. What is
+//! done about a file that is damaged stands with its owner: `meta`,
+//! [`checkpoint`](brooklet_log::checkpoint), the controller's `identity` for `partition.metadata`,
+//! and [`log`](brooklet_log) for what is in a partition's directory. Of the lock and of the mark
+//! only the names count, not what is in them.
 //!
 //! Invariants: nothing is written before the lock is held; the clean-shutdown mark is durably gone
-//! before the first log is opened, so that it can never vouch for a later crash; names are synced in
-//! their directories before anything below them is acknowledged.
+//! before the first log is opened, so that it can never vouch for a later crash; names are synced
+//! in their directories before anything below them is acknowledged.
 //!
 //! A directory can go while its broker runs: somebody removes it, mounts something over it, or puts
 //! another in its place. [`WatchedVfs`] then refuses to write, and says so until it is back.
@@ -30,7 +31,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +44,8 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::adoption;
-use super::config::{BrokerConfig, StartError, Storage, or_missing};
+use super::config::{BrokerConfig, Storage};
+use super::errors::{StartError, or_missing};
 use super::meta::{Meta, MetaFile};
 use crate::controller::{Adopted, kafka_uuid};
 
@@ -66,19 +67,19 @@ pub(super) struct DataDir {
     pub(super) path: PathBuf,
     pub(super) is_ephemeral: bool,
     pub(super) checkpoints: Arc<Checkpoints>,
-    /// Directories that have got a new name on the way to this one, not synced yet.
+    /// Directories with a new entry on the path to this one, not synced yet.
     parents: Vec<PathBuf>,
     /// `None` once released.
     lock: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
 
-/// What a data directory says of itself at start.
+/// What was found in a data directory at start.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) meta: FoundMeta,
     pub(super) clean_shutdown: bool,
     pub(super) positions: BTreeMap<TopicPartition, Positions>,
-    /// What is to be taken over from Kafka; then [`DataDir::mark_adopted`] ends it.
+    /// What to adopt from Kafka; [`DataDir::mark_adopted`] completes it.
     pub(super) adopting: Option<Adopting>,
 }
 
@@ -87,13 +88,13 @@ pub(super) struct Found {
 pub(super) enum FoundMeta {
     /// It is whole.
     Whole(Meta),
-    /// It says what it should, and is to be rewritten.
+    /// Its values are right, but it has to be rewritten.
     Stale(Meta),
-    /// It has to be rebuilt: why, and what to say if that is not possible.
+    /// It has to be rebuilt: the reason, and the error if that is not possible.
     Lost(String, StartError),
 }
 
-/// A directory that Kafka has written, on its way to be ours.
+/// A directory written by Kafka that is being adopted.
 #[derive(Clone, Debug)]
 pub(super) struct Adopting {
     pub(super) adopted: Adopted,
@@ -138,8 +139,8 @@ impl DataDir {
         })
     }
 
-    /// Another broker that clears away leftovers may be faster than our lock: then the lock is
-    /// taken, or the directory is gone, and another name is tried.
+    /// Another broker that removes leftovers may be faster than our lock: then the directory is
+    /// locked or gone, and another name is tried.
     fn lock_ephemeral(vfs: Arc<dyn Vfs>, seed: u128) -> Result<Self, StartError> {
         let process = std::process::id();
         let mut attempt = seed as u64;
@@ -165,8 +166,8 @@ impl DataDir {
         })
     }
 
-    /// Reads what the last run has left, and removes its clean-shutdown mark; a directory of another
-    /// broker than `node_id` stays as it is. Blocks.
+    /// Reads what the last run has left, and removes its clean-shutdown mark; a directory of
+    /// another broker than `node_id` stays as it is. Blocks.
     pub(super) fn read(
         &self,
         seed: u128,
@@ -211,71 +212,37 @@ impl DataDir {
         })
     }
 
-    /// What `meta.properties` says, by the table in [`meta`](super::meta), and whether it is Kafka's.
+    /// What `meta.properties` says, by the table in [`meta`](super::meta), and whether it is
+    /// Kafka's.
     fn read_meta(
         &self,
         seed: u128,
         adopt: bool,
         node_id: Option<BrokerId>,
     ) -> Result<(FoundMeta, bool), StartError> {
-        let path = self.path.join(META_FILE);
+        let path = self.meta_path();
         let has_tree = self.has_tree()?;
-        let lost = |why: String, error| {
-            if has_tree {
-                Ok((FoundMeta::Lost(why, error), false))
-            } else {
-                Err(error)
-            }
-        };
-        let content = match self.vfs.read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound && has_tree => {
-                return lost("it is missing".to_owned(), StartError::MetaLost { path });
+        let found = match self.vfs.read(&path) {
+            Ok(content) => match MetaFile::parse(&content) {
+                MetaFile::Kafkas(meta) if adopt => return Ok((FoundMeta::Whole(meta), true)),
+                parsed => found_meta(parsed, path, has_tree)?,
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound && !has_tree => {
+                let node_id = node_id.unwrap_or(BrokerConfig::NODE_ID_DEFAULT);
+                FoundMeta::Whole(self.create_meta(seed, node_id)?)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let node_id = node_id.unwrap_or(BrokerConfig::NODE_ID_DEFAULT);
-                return Ok((FoundMeta::Whole(self.create_meta(seed, node_id)?), false));
+                FoundMeta::Lost("it is missing".to_owned(), StartError::MetaLost { path })
             }
             Err(error) => {
-                return lost(
-                    format!("cannot read it: {error}"),
-                    disk("read", &path, error),
-                );
+                let why = format!("cannot read it: {error}");
+                FoundMeta::Lost(why, disk("read", &path, error))
             }
-            Ok(content) => content,
         };
-        match MetaFile::parse(&content) {
-            MetaFile::Ours(meta, true) => Ok((FoundMeta::Whole(meta), false)),
-            MetaFile::Ours(meta, false) => Ok((FoundMeta::Stale(meta), false)),
-            MetaFile::Kafkas(meta) if adopt => Ok((FoundMeta::Whole(meta), true)),
-            MetaFile::Kafkas(_) if has_tree => Err(StartError::HalfKafkas { path }),
-            MetaFile::Kafkas(_) => Err(StartError::Kafkas { path }),
-            MetaFile::OtherVersion {
-                key,
-                found,
-                expected,
-            } => Err(StartError::FormatVersion {
-                path,
-                key,
-                found,
-                expected,
-            }),
-            MetaFile::Damaged {
-                key,
-                found,
-                expected,
-            } => {
-                let why = format!(
-                    "{key} is {}, expected {expected}",
-                    or_missing(found.as_deref())
-                );
-                let error = StartError::BadMeta {
-                    path,
-                    key,
-                    found,
-                    expected,
-                };
-                lost(why, error)
-            }
+        match found {
+            // Without a tree nothing else knows the ids.
+            FoundMeta::Lost(_, error) if !has_tree => Err(error),
+            found => Ok((found, false)),
         }
     }
 
@@ -288,7 +255,7 @@ impl DataDir {
         };
         let has_bytes = |segment: &SegmentFiles| {
             let file = self.vfs.open(&segment.log, OpenMode::Read);
-            // One that cannot be read is one that is there.
+            // A file that cannot be read exists all the same.
             !file
                 .and_then(|file| file.is_empty())
                 .is_ok_and(|is_empty| is_empty)
@@ -306,7 +273,7 @@ impl DataDir {
             .collect())
     }
 
-    /// Refuses the directory of another broker.
+    /// Refuses a directory that belongs to another broker.
     pub(super) fn check_node_id(
         &self,
         found: BrokerId,
@@ -326,7 +293,7 @@ impl DataDir {
         self.path.join(META_FILE)
     }
 
-    /// What `meta.properties` has said, from what the tree knows.
+    /// The content of `meta.properties`, rebuilt from what the tree knows.
     pub(super) fn remade_meta(cluster_id: String, node_id: BrokerId, seed: u128) -> Meta {
         Meta {
             cluster_id,
@@ -365,18 +332,18 @@ impl DataDir {
         Ok(Adopting { adopted, meta })
     }
 
-    /// From now on the directory is ours. Blocks.
+    /// Completes an adoption: from now on the directory is ours. Blocks.
     pub(super) fn mark_adopted(&self, adopting: &Adopting) -> Result<(), StartError> {
         self.write_meta(&adopting.meta)
     }
 
-    /// Leaves the mark that the next start need not scan anything. Blocks.
+    /// Leaves the mark that spares the next start any scan. Blocks.
     pub(super) fn mark_clean(&self) -> io::Result<()> {
         let mark = self.path.join(CLEAN_SHUTDOWN_FILE);
         self.vfs.replace(&mark, CLEAN_SHUTDOWN_CONTENT)
     }
 
-    /// Removes an ephemeral directory while it is still locked, then lets go of the lock. Blocks.
+    /// Removes an ephemeral directory while it is still locked, then unlocks. Blocks.
     pub(super) fn release(&self) {
         let mut lock = self.lock.lock();
         if self.is_ephemeral && lock.is_some() {
@@ -428,6 +395,41 @@ impl Drop for DataDir {
     }
 }
 
+/// What became of the file at `path`, by what is in it. One of Kafka's is not to be adopted.
+fn found_meta(parsed: MetaFile, path: PathBuf, has_tree: bool) -> Result<FoundMeta, StartError> {
+    match parsed {
+        MetaFile::Ours(meta, true) => Ok(FoundMeta::Whole(meta)),
+        MetaFile::Ours(meta, false) => Ok(FoundMeta::Stale(meta)),
+        MetaFile::Kafkas(_) if has_tree => Err(StartError::HalfKafkas { path }),
+        MetaFile::Kafkas(_) => Err(StartError::Kafkas { path }),
+        MetaFile::OtherVersion {
+            key,
+            found,
+            expected,
+        } => Err(StartError::FormatVersion {
+            path,
+            key,
+            found,
+            expected,
+        }),
+        MetaFile::Damaged {
+            key,
+            found,
+            expected,
+        } => {
+            let value = or_missing(found.as_deref());
+            let why = format!("{key} is {value}, expected {expected}");
+            let error = StartError::BadMeta {
+                path,
+                key,
+                found,
+                expected,
+            };
+            Ok(FoundMeta::Lost(why, error))
+        }
+    }
+}
+
 /// The directories that get a new name when `path` is created.
 fn parents_of_missing(vfs: &dyn Vfs, path: &Path) -> Vec<PathBuf> {
     let missing = path.ancestors().take_while(|dir| !vfs.exists(dir));
@@ -445,12 +447,12 @@ fn parents_of_missing(vfs: &dyn Vfs, path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// From the same seed as the cluster's id: a mix of it that nobody would take for that.
+/// Made from the same seed as the cluster's id, and clearly different from it.
 fn directory_id(seed: u128) -> String {
     kafka_uuid::to_text(Uuid::from_u128(!seed.rotate_left(64)))
 }
 
-/// Removes the ephemeral directories that no broker holds any more. Blocks.
+/// Removes the ephemeral directories that no broker holds. Blocks.
 pub(super) fn remove_leftovers(vfs: &dyn Vfs) {
     let parent = std::env::temp_dir();
     let Ok(entries) = vfs.read_dir(&parent) else {
@@ -460,7 +462,7 @@ pub(super) fn remove_leftovers(vfs: &dyn Vfs) {
         let path = parent.join(&entry.name);
         let lock_path = path.join(LOCK_FILE);
         let is_ours = entry.is_dir && entry.name.starts_with(EPHEMERAL_PREFIX);
-        // Whoever has a directory without a lock in it has not got that far yet.
+        // Without a lock file, the broker that created the directory is still starting.
         if !is_ours || !vfs.exists(&lock_path) {
             continue;
         }
@@ -487,10 +489,4 @@ fn disk(action: &'static str, path: &Path, source: io::Error) -> StartError {
         path: path.to_owned(),
         source,
     }
-}
-
-/// 128 random bits, from the keys that the standard library draws for its hash maps.
-pub(super) fn random_u128() -> u128 {
-    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
-    half() << 64 | half()
 }

@@ -7,15 +7,16 @@
 //!  └── the rest: one half for the logs, the other for connections: max.connections is lowered to it
 //! ```
 //!
-//! A log that is written has its file open; one that nobody has written for some seconds has not. If the
-//! logs need more than there are all the same, for example because a thousand partitions are written at
-//! once, the files of all that are synced are closed (`ReliefVfs`), and opened again with their next
-//! append. Until a log is synced it keeps its file, and the sync of a new segment needs one more, for the
-//! directory. So some descriptors are spare: only what is closed again at once may use them. Thus running
-//! out of descriptors costs time, never a partition.
+//! A log keeps its file open while it is written, and closes it after some seconds without appends.
+//! If the logs still need more descriptors than there are, for example because a thousand
+//! partitions are written at once, the files of all synced logs are closed (`ReliefVfs`), and
+//! opened again with their next append. A log keeps its file until it is synced, and the sync of a
+//! new segment needs one more, for the directory. So some descriptors are spare, and only
+//! operations that close them at once may use them. Thus running out of descriptors costs time,
+//! never a partition.
 //!
-//! The limit is that of the whole process, so the process has to name it (`serve` does); a broker that
-//! is embedded somewhere and was not told counts nothing.
+//! The limit is that of the whole process, so the process has to pass it in (`serve` does); an
+//! embedded broker that does not know the limit counts nothing.
 
 use std::io;
 use std::path::Path;
@@ -27,18 +28,20 @@ use brooklet_protocol::Timestamp;
 use parking_lot::RwLock;
 use socket2::{Domain, Socket, Type};
 
-use super::config::{BrokerConfig, Environment, StartError};
+use super::config::BrokerConfig;
+use super::environment::Environment;
+use super::errors::StartError;
 use crate::controller::Controller;
 use crate::counters::{Counters, Limit};
 use crate::server::is_out_of_files;
 
-/// What the process needs for itself.
+/// Descriptors that the process needs for itself.
 const OWN: usize = 20;
-/// With less for logs, or with fewer connections, a broker is of no use.
+/// A broker with fewer for logs, or for connections, would be useless.
 const SHARE_MIN: usize = 8;
-/// Descriptors for what is closed again at once.
+/// Descriptors for files that are closed again at once.
 const SPARE: usize = 4;
-/// How often an operation is tried again after files were closed: others may be faster.
+/// How often an operation is retried after files were closed: another one may take them first.
 const TRIES: usize = 3;
 
 /// How many connections HTTP may have in a process that may have this many files open.
@@ -49,7 +52,7 @@ pub fn http_connections_max(open_files_max: usize) -> usize {
 /// Lowers `max.connections` to what the limit of open files allows.
 ///
 /// # Errors
-/// Too few for a broker.
+/// The limit is too low for a broker.
 pub(super) fn fit(config: &mut BrokerConfig) -> Result<(), StartError> {
     let Some(limit) = config.open_files_max else {
         return Ok(());
@@ -65,30 +68,28 @@ pub(super) fn fit(config: &mut BrokerConfig) -> Result<(), StartError> {
     if asked_for > connections {
         let enough = others + 2 * asked_for;
         tracing::warn!(
-            "max.connections={asked_for} is lowered to {connections}: no more than {limit} files may be open, \
-             connections among them, and half is kept for the logs. For all, raise the limit: ulimit -n \
-             {enough}"
+            "max.connections lowered from {asked_for} to {connections}: the limit of open files is \
+             {limit}, and half is kept for the logs. For all {asked_for}, raise it: ulimit -n {enough}"
         );
         config.max_connections = connections;
     }
     Ok(())
 }
 
-/// A file system that lets go of the files of idle logs when there are no descriptors left, and then tries
-/// again.
+/// A file system that closes the files of idle logs when no descriptors are left, and then retries.
 #[derive(Debug)]
 pub(super) struct ReliefVfs {
     vfs: Arc<dyn Vfs>,
     counters: Arc<Counters>,
     controller: OnceLock<Weak<Controller>>,
-    /// Sockets that are not connected: descriptors, and nothing else. Whoever opens a file that stays open
-    /// holds the lock for reading, so that nobody takes those that are let go of for a moment.
+    /// Sockets that are not connected, as descriptors. An operation that opens a file for long
+    /// holds the lock for reading, so that it cannot take those that are freed for a moment.
     spare: RwLock<Vec<Socket>>,
 }
 
 impl ReliefVfs {
-    /// Takes the place of the file system that is there; with the counters of the broker, in which it
-    /// counts.
+    /// Wraps the file system of `environment`; returns it with the broker's counters, which it
+    /// uses.
     pub(super) fn put_into(environment: &mut Environment) -> (Arc<Self>, Arc<Counters>) {
         let counters: Arc<Counters> = Arc::default();
         let vfs = Arc::new(Self {
@@ -102,9 +103,9 @@ impl ReliefVfs {
         (vfs, counters)
     }
 
-    /// Whose logs may close their files.
+    /// Sets the controller whose logs may close their files.
     pub(super) fn relieved_by(&self, controller: &Arc<Controller>) {
-        // A second one is of no use: a broker has one.
+        // A broker has one: a second call changes nothing.
         self.controller.get_or_init(|| Arc::downgrade(controller));
     }
 
@@ -119,7 +120,7 @@ impl ReliefVfs {
         done
     }
 
-    /// Does what needs descriptors for a moment only, if need be with the spare ones.
+    /// Runs an operation that needs descriptors only for a moment, if need be with the spare ones.
     fn with_spare<T>(&self, operation: impl Fn() -> io::Result<T>) -> io::Result<T> {
         match self.with_relief(&operation) {
             Err(error) if is_out_of_files(&error) => {
@@ -133,8 +134,8 @@ impl ReliefVfs {
         }
     }
 
-    /// Closes the files of sealed segments that were kept for readers, and those of logs that are synced
-    /// and that nobody writes right now. False if there are none.
+    /// Closes the files of sealed segments that were kept for readers, and those of synced logs
+    /// that are not being written. False if there are none.
     fn relieve(&self) -> bool {
         self.counters.rejected(Limit::LogFiles);
         let closed = close_read_files();
@@ -156,7 +157,7 @@ fn top_up(spare: &mut Vec<Socket>) {
 impl Vfs for ReliefVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn VfsFile>> {
         if mode == OpenMode::Truncate {
-            // A file that is written whole, and then takes another's place.
+            // A file that is written as a whole and then replaces another.
             return self.with_spare(|| self.vfs.open(path, mode));
         }
         self.with_relief(|| {
@@ -249,7 +250,7 @@ mod tests {
         let error = fitted(39, 8192).unwrap_err();
         assert_eq!(
             error,
-            "39 files may be open, and a broker needs 40. Raise the limit: ulimit -n 40"
+            "the limit of open files is 39, expected at least 40. Raise it: ulimit -n 40"
         );
         let mut config = BrokerConfig::default();
         fit(&mut config).unwrap();
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_for_another_reason_is_not_tried_again() {
+    fn what_fails_for_another_reason_is_not_retried() {
         let mut environment = Environment {
             vfs: Arc::new(SimVfs::new(1)),
             ..Environment::default()

@@ -1,4 +1,4 @@
-//! How high each limit of [`LIMITS`] is.
+//! The height of each limit of [`LIMITS`].
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use crate::api::decompressed_bytes_max;
 use crate::counters::{LIMITS, Limit};
 use crate::server::Limits;
 
-/// The limits of a broker that is started so, in the order of [`Limit`]; times in milliseconds.
+/// The limits of a broker with this configuration, in the order of [`Limit`]; times in
+/// milliseconds.
 pub(super) fn maxima(config: &BrokerConfig) -> [u64; LIMITS.len()] {
     std::array::from_fn(|number| maximum(config, LIMITS[number].limit))
 }

@@ -9,9 +9,9 @@
 //!  brooklet.format=1
 //! ```
 //!
-//! The lines are Kafka's; those with `brooklet` are ours, and keep Kafka's own directories from being taken
-//! for one of these. The checksum stands in front of what makes a file Kafka's, so that no cut leaves
-//! one that looks like it.
+//! The lines are Kafka's; those with `brooklet` are ours, and keep Kafka's own directories from
+//! being taken for one of these. The checksum stands in front of what makes a file Kafka's, so that
+//! no cut leaves one that looks like it.
 //!
 //! | found | called | done |
 //! |---|---|---|
@@ -260,8 +260,8 @@ mod tests {
         ));
     }
 
-    /// What a disk can do to a file that was written whole: it is never taken for another directory's,
-    /// or for Kafka's. (One bit makes a 1 a 3; both ways out are named then.)
+    /// What a disk can do to a file that was written whole: it is never taken for another
+    /// directory's, or for Kafka's. (One bit makes a 1 a 3; both ways out are named then.)
     #[test]
     fn no_damage_is_taken_for_something_else() {
         let whole = meta().to_text().into_bytes();

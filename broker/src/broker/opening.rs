@@ -5,8 +5,8 @@
 //!    ─▶ controller: topics, partitions ─▶ what was damaged and could be computed is rewritten
 //! ```
 //!
-//! Nothing is rewritten before the tree and the partitions are open: until then nobody knows whether
-//! they agree with it.
+//! Nothing is rewritten before the tree and the partitions are open: until then nobody knows
+//! whether they agree with it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use brooklet_log::{LogConfig, RecoveryStart};
 use brooklet_protocol::{BrokerId, Offset, TopicPartition};
 use tokio::task::spawn_blocking;
 
-use super::advertised;
-use super::config::{BrokerConfig, Environment, StartError};
-use super::data_dir::{COORDINATION_DIR, DataDir, Found, FoundMeta};
+use super::config::BrokerConfig;
+use super::data_dir::{Adopting, COORDINATION_DIR, DataDir, Found, FoundMeta};
+use super::environment::Environment;
+use super::errors::StartError;
 use super::meta::Meta;
 use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, recorded_ids};
 use crate::partition::{DirtyBudget, Durability, Partition, PartitionSetup};
 
-/// What stands between the data directory and the handlers.
+/// An opened data directory.
 pub(super) struct Opened {
     pub(super) coordination: Arc<Partition>,
     pub(super) controller: Arc<Controller>,
@@ -57,7 +58,7 @@ pub(super) async fn open(
         coordination: tree,
         cluster_id: meta.cluster_id.clone(),
         broker_id: meta.node_id,
-        advertised: kafka.map(|bound| advertised(config, bound)),
+        advertised: kafka.map(|bound| config.advertised_address(bound)),
         partition_count_default: config.num_partitions,
         partitions_max: config.partitions_max,
         log: config.log.clone(),
@@ -72,22 +73,9 @@ pub(super) async fn open(
     };
     let controller = Controller::start(setup).await?;
     if !data.is_ephemeral {
-        let controller = Arc::clone(&controller);
-        spawn_blocking(move || {
-            mend_cleaner_offsets(&data, &controller);
-            write_unchecked_offsets(&data, &controller);
-            if found.adopting.is_none() && is_written {
-                return Ok(());
-            }
-            // Last: only now the tree is known to be of this cluster. A file that says that it is ours
-            // stands for checkpoints that are all there.
-            data.checkpoints.make()?;
-            match found.adopting {
-                Some(adopting) => data.mark_adopted(&adopting),
-                None => data.write_meta(&meta),
-            }
-        })
-        .await??;
+        let (controller, adopting) = (Arc::clone(&controller), found.adopting);
+        let unwritten = (!is_written).then_some(meta);
+        spawn_blocking(move || mend(&data, &controller, adopting, unwritten)).await??;
     }
     Ok(Opened {
         coordination,
@@ -96,8 +84,29 @@ pub(super) async fn open(
     })
 }
 
-/// Whose directory it is, and whether `meta.properties` says so as it should: if that is lost, the tree
-/// knows.
+/// Writes what the tree and the partitions know better than the files do. Blocks.
+fn mend(
+    data: &DataDir,
+    controller: &Controller,
+    adopting: Option<Adopting>,
+    unwritten: Option<Meta>,
+) -> Result<(), StartError> {
+    mend_cleaner_offsets(data, controller);
+    write_unchecked_offsets(data, controller);
+    if adopting.is_none() && unwritten.is_none() {
+        return Ok(());
+    }
+    // Last: only now the tree is known to belong to this cluster. A `meta.properties` of ours
+    // promises that all checkpoints exist.
+    data.checkpoints.make()?;
+    match adopting {
+        Some(adopting) => data.mark_adopted(&adopting),
+        None => unwritten.map_or(Ok(()), |meta| data.write_meta(&meta)),
+    }
+}
+
+/// The ids of the directory, and whether `meta.properties` states them as it should: if that file
+/// is lost, the tree knows them.
 async fn identify(
     data: &DataDir,
     found: FoundMeta,
@@ -122,7 +131,7 @@ async fn identify(
     Ok((meta, false))
 }
 
-/// A file without a checksum vouches for nothing: where the tree knows other ids, it is right.
+/// A file without a checksum proves nothing: if the tree has other ids, the tree is right.
 async fn held_against(
     tree: &CoordinationTree,
     meta: Meta,
@@ -133,8 +142,8 @@ async fn held_against(
     };
     if cluster_id != meta.cluster_id || node_id != meta.node_id {
         tracing::warn!(
-            "{}: says cluster.id {} and node.id {}, the coordination log cluster.id {cluster_id} and \
-             node.id {node_id}, which is taken",
+            "{}: found cluster.id {} and node.id {}, but the coordination log says cluster.id \
+             {cluster_id} and node.id {node_id}: using those",
             data.meta_path().display(),
             meta.cluster_id,
             meta.node_id,
@@ -147,7 +156,7 @@ async fn held_against(
     })
 }
 
-/// Writes down which logs may have gaps, if that is lost. Blocks.
+/// Records again which logs may have gaps, if that file is lost. Blocks.
 fn mend_cleaner_offsets(data: &DataDir, controller: &Controller) {
     let file = &data.checkpoints.cleaner_offsets;
     let image = controller.image();
@@ -170,7 +179,7 @@ fn mend_cleaner_offsets(data: &DataDir, controller: &Controller) {
     }
 }
 
-/// Writes down which logs hold batches that were not checked, if that has changed. Blocks.
+/// Records which logs hold unchecked batches, if that has changed. Blocks.
 pub(super) fn write_unchecked_offsets(data: &DataDir, controller: &Controller) {
     let image = controller.image();
     let open = image.partitions().map(|partition| {
@@ -214,14 +223,14 @@ fn open_coordination(
         dir: &data.path.join(COORDINATION_DIR),
         config: LogConfig::default(),
         start,
-        // A budget of its own: it is always synced, and waits for nobody.
+        // A budget of its own: it is always synced, and never waits for others.
         dirty: (!data.is_ephemeral)
             .then(|| DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT))
             .as_ref(),
     })?;
     if let Some(side_file) = &report.side_file {
         let (bytes, side_file) = (report.bytes_cut, side_file.display());
-        tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");
+        tracing::warn!("{id}: cut {bytes} bytes of a torn tail and kept them in {side_file}");
     }
     let durability = if data.is_ephemeral {
         Durability::Written

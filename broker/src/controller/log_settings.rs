@@ -1,4 +1,5 @@
-//! The values of topic settings, between text and type: what the rows of `topic_config` are made from.
+//! The values of topic settings, between text and type: what the rows of `topic_config` are made
+//! from.
 //!
 //! Text has been validated by its kind before it comes here; text that does not parse nevertheless
 //! leaves a setting as it is, or means the default.

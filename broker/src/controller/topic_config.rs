@@ -1,32 +1,34 @@
 //! The settings of a topic, under Kafka's names: one table.
 //!
 //! ```text
-//!  name, the broker's name │ default │ what it takes │ what it means │ its field in a log's settings
-//!         │                     │           │                │               │
-//!         ▼                     ▼           ▼                ▼               ▼
-//!  DescribeConfigs,        docs/topic-settings.md,        the same       log_config: the settings that
-//!  the broker's settings   validate                                      a log runs with
+//!  a row:  name, the broker's name │ default │ kind │ meaning │ field of LogConfig
+//!
+//!  rows ─▶ validate              what CreateTopics and AlterConfigs accept
+//!       ─▶ log_config            the settings that a log runs with
+//!       ─▶ broker::settings      the defaults of topics, under the broker's names
+//!       ─▶ DescribeConfigs, docs/topic-settings.md
 //! ```
 //!
-//! Each row says everything about a setting, and everything that knows the settings of topics is made
-//! from the rows: validation, the typed [`LogConfig`] of a partition, what DescribeConfigs answers, the
-//! broker's setting that is the default of topics (`broker::settings`), and the page in `docs`. A new
-//! setting is one field in [`LogConfig`] and one row here.
+//! Each row says everything about a setting, and everything that knows the settings of topics is
+//! made from the rows: validation, the typed [`LogConfig`] of a partition, what DescribeConfigs
+//! answers, the broker's setting that is the default of topics (`broker::settings`), and the page
+//! in `docs`. A new setting is one field in [`LogConfig`] and one row here.
 //!
-//! Every name that Kafka 4 lists is accepted, checked and stored, so that programs which set it keep
-//! working. A row without a field is stored only: it is about replicas, of which there is one, or about
-//! levels of LZ4.
+//! Every name that Kafka 4 lists is accepted, checked and stored, so that programs which set it
+//! keep working. A row without a field is stored only: it is about replicas, of which there is one,
+//! or about levels of LZ4.
 //!
-//! Ours differs from Kafka in one bound and one default: `segment.bytes` may be as small as 256, so that
-//! a lesson can watch segments roll; `flush.ms` is a second, not never, because no replica has the
-//! records that a crash takes.
+//! Ours differs from Kafka in one bound and one default: `segment.bytes` may be as small as 256, so
+//! that a lesson can watch segments roll; `flush.ms` is a second, not never, because no replica has
+//! the records that a crash takes.
 //!
 //! Invariants, each with a test:
 //! - the table is sorted by name, and each kind takes its own default;
 //! - the defaults are those of [`LogConfig::default`];
 //! - what a field writes as text, it reads back as the same value.
 //!
-//! A topic that does not set a value has the broker's, which has its name among the broker's settings.
+//! A topic that does not set a value has the broker's, which has its name among the broker's
+//! settings.
 
 use std::collections::BTreeMap;
 
@@ -173,8 +175,8 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
     stored(("unclean.leader.election.enable", "unclean.leader.election.enable"), "false", BOOLEAN, "whether a lagging replica may lead; there is one replica"),
 ];
 
-/// The settings of a topic's logs: the broker's defaults with what the topic sets. The settings have
-/// been validated; one that does not parse nevertheless leaves the default.
+/// The settings of a topic's logs: the broker's defaults with what the topic sets. The settings
+/// have been validated; one that does not parse nevertheless leaves the default.
 pub fn log_config(configs: &BTreeMap<String, String>, defaults: &LogConfig) -> LogConfig {
     let mut log = defaults.clone();
     for (name, value) in configs {

@@ -1,12 +1,12 @@
-//! What the broker counts while it works, for whoever watches it.
+//! What the broker counts while it works, for its metrics.
 //!
 //! ```text
-//!  server, api ──add, relaxed──▶ Counters ◀──read──  Broker::snapshot ─▶ /metrics
+//!  server, api ──add, relaxed──▶ Counters ◀──read──  Broker::metrics ─▶ /metrics
 //! ```
 //!
-//! A number is an atomic that is added to where the thing happens, without a lock and without an
-//! order between numbers: two that are read together may differ by what happened in between. None
-//! ever goes back while the broker runs, except those that are called *now*.
+//! A number is an atomic that is increased where the event happens, without a lock and without an
+//! order between numbers: two that are read together may differ by what happened in between. A
+//! [`Counter`] never goes back while the broker runs; a [`Gauge`] follows what there is now.
 //!
 //! Per partition there is a [`Traffic`] in the partition itself, so that producers of different
 //! partitions do not share a cache line; the broker's own outlives topics that are deleted.
@@ -37,12 +37,12 @@ impl Counter {
     }
 }
 
-/// A number that follows what there is now.
+/// A number that goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// `count` more are there.
+    /// There are `count` more.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
@@ -63,15 +63,16 @@ impl Gauge {
 pub struct Counters {
     /// Connections that are open now.
     pub connections: Gauge,
-    /// Connections that were let in.
+    /// Connections that were accepted.
     pub connections_accepted: Counter,
     /// Bytes that came through sockets.
     pub received_bytes: Counter,
     /// Bytes that were sent through sockets.
     pub sent_bytes: Counter,
-    /// Bytes of requests that are being read or answered, beyond what each connection has of its own.
+    /// Bytes of requests that are being read or answered, beyond what each connection has of its
+    /// own.
     pub queued_request_bytes: Gauge,
-    /// Frames that are no request: their connections were closed.
+    /// Frames that were not a valid request: their connections were closed.
     pub malformed_requests: Counter,
     /// What clients have produced and fetched.
     pub traffic: Traffic,
@@ -81,12 +82,12 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// A client ran into a limit.
+    /// A client has exceeded a limit.
     pub fn rejected(&self, limit: Limit) {
         self.rejections[limit as usize].add(1);
     }
 
-    /// How often clients did.
+    /// How often clients have exceeded a limit.
     pub fn rejections(&self, limit: Limit) -> u64 {
         self.rejections[limit as usize].get()
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::Counter;
 
-/// API keys that are told apart; Kafka's are below 100.
+/// API keys that are counted separately; Kafka's are below 100.
 const KEYS: usize = 100;
-/// Versions that are told apart; Kafka's are below 20.
+/// Versions that are counted separately; Kafka's are below 20.
 const VERSIONS: usize = 20;
 
-/// How long an answer may take to be counted in each bucket; what takes longer is in none.
+/// The upper bound of each bucket of answer times; an answer that takes longer is in none.
 pub const BUCKETS: [Duration; 14] = [
     Duration::from_micros(100),
     Duration::from_micros(250),
@@ -39,7 +39,7 @@ struct OfApi {
     nanos: Counter,
 }
 
-/// The requests of one API at one moment.
+/// The requests of one API so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiRequests {
     /// Its key.
@@ -50,8 +50,8 @@ pub struct ApiRequests {
     pub within: [u64; BUCKETS.len()],
     /// All answers.
     pub answered: u64,
-    /// How long the answers took to make, in all, from the decoded request to the answer that is not
-    /// encoded yet; the waiting that a request asks for is part of it.
+    /// How long the answers took to make, in all, from the decoded request to the answer that is
+    /// not encoded yet; the waiting that a request asks for is part of it.
     pub time: Duration,
 }
 

@@ -4,7 +4,7 @@ use super::Counter;
 
 /// What goes in and out, of a partition or of all of them.
 ///
-/// As in Kafka a request counts once for each of the partitions that it names and that there are.
+/// As in Kafka, a request counts once for each existing partition that it names.
 #[derive(Debug, Default)]
 pub struct Traffic {
     messages_in: Counter,
@@ -16,10 +16,11 @@ pub struct Traffic {
     fetches_failed: Counter,
 }
 
-/// A [`Traffic`] at one moment.
+/// The numbers of a [`Traffic`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrafficCount {
-    /// Records that were taken from clients; as in Kafka those of a batch that is sent again count again.
+    /// Records that were taken from clients; as in Kafka those of a batch that is sent again count
+    /// again.
     pub messages_in: u64,
     /// Their batches, as they came.
     pub bytes_in: u64,
@@ -49,7 +50,7 @@ impl Traffic {
         self.produces_failed.add(1);
     }
 
-    /// A fetch is answered with so many bytes.
+    /// A fetch is answered with `bytes` bytes.
     pub fn fetched(&self, bytes: u64) {
         self.fetches.add(1);
         self.bytes_out.add(bytes);

@@ -10,12 +10,12 @@
 //! silent connection makes room, so that connections that ask for nothing keep nobody out; a new
 //! connection is refused only when all others have asked for something.
 //!
-//! The default for one address applies to other machines only. All processes of this machine share the
-//! same few addresses, so for those the owner has to set a limit explicitly.
+//! The default for one address applies to other machines only. All processes of this machine share
+//! the same few addresses, so for those the owner has to set a limit explicitly.
 //!
 //! Invariants:
-//! - an evicted connection is no longer counted from that moment on, though its task may take a while
-//!   to end, so that the new one can be admitted at once;
+//! - an evicted connection is no longer counted from that moment on, though its task may take a
+//!   while to end, so that the new one can be admitted at once;
 //! - eviction and the first request are ordered by one lock: a connection that was evicted begins
 //!   nothing, and one that has begun a request is never evicted.
 

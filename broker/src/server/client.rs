@@ -11,8 +11,8 @@
 //!  deadline of an answer   response_stall_max for each piece of progress, idle_max in all
 //! ```
 //!
-//! Memory grows with the bytes that have come, not with the length that was claimed: the buffer of a
-//! request doubles, and what the connection needs beyond its own 64 KiB is asked for first.
+//! Memory grows with the bytes that have come, not with the length that was claimed: the buffer of
+//! a request doubles, and what the connection needs beyond its own 64 KiB is asked for first.
 //!
 //! Invariants:
 //! - no wait is without an end: each one is beside a deadline or beside the broker's shutdown;
@@ -136,8 +136,8 @@ impl Client {
         &self.shared.context
     }
 
-    /// Leaves a line in the log for the owner of this client, `kind` being what it has in common with
-    /// others: a line like it is left out for a minute.
+    /// Leaves a line in the log for the owner of this client, `kind` being what it has in common
+    /// with others: a line like it is left out for a minute.
     pub(crate) fn warn(&self, kind: &'static str, text: impl Display) {
         let (address, now) = (self.address, self.now());
         let text = format_args!("{address}{text}");
@@ -243,7 +243,8 @@ impl Client {
         }
     }
 
-    /// The client has been silent for a while: its time is up, or it holds memory that others wait for.
+    /// The client has been silent for a while: its time is up, or it holds memory that others wait
+    /// for.
     fn check_pace(&mut self, reading: &mut Reading, claimed: usize) -> Result<(), Close> {
         let now = self.now();
         if now >= reading.deadline {
@@ -280,8 +281,8 @@ impl Client {
         self.room = Room::default();
     }
 
-    /// Writes all of an answer. A client that does not read is cut off: when it has read nothing for
-    /// a while, and when one answer takes longer than it may be silent.
+    /// Writes all of an answer. A client that does not read is cut off: when it has read nothing
+    /// for a while, and when one answer takes longer than it may be silent.
     pub(super) async fn write(&mut self, output: &mut Output) -> Result<(), Close> {
         let in_all = self.in_time(self.shared.limits.idle_max);
         while !output.is_empty() {

@@ -9,21 +9,22 @@
 //!
 //! A connection is a loop of three steps, each of which may end it:
 //!
-//! 1. *Read* until the protocol finds a whole request. Until its first byte has come the client may be
-//!    silent for `connections.max.idle.ms`; from then on the request has `request.read.max.ms`.
+//! 1. *Read* until the protocol finds a whole request. Until its first byte has come the client may
+//!    be silent for `connections.max.idle.ms`; from then on the request has `request.read.max.ms`.
 //! 2. *Answer*, which is the protocol's business and takes as long as the request asks for.
 //! 3. *Write* all of the answer. The next request waits in the socket meanwhile.
 //!
 //! Invariants:
 //! - answers leave in the order of the requests, because there is one request at a time;
-//! - what a connection holds is one request, one answer, and what was read ahead of the next request;
+//! - what a connection holds is one request, one answer, and what was read ahead of the next
+//!   request;
 //! - until its first whole request a connection is *silent*, and may be ended at any moment to make
-//!   room for another one; a request that has begun to be answered is never cut short by that, because
-//!   the permit says under its lock which of the two came first;
+//!   room for another one; a request that has begun to be answered is never cut short by that,
+//!   because the permit says under its lock which of the two came first;
 //! - at shutdown a request that is being answered is answered, and no other one is begun.
 //!
-//! A connection ends by returning: dropping it closes the socket, frees its permit and gives back its
-//! memory. It knows nothing of what the bytes mean; see [`Serve`].
+//! A connection ends by returning: dropping it closes the socket, frees its permit and gives back
+//! its memory. It knows nothing of what the bytes mean; see [`Serve`].
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -13,7 +13,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,20 +37,21 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 /// The pause after an accept that failed, for example because no file descriptors are left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// No file descriptors are left, in the process or in the system. The numbers are the same on Linux,
-/// macOS and the BSDs.
+/// No file descriptors are left, in the process or in the system. The numbers are the same on
+/// Linux, macOS and the BSDs.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
-/// TCP keep-alive probes a silent client after this time. Linux gives up after 9 probes, macOS after 8.
+/// TCP keep-alive probes a silent client after this time. Linux gives up after 9 probes, macOS
+/// after 8.
 const PROBES_AFTER: Duration = Duration::from_secs(60);
 /// The time between two probes.
 const PROBES_EVERY: Duration = Duration::from_secs(10);
 
 /// Binds `address`, as `HOST:PORT`; port 0 picks a free one.
 ///
-/// `localhost` is 127.0.0.1: on systems where it means ::1 first, clients that use the other address
-/// would find no listener.
+/// `localhost` is 127.0.0.1: on systems where it means ::1 first, clients that use the other
+/// address would find no listener.
 ///
 /// # Errors
 /// The address is in use, does not belong to this machine, or is malformed.
@@ -104,15 +105,6 @@ impl Server {
         if let Err(error) = self.accepting.await {
             tracing::error!("listener stopped by a bug; no new connections are accepted: {error}");
         }
-    }
-
-    /// The address to advertise to clients: the bound one, with 127.0.0.1 for "every interface".
-    pub fn advertised(bound: SocketAddr) -> (IpAddr, u16) {
-        let ip = match bound.ip() {
-            ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            ip => ip,
-        };
-        (ip, bound.port())
     }
 }
 
@@ -169,9 +161,9 @@ impl<P: Protocol> Acceptor<P> {
         self.shared.notices.warn(now, kind, peer.ip(), text);
     }
 
-    /// Without descriptors, idle logs close theirs. If no log is idle, a connection is accepted with the
-    /// spare descriptor and closed, so that its client learns of it at once. Established connections
-    /// are not affected.
+    /// Without descriptors, idle logs close theirs. If no log is idle, a connection is accepted
+    /// with the spare descriptor and closed, so that its client learns of it at once. Established
+    /// connections are not affected.
     async fn back_off(&mut self, error: &io::Error) {
         let has_no_files = is_out_of_files(error);
         if has_no_files && self.protocol.close_idle_files() > 0 {
@@ -226,8 +218,8 @@ impl<P: Protocol> Acceptor<P> {
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     // An answer is written as a whole: waiting for more to send would only delay it.
     stream.set_nodelay(true)?;
-    // A client whose machine is gone sends nothing; without probes it would keep its connection for 10
-    // minutes, or longer while its fetch waits.
+    // A client whose machine is gone sends nothing; without probes it would keep its connection for
+    // 10 minutes, or longer while its fetch waits.
     let probes = TcpKeepalive::new()
         .with_time(PROBES_AFTER)
         .with_interval(PROBES_EVERY);

@@ -7,24 +7,25 @@
 //!               └▶ or be the one that may exceed the limit, until its request is answered
 //! ```
 //!
-//! A request is counted as its bytes arrive, never by the length that it claims: a client that sends
-//! half of a large request holds half of it.
+//! A request is counted as its bytes arrive, never by the length that it claims: a client that
+//! sends half of a large request holds half of it.
 //!
 //! Connections that each hold half of a request, and wait for memory to read the other half, would
-//! deadlock. So one of them at a time may exceed the limit: it finishes, and returns what it holds. The
-//! total never exceeds this limit plus one request plus 64 KiB for each connection.
+//! deadlock. So one of them at a time may exceed the limit: it finishes, and returns what it holds.
+//! The total never exceeds this limit plus one request plus 64 KiB for each connection.
 //!
-//! Clients that stop in the middle would hold up all others until `request.read.max.ms` is over. So while
-//! another connection waits for memory, a request that cannot be whole in time at the pace of its last
-//! second ([`Pace`](super::pace::Pace)) is cut off at once; what it held goes to those that wait.
+//! Clients that stop in the middle would hold up all others until `request.read.max.ms` is over. So
+//! while another connection waits for memory, a request that cannot be whole in time at the pace of
+//! its last second ([`Pace`](super::pace::Pace)) is cut off at once; what it held goes to those
+//! that wait.
 //!
-//! Waiting connections are served in the order of the time when their requests could be whole if each
-//! client sent [`FAIR_BYTES_PER_SECOND`] from its first byte on: small requests go before large ones that
-//! began at the same time, and a large one does not wait for ever.
+//! Waiting connections are served in the order of the time when their requests could be whole if
+//! each client sent [`FAIR_BYTES_PER_SECOND`] from its first byte on: small requests go before
+//! large ones that began at the same time, and a large one does not wait for ever.
 //!
 //! A buffer is kept for the next request while less than half of the memory is lent, so that a busy
-//! producer does not ask the kernel for pages each time; a connection that is idle for a second returns
-//! it.
+//! producer does not ask the kernel for pages each time; a connection that is idle for a second
+//! returns it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -220,8 +221,8 @@ impl Room {
 }
 
 impl Ledger {
-    /// Lends what is free to those who wait and for whom it is enough, in the order of their turns; lets
-    /// the first of the rest exceed the limit, if no other connection does.
+    /// Lends what is free to those who wait and for whom it is enough, in the order of their turns;
+    /// lets the first of the rest exceed the limit, if no other connection does.
     fn serve(&mut self) {
         let free = &mut self.free;
         self.waiting.retain(|_, waiter| {
@@ -388,8 +389,8 @@ mod tests {
         assert_eq!(free(&memory), 1000);
     }
 
-    /// The rows of what is asked for while nothing is free: (bytes, began, length), and the order in
-    /// which they are served when the one beyond ends.
+    /// The rows of what is asked for while nothing is free: (bytes, began, length), and the order
+    /// in which they are served when the one beyond ends.
     #[tokio::test]
     async fn small_requests_go_first_and_large_ones_do_not_wait_for_ever() {
         let memory = memory(1000);

@@ -12,20 +12,22 @@
 //!
 //! Two halves meet at the traits in [`serve`]:
 //!
-//! - *Neutral*: accepting, admission, memory, deadlines, slow clients, notices, shutdown. Written once
-//!   ([`listener`], [`admission`], [`connection`], [`client`], [`memory`]) and without any knowledge of
-//!   what the bytes mean.
-//! - *The protocol*: where a request ends, what it means, and how its answer is encoded. [`kafka`] is
-//!   one; a line-by-line echo in the tests is another, and proves that the neutral half is neutral.
+//! - *Neutral*: accepting, admission, memory, deadlines, slow clients, notices, shutdown. Written
+//!   once ([`listener`], [`admission`], [`connection`], [`client`], [`memory`]) and without any
+//!   knowledge of what the bytes mean.
+//! - *The protocol*: where a request ends, what it means, and how its answer is encoded. [`kafka`]
+//!   is one; a line-by-line echo in the tests is another, and proves that the neutral half is
+//!   neutral.
 //!
 //! One request of a connection is handled at a time, so answers leave in the order of the requests;
 //! a client that pipelines has its next requests waiting in the socket.
 //!
 //! Invariants:
-//! - memory per connection is bounded: the buffer of a request grows as its bytes arrive, never by the
-//!   length it claims, up to `socket.request.max.bytes`; an answer is written before the next one is made;
-//! - so is the memory of all requests together (`queued.max.request.bytes`): a slow client holds only
-//!   what it has sent, and only while no other client waits for memory (`memory`);
+//! - memory per connection is bounded: the buffer of a request grows as its bytes arrive, never by
+//!   the length it claims, up to `socket.request.max.bytes`; an answer is written before the next
+//!   one is made;
+//! - so is the memory of all requests together (`queued.max.request.bytes`): a slow client holds
+//!   only what it has sent, and only while no other client waits for memory (`memory`);
 //! - connections that ask for nothing keep nobody out (`admission`);
 //! - a client that is misconfigured, or at the wrong port, leaves a line in the log that names the
 //!   client and the fix (`kafka::mistakes`), once a minute (`notices`);
@@ -35,7 +37,8 @@
 //!   within one, or 30 seconds in which the client reads nothing of an answer; TCP keep-alive finds
 //!   clients that vanished without a word.
 //!
-//! Left out: TLS and SASL, quotas; messages that answer no request, such as ZooKeeper's watch events.
+//! Left out: TLS and SASL, quotas; messages that answer no request, such as ZooKeeper's watch
+//! events.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Log lines about clients: one per minute for each kind of trouble and client address.
 //!
 //! A misconfigured client retries for ever, and an attacker who wants to fill the log has many
-//! addresses. So a line that was written less than a minute ago is suppressed, and so is every line once
-//! [`LINES_MAX`] have been written in that minute; the first line after it says how many were suppressed.
+//! addresses. So a line that was written less than a minute ago is suppressed, and so is every line
+//! once [`LINES_MAX`] have been written in that minute; the first line after it says how many were
+//! suppressed.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -31,8 +32,8 @@ struct Window {
 }
 
 impl Notices {
-    /// Logs `text` as a warning, unless a line of this kind about a client at this address was logged
-    /// less than a minute ago, or too many others were.
+    /// Logs `text` as a warning, unless a line of this kind about a client at this address was
+    /// logged less than a minute ago, or too many others were.
     pub fn warn(&self, now: Monotonic, kind: &'static str, client: IpAddr, text: impl Display) {
         match self.admit(now, kind, client.to_canonical()) {
             Some(0) => tracing::warn!("{text}"),

@@ -1,8 +1,8 @@
 //! An answer on its way out: bytes that were encoded for it, and bytes that are lent to it.
 //!
-//! An answer is a row of pieces. Most have one, encoded into [`Output::buffer`]; a fetch has a piece
-//! for each batch of records as well, which is the buffer that was read from the disk, not a copy
-//! (decision 11). One system call takes many pieces.
+//! An answer is a row of pieces. Most have one, encoded into [`Output::buffer`]; a fetch has a
+//! piece for each batch of records as well, which is the buffer that was read from the disk, not a
+//! copy (decision 11). One system call takes many pieces.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -46,7 +46,8 @@ impl Output {
         }
     }
 
-    /// Writes as much as the socket takes, many pieces with one system call; returns the number of bytes.
+    /// Writes as much as the socket takes, many pieces with one system call; returns the number of
+    /// bytes.
     pub(super) async fn write_to(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
         let slices: Vec<_> = (self.pieces.iter().take(PIECES_AT_ONCE))
             .map(|piece| IoSlice::new(piece))

@@ -17,19 +17,20 @@
 //! - it calls these in the order above, for one request at a time, and writes what is in the output
 //!   before it takes the next request;
 //! - it counts the bytes of the input against the memory of all requests, and keeps the deadlines;
-//! - it never drops [`Serve::answer`] halfway, except when the broker is still busy five seconds after
-//!   its shutdown began.
+//! - it never drops [`Serve::answer`] halfway, except when the broker is still busy five seconds
+//!   after its shutdown began.
 //!
 //! The protocol's half:
-//! - `claimed_length` is only a claim of the client: it must not be believed beyond the limit, which
-//!   `take_request` checks ([`Limits::request_bytes_max`](super::Limits));
+//! - `claimed_length` is only a claim of the client: it must not be believed beyond the limit,
+//!   which `take_request` checks ([`Limits::request_bytes_max`](super::Limits));
 //! - `take_request` takes no more than one request and does not wait;
-//! - `answer` may wait for as long as the request asks for; where the work can be dropped it waits in
-//!   [`Client::while_connected`], so that a client that hangs up ends it;
+//! - `answer` may wait for as long as the request asks for; where the work can be dropped it waits
+//!   in [`Client::while_connected`], so that a client that hangs up ends it;
 //! - an error closes the connection. Its text goes to the debug log; what the client's owner has to
 //!   change is said with [`Client::warn`].
 //!
-//! The methods return plain futures that are compiled for each protocol: nothing is boxed for a request.
+//! The methods return plain futures that are compiled for each protocol: nothing is boxed for a
+//! request.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -52,13 +53,15 @@ pub(crate) trait Protocol: Send + Sync + 'static {
     /// A client has connected and was admitted.
     fn connected(&self, client: SocketAddr) -> Self::Serve;
 
-    /// Closes files that are not in use, because the process has no descriptors left; returns how many.
+    /// Closes files that are not in use, because the process has no descriptors left; returns how
+    /// many.
     fn close_idle_files(&self) -> usize;
 }
 
 /// The protocol's half of one connection.
 pub(crate) trait Serve: Send + 'static {
-    /// The length of the first request in `input`, as far as its beginning tells it; 0 if it does not.
+    /// The length of the first request in `input`, as far as its beginning tells it; 0 if it does
+    /// not.
     fn claimed_length(&self, input: &[u8]) -> usize;
 
     /// Takes the first request out of the client's input, if all of it is there.

@@ -1,7 +1,7 @@
 //! Clients of other protocols that come to any port: known by their first bytes.
 //!
-//! Neither is a request of a protocol that begins with a length of 4 bytes: as lengths these bytes are
-//! hundreds of megabytes, and a first request is small.
+//! Neither is a request of a protocol that begins with a length of 4 bytes: as lengths these bytes
+//! are hundreds of megabytes, and a first request is small.
 
 use std::net::SocketAddr;
 

@@ -364,7 +364,7 @@ impl Shared {
         let Some(broker) = self.broker.get() else {
             return unavailable(STARTING);
         };
-        let Ok(snapshot) = tokio::time::timeout(SNAPSHOT_MAX, broker.snapshot()).await else {
+        let Ok(snapshot) = tokio::time::timeout(SNAPSHOT_MAX, broker.metrics()).await else {
             return unavailable("the log of the groups does not answer\n");
         };
         let process = ProcessSnapshot::take(self.process_started);

@@ -38,7 +38,7 @@ fn fewer_files_than_a_broker_needs_are_refused_with_the_number() {
     super::assert_refused(
         &output,
         1,
-        &["30 files may be open", "needs 40", "ulimit -n 40"],
+        &["limit of open files is 30", "at least 40", "ulimit -n 40"],
     );
 }
 
@@ -49,7 +49,7 @@ fn more_partitions_and_connections_than_files_cost_no_partition() {
     assert!(
         server
             .errors()
-            .contains("max.connections=8192 is lowered to 20")
+            .contains("max.connections lowered from 8192 to 20")
     );
     server.stdout_of(&["topic", "create", "wide", "-p", "100"], b"");
     // They all have asked for something, so that none of them makes room; others need the rest.

@@ -10,13 +10,13 @@ use brooklet_protocol::messages::kafka::{FetchRequest, TransactionalId};
 
 use super::groups::join_request;
 use super::*;
-use crate::broker::LimitSnapshot;
+use crate::broker::LimitMetrics;
 use crate::counters::Limit;
 
 impl Fixture {
-    async fn limit(&self, limit: Limit) -> LimitSnapshot {
-        let snapshot = self.broker.snapshot().await;
-        let mut limits = snapshot.limits.into_iter();
+    async fn limit(&self, limit: Limit) -> LimitMetrics {
+        let metrics = self.broker.metrics().await;
+        let mut limits = metrics.limits.into_iter();
         limits.find(|l| l.limit == limit).expect("all are there")
     }
 

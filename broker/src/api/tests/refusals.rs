@@ -42,7 +42,7 @@ async fn a_full_disk_is_told_to_who_asks_whether_the_broker_is_ready() {
     };
     let reason = &reason.text;
     assert!(
-        reason.starts_with("clicks-0 takes no records: /data/clicks-0/0"),
+        reason.starts_with("clicks-0 accepts no records: /data/clicks-0/0"),
         "{reason}"
     );
     assert!(reason.contains("no space left") && reason.ends_with("0 bytes are free on its disk"));
@@ -77,7 +77,7 @@ async fn a_sync_that_could_not_be_tried_is_no_sync_that_failed() {
     assert!(
         reasons.iter().any(|reason| reason
             .text
-            .contains("clicks-0 takes no records: /data/clicks-0: cannot open")),
+            .contains("clicks-0 accepts no records: /data/clicks-0: cannot open")),
         "{reasons:?}"
     );
     vfs.set_open_files_max(None);

@@ -2,8 +2,8 @@
 //!
 //! The log is a partition like any other: the newest snapshot, `OFFSET-EPOCH.checkpoint`, has
 //! everything below its offset, and the segments what came after. Both are batches of records
-//! ([`MetadataRecord`]). What follows a batch that is not whole was never committed by a single node,
-//! and is left out, as Kafka itself would truncate it.
+//! ([`MetadataRecord`]). What follows a batch that is not whole was never committed by a single
+//! node, and is left out, as Kafka itself would truncate it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -69,7 +69,7 @@ impl KafkaMetadata {
                 Ok(batch) => batch,
                 Err(error) => {
                     let path = path.display();
-                    tracing::warn!("{path}: {error}; what follows is not taken over");
+                    tracing::warn!("{path}: {error}; the rest of the file is not adopted");
                     return Ok(false);
                 }
             };
@@ -137,7 +137,7 @@ impl KafkaMetadata {
             let one = Configs::from([(name.clone(), value.clone())]);
             let valid = topic_config::validate(&one);
             if let Err(reason) = &valid {
-                tracing::warn!("topic {topic}: a setting of Kafka's is left out: {reason}");
+                tracing::warn!("topic {topic}: setting not adopted: {reason}");
             }
             valid.is_ok()
         });

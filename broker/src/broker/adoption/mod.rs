@@ -12,9 +12,10 @@
 //! (`metadata`). ZooKeeper has them of a directory that was under it; there a topic that was
 //! compacted goes on being compacted, and the rest is lost, which is said.
 //!
-//! It has to be asked for, because there is no way back: Kafka would take what it does not know, and
-//! that is all that is created here, for strays, and delete it. The last step makes the directory
-//! ours; until then a start without `--adopt` says what it has found, and one with it begins again.
+//! It has to be asked for, because there is no way back: Kafka would take what it does not know,
+//! and that is all that is created here, for strays, and delete it. The last step makes the
+//! directory ours; until then a start without `--adopt` says what it has found, and one with it
+//! begins again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -33,12 +34,13 @@ mod metadata;
 
 use metadata::KafkaMetadata;
 
-/// Without Kafka's metadata nobody knows which producer ids were given; no broker has given so many.
+/// Without Kafka's metadata nobody knows which producer ids were given; no broker has given so
+/// many.
 const PRODUCER_IDS_END_UNKNOWN: i64 = 1 << 40;
 
 /// The topics whose partitions are in `dir`, and what else Kafka knew. A partition without
-/// `partition.metadata`, from before Kafka 2.8, gets one. The id is that of Kafka's metadata log, or else the one
-/// that most of the topic's partitions have.
+/// `partition.metadata`, from before Kafka 2.8, gets one. The id is that of Kafka's metadata log,
+/// or else the one that most of the topic's partitions have.
 pub(super) fn adopt(
     vfs: &dyn Vfs,
     dir: &Path,
@@ -58,8 +60,8 @@ pub(super) fn adopt(
     let mut metadata = KafkaMetadata::read(vfs, &metadata_log)?;
     if metadata.is_none() {
         tracing::warn!(
-            "{} is not there, and with it the settings of topics: they get the defaults, which delete \
-             records after a week; brooklet topic alter changes that",
+            "{} not found, so the settings of topics are lost: they have the defaults, which delete \
+             records after a week. To keep records, set them with brooklet topic alter",
             metadata_log.display()
         );
     }

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! - Where several names set the same value, in other units or as an older name, one outranks the
-//!   other, whatever their order: milliseconds, then minutes, then hours; `node.id`, then `broker.id`;
-//!   `log.dirs`, then `log.dir`. If a name is given twice, the later value holds.
-//! - Each setting of topics has its default here: a topic without a value of its own has the broker's.
+//!   other, whatever their order: milliseconds, then minutes, then hours; `node.id`, then
+//!   `broker.id`; `log.dirs`, then `log.dir`. If a name is given twice, the later value holds.
+//! - Each setting of topics has its default here: a topic without a value of its own has the
+//!   broker's.
 //! - The given values are remembered, so that DescribeConfigs can tell them from the defaults.
 //!
 //! Left out: changes while the broker runs; `${provider:…}` in values.
@@ -37,8 +38,8 @@ pub use without_effect::{WITHOUT_EFFECT, WithoutEffect};
 pub struct BrokerSetting {
     /// Kafka's name, or ours where the meaning says so.
     pub name: &'static str,
-    /// The default; `None` if the setting is another name of one, or if the default depends on how the
-    /// broker is started.
+    /// The default; `None` if the setting is another name of one, or if the default depends on how
+    /// the broker is started.
     pub default: Option<&'static str>,
     /// The values that it takes.
     pub kind: ConfigKind,

@@ -8,10 +8,10 @@
 //!  TOPIC_CONFIGS  one for each setting of topics that acts: the default of topics
 //! ```
 //!
-//! A row says everything about its setting: what it takes is checked before `set` is called, so `set`
-//! parses without an error; `get` returns what DescribeConfigs shows, in the form that `set` takes.
-//! `docs/broker-settings.md` is made from the rows. A new setting is one field of [`BrokerConfig`] and
-//! one row here; tests hold the defaults of both against each other.
+//! A row says everything about its setting: what it takes is checked before `set` is called, so
+//! `set` parses without an error; `get` returns what DescribeConfigs shows, in the form that `set`
+//! takes. `docs/broker-settings.md` is made from the rows. A new setting is one field of
+//! [`BrokerConfig`] and one row here; tests hold the defaults of both against each other.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

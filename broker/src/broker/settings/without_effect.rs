@@ -1,13 +1,14 @@
 //! Kafka's settings that have no effect here, and why.
 //!
-//! A broker starts with an existing `server.properties` of Kafka's, and logs once which of its lines
-//! have no effect, grouped by reason. The names are those of Kafka 3.9 and 4.1, and all that begin with
-//! `listener.name.`; any other unknown name is an error, so that a typing mistake is found.
+//! A broker starts with an existing `server.properties` of Kafka's, and logs once which of its
+//! lines have no effect, grouped by reason. The names are those of Kafka 3.9 and 4.1, and all that
+//! begin with `listener.name.`; any other unknown name is an error, so that a typing mistake is
+//! found.
 //!
 //! Only names are kept and logged, never values: some of these are passwords.
 //!
-//! A setting that begins to have an effect moves from here to `table`; a test finds names that are in
-//! both.
+//! A setting that begins to have an effect moves from here to `table`; a test finds names that are
+//! in both.
 
 /// Settings without effect, for one reason.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +24,8 @@ impl WithoutEffect {
         self.names.split_ascii_whitespace()
     }
 
-    /// Whether `key` is one of these. A name that ends with a dot stands for all that begin with it.
+    /// Whether `key` is one of these. A name that ends with a dot stands for all that begin with
+    /// it.
     pub(super) fn has(&self, key: &str) -> bool {
         self.names()
             .any(|name| name == key || (name.ends_with('.') && key.starts_with(name)))

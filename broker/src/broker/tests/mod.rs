@@ -162,7 +162,7 @@ async fn meta_properties_of_others_are_refused_by_name() {
         ),
         (
             without("brooklet.format=1\n"),
-            "this directory is Apache Kafka's. --adopt takes it over",
+            "this data directory belongs to Apache Kafka. --adopt takes it over",
         ),
         (
             META.replace("format=1", "format=9"),
@@ -305,8 +305,8 @@ async fn a_directory_keeps_its_node_id() {
     let error = start_as(Some("1")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "/data/meta.properties: this directory is that of node.id 5, not 1. Start it with \
-         node.id=5 or without one, or choose another directory with --data-dir DIR"
+        "/data/meta.properties: data directory belongs to node.id 5, expected 1. Start with node.id=5 \
+         or without node.id, or choose another directory with --data-dir DIR"
     );
     assert!(
         vfs.exists(Path::new("/data/.kafka_cleanshutdown")),

@@ -1,6 +1,7 @@
-//! What a disk does to one small file: each bit flipped, each cut, missing, unreadable, and a directory in
-//! its place. The broker then serves everything as it was, or exactly that partition is offline and names the
-//! file; or, for the one file that nobody else knows, the start is refused. No offset is given twice.
+//! What a disk does to one small file: each bit flipped, each cut, missing, unreadable, and a
+//! directory in its place. The broker then serves everything as it was, or exactly that partition
+//! is offline and names the file; or, for the one file that nobody else knows, the start is
+//! refused. No offset is given twice.
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
@@ -92,7 +93,7 @@ async fn commit(broker: &Broker) {
 
 /// The offsets of all groups; `None` where they cannot be read.
 async fn commits(broker: &Broker) -> Option<Vec<i64>> {
-    let groups = broker.snapshot().await.groups?;
+    let groups = broker.metrics().await.groups?;
     let offsets = groups.iter().flat_map(|group| &group.offsets);
     Some(offsets.map(|(_, _, offset)| offset.0).collect())
 }
@@ -267,8 +268,8 @@ async fn outcome(
     Outcome::OneOffline
 }
 
-/// Does everything to one file, or without the mark of a clean end everything but the bits; how often came
-/// what of it.
+/// Does everything to one file, or without the mark of a clean end everything but the bits; how
+/// often came what of it.
 async fn outcomes(name: &str, was_clean: bool) -> BTreeMap<Outcome, usize> {
     let mut files = written().await;
     if !was_clean {
@@ -300,8 +301,8 @@ async fn assert_worst(name: &str, expected: Outcome) {
     }
 }
 
-/// Refused are a directory in its place, and the four bits that make a 1 another digit, in two lines:
-/// another version may have written that.
+/// Refused are a directory in its place, and the four bits that make a 1 another digit, in two
+/// lines: another version may have written that.
 #[tokio::test]
 async fn meta_properties_is_made_anew() {
     for was_clean in [true, false] {

@@ -10,8 +10,8 @@
 //! | another API or version | a client that does not ask which versions are served | names both |
 //! | a length beyond the limit | a producer with a larger `max.request.size`, or not a Kafka client | both are named |
 //!
-//! No Kafka request begins like the rows that start with letters or with `16 03`: as a length that would
-//! be hundreds of megabytes, and a first request is small.
+//! No Kafka request begins like the rows that start with letters or with `16 03`: as a length that
+//! would be hundreds of megabytes, and a first request is small.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -62,8 +62,8 @@ pub(super) fn recognize(first: &[u8]) -> Option<Mistake> {
     }
 }
 
-/// Whether a frame that is not a Kafka request is ZooKeeper's ConnectRequest: protocol version 0, the
-/// last zxid, a timeout, a session, and a password of 16 bytes.
+/// Whether a frame that is not a Kafka request is ZooKeeper's ConnectRequest: protocol version 0,
+/// the last zxid, a timeout, a session, and a password of 16 bytes.
 pub(super) fn is_zookeeper(frame: &[u8]) -> bool {
     ZOOKEEPER_CONNECT_BYTES.contains(&frame.len())
         && frame[..4] == [0; 4]

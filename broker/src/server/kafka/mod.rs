@@ -1,19 +1,19 @@
 //! Kafka's protocol on a connection: frames, dispatch, answers.
 //!
 //! ```text
-//!  length ─▶ whole frame ─▶ header, walk, decode ─▶ in the table? ─▶ api::dispatch ─▶ encode ─▶ output
-//!    │                           │                       │                │
-//!    too large, negative         malformed               not served       acks=0: no answer,
-//!    └─▶ close, with a line      └─▶ close, with a line  └─▶ close        an error closes
+//!  length ─▶ whole frame ─▶ decode ─▶ in the table? ─▶ api::dispatch ─▶ encode ─▶ output
+//!    │                        │            │                │
+//!    too large, negative      malformed    not served       acks=0: no answer,
+//!    └────────── close, with a line ───────┘                an error closes
 //! ```
 //!
-//! - A request whose frame or header makes no sense closes the connection, because nothing after it can
-//!   be trusted. So does one that is not served: Kafka's protocol has no answer to it. The one exception
-//!   is ApiVersions in an unknown version, which is answered in version 0 (KIP-511).
-//! - A fetch may wait long, and ends early when its client hangs up. Everything else runs to its end: a
-//!   topic is not left half created because its creator hung up.
-//! - A produce request with `acks=0` has no answer; if it fails, the connection is closed, which is how
-//!   the producer learns of it.
+//! - A request whose frame or header makes no sense closes the connection, because nothing after it
+//!   can be trusted. So does one that is not served: Kafka's protocol has no answer to it. The one
+//!   exception is ApiVersions in an unknown version, which is answered in version 0 (KIP-511).
+//! - A fetch may wait long, and ends early when its client hangs up. Everything else runs to its
+//!   end: a topic is not left half created because its creator hung up.
+//! - A produce request with `acks=0` has no answer; if it fails, the connection is closed, which is
+//!   how the producer learns of it.
 //!
 //! What a misconfigured client did wrong is recognized in [`mistakes`].
 

@@ -1,12 +1,12 @@
 //! What becomes of connections that run into a limit.
 
 use super::*;
-use crate::broker::LimitSnapshot;
+use crate::broker::LimitMetrics;
 use crate::counters::Limit;
 
-async fn limit(broker: &Broker, limit: Limit) -> LimitSnapshot {
-    let snapshot = broker.snapshot().await;
-    let mut limits = snapshot.limits.into_iter();
+async fn limit(broker: &Broker, limit: Limit) -> LimitMetrics {
+    let metrics = broker.metrics().await;
+    let mut limits = metrics.limits.into_iter();
     limits.find(|l| l.limit == limit).expect("all are there")
 }
 
@@ -233,9 +233,9 @@ async fn until_used(broker: &Broker, of: Limit, is_enough: impl Fn(u64) -> bool)
 async fn a_half_sent_request_holds_what_was_sent_and_no_more() {
     let (broker, _) = start(|_| {}).await;
     for sent in [300_000, 3_000_000] {
-        let before = broker.snapshot().await.sockets.received_bytes;
+        let before = broker.metrics().await.sockets.received_bytes;
         let client = half_sent(&broker, sent).await;
-        let received = || async { broker.snapshot().await.sockets.received_bytes - before };
+        let received = || async { broker.metrics().await.sockets.received_bytes - before };
         while received().await < sent as u64 + 4 {
             tokio::task::yield_now().await;
         }
@@ -257,7 +257,8 @@ async fn half_sent_requests_make_room_within_moments() {
     bystander.send(&create_topic(1)).await;
     bystander.receive_as(ApiKey::Metadata, 9).await;
     let waits = || rejections(&broker, Limit::QueuedRequestBytes);
-    // All memory, and a fourth that is the one that goes beyond it. They have sent for a moment, and stop.
+    // All memory, and a fourth that is the one that goes beyond it. They have sent for a moment,
+    // and stop.
     let mut slow = Vec::new();
     for _ in 0..4 {
         slow.push(half_sent(&broker, 1_300_000).await);
@@ -349,5 +350,5 @@ async fn counts_that_lie_take_no_memory() {
     request.put_i32(i32::MAX);
     client.send(&request).await;
     assert_eq!(client.receive().await, None);
-    assert_eq!(broker.snapshot().await.sockets.malformed_requests, 1);
+    assert_eq!(broker.metrics().await.sockets.malformed_requests, 1);
 }

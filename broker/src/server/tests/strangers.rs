@@ -19,8 +19,8 @@ pub(super) struct Lines(pub(super) Arc<Mutex<Vec<String>>>);
 impl Lines {
     /// Keeps the warnings of this thread until the guard is dropped.
     pub(super) fn keep() -> (Self, DefaultGuard) {
-        // With one dispatcher alone, `tracing` asks the thread that reaches a line first whether it is
-        // wanted, and remembers the answer for all threads; other tests have no subscriber.
+        // With one dispatcher alone, `tracing` asks the thread that reaches a line first whether it
+        // is wanted, and remembers the answer for all threads; other tests have no subscriber.
         static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Lines::default()));
         LazyLock::force(&ANOTHER);
         let lines = Self::default();
@@ -122,7 +122,7 @@ async fn strangers_are_closed_with_a_line_that_names_client_and_fix() {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(words), "{lines:?}");
         assert!(!lines[0].contains(char::is_control), "{lines:?}");
-        assert_eq!(broker.snapshot().await.sockets.connections, 0);
+        assert_eq!(broker.metrics().await.sockets.connections, 0);
     }
 }
 

@@ -16,7 +16,7 @@ use std::fmt::Display;
 
 use brooklet_broker::counters::{ApiRequests, BUCKETS, TrafficCount};
 use brooklet_broker::{
-    GroupSnapshot, LimitSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, TopicSnapshot, Unready,
+    BrokerMetrics, GroupMetrics, LimitMetrics, LogMetrics, PartitionMetrics, TopicMetrics, Unready,
 };
 use brooklet_machines::group::GroupState;
 use brooklet_protocol::messages::ApiKey;
@@ -27,7 +27,7 @@ use crate::process::ProcessSnapshot;
 
 /// The page.
 pub(super) fn render(
-    snapshot: &Snapshot,
+    snapshot: &BrokerMetrics,
     unready: &[Unready],
     process: &ProcessSnapshot,
 ) -> String {
@@ -45,7 +45,7 @@ pub(super) fn render(
     page.into_text()
 }
 
-type OfPartition = fn(&Snapshot, &PartitionSnapshot) -> Option<i64>;
+type OfPartition = fn(&BrokerMetrics, &PartitionMetrics) -> Option<i64>;
 
 /// What kafka_exporter tells of each partition, and the bytes of its log.
 #[rustfmt::skip]
@@ -70,11 +70,11 @@ const OF_PARTITIONS: [(&str, &str, OfPartition); 9] = [
         |_, p| p.log.map(|log| log.start.0)),
 ];
 
-fn serving(partition: &PartitionSnapshot) -> i64 {
+fn serving(partition: &PartitionMetrics) -> i64 {
     i64::from(partition.log.is_some())
 }
 
-fn topics(page: &mut Page, snapshot: &Snapshot) {
+fn topics(page: &mut Page, snapshot: &BrokerMetrics) {
     let mut counts = page.family(Kind::Gauge, "kafka_topic_partitions", "Partitions.");
     for topic in &snapshot.topics {
         counts.sample(&[("topic", &topic.name)], topic.partitions.len());
@@ -92,7 +92,7 @@ fn topics(page: &mut Page, snapshot: &Snapshot) {
 }
 
 fn labels<'a>(
-    topic: &'a TopicSnapshot,
+    topic: &'a TopicMetrics,
     partition: &'a PartitionId,
 ) -> [(&'static str, &'a dyn Display); 2] {
     [("partition", &partition.0), ("topic", &topic.name)]
@@ -107,7 +107,7 @@ struct Committed<'a> {
     lag: Option<i64>,
 }
 
-fn groups(page: &mut Page, snapshot: &Snapshot) {
+fn groups(page: &mut Page, snapshot: &BrokerMetrics) {
     let Some(groups) = &snapshot.groups else {
         return;
     };
@@ -142,10 +142,10 @@ fn groups(page: &mut Page, snapshot: &Snapshot) {
 
 type Ends<'a> = BTreeMap<(&'a str, PartitionId), Offset>;
 
-fn ends(topics: &[TopicSnapshot]) -> Ends<'_> {
+fn ends(topics: &[TopicMetrics]) -> Ends<'_> {
     let ends = topics.iter().flat_map(|topic| {
         topic.partitions.iter().filter_map(|partition| {
-            let LogSnapshot { high_watermark, .. } = partition.log?;
+            let LogMetrics { high_watermark, .. } = partition.log?;
             Some(((topic.name.as_str(), partition.id), high_watermark))
         })
     });
@@ -153,7 +153,7 @@ fn ends(topics: &[TopicSnapshot]) -> Ends<'_> {
 }
 
 fn committed<'a>(
-    group: &'a GroupSnapshot,
+    group: &'a GroupMetrics,
     ends: &'a Ends<'_>,
 ) -> impl Iterator<Item = Committed<'a>> {
     group.offsets.iter().map(|(topic, partition, offset)| {
@@ -224,7 +224,7 @@ fn sums(page: &mut Page, committed: &[Committed<'_>]) {
     );
 }
 
-fn traffic(page: &mut Page, snapshot: &Snapshot) {
+fn traffic(page: &mut Page, snapshot: &BrokerMetrics) {
     type Value = fn(&TrafficCount) -> u64;
     #[rustfmt::skip]
     let families: [(&str, &str, Value); 7] = [
@@ -297,7 +297,7 @@ fn requests(page: &mut Page, requests: &[ApiRequests]) {
     }
 }
 
-fn partition_totals(page: &mut Page, topics: &[TopicSnapshot]) {
+fn partition_totals(page: &mut Page, topics: &[TopicMetrics]) {
     let partitions = || topics.iter().flat_map(|topic| &topic.partitions);
     let all = partitions().count();
     let offline = partitions().filter(|p| p.log.is_none()).count();
@@ -333,7 +333,7 @@ fn readiness(page: &mut Page, unready: &[Unready]) {
     }
 }
 
-fn own(page: &mut Page, snapshot: &Snapshot) {
+fn own(page: &mut Page, snapshot: &BrokerMetrics) {
     let version = env!("CARGO_PKG_VERSION");
     page.family(Kind::Gauge, "brooklet_build_info", "The version that runs.")
         .sample(&[("version", &version)], 1);
@@ -358,8 +358,8 @@ fn own(page: &mut Page, snapshot: &Snapshot) {
     }
 }
 
-fn limits(page: &mut Page, limits: &[LimitSnapshot]) {
-    type Value = fn(&LimitSnapshot) -> Option<u64>;
+fn limits(page: &mut Page, limits: &[LimitMetrics]) {
+    type Value = fn(&LimitMetrics) -> Option<u64>;
     let families: [(Kind, &str, &str, Value); 3] = [
         (
             Kind::Counter,

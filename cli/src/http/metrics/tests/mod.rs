@@ -1,29 +1,29 @@
 use std::time::Duration;
 
-use brooklet_broker::SocketsSnapshot;
+use brooklet_broker::SocketMetrics;
 use brooklet_broker::counters::Limit;
 use brooklet_protocol::{BrokerId, TopicName};
 
 use super::*;
 
-fn topic(name: &str, logs: &[Option<(i64, i64)>], traffic: TrafficCount) -> TopicSnapshot {
+fn topic(name: &str, logs: &[Option<(i64, i64)>], traffic: TrafficCount) -> TopicMetrics {
     let partitions = (0..).map(PartitionId).zip(logs);
-    let partitions = partitions.map(|(id, log)| PartitionSnapshot {
+    let partitions = partitions.map(|(id, log)| PartitionMetrics {
         id,
-        log: log.map(|(start, end)| LogSnapshot {
+        log: log.map(|(start, end)| LogMetrics {
             start: Offset(start),
             high_watermark: Offset(end),
             size_bytes: 1024,
         }),
     });
-    TopicSnapshot {
+    TopicMetrics {
         name: TopicName::new(name).unwrap(),
         partitions: partitions.collect(),
         traffic,
     }
 }
 
-fn snapshot() -> Snapshot {
+fn snapshot() -> BrokerMetrics {
     let clicks = TrafficCount {
         messages_in: 30,
         bytes_in: 2000,
@@ -39,11 +39,11 @@ fn snapshot() -> Snapshot {
     let offset = |partition, offset| (name.clone(), PartitionId(partition), Offset(offset));
     let mut within = [1; BUCKETS.len()];
     within[13] = 2;
-    Snapshot {
+    BrokerMetrics {
         broker_id: BrokerId(1),
         cluster_id: "never shown".to_owned(),
         uptime: Duration::from_millis(1500),
-        sockets: SocketsSnapshot {
+        sockets: SocketMetrics {
             connections: 2,
             connections_accepted: 3,
             received_bytes: 100,
@@ -58,7 +58,7 @@ fn snapshot() -> Snapshot {
             answered: 3,
             time: Duration::from_micros(10_000_250),
         }],
-        limits: vec![LimitSnapshot {
+        limits: vec![LimitMetrics {
             limit: Limit::Connections,
             used: Some(2),
             maximum: 4096,
@@ -68,7 +68,7 @@ fn snapshot() -> Snapshot {
             topic("clicks", &[Some((5, 20)), None], clicks),
             topic("quiet", &[Some((0, 0))], TrafficCount::default()),
         ],
-        groups: Some(vec![GroupSnapshot {
+        groups: Some(vec![GroupMetrics {
             id: "read\"ers".to_owned(),
             state: GroupState::Stable,
             member_count: 2,
@@ -141,7 +141,7 @@ fn each_family_stands_once_and_whole_and_no_sample_is_doubled() {
 
 #[test]
 fn groups_that_cannot_be_read_are_left_out() {
-    let without = Snapshot {
+    let without = BrokerMetrics {
         groups: None,
         ..snapshot()
     };

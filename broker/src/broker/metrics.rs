@@ -1,8 +1,20 @@
-//! The broker at one moment, as numbers: for metrics, pages and tests.
+//! The broker's metrics: what it is doing, as numbers, for `/metrics`, pages and tests; and why it
+//! is not ready, if it is not.
 //!
-//! A [`Snapshot`] is made in one go and without stopping anybody; its numbers are those of slightly
-//! different moments. What it costs grows with the number of partitions and committed offsets, so it
-//! is for every few seconds, not for every request.
+//! ```text
+//!  Counters (server, api) ─┐
+//!  image (topics, logs)   ─┼─▶ Broker::metrics ─▶ BrokerMetrics ─▶ /metrics
+//!  groups, limits         ─┘
+//!
+//!  shutdown, data directory, Health, offline partitions ─▶ Broker::unready ─▶ /readyz
+//! ```
+//!
+//! [`BrokerMetrics`] is collected without stopping anything, so its numbers belong to slightly
+//! different moments. Its cost grows with the number of partitions and committed offsets: it is for
+//! every few seconds, not for every request.
+//!
+//! Names and units are the broker's own here; how Prometheus calls them is the command line's
+//! business.
 
 use std::time::Duration;
 
@@ -16,98 +28,98 @@ use crate::counters::{ApiRequests, Counters, LIMITS, Limit, TrafficCount};
 use crate::health::Trouble;
 use crate::partition::PartitionState;
 
-/// The broker at one moment.
+/// The broker's metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct BrokerMetrics {
     /// `node.id`.
     pub broker_id: BrokerId,
     /// Kafka's cluster id.
     pub cluster_id: String,
-    /// Since it serves.
+    /// The time since it began to serve.
     pub uptime: Duration,
     /// Connections and their bytes.
-    pub sockets: SocketsSnapshot,
-    /// What clients have produced and fetched since the start, also of topics that are gone.
+    pub sockets: SocketMetrics,
+    /// What clients have produced and fetched since the start, deleted topics included.
     pub traffic: TrafficCount,
     /// Requests since the start, by API key.
     pub requests: Vec<ApiRequests>,
-    /// The limits that clients may run into.
-    pub limits: Vec<LimitSnapshot>,
+    /// The limits that clients may exceed.
+    pub limits: Vec<LimitMetrics>,
     /// All topics, by name.
-    pub topics: Vec<TopicSnapshot>,
+    pub topics: Vec<TopicMetrics>,
     /// All groups, by partition of the offsets' topic and by id; `None` where they cannot be read.
-    pub groups: Option<Vec<GroupSnapshot>>,
+    pub groups: Option<Vec<GroupMetrics>>,
 }
 
 /// Connections and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SocketsSnapshot {
+pub struct SocketMetrics {
     /// Open now.
     pub connections: u64,
-    /// Let in since the start.
+    /// Accepted since the start.
     pub connections_accepted: u64,
     /// Received since the start.
     pub received_bytes: u64,
     /// Sent since the start.
     pub sent_bytes: u64,
-    /// Frames since the start that were no request.
+    /// Frames since the start that were not a valid request.
     pub malformed_requests: u64,
 }
 
-/// A limit at one moment.
+/// A limit and its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitSnapshot {
-    /// Which.
+pub struct LimitMetrics {
+    /// The limit.
     pub limit: Limit,
-    /// How much of it is used, where that is one number.
+    /// How much of it is in use, if that is one number.
     pub used: Option<u64>,
-    /// How much there may be.
+    /// Its configured height.
     pub maximum: u64,
-    /// How often clients have run into it since the start.
+    /// How often clients have exceeded it since the start.
     pub rejections: u64,
 }
 
-/// A topic at one moment.
+/// A topic's metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicSnapshot {
+pub struct TopicMetrics {
     /// Its name.
     pub name: TopicName,
     /// Its partitions, by number.
-    pub partitions: Vec<PartitionSnapshot>,
+    pub partitions: Vec<PartitionMetrics>,
     /// What clients have produced to it and fetched from it since the start.
     pub traffic: TrafficCount,
 }
 
-/// A partition at one moment.
+/// A partition's metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionSnapshot {
+pub struct PartitionMetrics {
     /// Its number.
     pub id: PartitionId,
-    /// What there is of it; `None` while it is offline.
-    pub log: Option<LogSnapshot>,
+    /// Its log; `None` while it is offline.
+    pub log: Option<LogMetrics>,
 }
 
 /// The log of a partition that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogSnapshot {
-    /// The first offset that is there.
+pub struct LogMetrics {
+    /// The log start offset.
     pub start: Offset,
-    /// Consumers read up to here.
+    /// Its high watermark: consumers read up to here.
     pub high_watermark: Offset,
-    /// Bytes of its segments.
+    /// The size of its segments.
     pub size_bytes: u64,
 }
 
-/// A group at one moment.
+/// A group's metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupSnapshot {
+pub struct GroupMetrics {
     /// Its id.
     pub id: String,
-    /// Where it is.
+    /// Its state.
     pub state: GroupState,
     /// How many members it has.
     pub member_count: usize,
-    /// What it has committed, by topic and partition.
+    /// Its committed offsets, by topic and partition.
     pub offsets: Vec<(TopicName, PartitionId, Offset)>,
 }
 
@@ -143,19 +155,19 @@ impl From<Trouble> for Unready {
 }
 
 impl Broker {
-    /// The broker at this moment. Groups that nobody has asked for since the start are loaded.
-    pub fn snapshot(&self) -> BoxFuture<'_, Snapshot> {
+    /// The broker's metrics now. Groups that were not used since the start are loaded.
+    pub fn metrics(&self) -> BoxFuture<'_, BrokerMetrics> {
         Box::pin(async move {
             let ctx = &self.inner.ctx;
             let groups = ctx.groups.look_at_all(groups_of).await;
             let groups = groups.inspect_err(|error| {
-                tracing::debug!("groups are left out of a snapshot: {error}");
+                tracing::debug!("groups are left out of the metrics: {error}");
             });
             let image = ctx.controller.image();
             let now = ctx.clock.monotonic().0;
             let groups = groups.ok().map(|groups| groups.concat());
             let group_count = groups.as_ref().map(Vec::len);
-            Snapshot {
+            BrokerMetrics {
                 broker_id: image.broker_id,
                 cluster_id: image.cluster_id.clone(),
                 uptime: now.saturating_sub(self.inner.started.0),
@@ -169,7 +181,7 @@ impl Broker {
         })
     }
 
-    fn limits(&self, partitions: usize, groups: Option<usize>) -> Vec<LimitSnapshot> {
+    fn limits(&self, partitions: usize, groups: Option<usize>) -> Vec<LimitMetrics> {
         let ctx = &self.inner.ctx;
         let counters = &ctx.counters;
         let used = |limit| match limit {
@@ -182,7 +194,7 @@ impl Broker {
             _ => None,
         };
         let limits = LIMITS.iter().zip(&self.inner.maxima);
-        let limits = limits.map(|(info, maximum)| LimitSnapshot {
+        let limits = limits.map(|(info, maximum)| LimitMetrics {
             limit: info.limit,
             used: used(info.limit),
             maximum: *maximum,
@@ -191,9 +203,9 @@ impl Broker {
         limits.collect()
     }
 
-    /// Why the broker is not ready to serve everything; nothing if it is.
+    /// Why the broker is not ready to serve everything; empty if it is.
     ///
-    /// What is wrong with the broker as a whole stands first, then the partitions that are offline.
+    /// Problems of the whole broker come first, then partitions that are offline.
     pub fn unready(&self) -> Vec<Unready> {
         let ctx = &self.inner.ctx;
         if *ctx.shutdown.borrow() {
@@ -215,30 +227,32 @@ impl Broker {
                 .filter_map(trouble_of),
         );
         if reasons.len() == before && !ctx.controller.is_all_open() {
-            let text = "a topic could not be opened; the log says which";
+            let text = "a topic could not be opened; the broker's log names it";
             reasons.push(Unready::new("topic-not-open", text));
         }
         reasons
     }
 }
 
-/// Why this partition does not serve everything, if it does not.
+/// Why this partition does not serve everything; `None` if it does.
 fn trouble_of(partition: &PartitionState) -> Option<Unready> {
     let id = partition.id();
     let text = match partition {
         PartitionState::Open(open) if !open.is_offline() => {
             let refusal = open.refusal()?;
-            let text = format!("{id} takes no records: {refusal}");
+            let text = format!("{id} accepts no records: {refusal}");
             return Some(Unready::new("records-refused", text));
         }
-        PartitionState::Open(_) => format!("{id} is offline since a write or a sync failed"),
+        PartitionState::Open(_) => format!(
+            "{id} is offline because a write or a sync failed; restart the broker once the disk is healthy"
+        ),
         PartitionState::Offline(offline) => format!("{id} is offline: {}", offline.reason),
     };
     Some(Unready::new("partition-offline", text))
 }
 
-fn sockets_of(counters: &Counters) -> SocketsSnapshot {
-    SocketsSnapshot {
+fn sockets_of(counters: &Counters) -> SocketMetrics {
+    SocketMetrics {
         connections: counters.connections.get(),
         connections_accepted: counters.connections_accepted.get(),
         received_bytes: counters.received_bytes.get(),
@@ -247,23 +261,23 @@ fn sockets_of(counters: &Counters) -> SocketsSnapshot {
     }
 }
 
-fn topic_of(topic: &Topic) -> TopicSnapshot {
+fn topic_of(topic: &Topic) -> TopicMetrics {
     let mut traffic = TrafficCount::default();
     for partition in topic.partitions.iter().filter_map(PartitionState::open) {
         traffic += partition.traffic().count();
     }
-    TopicSnapshot {
+    TopicMetrics {
         name: topic.name.clone(),
         partitions: topic.partitions.iter().map(partition_of).collect(),
         traffic,
     }
 }
 
-fn partition_of(state: &PartitionState) -> PartitionSnapshot {
+fn partition_of(state: &PartitionState) -> PartitionMetrics {
     let serving = state.open().filter(|partition| !partition.is_offline());
-    PartitionSnapshot {
+    PartitionMetrics {
         id: state.id().partition,
-        log: serving.map(|partition| LogSnapshot {
+        log: serving.map(|partition| LogMetrics {
             start: partition.log_start_offset(),
             high_watermark: partition.high_watermark(),
             size_bytes: partition.log().size_bytes(),
@@ -271,13 +285,13 @@ fn partition_of(state: &PartitionState) -> PartitionSnapshot {
     }
 }
 
-fn groups_of(groups: &Groups) -> Vec<GroupSnapshot> {
+fn groups_of(groups: &Groups) -> Vec<GroupMetrics> {
     let listed = groups.list().map(|group| {
         let offsets = groups.offsets(&group.id).into_iter().flatten();
         let offsets = offsets
             .map(|((topic, partition), at)| (topic.clone(), *partition, at.offset))
             .collect();
-        GroupSnapshot {
+        GroupMetrics {
             id: group.id,
             state: group.state,
             member_count: group.member_count,
