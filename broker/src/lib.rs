@@ -26,6 +26,7 @@ pub mod driver;
 pub mod health;
 pub mod partition;
 pub mod server;
+pub mod tree;
 
 pub use broker::{Applied, Broker, BrokerConfig, Environment, SettingError, StartError, Storage};
 pub use broker::{

@@ -2,31 +2,33 @@
 //!
 //! What a member has subscribed to is refused with GROUP_SUBSCRIBED_TO_TOPIC.
 
-use brooklet_machines::group::{Answer, Command, Place};
+use brooklet_machines::group::DeleteOffsets;
 use brooklet_protocol::messages::kafka::offset_delete_request::OffsetDeleteRequestTopic;
 use brooklet_protocol::messages::kafka::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 use brooklet_protocol::messages::kafka::{OffsetDeleteRequest, OffsetDeleteResponse};
-use brooklet_protocol::{PartitionId, TopicName};
+use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 
 use super::context::ApiContext;
 use super::groups::{NONE, code_of, failed, refused, unknown_partition};
 
 pub(super) async fn handle(ctx: &ApiContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
     let group = request.group_id.as_str();
-    let mut places = Vec::new();
+    let mut partitions = Vec::new();
     let mut answers: Vec<_> = request
         .topics
         .iter()
-        .map(|t| judge(t, &mut places))
+        .map(|t| judge(t, &mut partitions))
         .collect();
-    let command = Command::DeleteOffsets(group.to_owned(), places);
+    let delete = DeleteOffsets {
+        group: group.to_owned(),
+        partitions,
+    };
     let refuse = |code| OffsetDeleteResponse::default().with_error_code(code);
-    let outcomes = match ctx.groups.ask(group, command).await {
-        Ok(Answer::Offsets(Ok(outcomes))) => outcomes,
-        Ok(Answer::Offsets(Err(error))) => return refuse(refused(ctx, &error)),
-        Ok(other) => unreachable!("a deletion of offsets was answered with {other:?}"),
+    let outcomes = match ctx.groups.ask(group, delete).await {
+        Ok(Ok(outcomes)) => outcomes,
+        Ok(Err(error)) => return refuse(refused(ctx, &error)),
         Err(error) => return refuse(failed(group, &error)),
     };
     let mut codes = outcomes.into_iter().map(|outcome| code_of(ctx, outcome));
@@ -38,13 +40,16 @@ pub(super) async fn handle(ctx: &ApiContext, request: OffsetDeleteRequest) -> Of
     OffsetDeleteResponse::default().with_topics(answers)
 }
 
-fn judge(asked: &OffsetDeleteRequestTopic, places: &mut Vec<Place>) -> OffsetDeleteResponseTopic {
+fn judge(
+    asked: &OffsetDeleteRequestTopic,
+    named: &mut Vec<TopicPartition>,
+) -> OffsetDeleteResponseTopic {
     let topic = TopicName::new(asked.name.as_str()).ok();
     let partitions = asked.partitions.iter().map(|partition| {
         let number = partition.partition_index;
         let answer = OffsetDeleteResponsePartition::default().with_partition_index(number);
         match &topic {
-            Some(topic) => places.push((topic.clone(), PartitionId(number))),
+            Some(topic) => named.push(TopicPartition::new(topic.clone(), PartitionId(number))),
             None => return answer.with_error_code(unknown_partition()),
         }
         answer

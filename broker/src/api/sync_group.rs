@@ -2,7 +2,7 @@
 //!
 //! The answer waits for the leader's, whose assignment is synced to the disk before anybody is told.
 
-use brooklet_machines::group::{GroupAnswer, SyncGroup, Waiter};
+use brooklet_machines::group::{SyncGroup, Waiter};
 use brooklet_protocol::messages::kafka::{SyncGroupRequest, SyncGroupResponse};
 
 use super::context::ApiContext;
@@ -12,6 +12,7 @@ pub(super) async fn handle(ctx: &ApiContext, request: SyncGroupRequest) -> SyncG
     let group = request.group_id.as_str().to_owned();
     let assignments = request.assignments.into_iter();
     let sync = SyncGroup {
+        group: group.clone(),
         waiter: Waiter::default(),
         identity: identity(
             &request.member_id,
@@ -25,13 +26,12 @@ pub(super) async fn handle(ctx: &ApiContext, request: SyncGroupRequest) -> SyncG
             .collect(),
     };
     let refuse = |code| SyncGroupResponse::default().with_error_code(code);
-    match ctx.groups.sync(&group, sync).await {
-        Ok(GroupAnswer::Synced(Ok(synced))) => SyncGroupResponse::default()
+    match ctx.groups.sync(sync).await {
+        Ok(Ok(synced)) => SyncGroupResponse::default()
             .with_protocol_type(synced.protocol_type.as_deref().map(text))
             .with_protocol_name(synced.protocol.as_deref().map(text))
             .with_assignment(synced.assignment),
-        Ok(GroupAnswer::Synced(Err(error))) => refuse(refused(ctx, &error)),
-        Ok(GroupAnswer::Joined(_)) => unreachable!("a sync is told of a sync"),
+        Ok(Err(error)) => refuse(refused(ctx, &error)),
         Err(error) => refuse(failed(&group, &error)),
     }
 }

@@ -21,8 +21,9 @@ use super::advertised;
 use super::config::{BrokerConfig, Environment, StartError};
 use super::data_dir::{COORDINATION_DIR, DataDir, Found, FoundMeta};
 use super::meta::Meta;
-use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, recorded_ids};
+use crate::controller::{Adopted, Controller, ControllerSetup, recorded_ids};
 use crate::partition::{DirtyBudget, Durability, Partition};
+use crate::tree::CoordinationTree;
 
 /// What stands between the data directory and the handlers.
 pub(super) struct Opened {

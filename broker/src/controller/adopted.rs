@@ -6,8 +6,9 @@ use brooklet_machines::coordination::ANY_VERSION;
 use brooklet_protocol::{BrokerId, TopicName};
 use uuid::Uuid;
 
+use super::ControllerError;
 use super::znodes::{self, PRODUCER_IDS, TopicSpec};
-use super::{ControllerError, CoordinationTree};
+use crate::tree::CoordinationTree;
 
 /// What another program has left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! What a setting takes, of a topic or of the broker; and which name was meant by one that nobody has.
+//! What a setting takes, of a topic or of the broker; and which name was meant by one that nobody
+//! has.
 
 use std::fmt;
 use std::str::FromStr;

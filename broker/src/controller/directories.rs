@@ -78,8 +78,8 @@ enum Prepared {
 
 impl Directories {
     /// Opens the topic's partitions from `first` on. One that was there and cannot be opened is
-    /// offline, and the others are served. If one that is new cannot be created, those before it are
-    /// closed again, and new directories are gone.
+    /// offline, and the others are served. If one that is new cannot be created, those before it
+    /// are closed again, and new directories are gone.
     pub(super) fn open(
         &self,
         topic: &TopicSpec,
@@ -181,9 +181,9 @@ impl Directories {
         Ok(Prepared::Created)
     }
 
-    /// Sets aside, durably, whatever has the name of one of these partitions, which the tree does not
-    /// know yet: so that what is found under such a name later is the topic's. A directory that names
-    /// the topic already is left from an attempt to create it.
+    /// Sets aside, durably, whatever has the name of one of these partitions, which the tree does
+    /// not know yet: so that what is found under such a name later is the topic's. A directory that
+    /// names the topic already is left from an attempt to create it.
     pub(super) fn clear_the_way(
         &self,
         topic: &TopicSpec,
@@ -215,8 +215,8 @@ impl Directories {
         Ok(())
     }
 
-    /// Leaves the file that says which leader epoch began where, for Kafka's tools: in a log that was begun
-    /// here one epoch has it all. Without it only they miss something.
+    /// Leaves the file that says which leader epoch began where, for Kafka's tools: in a log that
+    /// was begun here one epoch has it all. Without it only they miss something.
     fn write_epochs(&self, dir: &Path) {
         let path = dir.join(EPOCH_FILE);
         if self.vfs.exists(&path) {

@@ -29,10 +29,11 @@ use super::directories::{Directories, Recovery};
 use super::ids::Ids;
 use super::znodes::{self, TOPICS, TopicSpec};
 use super::{
-    CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, CoordinationTree, MetadataImage,
-    PARTITION_COUNT_MAX, Topic, Watcher, topic_config,
+    CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, MetadataImage, PARTITION_COUNT_MAX,
+    Topic, topic_config,
 };
 use crate::partition::PartitionState;
+use crate::tree::{CoordinationTree, TreeError, Watcher};
 
 /// What the follower and the controller's callers share.
 #[derive(Debug)]
@@ -359,14 +360,14 @@ fn topic(spec: TopicSpec, partitions: Vec<PartitionState>) -> Topic {
 }
 
 /// The data of a znode that may not be there.
-fn found<D, S>(read: Result<(D, S), ControllerError>) -> Result<Option<D>, ControllerError> {
+fn found<D, S>(read: Result<(D, S), TreeError>) -> Result<Option<D>, ControllerError> {
     match read {
         Ok((data, _)) => Ok(Some(data)),
-        Err(ControllerError::Tree {
+        Err(TreeError::Refused {
             code: ErrorCode::NoNode,
             ..
         }) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 

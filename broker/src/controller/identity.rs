@@ -1,18 +1,20 @@
-//! Whose partition a directory holds: `partition.metadata`, and what is done where it does not say so.
+//! Whose partition a directory holds: `partition.metadata`, and what is done where it does not say
+//! so.
 //!
 //! ```text
 //!  version: 0
 //!  topic_id: 3Jw2…        22 characters
 //! ```
 //!
-//! The file ties a directory to a topic's id, so that a topic that was deleted and created again under
-//! its old name never shows old records. It is Kafka's, and it has no checksum: one flipped bit makes
-//! one valid id into another. So an id that does not match proves nothing, and a directory is never set
-//! aside because of it.
+//! The file ties a directory to a topic's id, so that a topic that was deleted and created again
+//! under its old name never shows old records. It is Kafka's, and it has no checksum: one flipped
+//! bit makes one valid id into another. So an id that does not match proves nothing, and a
+//! directory is never set aside because of it.
 //!
 //! The proof comes from the order of events instead. When a topic is created, its id is new, and
-//! nothing that is on the disk can belong to it: whatever has the name of one of its partitions is set
-//! aside, durably, **before** the tree knows the topic. From then on the directory is the topic's:
+//! nothing that is on the disk can belong to it: whatever has the name of one of its partitions is
+//! set aside, durably, **before** the tree knows the topic. From then on the directory is the
+//! topic's:
 //!
 //! | found for a topic that the tree has | called | done |
 //! |---|---|---|
@@ -25,8 +27,9 @@
 //! | the file names another id | damaged, or somebody has moved directories | offline |
 //! | the file or the directory cannot be read, or is not what it should be | the disk | offline |
 //!
-//! "Offline" is this one partition: nothing is renamed, nothing is written, no offset is given twice.
-//! `brooklet log repair` rewrites the file from the coordination log ([`registered_topics`]).
+//! "Offline" is this one partition: nothing is renamed, nothing is written, no offset is given
+//! twice. `brooklet log repair` rewrites the file from the coordination log
+//! ([`registered_topics`]).
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -14,9 +14,10 @@
 //! Invariants:
 //! - what the image shows stands in the tree, and its partitions are open, or offline because they
 //!   could not be opened when the broker started;
-//! - a topic that is new and could not be opened is not in the image, and whoever asked for it is told why;
-//! - a topic created again under an old name has a new id and starts empty; a directory that does not say that
-//!   it is its topic's is neither opened nor moved (`identity.rs`).
+//! - a topic that is new and could not be opened is not in the image, and whoever asked for it is
+//!   told why;
+//! - a topic created again under an old name has a new id and starts empty; a directory that does
+//!   not say that it is its topic's is neither opened nor moved (`identity.rs`).
 //!
 //! Left out: sessions (the znodes that are ephemeral in Kafka, `/brokers/ids/N` and `/controller`,
 //! are written anew at each start), changes of settings after creation, more than one broker.
@@ -30,7 +31,7 @@ use brooklet_log::checkpoint::{Checkpoint, Checkpoints, Positions};
 use brooklet_log::clock::Clock;
 use brooklet_log::vfs::Vfs;
 use brooklet_log::{LogConfig, LogError, checkpoint};
-use brooklet_machines::coordination::{ANY_VERSION, ErrorCode, Operation};
+use brooklet_machines::coordination::{ANY_VERSION, ErrorCode, Operation, SetData};
 use brooklet_protocol::{BrokerId, Offset, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -38,6 +39,7 @@ use tokio::task::JoinHandle;
 
 use crate::driver::DriverError;
 use crate::partition::{DirtyBudget, Partition};
+use crate::tree::{CoordinationTree, TreeError};
 
 mod adopted;
 pub mod config_kind;
@@ -52,7 +54,6 @@ pub mod kafka_uuid;
 pub mod log_settings;
 mod registry;
 pub mod topic_config;
-mod tree;
 mod znodes;
 
 #[cfg(test)]
@@ -67,7 +68,6 @@ use follower::{Follower, Shared};
 pub use identity::{Identity, write_partition_id};
 pub use image::{MetadataImage, Topic};
 pub use registry::registered_topics;
-pub use tree::{CoordinationTree, Watcher};
 use znodes::TopicSpec;
 
 /// The topic whose one partition is the tree's log. It is in no listing.
@@ -254,7 +254,8 @@ impl Controller {
             .unwrap_or(self.partition_count_default)
     }
 
-    /// Creates a topic: a `multi` on the tree; returns once the image has it and its partitions are open.
+    /// Creates a topic: a `multi` on the tree; returns once the image has it and its partitions are
+    /// open.
     ///
     /// # Errors
     /// See [`ControllerError`]. The topic is not there then; if even its znodes could not be taken
@@ -280,12 +281,12 @@ impl Controller {
         let operations = spec.creation(image.broker_id, image.controller_epoch);
         match self.tree.multi(operations).await {
             Ok(zxid) => self.wait_until_shown(zxid).await?,
-            Err(ControllerError::Tree { path, code })
+            Err(TreeError::Refused { path, code })
                 if code == ErrorCode::NodeExists && path == znodes::topic(spec.name.as_str()) =>
             {
                 return Err(ControllerError::TopicExists(spec.name));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         match self.image().topic(spec.name.as_str()) {
             Some(topic) if topic.id == spec.id => Ok(Arc::clone(topic)),
@@ -374,7 +375,8 @@ impl Controller {
         let Some(failure) = self.shared.take_failure(name.as_str()) else {
             return Ok(());
         };
-        // A full disk, for example. What was opened of them is left alone, and opened the next time.
+        // A full disk, for example. What was opened of them is left alone, and opened the next
+        // time.
         let zxid = self
             .tree
             .multi(old.shrinking(count, image.broker_id))
@@ -415,13 +417,13 @@ impl Controller {
         let path = znodes::topic_config(name.as_str());
         let value = znodes::config_value(&configs);
         let write = if self.tree.exists(&path).await? {
-            Operation::SetData {
+            Operation::SetData(SetData {
                 path,
                 data: Some(value),
                 version: ANY_VERSION,
-            }
+            })
         } else {
-            tree::create(&path, Some(value))
+            znodes::create(&path, Some(value))
         };
         let zxid = self.tree.multi(vec![write]).await?;
         self.wait_until_shown(zxid).await?;
@@ -431,15 +433,16 @@ impl Controller {
     /// Deletes the records of a partition below `offset`, durably; returns its log start.
     ///
     /// # Errors
-    /// See [`Partition::delete_records`]; the checkpoint cannot be written: the records are not served
-    /// then, and may come back after a crash; the next attempt writes it.
+    /// See [`Partition::delete_records`]; the checkpoint cannot be written: the records are not
+    /// served then, and may come back after a crash; the next attempt writes it.
     pub async fn delete_records(
         &self,
         partition: &Arc<Partition>,
         offset: Offset,
     ) -> Result<Offset, ControllerError> {
         let start = partition.delete_records(offset).await?;
-        // Also if it did not move: the attempt that moved it may not have been able to write it down.
+        // Also if it did not move: the attempt that moved it may not have been able to write it
+        // down.
         if start > Offset::ZERO && self.directories.sync {
             let (directories, id) = (Arc::clone(&self.directories), partition.id().clone());
             let write = move || directories.checkpoints.log_starts.raise(&id, start);
@@ -458,7 +461,7 @@ impl Controller {
         let config = znodes::topic_config(name.as_str());
         let has_config = self.tree.exists(&config).await?;
         let operations = znodes::deletion(name, partitions.as_deref(), has_config);
-        self.tree.multi(operations).await
+        Ok(self.tree.multi(operations).await?)
     }
 
     async fn wait_until_shown(&self, zxid: i64) -> Result<(), ControllerError> {
@@ -495,23 +498,23 @@ impl Controller {
             let value = znodes::producer_ids_value(self.image().broker_id, &block);
             match self.tree.set(path, Some(value), stat.version).await {
                 Ok(_) => return Ok(block),
-                Err(ControllerError::Tree {
+                Err(TreeError::Refused {
                     code: ErrorCode::BadVersion,
                     ..
                 }) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// The offset below which each partition is durable, for the checkpoint file. That of one that is
-    /// not open stays as it was found.
+    /// The offset below which each partition is durable, for the checkpoint file. That of one that
+    /// is not open stays as it was found.
     pub fn recovery_points(&self) -> Checkpoint {
         self.shared.recovery_points()
     }
 
-    /// Whether every log could be opened. If not, a shutdown is not a clean one: the mark would tell
-    /// the next start to trust a log that this one has refused.
+    /// Whether every log could be opened. If not, a shutdown is not a clean one: the mark would
+    /// tell the next start to trust a log that this one has refused.
     pub fn is_all_open(&self) -> bool {
         self.shared.is_all_open()
     }

@@ -14,9 +14,9 @@
 //!                                     | session timeout i32 (ms) | subscription | assignment
 //! ```
 //!
-//! A string is a length (i16, -1 for null) and UTF-8; subscription and assignment are a length (i32)
-//! and what the clients put there. A null value is a tombstone. These versions are written; the older
-//! ones that Kafka wrote are read, too.
+//! A string is a length (i16, -1 for null) and UTF-8; subscription and assignment are a length
+//! (i32) and what the clients put there. A null value is a tombstone. These versions are written;
+//! the older ones that Kafka wrote are read, too.
 //!
 //! Left out: the flexible version 4 of both values, which Kafka writes only where a feature level
 //! asks for it, and the records of the newer group protocols, which are skipped.
