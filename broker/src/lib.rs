@@ -3,30 +3,37 @@
 //! A module uses only what stands to its right:
 //!
 //! ```text
-//!  broker ─▶ server ─▶ api ─▶ coordinator ─▶ controller ─▶ driver ─▶ partition ─▶ log ─▶ vfs
-//!                                                             └─▶ coordination, group
-//!
-//!  the upper row does I/O, the lower is pure: no I/O, no clock, no tokio
+//!  broker ─▶ server ─▶ api ─▶ coordinator ─▶ controller ─▶ tree ─▶ driver ─▶ partition
+//!                                                                    │           │
+//!                                                       brooklet-machines    brooklet-log
 //! ```
 //!
-//! [`Broker::call`] is the one door: sockets and the embedded engine bring it the same typed Kafka
-//! requests. Time comes from a [`clock::Clock`], files from a [`vfs::Vfs`]; what
-//! happens is counted in [`counters`], and what is wrong with the broker as a whole is kept in
-//! [`health`]; any module may use both.
+//! [`Broker::call`] is the only entrance: sockets and the embedded engine bring it the same typed
+//! Kafka requests. Time comes from a [`brooklet_log::clock::Clock`], files from a
+//! [`brooklet_log::vfs::Vfs`]; what happens is counted in [`counters`], and what is wrong with the
+//! broker as a whole is kept in [`health`]; any module may use both.
 
 use std::future::Future;
 use std::pin::Pin;
 
-pub mod api;
 pub mod broker;
-pub mod controller;
-pub mod coordinator;
-pub mod counters;
-pub mod driver;
-pub mod health;
-pub mod partition;
+
 pub mod server;
+
+pub mod api;
+
+pub mod coordinator;
+
+pub mod controller;
+
 pub mod tree;
+
+pub mod driver;
+
+pub mod partition;
+
+pub mod counters;
+pub mod health;
 
 pub use broker::{Applied, Broker, BrokerConfig, Environment, SettingError, StartError, Storage};
 pub use broker::{

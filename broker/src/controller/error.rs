@@ -1,4 +1,4 @@
-//! Why the controller refuses.
+//! The errors of the controller: answers to clients, failures of the disk, and damage.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub enum ControllerError {
     /// The topic does not exist.
     #[error("topic '{0}' does not exist")]
     UnknownTopic(TopicName),
-    /// `a.b` and `a_b` would be one name in metrics.
+    /// Names that differ only in `.` and `_` would be one name in metrics.
     #[error("topic '{new}' collides with existing topic '{existing}'")]
     NameCollision {
         /// The name that was asked for.
@@ -67,7 +67,7 @@ pub enum ControllerError {
     },
     /// A partition's directory does not say that it is the topic's.
     #[error(
-        "{path}: topic_id is {found}, expected {expected}. Stop the broker; `brooklet log repair {dir} \
+        "{path}: expected topic_id {expected}, found {found}. Stop the broker; `brooklet log repair {dir} \
          --dry-run` says what can be done",
         path = .path.display(), dir = .dir.display()
     )]

@@ -1,13 +1,13 @@
 //! What a broker writes into the tree when it starts.
 //!
 //! The first start creates Kafka's classic znodes. Every start counts up `/controller_epoch` and
-//! writes `/brokers/ids/N` and `/controller` anew: in Kafka they are ephemeral and vanish with
+//! writes `/brokers/ids/N` and `/controller` again: in Kafka they are ephemeral and vanish with
 //! their session; here nothing else has a session yet, so the start removes what an earlier run
 //! has left. All of it is one multi: a crash leaves the tree as it was before, or as it is after.
 //!
 //! A tree that nothing was ever written to belongs to a first start, and then there are no
-//! partitions. If there are, the tree is lost, and the start is refused: a topic that is made again
-//! under its old name would give its offsets again.
+//! partitions. If there are, the tree is lost, and the start is refused: a topic that is created
+//! again under its old name would use its offsets again.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use super::znodes::{self, CLUSTER_ID, CONTROLLER, CONTROLLER_EPOCH, FEATURE, PER
 use super::{CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, ControllerSetup, joined};
 use crate::tree::CoordinationTree;
 
-/// The brokers that are there, by their ids.
+/// The parent of the brokers' znodes.
 const BROKERS: &str = "/brokers/ids";
 
-/// Writes them, and gives the new controller epoch.
+/// Writes the znodes of a start; returns the new controller epoch.
 pub(super) async fn write(setup: &ControllerSetup) -> Result<i32, ControllerError> {
     let (tree, now) = (&setup.coordination, setup.clock.wall());
     if setup.adopted.topics.is_empty() && !tree.exists(CLUSTER_ID).await? {
@@ -58,7 +58,7 @@ pub(super) async fn write(setup: &ControllerSetup) -> Result<i32, ControllerErro
 /// written to.
 ///
 /// # Errors
-/// The tree.
+/// The tree fails.
 pub async fn recorded_ids(
     tree: &CoordinationTree,
 ) -> Result<Option<(String, BrokerId)>, ControllerError> {

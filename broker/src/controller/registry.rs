@@ -1,4 +1,4 @@
-//! Which topics a data directory has, for a tool that repairs it while no broker runs.
+//! The topics of a data directory, for a tool that repairs it while no broker runs.
 //!
 //! The coordination log is read and replayed as at a start, but not opened: nothing is written, and
 //! a torn tail stays as it is.

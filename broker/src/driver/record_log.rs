@@ -20,7 +20,7 @@ use crate::partition::{Durability, Partition};
 
 /// Bytes read at a time while replaying.
 const REPLAY_BYTES_MAX: usize = 1 << 20;
-/// The machines write their records uncompressed, so this bounds nothing of ours.
+/// A limit for logs that others have written: the machines write their records uncompressed.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 /// A coordinator does not number the records that it writes on behalf of a producer.
 const NO_SEQUENCE: i32 = -1;

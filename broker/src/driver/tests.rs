@@ -142,7 +142,11 @@ async fn replaying_the_log_gives_the_live_state() {
 
     let again = open(&live.log);
     assert_eq!(again.driver.inspect(|sum| sum.total), 6);
-    assert_eq!(*again.delivered.lock(), [], "nobody is told of the past");
+    assert_eq!(
+        *again.delivered.lock(),
+        [],
+        "effects of the past are not delivered"
+    );
     assert_eq!(again.driver.submit(Add(1)).await.unwrap(), 7);
     assert_eq!(*again.delivered.lock(), [(3, 7)]);
 }

@@ -17,8 +17,8 @@
 //! Invariants:
 //! - the tree changes only in `replay`, and a record whose zxid is not its offset is refused;
 //! - a multi is one record, so it happens as a whole or not at all;
-//! - a watch fires at most once, as an effect of the record that changed its znode: whoever sees
-//!   the event sees the change, too;
+//! - a watch fires at most once, as an effect of the record that changed its znode: a watcher that
+//!   gets the event finds the change;
 //! - a read leaves its watch in the same step, so no change falls between the two.
 //!
 //! Duties of the caller: those of every machine ([`crate::StateMachine`]). Watch events go out in

@@ -20,7 +20,7 @@
 //! and a zxid too, as in ZooKeeper.
 //!
 //! Invariants:
-//! - the state changes only in `replay`, and replaying the log gives the live state;
+//! - the state changes only in `replay`, and replaying the log rebuilds the live state;
 //! - the answer that a draft promises is the state after replay;
 //! - a multi happens as a whole or not at all, under one zxid;
 //! - a watch fires at most once, and after it the change is visible.

@@ -112,7 +112,7 @@ impl Command<Groups> for ForgetTopics {
 }
 
 impl Groups {
-    /// Whether somebody may commit offsets of a group.
+    /// Whether a client may commit offsets of a group.
     fn check_commit(
         &mut self,
         at: Moment,

@@ -6,7 +6,7 @@
 //!  offset, tombstone             offsets without the partition           None
 //!  offset, in a transaction      pending, until the marker               None
 //!  group, value                  stored = value                          GroupStored
-//!  group, tombstone              nothing of the group, pending aside     GroupDeleted
+//!  group, tombstone              all of the group removed, but pending   GroupDeleted
 //!  marker of a transaction       pending ─▶ offsets, or dropped          TransactionEnded
 //! ```
 //!

@@ -18,10 +18,10 @@
 //! Once an end is prepared it is decided: the markers go to the partitions, as often as it takes,
 //! also after a restart, and then the transaction is complete.
 //!
-//! A producer's epoch tells its incarnations apart. InitProducerId raises it, and so does an abort
-//! that the producer did not ask for: every earlier incarnation is fenced. With version 2 (KIP-890)
-//! each end raises it, so that what a producer sent too late never falls into the next transaction.
-//! When the epochs are used up, the id gets another producer id.
+//! A producer's epoch distinguishes its incarnations. InitProducerId raises it, and so does an
+//! abort that the producer did not ask for: every earlier incarnation is fenced. With version 2
+//! (KIP-890) each end raises it, so that what a producer sent too late never falls into the next
+//! transaction. When the epochs are used up, the id gets another producer id.
 //!
 //! Invariants: hard state changes only in replay; at most one transaction of an id is open or ends
 //! at a time; a decided outcome never changes; a partition gets a marker only if it was added.

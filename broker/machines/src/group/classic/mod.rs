@@ -5,7 +5,7 @@
 //!             join                      all have joined,            the leader's sync
 //!  Empty ──────────▶ PreparingRebalance ─────or it is time────▶ CompletingRebalance ─────▶ Stable
 //!    ▲                  ▲      │                                       │                     │
-//!    └── nobody is left ┼──────┘                                       │                     │
+//!    └─ no members left ┼──────┘                                       │                     │
 //!                       └── a join, a leave, a member that is silent ──┴─────────────────────┘
 //! ```
 //!
@@ -274,7 +274,7 @@ impl Group {
         }
     }
 
-    /// Whether somebody may commit offsets: a member of this generation, or anyone while the group
+    /// Whether a client may commit offsets: a member of this generation, or anyone while the group
     /// has no members and the committer claims no generation.
     pub(super) fn check_commit(
         &mut self,
