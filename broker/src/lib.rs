@@ -3,7 +3,7 @@
 //! A module uses only what stands to its right; the crates it rests on are below:
 //!
 //! ```text
-//!  broker ─▶ server ─▶ api ─▶ coordinator ─▶ controller ─▶ driver ─▶ partition
+//!  broker ─▶ server ─▶ api ─▶ coordinator ─▶ controller ─▶ tree ─▶ driver ─▶ partition
 //!    │                                                       │           │
 //!    │                        counters, health: used by all  │           │
 //!    ▼                                                       ▼           ▼
@@ -18,7 +18,8 @@
 //! | [`server`] | listeners and connections, whatever their protocol |
 //! | [`api`] | one file for each Kafka API |
 //! | [`coordinator`] | groups and transactions, each on its log |
-//! | [`controller`] | topics: the tree of znodes, and the image made from it |
+//! | [`controller`] | topics, and the image of them that is made from the tree |
+//! | [`tree`] | the coordination tree on its log, and the watches on it |
 //! | [`driver`] | runs a state machine on its log |
 //! | [`partition`] | one log with its high watermark, and who waits for it |
 //! | [`counters`], [`health`] | what happens, counted; what is wrong with the broker as a whole |
@@ -39,6 +40,8 @@ pub mod api;
 pub mod coordinator;
 
 pub mod controller;
+
+pub mod tree;
 
 pub mod driver;
 

@@ -916,7 +916,11 @@ fn a_topic_grows_and_does_not_shrink() {
     let found = server.stdout_of(&["consume", "t", "-e", "-f", "%p %s\\n"], b"");
     assert_eq!(found, "2 new\n");
     for (args, code, words) in [
-        (["t", "3"], 1, "has 3 partitions, 3 are not more"),
+        (
+            ["t", "3"],
+            1,
+            "already has 3 partitions; expected more, found 3",
+        ),
         (["none", "3"], 4, "none"),
         (["t", "0"], 2, "0 is not in 1"),
     ] {

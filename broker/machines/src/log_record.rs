@@ -3,19 +3,19 @@
 use brooklet_protocol::Producer;
 use bytes::Bytes;
 
-/// How a record of a machine's log stands to transactions (KIP-98).
+/// Whether a record of a machine's log belongs to a transaction (KIP-98).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// It counts at once.
+pub enum TxnMembership {
+    /// It belongs to none, and counts at once.
     #[default]
-    Outside,
+    NonTransactional,
     /// It counts once its producer's transaction is committed.
-    Inside(Producer),
+    Transactional(Producer),
     /// It is the marker that ends its producer's transaction; it has neither key nor value here.
-    Ends {
-        /// Whose transaction.
+    Marker {
+        /// The producer whose transaction ends.
         producer: Producer,
-        /// Whether its records count.
+        /// Whether the records of the transaction count.
         committed: bool,
     },
 }
@@ -23,19 +23,19 @@ pub enum Standing {
 /// One record of a machine's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogRecord {
-    /// Null, or what the record is about.
+    /// The subject of the record, or null.
     pub key: Option<Bytes>,
-    /// Null (a tombstone), or what it says.
+    /// What the record says of it; null is a tombstone.
     pub value: Option<Bytes>,
-    /// How it stands to transactions; the same for all records of one decision.
-    pub standing: Standing,
+    /// The same for all records of one decision.
+    pub txn: TxnMembership,
 }
 
 impl LogRecord {
     /// The marker that ends a producer's transaction.
     pub fn marker(producer: Producer, committed: bool) -> Self {
         Self {
-            standing: Standing::Ends {
+            txn: TxnMembership::Marker {
                 producer,
                 committed,
             },

@@ -1,11 +1,12 @@
-//! Scripts for machines: what is asked, and behind `---` what is said. Each is a file.
+//! Scripts for machines: the commands, and after `---` the answers. Each is a file.
 //!
-//! `BROOKLET_REGENERATE=1 cargo test -p brooklet-machines script` writes what is said into the files.
+//! `BROOKLET_REGENERATE=1 cargo test -p brooklet-machines script` writes the answers into the
+//! files.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Plays a script, line by line; gives it with what is said.
+/// Plays a script, line by line; returns it with the answers.
 pub(crate) fn play(script: &str, mut line: impl FnMut(&str, &mut String)) -> String {
     let mut played = String::new();
     let blocks = script.split("\n\n").map(str::trim);

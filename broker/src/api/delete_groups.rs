@@ -1,6 +1,6 @@
 //! DeleteGroups (42), versions 0 to 2: deletes groups without members, and their offsets (KIP-229).
 
-use brooklet_machines::group::{Answer, Command};
+use brooklet_machines::group::DeleteGroup;
 use brooklet_protocol::messages::kafka::delete_groups_response::DeletableGroupResult;
 use brooklet_protocol::messages::kafka::{DeleteGroupsRequest, DeleteGroupsResponse};
 
@@ -15,13 +15,11 @@ pub(super) async fn handle(
     let mut results = Vec::with_capacity(request.groups_names.len());
     for id in request.groups_names {
         let group = id.as_str();
-        let code = match ctx
-            .groups
-            .ask(group, Command::DeleteGroup(group.to_owned()))
-            .await
-        {
-            Ok(Answer::Done(outcome)) => code_of(ctx, outcome),
-            Ok(other) => unreachable!("a deletion was answered with {other:?}"),
+        let delete = DeleteGroup {
+            group: group.to_owned(),
+        };
+        let code = match ctx.groups.ask(group, delete).await {
+            Ok(outcome) => code_of(ctx, outcome),
             Err(error) => failed(group, &error),
         };
         results.push(

@@ -1,6 +1,6 @@
 //! Heartbeat (12), versions 0 to 4: keeps a member in its group, and says when it has to rejoin.
 
-use brooklet_machines::group::{Answer, Command};
+use brooklet_machines::group::Heartbeat;
 use brooklet_protocol::messages::kafka::{HeartbeatRequest, HeartbeatResponse};
 
 use super::call::Call;
@@ -12,18 +12,16 @@ pub(super) async fn handle(
     Call { request, .. }: Call<HeartbeatRequest>,
 ) -> HeartbeatResponse {
     let group = request.group_id.as_str();
-    let who = identity(
-        &request.member_id,
-        request.group_instance_id.as_ref(),
-        request.generation_id,
-    );
-    let code = match ctx
-        .groups
-        .ask(group, Command::Heartbeat(group.to_owned(), who))
-        .await
-    {
-        Ok(Answer::Done(outcome)) => code_of(ctx, outcome),
-        Ok(other) => unreachable!("a heartbeat was answered with {other:?}"),
+    let heartbeat = Heartbeat {
+        group: group.to_owned(),
+        identity: identity(
+            &request.member_id,
+            request.group_instance_id.as_ref(),
+            request.generation_id,
+        ),
+    };
+    let code = match ctx.groups.ask(group, heartbeat).await {
+        Ok(outcome) => code_of(ctx, outcome),
         Err(error) => failed(group, &error),
     };
     HeartbeatResponse::default().with_error_code(code)

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use brooklet_machines::group::{GroupAnswer, GroupError, JoinGroup, Joined, Waiter};
+use brooklet_machines::group::{GroupError, JoinGroup, Joined, Waiter};
 use brooklet_protocol::messages::StrBytes;
 use brooklet_protocol::messages::kafka::join_group_response::JoinGroupResponseMember;
 use brooklet_protocol::messages::kafka::{JoinGroupRequest, JoinGroupResponse};
@@ -42,16 +42,15 @@ pub(super) async fn handle(
             .with_protocol_name((version < NULLABLE_PROTOCOL).then(StrBytes::default))
             .with_member_id(member_id)
     };
-    match ctx.groups.join(&group, join).await {
-        Ok(GroupAnswer::Joined(Ok(joined))) => to_response(version, joined),
-        Ok(GroupAnswer::Joined(Err(error))) => {
+    match ctx.groups.join(join).await {
+        Ok(Ok(joined)) => to_response(version, joined),
+        Ok(Err(error)) => {
             let member_id = match &error {
                 GroupError::MemberIdRequired(id) => text(id),
                 _ => given,
             };
             refuse(refused(ctx, &error), member_id)
         }
-        Ok(GroupAnswer::Synced(_)) => unreachable!("a join is answered with a join"),
         Err(error) => refuse(failed(&group, &error), given),
     }
 }
@@ -68,6 +67,7 @@ fn to_join(
     let session_timeout = millis(request.session_timeout_ms);
     let protocols = request.protocols.into_iter();
     JoinGroup {
+        group: request.group_id.as_str().to_owned(),
         waiter: Waiter::default(),
         member_id: request.member_id.as_str().to_owned(),
         new_member_id: (ctx.groups).new_member_id(instance_id.as_deref().unwrap_or(client_id)),

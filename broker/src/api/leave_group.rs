@@ -2,7 +2,7 @@
 //!
 //! From version 3 on a request removes several members, static ones by instance id alone (KIP-345).
 
-use brooklet_machines::group::{Answer, Command};
+use brooklet_machines::group::LeaveGroup;
 use brooklet_protocol::messages::kafka::leave_group_response::MemberResponse;
 use brooklet_protocol::messages::kafka::{LeaveGroupRequest, LeaveGroupResponse};
 
@@ -29,13 +29,12 @@ pub(super) async fn handle(
         });
         named.collect()
     };
-    let left = match ctx
-        .groups
-        .ask(group, Command::Leave(group.to_owned(), members))
-        .await
-    {
-        Ok(Answer::Left(left)) => left,
-        Ok(other) => unreachable!("a leave was answered with {other:?}"),
+    let leave = LeaveGroup {
+        group: group.to_owned(),
+        members,
+    };
+    let left = match ctx.groups.ask(group, leave).await {
+        Ok(left) => left,
         Err(error) => {
             return LeaveGroupResponse::default().with_error_code(failed(group, &error));
         }

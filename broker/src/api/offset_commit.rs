@@ -8,7 +8,7 @@
 //! Left out: the retention time of versions 2 to 4, which Kafka ignores as well; topic ids (version
 //! 10).
 
-use brooklet_machines::group::{Answer, Command, NewOffset};
+use brooklet_machines::group::{CommitOffsets, NewOffset};
 use brooklet_protocol::messages::kafka::offset_commit_request::OffsetCommitRequestTopic;
 use brooklet_protocol::messages::kafka::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
@@ -37,16 +37,19 @@ pub(super) async fn handle(
         answers.push(check(&image, topic, &mut offsets));
     }
     // Even without any offset, since the group may answer with an error.
-    let command = Command::Commit(group.to_owned(), who, offsets);
-    let mut codes = match ctx.groups.ask(group, command).await {
-        Ok(Answer::Offsets(Ok(outcomes))) => Outcomes::Each(
+    let commit = CommitOffsets {
+        group: group.to_owned(),
+        identity: who,
+        offsets,
+    };
+    let mut codes = match ctx.groups.ask(group, commit).await {
+        Ok(Ok(outcomes)) => Outcomes::Each(
             outcomes
                 .into_iter()
                 .map(|outcome| code_of(ctx, outcome))
                 .collect(),
         ),
-        Ok(Answer::Offsets(Err(error))) => Outcomes::All(refused(ctx, &error)),
-        Ok(other) => unreachable!("a commit was answered with {other:?}"),
+        Ok(Err(error)) => Outcomes::All(refused(ctx, &error)),
         Err(error) => Outcomes::All(failed(group, &error)),
     };
     for partition in answers.iter_mut().flat_map(|topic| &mut topic.partitions) {

@@ -2,13 +2,13 @@
 //!
 //! A topic that a member is subscribed to is refused with GROUP_SUBSCRIBED_TO_TOPIC.
 
-use brooklet_machines::group::{Answer, Command, Place};
+use brooklet_machines::group::DeleteOffsets;
 use brooklet_protocol::messages::kafka::offset_delete_request::OffsetDeleteRequestTopic;
 use brooklet_protocol::messages::kafka::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 use brooklet_protocol::messages::kafka::{OffsetDeleteRequest, OffsetDeleteResponse};
-use brooklet_protocol::{PartitionId, TopicName};
+use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 
 use super::call::Call;
 use super::context::ApiContext;
@@ -25,12 +25,14 @@ pub(super) async fn handle(
         .iter()
         .map(|t| check(t, &mut partitions))
         .collect();
-    let command = Command::DeleteOffsets(group.to_owned(), partitions);
+    let delete = DeleteOffsets {
+        group: group.to_owned(),
+        partitions,
+    };
     let refuse = |code| OffsetDeleteResponse::default().with_error_code(code);
-    let outcomes = match ctx.groups.ask(group, command).await {
-        Ok(Answer::Offsets(Ok(outcomes))) => outcomes,
-        Ok(Answer::Offsets(Err(error))) => return refuse(refused(ctx, &error)),
-        Ok(other) => unreachable!("a deletion of offsets was answered with {other:?}"),
+    let outcomes = match ctx.groups.ask(group, delete).await {
+        Ok(Ok(outcomes)) => outcomes,
+        Ok(Err(error)) => return refuse(refused(ctx, &error)),
         Err(error) => return refuse(failed(group, &error)),
     };
     let mut codes = outcomes.into_iter().map(|outcome| code_of(ctx, outcome));
@@ -44,14 +46,14 @@ pub(super) async fn handle(
 
 fn check(
     asked: &OffsetDeleteRequestTopic,
-    partitions: &mut Vec<Place>,
+    named: &mut Vec<TopicPartition>,
 ) -> OffsetDeleteResponseTopic {
     let topic = TopicName::new(asked.name.as_str()).ok();
     let partitions = asked.partitions.iter().map(|partition| {
         let number = partition.partition_index;
         let answer = OffsetDeleteResponsePartition::default().with_partition_index(number);
         match &topic {
-            Some(topic) => partitions.push((topic.clone(), PartitionId(number))),
+            Some(topic) => named.push(TopicPartition::new(topic.clone(), PartitionId(number))),
             None => return answer.with_error_code(unknown_partition()),
         }
         answer

@@ -11,15 +11,15 @@
 
 use std::collections::BTreeMap;
 
+use brooklet_machines::group::Groups;
 use brooklet_machines::group::record::CommittedOffset;
-use brooklet_machines::group::{Groups, Place};
 use brooklet_protocol::messages::kafka::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use brooklet_protocol::messages::kafka::{self, OffsetFetchRequest, OffsetFetchResponse};
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
-use brooklet_protocol::{PartitionId, TopicName};
+use brooklet_protocol::{PartitionId, TopicName, TopicPartition};
 
 use super::call::Call;
 use super::context::ApiContext;
@@ -101,7 +101,7 @@ async fn find(ctx: &ApiContext, group: &str, asked: Asked, require_stable: bool)
         });
         let mut offsets: BTreeMap<_, _> = offsets.collect();
         if require_stable {
-            let pending = groups.pending_places(group).cloned();
+            let pending = groups.pending_partitions(group).cloned();
             offsets.extend(pending.map(|partition| (partition, Committed::Unstable)));
         }
         offsets
@@ -116,8 +116,9 @@ async fn find(ctx: &ApiContext, group: &str, asked: Asked, require_stable: bool)
     let of_topic = |(name, partitions): (kafka::TopicName, Vec<i32>)| {
         let topic = TopicName::new(name.as_str()).ok();
         let offset = |partition: i32| {
-            let key = topic.clone().map(|topic| (topic, PartitionId(partition)));
-            let found = key.and_then(|key| offsets.get(&key).cloned());
+            let at = topic.clone();
+            let at = at.map(|topic| TopicPartition::new(topic, PartitionId(partition)));
+            let found = at.and_then(|at| offsets.get(&at).cloned());
             found.unwrap_or(Committed::Offset(None))
         };
         let partitions = partitions
@@ -128,9 +129,9 @@ async fn find(ctx: &ApiContext, group: &str, asked: Asked, require_stable: bool)
     (asked.into_iter().map(of_topic).collect(), code)
 }
 
-fn everything(offsets: BTreeMap<Place, Committed>) -> Found {
+fn everything(offsets: BTreeMap<TopicPartition, Committed>) -> Found {
     let mut found: Found = Vec::new();
-    for ((topic, partition), committed) in offsets {
+    for (TopicPartition { topic, partition }, committed) in offsets {
         let name = kafka::TopicName(text(topic.as_str()));
         let offset = (partition.0, committed);
         match found.last_mut() {

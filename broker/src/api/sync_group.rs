@@ -4,7 +4,7 @@
 //! The response waits for the leader's request, whose assignments are synced to the disk before any
 //! member gets its own.
 
-use brooklet_machines::group::{GroupAnswer, SyncGroup, Waiter};
+use brooklet_machines::group::{SyncGroup, Waiter};
 use brooklet_protocol::messages::kafka::{SyncGroupRequest, SyncGroupResponse};
 
 use super::call::Call;
@@ -18,6 +18,7 @@ pub(super) async fn handle(
     let group = request.group_id.as_str().to_owned();
     let assignments = request.assignments.into_iter();
     let sync = SyncGroup {
+        group: group.clone(),
         waiter: Waiter::default(),
         identity: identity(
             &request.member_id,
@@ -31,13 +32,12 @@ pub(super) async fn handle(
             .collect(),
     };
     let refuse = |code| SyncGroupResponse::default().with_error_code(code);
-    match ctx.groups.sync(&group, sync).await {
-        Ok(GroupAnswer::Synced(Ok(synced))) => SyncGroupResponse::default()
+    match ctx.groups.sync(sync).await {
+        Ok(Ok(synced)) => SyncGroupResponse::default()
             .with_protocol_type(synced.protocol_type.as_deref().map(text))
             .with_protocol_name(synced.protocol.as_deref().map(text))
             .with_assignment(synced.assignment),
-        Ok(GroupAnswer::Synced(Err(error))) => refuse(refused(ctx, &error)),
-        Ok(GroupAnswer::Joined(_)) => unreachable!("a sync is answered with a sync"),
+        Ok(Err(error)) => refuse(refused(ctx, &error)),
         Err(error) => refuse(failed(&group, &error)),
     }
 }

@@ -8,7 +8,7 @@
 //!   from version 5 on, here (KIP-890).
 
 use brooklet_log::LogError;
-use brooklet_machines::group::{Answer, Command, CommitInTransaction, NewOffset};
+use brooklet_machines::group::{CommitInTransaction, NewOffset, TxnCommitted};
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -68,20 +68,21 @@ async fn commit(
         request.generation_id,
     );
     let mut commit = CommitInTransaction {
+        group: group.to_owned(),
+        identity: who,
         producer: producer(request.producer_id, request.producer_epoch),
         verified_at: None,
         offsets,
     };
     loop {
-        let ask = Command::CommitInTransaction(group.to_owned(), who.clone(), commit.clone());
-        match ctx.groups.ask(group, ask).await {
-            Ok(Answer::Unverified(markers)) => {
+        match ctx.groups.ask(group, commit.clone()).await {
+            Ok(TxnCommitted::Unverified(markers)) => {
                 if let Err(code) = verify(ctx, version, request).await {
                     return Outcomes::All(code);
                 }
                 commit.verified_at = Some(markers);
             }
-            Ok(Answer::Offsets(Ok(outcomes))) => {
+            Ok(TxnCommitted::Checked(Ok(outcomes))) => {
                 return Outcomes::Each(
                     outcomes
                         .into_iter()
@@ -89,9 +90,8 @@ async fn commit(
                         .collect(),
                 );
             }
-            Ok(Answer::Offsets(Err(error))) => return Outcomes::All(refused(ctx, &error)),
-            Ok(other) => unreachable!("a commit was answered with {other:?}"),
-            // A newer epoch of the producer has written there.
+            Ok(TxnCommitted::Checked(Err(error))) => return Outcomes::All(refused(ctx, &error)),
+            // A newer incarnation has written there.
             Err(CoordinatorError::Driver(DriverError::Log(LogError::Producer(_)))) => {
                 return Outcomes::All(ErrorCode::InvalidProducerEpoch.code());
             }

@@ -289,7 +289,7 @@ fn groups_of(groups: &Groups) -> Vec<GroupMetrics> {
     let listed = groups.list().map(|group| {
         let offsets = groups.offsets(&group.id).into_iter().flatten();
         let offsets = offsets
-            .map(|((topic, partition), at)| (topic.clone(), *partition, at.offset))
+            .map(|(of, at)| (of.topic.clone(), of.partition, at.offset))
             .collect();
         GroupMetrics {
             id: group.id,

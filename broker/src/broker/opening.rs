@@ -22,8 +22,9 @@ use super::data_dir::{Adopting, COORDINATION_DIR, DataDir, Found, FoundMeta};
 use super::environment::Environment;
 use super::errors::StartError;
 use super::meta::Meta;
-use crate::controller::{Adopted, Controller, ControllerSetup, CoordinationTree, recorded_ids};
+use crate::controller::{Adopted, Controller, ControllerSetup, recorded_ids};
 use crate::partition::{DirtyBudget, Durability, Partition, PartitionSetup};
+use crate::tree::CoordinationTree;
 
 /// An opened data directory.
 pub(super) struct Opened {

@@ -1,4 +1,4 @@
-//! What is taken over from another program's metadata, put into the coordination tree.
+//! Adoption: topics from another program's metadata are added to the coordination tree.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,16 @@ use brooklet_machines::coordination::ANY_VERSION;
 use brooklet_protocol::{BrokerId, TopicName};
 use uuid::Uuid;
 
+use super::ControllerError;
 use super::znodes::{self, PRODUCER_IDS, TopicSpec};
-use super::{ControllerError, CoordinationTree};
+use crate::tree::CoordinationTree;
 
-/// What another program has left.
+/// What another program has left in the data directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adopted {
-    /// Topics that are on the disk and may not be in the tree yet.
+    /// Topics that are on the disk, and that the tree may not have yet.
     pub topics: Vec<AdoptedTopic>,
-    /// Producer ids below it may have been given: the logs know their sequence numbers.
+    /// Producer ids below it may be in use: the logs have their sequence numbers.
     pub producer_ids_end: i64,
 }
 
@@ -23,7 +24,7 @@ pub struct Adopted {
 pub struct AdoptedTopic {
     /// Its name.
     pub name: TopicName,
-    /// Its id, which its partitions' directories have, too.
+    /// Its id, which is also in the directories of its partitions.
     pub id: Uuid,
     /// How many partitions.
     pub partition_count: i32,
@@ -31,7 +32,7 @@ pub struct AdoptedTopic {
     pub configs: BTreeMap<String, String>,
 }
 
-/// Puts into the tree what is not there.
+/// Adds to the tree what it does not have yet.
 pub(super) async fn register(
     tree: &CoordinationTree,
     broker: BrokerId,

@@ -1,16 +1,17 @@
-//! What a setting takes, of a topic or of the broker; and which name was meant by one that nobody has.
+//! The kinds of values that settings accept, of topics and of the broker; and the nearest name to
+//! one that is unknown.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a setting takes.
+/// The values that a setting accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum ConfigKind {
     /// A whole number, both ends included.
     Number {
-        /// The least.
+        /// The smallest.
         min: i64,
-        /// The most.
+        /// The largest.
         max: i64,
     },
     /// A number from 0 to 1.
@@ -44,7 +45,7 @@ impl fmt::Display for ConfigKind {
 }
 
 impl ConfigKind {
-    /// Whether it takes this value. Space around it does not count, nor does the case of a boolean.
+    /// Whether it accepts this value. Space around it is ignored, and so is the case of a boolean.
     pub fn takes(self, value: &str) -> bool {
         match self {
             Self::Number { min, max } => parsed(value).is_some_and(|n| (min..=max).contains(&n)),
@@ -76,12 +77,12 @@ pub(crate) const fn number(min: i64, max: i64) -> ConfigKind {
     ConfigKind::Number { min, max }
 }
 
-/// Of some names, the one that takes the fewest edits.
+/// The name that differs from `name` by the fewest edits.
 ///
 /// # Panics
 /// Without any names.
 pub(crate) fn nearest(name: &str, names: impl Iterator<Item = &'static str>) -> &'static str {
-    // A name of any length may come from the wire; beyond this it resembles none.
+    // A name of any length may come from the wire; beyond this length it resembles none.
     let start: String = name.chars().take(64).collect();
     let nearest = names.min_by_key(|known| edits(&start, known));
     nearest.expect("there are names")

@@ -7,7 +7,22 @@
 //!  DATA/clicks-0.<32 hex>-stray/    stood there before the topic was created; kept
 //! ```
 //!
-//! Everything here blocks.
+//! A partition's directory goes through these steps, each of which a crash may interrupt:
+//!
+//! ```text
+//!  clear_the_way   whatever has the name is renamed to -stray, before the tree knows the topic
+//!  open            the directory and partition.metadata are created; the log is opened
+//!  retire          the log is closed, its checkpoints go, the directory is renamed to -delete
+//!  remove          the renamed directory is removed; `leftovers` finds it again after a crash
+//! ```
+//!
+//! Invariants: a directory is opened only if it names its topic (the table is in [`identity`]); the
+//! broker removes only directories that it has renamed itself, or created in the attempt that
+//! failed; a partition that exists and cannot be opened is offline, and no other partition suffers
+//! from it.
+//!
+//! Everything here blocks: the caller runs it on a thread for blocking work. Left out: more than
+//! one data directory.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IoSlice};
@@ -29,7 +44,7 @@ use crate::partition::{DirtyBudget, OfflinePartition, Partition, PartitionSetup,
 
 const DELETED: &str = "delete";
 const STRAY: &str = "stray";
-/// What file systems take.
+/// The longest file name that file systems allow.
 const NAME_BYTES_MAX: usize = 255;
 
 /// Opens and removes the directories of partitions.
@@ -44,12 +59,13 @@ pub(super) struct Directories {
     pub(super) checkpoints: Arc<Checkpoints>,
 }
 
-/// What is known of the logs before they are opened.
+/// What the checkpoints say of the logs before they are opened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recovery {
     pub(super) clean_shutdown: bool,
     pub(super) points: BTreeMap<TopicPartition, Positions>,
-    /// Whether the broker starts: then a partition that cannot even be created is offline, too.
+    /// Whether the broker is starting: then a partition that cannot even be created is offline,
+    /// too.
     pub(super) at_start: bool,
 }
 
@@ -67,19 +83,19 @@ impl Recovery {
     }
 }
 
-/// What stands behind an open partition.
+/// Where the directory of an open partition comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prepared {
-    /// The topic's directory.
+    /// It existed.
     Found,
-    /// A new one.
+    /// It was created.
     Created,
 }
 
 impl Directories {
     /// Opens the topic's partitions from `first` on. One that was there and cannot be opened is
-    /// offline, and the others are served. If one that is new cannot be created, those before it are
-    /// closed again, and new directories are gone.
+    /// offline, and the others are served. If one that is new cannot be created, those before it
+    /// are closed again, and new directories are gone.
     pub(super) fn open(
         &self,
         topic: &TopicSpec,
@@ -96,7 +112,7 @@ impl Directories {
                     created.extend((prepared != Prepared::Found).then_some(dir));
                     opened.push(PartitionState::Open(partition));
                 }
-                // A new directory would be gone again: this one has data.
+                // A new directory would have been removed again: this one has data.
                 Err(error) if recovery.at_start || self.vfs.exists(&dir) => {
                     opened.push(offline(id, &error));
                 }
@@ -143,12 +159,12 @@ impl Directories {
         self.write_epochs(&dir);
         if let Some(side_file) = &report.side_file {
             let (bytes, side_file) = (report.bytes_cut, side_file.display());
-            tracing::warn!("{id}: cut {bytes} bytes of a torn tail, kept in {side_file}");
+            tracing::warn!("{id}: cut {bytes} bytes of a torn tail, saved in {side_file}");
         }
         Ok((partition, prepared))
     }
 
-    /// Gives partitions that are open the topic's settings of now.
+    /// Applies the topic's current settings to its open partitions.
     pub(super) fn configure(&self, topic: &TopicSpec, partitions: &[PartitionState]) {
         let config = topic_config::log_config(&topic.configs, &self.log);
         for partition in partitions.iter().filter_map(PartitionState::open) {
@@ -162,7 +178,7 @@ impl Directories {
         self.data_dir.join(id.to_string())
     }
 
-    /// Makes sure that `dir` is there and the topic's; the table is in [`identity`].
+    /// Makes sure that `dir` exists and belongs to the topic; the table is in [`identity`].
     fn prepare(
         &self,
         dir: &Path,
@@ -187,16 +203,16 @@ impl Directories {
         Ok(Prepared::Created)
     }
 
-    /// Sets aside, durably, whatever has the name of one of these partitions, which the tree does not
-    /// know yet: so that what is found under such a name later is the topic's. A directory that names
-    /// the topic already is left from an attempt to create it.
+    /// Sets aside, durably, whatever has the name of one of these partitions, which the tree does
+    /// not know yet: so that what is found under such a name later is the topic's. A directory that
+    /// names the topic already is left from an attempt to create it.
     pub(super) fn clear_the_way(
         &self,
         topic: &TopicSpec,
         first: i32,
         unique: Uuid,
     ) -> Result<(), ControllerError> {
-        // Refused where the data directory itself is gone.
+        // Fails if the data directory itself is gone.
         let there = self.vfs.create_dir_all(&self.data_dir);
         there.map_err(|e| failed("create a topic in", &self.data_dir, e))?;
         let mut is_changed = false;
@@ -211,7 +227,7 @@ impl Directories {
             }
             let aside = self.rename(&dir, unique, STRAY)?;
             let (dir, aside) = (dir.display(), aside.display());
-            tracing::warn!("{dir}: was there before its topic, kept as {aside}");
+            tracing::warn!("{dir}: existed before its topic was created, renamed to {aside}");
             is_changed = true;
         }
         if is_changed && self.sync {
@@ -221,8 +237,8 @@ impl Directories {
         Ok(())
     }
 
-    /// Leaves the file that says which leader epoch began where, for Kafka's tools: in a log that was begun
-    /// here one epoch has it all. Without it only they miss something.
+    /// Leaves the file that says which leader epoch began where, for Kafka's tools: in a log that
+    /// was begun here one epoch has it all. Without it only they miss something.
     fn write_epochs(&self, dir: &Path) {
         let path = dir.join(EPOCH_FILE);
         if self.vfs.exists(&path) {
@@ -249,7 +265,7 @@ impl Directories {
     }
 
     /// Closes the topic's partitions, forgets their recovery points and renames their directories;
-    /// what comes back is to be removed.
+    /// returns the directories to remove.
     pub(super) fn retire(
         &self,
         partitions: &[PartitionState],
@@ -260,7 +276,7 @@ impl Directories {
         let dirs = partitions
             .iter()
             .map(|partition| self.dir_of(partition.id()));
-        // That of a partition that could not be opened may be missing.
+        // The directory of a partition that could not be opened may be missing.
         let dirs = dirs.filter(|dir| self.vfs.exists(dir));
         let renamed = dirs.map(|dir| self.rename(&dir, unique, DELETED));
         let renamed = renamed.collect();
@@ -272,7 +288,7 @@ impl Directories {
         renamed
     }
 
-    /// Takes lines out of the checkpoint files.
+    /// Removes lines from the checkpoint files.
     pub(super) fn forget(
         &self,
         gone: impl Fn(&TopicPartition) -> bool,
@@ -284,7 +300,7 @@ impl Directories {
     }
 
     /// Removes a directory; a failure is logged, and the next start tries again. One that is gone
-    /// is fine: a broker that keeps nothing removes the whole data directory at its end.
+    /// is fine: an ephemeral broker removes the whole data directory at its end.
     pub(super) fn remove(&self, dir: &Path) {
         match self.vfs.remove_dir_all(dir) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -300,7 +316,7 @@ impl Directories {
         self.names(is_leftover)
     }
 
-    /// Names the directories of partitions that no topic has; they are left alone.
+    /// Logs the directories of partitions that belong to no topic; they are left alone.
     pub(super) fn report_strays(
         &self,
         is_known: impl Fn(&TopicPartition) -> bool,
@@ -308,7 +324,7 @@ impl Directories {
         let is_stray =
             |name: &str| TopicPartition::from_dir_name(name).is_some_and(|id| !is_known(&id));
         for dir in self.names(is_stray)? {
-            tracing::warn!("{}: no topic has this partition; left alone", dir.display());
+            tracing::warn!("{}: belongs to no topic; left alone", dir.display());
         }
         Ok(())
     }
@@ -329,14 +345,14 @@ impl Directories {
     }
 }
 
-/// Names what is wrong in the log, and keeps it for whoever asks for the partition.
+/// Logs why a partition is offline, and keeps the reason for requests that name the partition.
 fn offline(id: TopicPartition, error: &ControllerError) -> PartitionState {
     let reason = error.to_string();
-    tracing::error!("{id} is offline, its files are kept as they are: {reason}");
+    tracing::error!("{id} is offline, its files are left untouched: {reason}");
     PartitionState::Offline(Arc::new(OfflinePartition { id, reason }))
 }
 
-/// Closes what is to be thrown away: whether it reaches the disk does not matter.
+/// Closes partitions that will be discarded: it does not matter whether they reach the disk.
 fn close_all(partitions: &[PartitionState]) {
     for partition in partitions.iter().filter_map(PartitionState::open) {
         if let Err(error) = partition.close() {

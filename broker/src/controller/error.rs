@@ -1,4 +1,4 @@
-//! Why the controller refuses.
+//! The errors of the controller: answers to clients, failures of the disk, and damage.
 
 use std::path::PathBuf;
 
@@ -7,63 +7,62 @@ use brooklet_protocol::TopicName;
 use thiserror::Error;
 
 use crate::driver::DriverError;
+use crate::tree::TreeError;
 
 /// Why the controller refuses.
 #[derive(Debug, Error)]
 pub enum ControllerError {
-    /// The topic is there.
+    /// The topic exists already.
     #[error("topic '{0}' already exists")]
     TopicExists(TopicName),
-    /// The topic is not there.
+    /// The topic does not exist.
     #[error("topic '{0}' does not exist")]
     UnknownTopic(TopicName),
-    /// `a.b` and `a_b` would be one name in metrics.
+    /// Names that differ only in `.` and `_` would be one name in metrics.
     #[error("topic '{new}' collides with existing topic '{existing}'")]
     NameCollision {
-        /// Asked for.
+        /// The name that was asked for.
         new: TopicName,
-        /// There.
+        /// The name of the existing topic.
         existing: TopicName,
     },
-    /// Not a number of partitions.
-    #[error("number of partitions {0} is not between 1 and 10000")]
+    /// An illegal number of partitions.
+    #[error("number of partitions is {0}, expected 1 to 10000")]
     PartitionCount(i32),
     /// `max.broker.partitions`.
-    #[error(
-        "there are {there} partitions, {more} more would be more than max.broker.partitions={max}"
-    )]
+    #[error("{there} partitions exist, {more} more would exceed max.broker.partitions={max}")]
     TooManyPartitions {
-        /// Of all topics but the broker's own.
+        /// How many partitions exist, without those of the broker's own topics.
         there: usize,
         /// How many were asked for.
         more: usize,
-        /// How many there may be.
+        /// The limit.
         max: usize,
     },
-    /// A topic only grows.
-    #[error("topic '{topic}' has {count} partitions, {asked} are not more")]
+    /// The number of a topic's partitions only grows.
+    #[error("topic '{topic}' already has {count} partitions; expected more, found {asked}")]
     NotMore {
-        /// Which.
+        /// The topic.
         topic: TopicName,
         /// How many it has.
         count: i32,
         /// How many were asked for.
         asked: i32,
     },
-    /// A setting Kafka does not know, or a value it would not take.
+    /// A setting that Kafka does not know, or a value that it would not accept.
     #[error("{0}")]
     InvalidConfig(String),
-    /// The disk, below a partition.
+    /// The log of a partition fails.
     #[error(transparent)]
     Log(#[from] brooklet_log::LogError),
-    /// The disk.
+    /// The disk fails.
     #[error("{path}: cannot {action}: {source}")]
     Io {
-        /// What was attempted.
+        /// The verb that failed.
         action: &'static str,
-        /// Where.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// Why it failed.
         source: std::io::Error,
     },
     /// A partition's directory does not say that it is the topic's.
@@ -79,19 +78,19 @@ pub enum ControllerError {
         dir: PathBuf,
         /// The topic's id.
         expected: String,
-        /// What the file says instead.
+        /// The id in the file, or what it holds instead.
         found: String,
     },
-    /// A partition that has been written down is not there.
+    /// The directory of a partition is missing, although its recovery point was recorded.
     #[error(
-        "{dir}: missing, though the recovery points know the partition. Restore the directory from a backup, \
+        "{dir}: missing, although the partition has a recovery point. Restore the directory from a backup, \
          or delete the topic", dir = .0.display()
     )]
     PartitionLost(PathBuf),
-    /// There are partitions, and the log that says of which topics is empty.
+    /// There are partitions, but the log that says which topics they belong to is empty.
     #[error(
-        "{path}: the coordination log is empty, though there are partitions such as '{partition}': \
-         without it nobody knows their topics. Restore its directory from a backup"
+        "{path}: the coordination log is empty, although there are partitions such as '{partition}': \
+         without it their topics are unknown. Restore its directory from a backup"
     )]
     TreeLost {
         /// The directory of the coordination log.
@@ -99,34 +98,43 @@ pub enum ControllerError {
         /// One of the partitions.
         partition: String,
     },
-    /// The file of recovery points.
+    /// The file of recovery points is damaged or cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] brooklet_log::checkpoint::CheckpointError),
-    /// The coordination log, or the broker is shutting down.
+    /// The coordination log fails, or the broker is shutting down.
     #[error("coordination: {0}")]
     Coordination(#[from] DriverError),
-    /// The tree refuses what should have been possible: somebody else has changed it.
+    /// The tree refuses what should have been possible: another client has changed it.
     #[error("coordination: {path}: {code}")]
     Tree {
-        /// Which znode.
+        /// The path of the znode.
         path: String,
-        /// What the tree says.
+        /// Why the tree refuses.
         code: ErrorCode,
     },
-    /// A znode holds what Kafka would not write there.
+    /// A znode holds a value that Kafka would not write there.
     #[error("znode {path}: {reason}")]
     BadNode {
-        /// Which znode.
+        /// The path of the znode.
         path: String,
         /// What was expected.
         reason: String,
     },
     /// The data directory belongs to another cluster.
-    #[error("the data are of cluster {found}, expected {expected}")]
+    #[error("data directory belongs to cluster {found}, expected {expected}")]
     ClusterId {
-        /// Started with.
+        /// The id in `meta.properties`.
         expected: String,
-        /// In `/cluster/id`.
+        /// The id in `/cluster/id`.
         found: String,
     },
+}
+
+impl From<TreeError> for ControllerError {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Refused { path, code } => Self::Tree { path, code },
+            TreeError::Driver(error) => Self::Coordination(error),
+        }
+    }
 }

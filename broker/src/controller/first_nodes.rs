@@ -1,27 +1,27 @@
 //! What a broker writes into the tree when it starts.
 //!
 //! The first start creates Kafka's classic znodes. Every start counts up `/controller_epoch` and
-//! writes `/brokers/ids/N` and `/controller` anew: in Kafka they are ephemeral and vanish with
+//! writes `/brokers/ids/N` and `/controller` again: in Kafka they are ephemeral and vanish with
 //! their session; here nothing else has a session yet, so the start removes what an earlier run
 //! has left. All of it is one multi: a crash leaves the tree as it was before, or as it is after.
 //!
-//! A tree that nothing was ever written to belongs to a first start, and then there are no partitions.
-//! If there are, the tree is lost, and the start is refused: a topic that is made again under its old
-//! name would give its offsets again.
+//! A tree that nothing was ever written to belongs to a first start, and then there are no
+//! partitions. If there are, the tree is lost, and the start is refused: a topic that is created
+//! again under its old name would use its offsets again.
 
 use std::sync::Arc;
 
-use brooklet_machines::coordination::{ANY_VERSION, Operation};
+use brooklet_machines::coordination::{ANY_VERSION, Operation, SetData};
 use brooklet_protocol::{BrokerId, TopicPartition};
 
-use super::CoordinationTree;
 use super::znodes::{self, CLUSTER_ID, CONTROLLER, CONTROLLER_EPOCH, FEATURE, PERSISTENT};
-use super::{CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, ControllerSetup, joined, tree};
+use super::{CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, ControllerSetup, joined};
+use crate::tree::CoordinationTree;
 
-/// The brokers that are there, by their ids.
+/// The parent of the brokers' znodes.
 const BROKERS: &str = "/brokers/ids";
 
-/// Writes them, and gives the new controller epoch.
+/// Writes the znodes of a start; returns the new controller epoch.
 pub(super) async fn write(setup: &ControllerSetup) -> Result<i32, ControllerError> {
     let (tree, now) = (&setup.coordination, setup.clock.wall());
     if setup.adopted.topics.is_empty() && !tree.exists(CLUSTER_ID).await? {
@@ -30,12 +30,12 @@ pub(super) async fn write(setup: &ControllerSetup) -> Result<i32, ControllerErro
     let mut operations = Vec::new();
     for path in PERSISTENT {
         if !tree.exists(path).await? {
-            operations.push(tree::create(path, None));
+            operations.push(znodes::create(path, None));
         }
     }
     check_cluster_id(setup, &mut operations).await?;
     if !tree.exists(FEATURE).await? {
-        operations.push(tree::create(FEATURE, Some(znodes::feature_value())));
+        operations.push(znodes::create(FEATURE, Some(znodes::feature_value())));
     }
     let epoch = count_up_epoch(setup, &mut operations).await?;
 
@@ -44,17 +44,21 @@ pub(super) async fn write(setup: &ControllerSetup) -> Result<i32, ControllerErro
         operations.push(Operation::Delete { path, version });
     }
     let broker = znodes::broker_value(setup.advertised.as_ref(), now);
-    operations.push(tree::create(&znodes::broker(setup.broker_id), Some(broker)));
+    operations.push(znodes::create(
+        &znodes::broker(setup.broker_id),
+        Some(broker),
+    ));
     let controller = znodes::controller_value(setup.broker_id, now);
-    operations.push(tree::create(CONTROLLER, Some(controller)));
+    operations.push(znodes::create(CONTROLLER, Some(controller)));
     tree.multi(operations).await?;
     Ok(epoch)
 }
 
-/// The ids of the cluster and of the broker that wrote the tree last; `None` if it was never written to.
+/// The ids of the cluster and of the broker that wrote the tree last; `None` if it was never
+/// written to.
 ///
 /// # Errors
-/// The tree.
+/// The tree fails.
 pub async fn recorded_ids(
     tree: &CoordinationTree,
 ) -> Result<Option<(String, BrokerId)>, ControllerError> {
@@ -97,7 +101,7 @@ async fn check_cluster_id(
 ) -> Result<(), ControllerError> {
     if !setup.coordination.exists(CLUSTER_ID).await? {
         let value = znodes::cluster_id_value(&setup.cluster_id);
-        operations.push(tree::create(CLUSTER_ID, Some(value)));
+        operations.push(znodes::create(CLUSTER_ID, Some(value)));
         return Ok(());
     }
     let (data, _) = setup.coordination.get(CLUSTER_ID, None).await?;
@@ -117,17 +121,17 @@ async fn count_up_epoch(
     operations: &mut Vec<Operation>,
 ) -> Result<i32, ControllerError> {
     if !setup.coordination.exists(CONTROLLER_EPOCH).await? {
-        operations.push(tree::create(CONTROLLER_EPOCH, Some("1".into())));
+        operations.push(znodes::create(CONTROLLER_EPOCH, Some("1".into())));
         return Ok(1);
     }
     let (data, stat) = setup.coordination.get(CONTROLLER_EPOCH, None).await?;
     let epoch = znodes::read_controller_epoch(data.as_deref()).map_err(bad(CONTROLLER_EPOCH))?;
     let epoch = epoch.wrapping_add(1);
-    operations.push(Operation::SetData {
+    operations.push(Operation::SetData(SetData {
         path: CONTROLLER_EPOCH.into(),
         data: Some(epoch.to_string().into()),
         version: stat.version,
-    });
+    }));
     Ok(epoch)
 }
 

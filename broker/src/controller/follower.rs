@@ -1,17 +1,26 @@
-//! Follows the tree: from what the watches say to partitions that are open and an image of them.
+//! Follows the tree: from watch events to open partitions and an image of them.
 //!
 //! A watch says only that something has changed, and fires once; so the follower does not trust
-//! the event but looks again, and leaves the watch again by looking. One look:
+//! the event but looks again, and looking leaves the next watch. One look:
 //!
 //! ```text
-//!  list /brokers/topics, watching ─▶ read topics that are new or were told of, watching
+//!  list /brokers/topics, watching ─▶ read topics that are new or have an event, watching
 //!     ─▶ image without those that are gone ─▶ close, rename and remove their directories
 //!     ─▶ open those that are new ─▶ image with them ─▶ "shown up to this zxid"
 //! ```
 //!
-//! An answer of the tree comes after the events of all changes it shows. So once the listing is
-//! here, every event up to its zxid is in the mailbox, and a topic that was deleted and created
-//! again in between is not overlooked: its deletion was told.
+//! An answer of the tree comes after the events of all changes that it shows. So once the listing
+//! has arrived, every event up to its zxid is in the mailbox, and a topic that was deleted and
+//! created again in between is not overlooked: there is an event of its deletion.
+//!
+//! Invariants:
+//! - the image changes as a whole, and only here;
+//! - `shown` grows to a zxid once the image has all topics as of that zxid, so a caller that waits
+//!   for its own zxid finds its change;
+//! - one topic that cannot be read or opened fails alone; the reason is kept for its creator.
+//!
+//! Left out: sessions, so an event that the mailbox could not hold means a new watcher and a look
+//! at everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
@@ -29,20 +38,22 @@ use super::directories::{Directories, Recovery};
 use super::ids::Ids;
 use super::znodes::{self, TOPICS, TopicSpec};
 use super::{
-    CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, CoordinationTree, MetadataImage,
-    PARTITION_COUNT_MAX, Topic, Watcher, topic_config,
+    CLUSTER_METADATA, COORDINATION_TOPIC, ControllerError, MetadataImage, PARTITION_COUNT_MAX,
+    Topic, topic_config,
 };
 use crate::partition::PartitionState;
+use crate::tree::{CoordinationTree, TreeError, Watcher};
 
 /// What the follower and the controller's callers share.
 #[derive(Debug)]
 pub(super) struct Shared {
     image: RwLock<Arc<MetadataImage>>,
     ids: Mutex<Ids>,
-    /// Topics of the tree that are not in the image, and why: `None` once their creator was told.
+    /// Topics of the tree that are not in the image, and why: `None` once their creator has the
+    /// reason.
     failures: Mutex<BTreeMap<String, Option<ControllerError>>>,
-    /// What the checkpoints said at the start of the topics that are still in the tree.
-    /// Those of logs that are not open speak on, or the damage they prove would be forgotten.
+    /// The positions in the checkpoints at the start, for the topics that are still in the tree.
+    /// Kept for logs that failed to open, so that the damage they prove is not forgotten.
     points_found: Mutex<BTreeMap<TopicPartition, Positions>>,
 }
 
@@ -72,7 +83,7 @@ impl Shared {
         self.failures.lock().get_mut(topic)?.take()
     }
 
-    /// Whether a topic's creator was told that it failed, and its znodes are still there.
+    /// Whether the creation of a topic has failed, and its znodes still exist.
     pub(super) fn is_half_created(&self, topic: &str) -> bool {
         matches!(self.failures.lock().get(topic), Some(None))
     }
@@ -82,7 +93,7 @@ impl Shared {
         self.failures.lock().is_empty() && self.image().offline_partitions().next().is_none()
     }
 
-    /// How far each log of the tree's topics is synced, also of those that are not open.
+    /// How far the log of each topic in the tree is synced, including those that are not open.
     pub(super) fn recovery_points(&self) -> Checkpoint {
         let image = self.image();
         let found = self.points_found.lock();
@@ -106,14 +117,14 @@ impl Shared {
     }
 }
 
-/// The task that follows.
+/// The task that follows the tree.
 #[derive(Debug)]
 pub(super) struct Follower {
     tree: Arc<CoordinationTree>,
     watcher: Watcher,
     shared: Arc<Shared>,
     directories: Arc<Directories>,
-    /// Whether the last shutdown was clean, for logs that were not opened since.
+    /// Whether the last shutdown was clean, for logs that were not opened after it.
     clean_shutdown: bool,
     /// Names whose data is watched.
     watched: BTreeSet<String>,
@@ -145,41 +156,41 @@ impl Follower {
         Ok((follower, shown_to))
     }
 
-    /// Looks again whenever a watch fires, until `stop` says so.
+    /// Looks again whenever a watch fires, until `stop` is true.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             let event = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 event = self.watcher.next() => event,
             };
-            let told = if let Some(event) = event {
+            let changed = if let Some(event) = event {
                 topic_of(event).into_iter().collect()
             } else {
                 self.watcher = self.tree.watcher();
                 std::mem::take(&mut self.watched)
             };
-            if let Err(error) = self.look(told, false).await {
+            if let Err(error) = self.look(changed, false).await {
                 tracing::error!("topics can no longer be followed: {error}");
                 return;
             }
         }
     }
 
-    /// One look, see above; `told` are topics whose data has changed.
+    /// One look, see above; `changed` are topics whose data has changed.
     async fn look(
         &mut self,
-        mut told: BTreeSet<String>,
+        mut changed: BTreeSet<String>,
         at_start: bool,
     ) -> Result<(), ControllerError> {
         let (names, zxid) = self.tree.children(TOPICS, Some(self.watcher.id())).await?;
         while let Some(event) = self.watcher.next_now() {
-            told.extend(topic_of(event));
+            changed.extend(topic_of(event));
         }
         let names: BTreeSet<String> = names.into_iter().collect();
         self.watched.retain(|name| names.contains(name));
         let mut specs = Vec::new();
         for name in &names {
-            if told.contains(name) || !self.watched.contains(name) {
+            if changed.contains(name) || !self.watched.contains(name) {
                 specs.extend(self.read(name).await?);
             }
         }
@@ -189,7 +200,7 @@ impl Follower {
         self.retire(&names, &specs).await;
         let recovery = Recovery {
             clean_shutdown: self.clean_shutdown,
-            // Also later: a topic whose znode made no sense at the start may have been corrected.
+            // Also later: a topic whose znode was invalid at the start may have been corrected.
             points: self.shared.points_found.lock().clone(),
             at_start,
         };
@@ -198,7 +209,7 @@ impl Follower {
         Ok(())
     }
 
-    /// What the tree says of a topic; `None` if it makes no sense, or the topic is gone again.
+    /// A topic as the tree has it; `None` if its znode is invalid, or gone again.
     async fn read(&mut self, name: &str) -> Result<Option<TopicSpec>, ControllerError> {
         let path = znodes::topic(name);
         let watch = Some(self.watcher.id());
@@ -219,7 +230,7 @@ impl Follower {
         }
     }
 
-    /// Takes topics out of the image that are gone, or have another id now.
+    /// Removes topics from the image that were deleted, or have another id now.
     async fn retire(&self, names: &BTreeSet<String>, specs: &[TopicSpec]) {
         let stays = |topic: &Topic| {
             let replaced = specs
@@ -241,7 +252,9 @@ impl Follower {
             let retire = move || directories.retire(&topic.partitions, unique);
             match joined(spawn_blocking(retire).await) {
                 Ok(dirs) => remove_in_background(&self.directories, dirs),
-                Err(error) => tracing::error!("topic {name}: cannot put its files away: {error}"),
+                Err(error) => tracing::error!(
+                    "topic {name}: cannot rename its directories for deletion: {error}"
+                ),
             }
         }
     }
@@ -298,7 +311,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes out the recovery points of topics whose deletion was not finished, before a topic of
+    /// Removes the recovery points of topics whose deletion was not finished, before a topic of
     /// the same name can be created.
     async fn forget_deleted(&self) -> Result<(), ControllerError> {
         let directories = Arc::clone(&self.directories);
@@ -336,7 +349,7 @@ fn checked_spec(
     config: Option<&[u8]>,
 ) -> Result<TopicSpec, String> {
     if name == COORDINATION_TOPIC {
-        return Err("the name is the coordination log's".into());
+        return Err("the name is reserved for the coordination log".into());
     }
     let name = TopicName::new(name).map_err(|error| error.to_string())?;
     let spec = TopicSpec::read(name, data, config)?;
@@ -358,15 +371,15 @@ fn topic(spec: TopicSpec, partitions: Vec<PartitionState>) -> Topic {
     }
 }
 
-/// The data of a znode that may not be there.
-fn found<D, S>(read: Result<(D, S), ControllerError>) -> Result<Option<D>, ControllerError> {
+/// The data of a znode that may not exist.
+fn found<D, S>(read: Result<(D, S), TreeError>) -> Result<Option<D>, ControllerError> {
     match read {
         Ok((data, _)) => Ok(Some(data)),
-        Err(ControllerError::Tree {
+        Err(TreeError::Refused {
             code: ErrorCode::NoNode,
             ..
         }) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -383,13 +396,13 @@ fn remove_in_background(directories: &Arc<Directories>, dirs: Vec<std::path::Pat
     }));
 }
 
-/// The result of a task of ours, which nobody cancels; its panic goes on here.
+/// The result of a task that is never cancelled; its panic continues here.
 pub(crate) fn joined<T>(result: Result<T, JoinError>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            Err(error) => panic!("the runtime went away under the broker: {error}"),
+            Err(error) => panic!("the runtime shut down while the broker was running: {error}"),
         },
     }
 }

@@ -1,20 +1,22 @@
-//! Whose partition a directory holds: `partition.metadata`, and what is done where it does not say so.
+//! Which topic a partition's directory belongs to: `partition.metadata`, and what is done if it is
+//! missing or damaged.
 //!
 //! ```text
 //!  version: 0
 //!  topic_id: 3Jw2…        22 characters
 //! ```
 //!
-//! The file ties a directory to a topic's id, so that a topic that was deleted and created again under
-//! its old name never shows old records. It is Kafka's, and it has no checksum: one flipped bit makes
-//! one valid id into another. So an id that does not match proves nothing, and a directory is never set
-//! aside because of it.
+//! The file ties a directory to a topic's id, so that a topic that was deleted and created again
+//! under its old name never shows old records. It is Kafka's, and it has no checksum: one flipped
+//! bit makes one valid id into another. So an id that does not match proves nothing, and a
+//! directory is never set aside because of it.
 //!
 //! The proof comes from the order of events instead. When a topic is created, its id is new, and
-//! nothing that is on the disk can belong to it: whatever has the name of one of its partitions is set
-//! aside, durably, **before** the tree knows the topic. From then on the directory is the topic's:
+//! nothing that is on the disk can belong to it: whatever has the name of one of its partitions is
+//! set aside, durably, **before** the tree knows the topic. From then on the directory is the
+//! topic's:
 //!
-//! | found for a topic that the tree has | called | done |
+//! | found for a topic that the tree has | meaning | action |
 //! |---|---|---|
 //! | the file names the topic's id | the topic's | opened |
 //! | no directory, and no recovery point for it | creation was interrupted | created |
@@ -22,11 +24,12 @@
 //! | no directory, but a recovery point | lost | offline |
 //! | no file, but segments | lost | offline |
 //! | the file is empty, cut, not text, or of another version | damaged | offline |
-//! | the file names another id | damaged, or somebody has moved directories | offline |
+//! | the file names another id | damaged, or directories were moved by hand | offline |
 //! | the file or the directory cannot be read, or is not what it should be | the disk | offline |
 //!
-//! "Offline" is this one partition: nothing is renamed, nothing is written, no offset is given twice.
-//! `brooklet log repair` rewrites the file from the coordination log ([`registered_topics`]).
+//! "Offline" is this one partition: nothing is renamed, nothing is written, no offset is used
+//! twice. `brooklet log repair` rewrites the file from the coordination log
+//! ([`registered_topics`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,14 +41,14 @@ use uuid::Uuid;
 
 use super::{ControllerError, kafka_uuid};
 
-/// Says whose partition is in a directory.
+/// The file that names the topic of a directory.
 pub(super) const METADATA_FILE: &str = "partition.metadata";
-/// What a file is called while it is being replaced.
+/// The suffix of a file while it is being replaced.
 const HALF_WRITTEN: &str = ".tmp";
-/// Of a file that makes no sense, so much is shown.
+/// How many bytes of a damaged file are shown.
 const SHOWN_BYTES_MAX: usize = 60;
 
-/// What a directory says of itself.
+/// What a directory says about its topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// It is a partition of this topic.
@@ -56,15 +59,15 @@ pub enum Identity {
     Unfinished,
     /// The file is missing, beside the files of a log.
     Missing,
-    /// The file makes no sense: its first bytes.
+    /// The file is damaged; these are its first bytes.
     Damaged(Vec<u8>),
 }
 
 impl Identity {
-    /// Looks at the directory of a partition. Blocks.
+    /// Reads the identity of a partition's directory. Blocks.
     ///
     /// # Errors
-    /// The file system: the file or the directory is there, and cannot be read.
+    /// The file or the directory exists, and cannot be read.
     pub fn read(vfs: &dyn Vfs, dir: &Path) -> io::Result<Self> {
         match vfs.read(&dir.join(METADATA_FILE)) {
             Ok(text) => Ok(parse(&text).map_or_else(|| Self::Damaged(text), Self::Topic)),
@@ -89,14 +92,14 @@ impl Identity {
     }
 }
 
-/// What was found, in a person's words.
+/// What was found, as an error message says it.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Topic(id) => write!(f, "topic_id {}", kafka_uuid::to_text(*id)),
             Self::NoDirectory => f.write_str("no directory"),
             Self::Unfinished => f.write_str("an empty directory"),
-            Self::Missing => f.write_str("no such file, though there is a log"),
+            Self::Missing => f.write_str("no such file, although there is a log"),
             Self::Damaged(text) if text.is_empty() => f.write_str("an empty file"),
             Self::Damaged(text) => {
                 let shown = &text[..text.len().min(SHOWN_BYTES_MAX)];
@@ -106,7 +109,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Refuses a directory that does not say that it is the topic's.
+/// The error for a directory that does not name the topic.
 pub(super) fn refusal(dir: &Path, topic_id: Uuid, found: impl fmt::Display) -> ControllerError {
     ControllerError::Identity {
         path: dir.join(METADATA_FILE),
@@ -116,7 +119,7 @@ pub(super) fn refusal(dir: &Path, topic_id: Uuid, found: impl fmt::Display) -> C
     }
 }
 
-/// Says whose partition is in `dir`, durably. Blocks.
+/// Writes durably which topic `dir` belongs to. Blocks.
 ///
 /// # Errors
 /// The file system.
@@ -128,7 +131,7 @@ pub(super) fn to_text(id: Uuid) -> String {
     format!("version: 0\ntopic_id: {}", kafka_uuid::to_text(id))
 }
 
-/// The topic's id, if it is a version we know.
+/// The topic's id, if the version is known.
 fn parse(text: &[u8]) -> Option<Uuid> {
     let lines = str::from_utf8(text).ok()?.lines();
     let fields: BTreeMap<_, _> = lines.filter_map(|line| line.split_once(": ")).collect();

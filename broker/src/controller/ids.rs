@@ -1,12 +1,12 @@
 //! New ids for topics.
 //!
-//! Chance is passed in: all ids of one run follow from its seed, so that a run can be repeated.
+//! Randomness is passed in: all ids of one run follow from its seed, so that a run can be repeated.
 
 use uuid::Uuid;
 
 use super::kafka_uuid;
 
-/// Gives ids that follow from a seed.
+/// A generator of ids that follow from a seed.
 #[derive(Debug)]
 pub(super) struct Ids {
     state: u128,

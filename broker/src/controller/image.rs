@@ -1,4 +1,4 @@
-//! What the broker knows of the cluster, as values that never change.
+//! The cluster as the broker sees it, in values that never change.
 //!
 //! A request takes the image once and works on it to its end; a change makes a new image. So no
 //! handler sees half of a change, and none takes a lock while it works.
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::partition::{OfflinePartition, Partition, PartitionState};
 
-/// Everything the request handlers know of the cluster, at one moment. Immutable.
+/// Everything that request handlers know of the cluster, at one moment. Immutable.
 #[derive(Clone, Debug)]
 pub struct MetadataImage {
     /// Kafka's cluster id (22 characters of base64).
@@ -22,7 +22,7 @@ pub struct MetadataImage {
     pub controller_epoch: i32,
     /// All topics.
     pub topics: BTreeMap<TopicName, Arc<Topic>>,
-    /// The same by their ids.
+    /// The same topics by their ids.
     topics_by_id: HashMap<Uuid, Arc<Topic>>,
 }
 
@@ -35,7 +35,7 @@ pub struct Topic {
     pub id: Uuid,
     /// Settings that differ from the broker's, as given, under Kafka's names.
     pub configs: BTreeMap<String, String>,
-    /// The partitions, by their number; also those that are not served.
+    /// The partitions, by their number, including those that are offline.
     pub partitions: Vec<PartitionState>,
     /// Hidden from ordinary listings.
     pub is_internal: bool,
@@ -64,7 +64,7 @@ impl MetadataImage {
         }
     }
 
-    /// The partitions of all topics but the broker's own.
+    /// How many partitions all topics have, except the broker's own.
     pub fn partition_count(&self) -> usize {
         let topics = self.topics.values().filter(|topic| !topic.is_internal);
         topics.map(|topic| topic.partitions.len()).sum()
@@ -92,8 +92,7 @@ impl MetadataImage {
         self.states().filter_map(PartitionState::open)
     }
 
-    /// Has all logs close their files that are synced and that nobody writes right now; how many
-    /// there were.
+    /// Lets all logs close files that are synced and not being written; returns how many logs did.
     pub fn rest_logs(&self) -> usize {
         self.partitions().filter(|log| log.rest()).count()
     }

@@ -14,12 +14,13 @@
 //! Invariants:
 //! - what the image shows stands in the tree, and its partitions are open, or offline because they
 //!   could not be opened when the broker started;
-//! - a topic that is new and could not be opened is not in the image, and whoever asked for it is told why;
-//! - a topic created again under an old name has a new id and starts empty; a directory that does not say that
-//!   it is its topic's is neither opened nor moved (`identity.rs`).
+//! - a new topic that could not be opened is not in the image, and the request to create it fails
+//!   with the reason;
+//! - a topic created again under an old name has a new id and starts empty; a directory that does
+//!   not say that it is its topic's is neither opened nor moved (`identity.rs`).
 //!
 //! Left out: sessions (the znodes that are ephemeral in Kafka, `/brokers/ids/N` and `/controller`,
-//! are written anew at each start), changes of settings after creation, more than one broker.
+//! are written again at each start), more than one broker.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,7 +31,7 @@ use brooklet_log::checkpoint::{Checkpoint, Checkpoints, Positions};
 use brooklet_log::clock::Clock;
 use brooklet_log::vfs::Vfs;
 use brooklet_log::{LogConfig, LogError, checkpoint};
-use brooklet_machines::coordination::{ANY_VERSION, ErrorCode, Operation};
+use brooklet_machines::coordination::{ANY_VERSION, ErrorCode, Operation, SetData};
 use brooklet_protocol::{BrokerId, Offset, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -38,22 +39,31 @@ use tokio::task::JoinHandle;
 
 use crate::driver::DriverError;
 use crate::partition::{DirtyBudget, Partition};
+use crate::tree::{CoordinationTree, TreeError};
+
+mod image;
+
+mod znodes;
+
+mod first_nodes;
+
+mod follower;
+
+mod directories;
+
+mod identity;
 
 mod adopted;
-pub mod config_kind;
-mod directories;
-mod error;
-mod first_nodes;
-mod follower;
-mod identity;
-mod ids;
-mod image;
-pub mod kafka_uuid;
-pub mod log_settings;
 mod registry;
+
 pub mod topic_config;
-mod tree;
-mod znodes;
+
+pub mod config_kind;
+pub mod log_settings;
+
+mod error;
+mod ids;
+pub mod kafka_uuid;
 
 #[cfg(test)]
 mod tests;
@@ -67,35 +77,34 @@ use follower::{Follower, Shared};
 pub use identity::{Identity, write_partition_id};
 pub use image::{MetadataImage, Topic};
 pub use registry::registered_topics;
-pub use tree::{CoordinationTree, Watcher};
 use znodes::TopicSpec;
 
-/// The topic whose one partition is the tree's log. It is in no listing.
+/// The topic whose only partition is the log of the tree. No listing shows it.
 pub const COORDINATION_TOPIC: &str = "__coordination";
-/// Kafka's own metadata log, which an adopted directory still has. Nobody reads it any more.
+/// Kafka's own metadata log, which an adopted directory still has. It is no longer read.
 pub const CLUSTER_METADATA: &str = "__cluster_metadata";
-/// The topics that coordinators keep their state in, as in Kafka. The broker makes them itself.
+/// The topics that coordinators keep their state in, as in Kafka. The broker creates them itself.
 pub const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
 
-/// Whether nobody but the broker makes, fills and deletes the topic.
+/// Whether only the broker itself creates, fills and deletes the topic.
 pub fn is_internal(topic: &TopicName) -> bool {
     INTERNAL_TOPICS.contains(&topic.as_str())
 }
 
-/// Whether a file would take the topic's name for something of its own.
+/// Whether the topic's name has another meaning in a data directory or in a checkpoint file.
 fn is_reserved(topic: &TopicName) -> bool {
     topic.as_str() == COORDINATION_TOPIC || topic.as_str().starts_with(checkpoint::CHECKSUM)
 }
 
 /// The most partitions of one topic.
 pub const PARTITION_COUNT_MAX: i32 = 10_000;
-/// Producer ids that are claimed at once.
+/// How many producer ids are claimed at once.
 const PRODUCER_ID_BLOCK_SIZE: i64 = 1000;
 
-/// What a controller is started with.
+/// The surroundings and settings of a controller.
 #[derive(Debug)]
 pub struct ControllerSetup {
-    /// Where the partitions' directories are.
+    /// The file system of the partitions' directories.
     pub vfs: Arc<dyn Vfs>,
     /// Stamps znodes and records.
     pub clock: Arc<dyn Clock>,
@@ -103,11 +112,11 @@ pub struct ControllerSetup {
     pub data_dir: PathBuf,
     /// The tree.
     pub coordination: Arc<CoordinationTree>,
-    /// From `meta.properties`; has to be the one in `/cluster/id`, if that is there.
+    /// The id in `meta.properties`; must be the one in `/cluster/id`, if that exists.
     pub cluster_id: String,
     /// `node.id`.
     pub broker_id: BrokerId,
-    /// Host and port that clients are sent to; `None` when the broker listens nowhere.
+    /// The host and port that clients connect to; `None` if the broker does not listen.
     pub advertised: Option<(String, u16)>,
     /// `num.partitions`.
     pub partition_count_default: i32,
@@ -117,17 +126,17 @@ pub struct ControllerSetup {
     pub log: LogConfig,
     /// Whether anything is synced; false for an ephemeral broker.
     pub sync: bool,
-    /// What the topics' partitions may leave unsynced.
+    /// How much the partitions may leave unsynced.
     pub dirty: Arc<DirtyBudget>,
     /// Whether the last shutdown was clean.
     pub clean_shutdown: bool,
-    /// What the checkpoint files say of each partition.
+    /// The positions of each partition in the checkpoint files.
     pub positions: BTreeMap<TopicPartition, Positions>,
-    /// Those files: a deleted topic is taken out of them.
+    /// The checkpoint files: a deleted topic is removed from them.
     pub checkpoints: Arc<Checkpoints>,
-    /// What another program has left, and may not be in the tree yet.
+    /// What another program has left in the directory, and the tree may not have yet.
     pub adopted: Adopted,
-    /// Topic ids are made from it: a new random one at each start.
+    /// Topic ids are derived from it: a new random one at each start.
     pub id_seed: u128,
 }
 
@@ -150,20 +159,20 @@ pub struct Controller {
     directories: Arc<Directories>,
     partition_count_default: i32,
     partitions_max: usize,
-    /// Held while a topic is created or deleted, so that names are judged against what will be.
+    /// Held while a topic is created or deleted, so that names are checked against the result.
     changing: tokio::sync::Mutex<()>,
-    /// Claimed producer ids that were not given yet.
+    /// Producer ids that are claimed and not yet used.
     producer_ids: tokio::sync::Mutex<Range<i64>>,
     /// The zxid up to which the image shows the tree's topics.
     shown: watch::Receiver<i64>,
-    /// Dropped or true, it ends the follower.
+    /// Ends the follower when it is true, or dropped.
     stop: watch::Sender<bool>,
     follower: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Controller {
     /// Brings the tree up to date, opens all partitions and follows the tree from then on. A
-    /// partition that cannot be opened is offline, and keeps none of the others from being served.
+    /// partition that cannot be opened is offline; all others are served.
     ///
     /// # Errors
     /// See [`ControllerError`].
@@ -205,17 +214,17 @@ impl Controller {
         }))
     }
 
-    /// An id that nothing else has.
+    /// A new unique id.
     pub fn new_id(&self) -> uuid::Uuid {
         self.shared.new_id()
     }
 
-    /// The image of this moment.
+    /// The current image.
     pub fn image(&self) -> Arc<MetadataImage> {
         self.shared.image()
     }
 
-    /// The tree, for whoever looks inside.
+    /// The coordination tree.
     pub fn coordination(&self) -> &Arc<CoordinationTree> {
         &self.tree
     }
@@ -254,7 +263,8 @@ impl Controller {
             .unwrap_or(self.partition_count_default)
     }
 
-    /// Creates a topic: a `multi` on the tree; returns once the image has it and its partitions are open.
+    /// Creates a topic: a `multi` on the tree; returns once the image has it and its partitions are
+    /// open.
     ///
     /// # Errors
     /// See [`ControllerError`]. The topic is not there then; if even its znodes could not be taken
@@ -280,12 +290,12 @@ impl Controller {
         let operations = spec.creation(image.broker_id, image.controller_epoch);
         match self.tree.multi(operations).await {
             Ok(zxid) => self.wait_until_shown(zxid).await?,
-            Err(ControllerError::Tree { path, code })
+            Err(TreeError::Refused { path, code })
                 if code == ErrorCode::NodeExists && path == znodes::topic(spec.name.as_str()) =>
             {
                 return Err(ControllerError::TopicExists(spec.name));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         match self.image().topic(spec.name.as_str()) {
             Some(topic) if topic.id == spec.id => Ok(Arc::clone(topic)),
@@ -301,11 +311,13 @@ impl Controller {
         joined(tokio::task::spawn_blocking(clear).await)
     }
 
-    /// Removes the znodes of a topic that could not be opened; gives the reason why it could not.
+    /// Removes the znodes of a topic that could not be opened; returns the reason why it could not.
     async fn take_back(&self, name: TopicName) -> ControllerError {
         let failure = self.shared.take_failure(name.as_str());
         if let Err(error) = self.delete_nodes(&name).await {
-            tracing::error!("topic {name}: cannot be opened nor taken back: {error}");
+            tracing::error!(
+                "topic {name}: cannot be opened, and its znodes cannot be removed: {error}"
+            );
         }
         failure.unwrap_or(ControllerError::UnknownTopic(name))
     }
@@ -336,7 +348,7 @@ impl Controller {
         self.check_room(&image, asked - count)
     }
 
-    /// Whether there may be so many partitions more.
+    /// Checks that this many partitions can be added to the broker.
     fn check_room(&self, image: &MetadataImage, more: i32) -> Result<(), ControllerError> {
         let (there, max) = (image.partition_count(), self.partitions_max);
         let more = usize::try_from(more).unwrap_or(0);
@@ -346,10 +358,10 @@ impl Controller {
         Ok(())
     }
 
-    /// Gives a topic more partitions, `count` in all; returns once they are open.
+    /// Grows a topic to `count` partitions; returns once they are open.
     ///
     /// # Errors
-    /// See [`ControllerError`]. The topic is as it was then.
+    /// See [`ControllerError`]. The topic is unchanged then.
     pub async fn add_partitions(
         &self,
         name: &TopicName,
@@ -374,7 +386,8 @@ impl Controller {
         let Some(failure) = self.shared.take_failure(name.as_str()) else {
             return Ok(());
         };
-        // A full disk, for example. What was opened of them is left alone, and opened the next time.
+        // A full disk, for example. The directories that were created are kept for the next
+        // attempt.
         let zxid = self
             .tree
             .multi(old.shrinking(count, image.broker_id))
@@ -396,8 +409,8 @@ impl Controller {
         self.wait_until_shown(zxid).await
     }
 
-    /// Changes a topic's settings to what `change` makes of them; returns once its partitions work
-    /// by them, with the settings.
+    /// Changes a topic's settings to what `change` returns for them; returns the new settings once
+    /// the partitions use them.
     ///
     /// # Errors
     /// See [`ControllerError`]; nothing is changed then.
@@ -415,13 +428,13 @@ impl Controller {
         let path = znodes::topic_config(name.as_str());
         let value = znodes::config_value(&configs);
         let write = if self.tree.exists(&path).await? {
-            Operation::SetData {
+            Operation::SetData(SetData {
                 path,
                 data: Some(value),
                 version: ANY_VERSION,
-            }
+            })
         } else {
-            tree::create(&path, Some(value))
+            znodes::create(&path, Some(value))
         };
         let zxid = self.tree.multi(vec![write]).await?;
         self.wait_until_shown(zxid).await?;
@@ -431,15 +444,15 @@ impl Controller {
     /// Deletes the records of a partition below `offset`, durably; returns its log start.
     ///
     /// # Errors
-    /// See [`Partition::delete_records`]; the checkpoint cannot be written: the records are not served
-    /// then, and may come back after a crash; the next attempt writes it.
+    /// See [`Partition::delete_records`]; the checkpoint cannot be written: the records are not
+    /// served then, and may come back after a crash; the next attempt writes it.
     pub async fn delete_records(
         &self,
         partition: &Arc<Partition>,
         offset: Offset,
     ) -> Result<Offset, ControllerError> {
         let start = partition.delete_records(offset).await?;
-        // Also if it did not move: the attempt that moved it may not have been able to write it down.
+        // Also if it did not move: an earlier attempt may have moved it and failed to record it.
         if start > Offset::ZERO && self.directories.sync {
             let (directories, id) = (Arc::clone(&self.directories), partition.id().clone());
             let write = move || directories.checkpoints.log_starts.raise(&id, start);
@@ -458,7 +471,7 @@ impl Controller {
         let config = znodes::topic_config(name.as_str());
         let has_config = self.tree.exists(&config).await?;
         let operations = znodes::deletion(name, partitions.as_deref(), has_config);
-        self.tree.multi(operations).await
+        Ok(self.tree.multi(operations).await?)
     }
 
     async fn wait_until_shown(&self, zxid: i64) -> Result<(), ControllerError> {
@@ -469,10 +482,10 @@ impl Controller {
         }
     }
 
-    /// A producer id never given before: blocks of 1000 from `/latest_producer_id_block`.
+    /// A producer id that was never used, from a block of 1000 in `/latest_producer_id_block`.
     ///
     /// # Errors
-    /// The coordination log; all ids are given.
+    /// The coordination log fails; no ids are left.
     pub async fn next_producer_id(&self) -> Result<i64, ControllerError> {
         let mut ids = self.producer_ids.lock().await;
         if ids.is_empty() {
@@ -481,7 +494,7 @@ impl Controller {
         Ok(ids.next().expect("a claimed block has ids"))
     }
 
-    /// Claims the next block; whoever else claims at the same time gets another one, because the
+    /// Claims the next block. Of two claims at the same time each gets another block, because the
     /// znode's version is checked.
     async fn claim_producer_ids(&self) -> Result<Range<i64>, ControllerError> {
         let path = znodes::PRODUCER_IDS;
@@ -495,32 +508,32 @@ impl Controller {
             let value = znodes::producer_ids_value(self.image().broker_id, &block);
             match self.tree.set(path, Some(value), stat.version).await {
                 Ok(_) => return Ok(block),
-                Err(ControllerError::Tree {
+                Err(TreeError::Refused {
                     code: ErrorCode::BadVersion,
                     ..
                 }) => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// The offset below which each partition is durable, for the checkpoint file. That of one that is
-    /// not open stays as it was found.
+    /// The offset below which each partition is durable, for the checkpoint file. That of one that
+    /// is not open stays as it was found.
     pub fn recovery_points(&self) -> Checkpoint {
         self.shared.recovery_points()
     }
 
-    /// Whether every log could be opened. If not, a shutdown is not a clean one: the mark would tell
-    /// the next start to trust a log that this one has refused.
+    /// Whether every log could be opened. If not, a shutdown is not a clean one: the mark would
+    /// tell the next start to trust a log that this one has refused.
     pub fn is_all_open(&self) -> bool {
         self.shared.is_all_open()
     }
 
-    /// Syncs and closes all partitions; gives their recovery points. The coordination log is
-    /// closed by whoever opened it.
+    /// Syncs and closes all partitions; returns their recovery points. The caller closes the
+    /// coordination log.
     ///
     /// # Errors
-    /// The first partition that could not be synced; the others are closed nevertheless.
+    /// The first partition that could not be synced; all others are closed all the same.
     pub async fn shutdown(&self) -> Result<Checkpoint, LogError> {
         self.stop.send_replace(true);
         let follower = self.follower.lock().take();

@@ -1,7 +1,7 @@
-//! Which topics a data directory has, for a tool that repairs it while no broker runs.
+//! The topics of a data directory, for a tool that repairs it while no broker runs.
 //!
-//! The coordination log is read and replayed as at a start, but not opened: nothing is written, and a torn
-//! tail stays as it is.
+//! The coordination log is read and replayed as at a start, but not opened: nothing is written, and
+//! a torn tail stays as it is.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,8 +11,8 @@ use std::time::Duration;
 use brooklet_log::LogError;
 use brooklet_log::inspect::{SegmentFiles, SegmentScan};
 use brooklet_log::vfs::Vfs;
-use brooklet_machines::coordination::{Command, Coordination, Reply};
-use brooklet_machines::{Moment, StateMachine};
+use brooklet_machines::coordination::{Coordination, GetChildren, GetData};
+use brooklet_machines::{Command, Moment, StateMachine};
 use brooklet_protocol::{Monotonic, Offset, Timestamp, TopicName};
 use uuid::Uuid;
 
@@ -20,11 +20,11 @@ use super::COORDINATION_TOPIC;
 use super::znodes::{self, TOPICS, TopicSpec};
 use crate::driver::{ReplayError, replay_batches};
 
-/// The topics in the coordination log of `data_dir`, with their ids; none where there is no such log, as in
-/// a directory of Kafka's. Blocks.
+/// The topics in the coordination log of `data_dir`, with their ids; none where there is no such
+/// log, as in a directory of Kafka's. Blocks.
 ///
 /// # Errors
-/// The log cannot be read, or is none.
+/// The log cannot be read, or is not a coordination log.
 pub fn registered_topics(
     vfs: &dyn Vfs,
     data_dir: &Path,
@@ -55,32 +55,24 @@ pub fn registered_topics(
 }
 
 fn topics(tree: &mut Coordination, end: Offset) -> BTreeMap<TopicName, Uuid> {
-    let mut ask = |command| {
-        let at = Moment {
-            wall: Timestamp(0),
-            monotonic: Monotonic(Duration::ZERO),
-            offset: end,
-        };
-        tree.decide(at, command).answer.result.ok()
+    let at = Moment {
+        wall: Timestamp(0),
+        monotonic: Monotonic(Duration::ZERO),
+        offset: end,
     };
-    let children = ask(Command::GetChildren {
+    let list = GetChildren {
         path: TOPICS.into(),
         watch: None,
-    });
-    let names = match children {
-        Some(Reply::Children { names, .. }) => names,
-        _ => Vec::new(),
     };
+    let listed = list.decide(tree, at).answer.result;
+    let names = listed.map(|found| found.names).unwrap_or_default();
     let mut id_of = |name: &str| {
         let path = znodes::topic(name);
         let name = TopicName::new(name).ok()?;
-        match ask(Command::GetData { path, watch: None })? {
-            Reply::Data { data, .. } => {
-                let spec = TopicSpec::read(name, data.as_deref(), None).ok()?;
-                Some((spec.name, spec.id))
-            }
-            _ => None,
-        }
+        let get = GetData { path, watch: None };
+        let found = get.decide(tree, at).answer.result.ok()?;
+        let spec = TopicSpec::read(name, found.data.as_deref(), None).ok()?;
+        Some((spec.name, spec.id))
     };
     names.iter().filter_map(|name| id_of(name)).collect()
 }

@@ -1,4 +1,4 @@
-//! Where Kafka keeps what in the tree, and how it is written.
+//! Kafka's znodes: their paths, and how their values are written.
 //!
 //! ```text
 //!  /cluster/id                        {"version":"1","id":…}
@@ -17,14 +17,13 @@
 
 use std::collections::BTreeMap;
 
-use brooklet_machines::coordination::{ANY_VERSION, Operation};
+use brooklet_machines::coordination::{ANY_VERSION, Operation, SetData};
 use brooklet_protocol::{BrokerId, Timestamp, TopicName};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::kafka_uuid;
-use super::tree::create;
 
 pub(super) const CLUSTER_ID: &str = "/cluster/id";
 pub(super) const CONTROLLER: &str = "/controller";
@@ -34,7 +33,7 @@ pub(super) const PRODUCER_IDS: &str = "/latest_producer_id_block";
 pub(super) const TOPICS: &str = "/brokers/topics";
 pub(super) const TOPIC_CONFIGS: &str = "/config/topics";
 
-/// What Kafka creates at its first start, without data; parents first.
+/// The znodes that Kafka creates at its first start, without data; parents first.
 pub(super) const PERSISTENT: [&str; 18] = [
     "/admin",
     "/admin/delete_topics",
@@ -69,10 +68,19 @@ pub(super) fn topic_config(name: &str) -> String {
     format!("{TOPIC_CONFIGS}/{name}")
 }
 
-/// The topic whose znode, or whose settings, this is.
+/// The topic of a znode below topics or below their settings.
 pub(super) fn topic_of(path: &str) -> Option<&str> {
     let below = |parent: &str| path.strip_prefix(parent)?.strip_prefix('/');
     below(TOPICS).or_else(|| below(TOPIC_CONFIGS))
+}
+
+/// Creates a znode that stays, under exactly this path.
+pub(super) fn create(path: &str, data: Option<Bytes>) -> Operation {
+    Operation::Create {
+        path: path.into(),
+        data,
+        sequential: false,
+    }
 }
 
 /// The value of a topic's settings.
@@ -115,7 +123,7 @@ pub(super) fn feature_value() -> Bytes {
     bytes(&json!({"version": 2, "status": 1, "features": {}}))
 }
 
-/// What `/brokers/topics/T` and `/config/topics/T` say together.
+/// A topic, as `/brokers/topics/T` and `/config/topics/T` describe it together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TopicSpec {
     pub(super) name: TopicName,
@@ -140,7 +148,7 @@ impl TopicSpec {
         operations
     }
 
-    /// The multi that gives the topic, which has `before` partitions, as many as are said here.
+    /// The multi that adds partitions to the topic, which has `before` of them.
     pub(super) fn growth(
         &self,
         before: i32,
@@ -152,7 +160,7 @@ impl TopicSpec {
         operations
     }
 
-    /// The multi that takes growth to `after` partitions back.
+    /// The multi that undoes a growth to `after` partitions.
     pub(super) fn shrinking(&self, after: i32, broker: BrokerId) -> Vec<Operation> {
         let topic = topic(self.name.as_str());
         let delete = |path: String| Operation::Delete {
@@ -168,11 +176,11 @@ impl TopicSpec {
     }
 
     fn replacement(&self, broker: BrokerId) -> Operation {
-        Operation::SetData {
+        Operation::SetData(SetData {
             path: topic(self.name.as_str()),
             data: Some(self.topic_value(broker)),
             version: ANY_VERSION,
-        }
+        })
     }
 
     fn partitions(
@@ -208,7 +216,7 @@ impl TopicSpec {
         }))
     }
 
-    /// Reads what the two znodes say. The error says what was expected.
+    /// Reads the two znodes. The error says what was expected.
     pub(super) fn read(
         name: TopicName,
         topic: Option<&[u8]>,
@@ -248,7 +256,7 @@ fn parsed(data: Option<&[u8]>) -> Result<Value, String> {
 }
 
 /// The multi that deletes the topic. `partitions` are the children of its znode for them; that one
-/// and the settings may be missing when somebody else has made the topic.
+/// and the settings may be missing when another program created the topic.
 pub(super) fn deletion(
     name: &TopicName,
     partitions: Option<&[String]>,
@@ -289,7 +297,7 @@ pub(super) fn read_controller_epoch(data: Option<&[u8]>) -> Result<i32, String> 
     epoch.ok_or_else(|| "expected a whole number".into())
 }
 
-/// The block of producer ids after the one that `data` tells of; half-open.
+/// The block of producer ids after the one in `data`; half-open.
 pub(super) fn next_producer_ids(
     data: Option<&[u8]>,
     size: i64,
@@ -300,11 +308,11 @@ pub(super) fn next_producer_ids(
             let value = parsed(Some(data))?;
             let end = value["block_end"].as_str().and_then(|end| end.parse().ok());
             let end: i64 = end.ok_or("expected block_end, a number in a string")?;
-            end.checked_add(1).ok_or("all producer ids are given")?
+            end.checked_add(1).ok_or("no producer ids are left")?
         }
     };
     let end = start.checked_add(size).filter(|_| start >= 0);
-    Ok(start..end.ok_or("all producer ids are given")?)
+    Ok(start..end.ok_or("no producer ids are left")?)
 }
 
 pub(super) fn producer_ids_value(broker: BrokerId, block: &std::ops::Range<i64>) -> Bytes {

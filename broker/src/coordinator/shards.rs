@@ -1,4 +1,4 @@
-//! A machine for each partition of an internal topic, loaded when it is first asked for.
+//! A machine for each partition of an internal topic, loaded when it is first needed.
 
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
@@ -17,30 +17,33 @@ use crate::partition::{Durability, Partition, PartitionState};
 /// A machine on its partition.
 pub(super) type Shard<M> = Arc<Driver<M, Arc<Partition>>>;
 
-/// How a partition's machine begins.
-pub(super) struct Beginning<M: StateMachine> {
+/// What a shard is made of, beside its log.
+pub(super) struct ShardSpec<M: StateMachine> {
+    /// The machine, still empty.
     pub(super) machine: M,
     pub(super) sink: Sink<M::Effect>,
-    /// What it is told once its log is replayed.
-    pub(super) start: M::Command,
 }
 
-type Begin<M> = Box<dyn Fn(PartitionId) -> Beginning<M> + Send + Sync>;
+type NewShard<M> = Box<dyn Fn() -> ShardSpec<M> + Send + Sync>;
 
 /// All machines of one internal topic.
 pub(super) struct Shards<M: StateMachine> {
     topic: &'static str,
     setup: CoordinatorSetup,
-    begin: Begin<M>,
+    new_shard: NewShard<M>,
     served: Mutex<HashMap<PartitionId, Arc<OnceCell<Shard<M>>>>>,
 }
 
 impl<M: StateMachine> Shards<M> {
-    pub(super) fn new(topic: &'static str, setup: CoordinatorSetup, begin: Begin<M>) -> Self {
+    pub(super) fn new(
+        topic: &'static str,
+        setup: CoordinatorSetup,
+        new_shard: NewShard<M>,
+    ) -> Self {
         Self {
             topic,
             setup,
-            begin,
+            new_shard,
             served: Mutex::default(),
         }
     }
@@ -49,13 +52,13 @@ impl<M: StateMachine> Shards<M> {
         &self.setup
     }
 
-    /// The machine that keeps an id; its topic is made if there is none.
+    /// The machine that keeps an id; its topic is created if there is none.
     pub(super) async fn of(&self, id: &str) -> Result<Shard<M>, CoordinatorError> {
         let number = self.partition_of(id).await?;
         self.at(number).await
     }
 
-    /// Which partition keeps an id; its topic is made if there is none.
+    /// The partition that keeps an id; the topic is created if there is none.
     pub(super) async fn partition_of(&self, id: &str) -> Result<PartitionId, CoordinatorError> {
         let topic = match self.topic() {
             Some(topic) => topic,
@@ -65,7 +68,7 @@ impl<M: StateMachine> Shards<M> {
         Ok(partition_of(id, count))
     }
 
-    /// The machine of every partition; none if there is no topic.
+    /// The machines of all partitions; none if there is no topic.
     pub(super) async fn all(&self) -> Result<Vec<Shard<M>>, CoordinatorError> {
         let count = self.topic().map_or(0, |topic| topic.partitions.len());
         let mut all = Vec::with_capacity(count);
@@ -93,7 +96,7 @@ impl<M: StateMachine> Shards<M> {
         Ok(Arc::clone(driver))
     }
 
-    /// Makes the topic; whoever asks for it must not find another one.
+    /// Creates the topic, unless it exists.
     pub(super) async fn create_topic(&self) -> Result<Arc<Topic>, CoordinatorError> {
         let configs = [
             ("cleanup.policy", "compact"),
@@ -118,7 +121,7 @@ impl<M: StateMachine> Shards<M> {
         self.setup.controller.image().topic(self.topic).cloned()
     }
 
-    /// Replays a partition, and lets its machine live.
+    /// Replays a partition, and starts its machine.
     async fn load(
         &self,
         number: PartitionId,
@@ -129,22 +132,18 @@ impl<M: StateMachine> Shards<M> {
         } else {
             Durability::Written
         };
-        let Beginning {
-            machine,
-            sink,
-            start,
-        } = (self.begin)(number);
+        let ShardSpec { machine, sink } = (self.new_shard)();
         let clock = Arc::clone(&self.setup.clock);
         let open = move || Driver::open(machine, partition, clock, durability, sink);
         let opened = tokio::task::spawn_blocking(open).await;
         let driver = opened.map_err(|_| CoordinatorError::Stopped)??;
-        driver.submit(start).await?;
+        driver.start().await?;
         let (living, mut shutdown) = (Arc::clone(&driver), self.setup.shutdown.clone());
         let topic = self.topic;
         tokio::spawn(async move {
             tokio::select! {
                 ended = living.run_deadlines() => if let Err(error) = ended {
-                    tracing::error!("{topic}-{}: what is due is not done any more: {error}", number.0);
+                    tracing::error!("{topic}-{}: timer task stopped; expirations no longer run: {error}", number.0);
                 },
                 _ = shutdown.wait_for(|stop| *stop) => {}
             }
@@ -161,8 +160,8 @@ impl<M: StateMachine> Debug for Shards<M> {
     }
 }
 
-/// Which partition of an internal topic keeps an id: Java's hash of it, as in Kafka, so that its own
-/// directories and tools agree.
+/// The partition of an internal topic that keeps an id: Java's hash of the id, as in Kafka, so that
+/// Kafka's directories and tools agree.
 fn partition_of(id: &str, partition_count: i32) -> PartitionId {
     let hash = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
     let hash = id.encode_utf16().fold(0, hash);

@@ -1,24 +1,42 @@
-//! The transactions: their drivers, and the waiting for a transaction that is still ending.
+//! The coordinator of transactions: a driver for each partition, and the producers that wait for a
+//! transaction that is still ending.
 //!
-//! An end is answered once it is decided; its markers follow. Who begins the next transaction before they
-//! are everywhere would be told to come again, and clients take 20 to 100 ms until they do. So it waits here
-//! for a moment, in which the markers mostly arrive.
+//! ```text
+//!  init, add, end ─▶ Driver<Transactions> ─▶ answer ─┬─▶ anything else ─▶ the producer
+//!        ▲                                           └─▶ Ending ─▶ wait, at most a second
+//!        └──────────────── a transaction has ended ◀───────────────┘
+//! ```
+//!
+//! An end is answered once it is decided; its markers follow. A producer that begins the next
+//! transaction before all markers are written would be answered to try again, and clients wait 20
+//! to 100 ms before they do. So its request waits here for a moment, in which the markers mostly
+//! arrive.
+//!
+//! A producer id that was never used comes from the controller, which may have to write a znode for
+//! it; the machine cannot wait for that. So it answers `NeedsId`, and the command is sent again
+//! with an id.
+//!
+//! Invariants: a decided end is carried out (`marking`), also one that an earlier process has
+//! decided (`resume`); a request waits at most a second, and is answered at once when the broker
+//! stops.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use brooklet_machines::Command;
 use brooklet_machines::transaction::{
-    Answer, Begun, Command, End, Init, Marking, TransactionConfig, TransactionError, Transactions,
+    AddPartitions, Begun, End, EndTransaction, Init, InitProducer, MarkerJob, TransactionConfig,
+    TransactionError, Transactions,
 };
 use brooklet_protocol::{Monotonic, Producer, ProducerId, TopicPartition};
 use tokio::sync::Notify;
 
-use super::shards::{Beginning, Shard, Shards};
+use super::shards::{Shard, ShardSpec, Shards};
 use super::{CoordinatorError, CoordinatorSetup, GroupCoordinator};
 use crate::controller::INTERNAL_TOPICS;
 
-/// The topic that transactions are kept in.
+/// The topic that keeps transactions.
 pub const TRANSACTIONS_TOPIC: &str = INTERNAL_TOPICS[1];
 
 /// How long a request waits for the transaction before it to end.
@@ -29,14 +47,16 @@ const ENDING_WAIT: Duration = Duration::from_secs(1);
 pub struct TransactionCoordinator {
     pub(super) shards: Shards<Transactions>,
     pub(super) groups: Arc<GroupCoordinator>,
-    /// A transaction has ended.
+    /// Signals that a transaction has ended.
     pub(super) ended: Notify,
 }
 
-type Said<T> = Result<Result<T, TransactionError>, CoordinatorError>;
+/// The machine's answer, unless the coordinator fails.
+type Answered<T> = Result<Result<T, TransactionError>, CoordinatorError>;
 
 impl TransactionCoordinator {
-    /// None of the ids is loaded yet. Offsets that belong to transactions are kept by `groups`.
+    /// A coordinator that has loaded no ids yet. Offsets that belong to transactions are kept by
+    /// `groups`.
     pub fn new(
         setup: CoordinatorSetup,
         config: TransactionConfig,
@@ -44,28 +64,28 @@ impl TransactionCoordinator {
     ) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let this = Weak::clone(this);
-            let begin = move |_| {
+            let new_shard = move || {
                 let this = Weak::clone(&this);
-                let carry_out = move |marking: Marking| {
+                let carry_out = move |job: MarkerJob| {
                     if let Some(this) = this.upgrade() {
-                        tokio::spawn(this.carry_out(marking));
+                        tokio::spawn(this.carry_out(job));
                     }
                 };
-                Beginning {
+                ShardSpec {
                     machine: Transactions::new(config),
                     sink: Box::new(carry_out),
-                    start: Command::Start,
                 }
             };
             Self {
-                shards: Shards::new(TRANSACTIONS_TOPIC, setup, Box::new(begin)),
+                shards: Shards::new(TRANSACTIONS_TOPIC, setup, Box::new(new_shard)),
                 groups,
                 ended: Notify::new(),
             }
         })
     }
 
-    /// Brings to an end what an earlier process has left: decided ends, and transactions whose time is up.
+    /// Finishes what an earlier process has left: decided ends, and transactions whose timeout is
+    /// over.
     ///
     /// # Errors
     /// See [`CoordinatorError`].
@@ -73,7 +93,7 @@ impl TransactionCoordinator {
         self.shards.all().await.map(drop)
     }
 
-    /// Sees to it that a transactional id has a coordinator.
+    /// Loads the partition that keeps a transactional id.
     ///
     /// # Errors
     /// See [`CoordinatorError`].
@@ -81,7 +101,7 @@ impl TransactionCoordinator {
         self.shards.of(id).await.map(drop)
     }
 
-    /// Makes the topic that transactions are kept in.
+    /// Creates the topic that keeps transactions, unless it exists.
     ///
     /// # Errors
     /// See [`CoordinatorError`].
@@ -89,22 +109,30 @@ impl TransactionCoordinator {
         self.shards.create_topic().await.map(drop)
     }
 
-    /// A producer begins, or begins anew: it gets its id and epoch, and whoever had them is fenced.
+    /// A producer begins: it gets its id and epoch, and the incarnation before it is fenced.
     ///
     /// # Errors
-    /// See [`CoordinatorError`]; inside of it, what the transactions say.
-    pub async fn init(&self, id: &str, init: Init) -> Said<Producer> {
-        let ask = |fresh| Command::Init(id.to_owned(), init, fresh);
-        self.begin(id, ask).await
+    /// See [`CoordinatorError`]; the inner error is the machine's.
+    pub async fn init(&self, id: &str, init: Init) -> Answered<Producer> {
+        let command = |unused| InitProducer {
+            id: id.to_owned(),
+            init,
+            unused,
+        };
+        self.begin(id, command).await
     }
 
-    /// A transaction is to end.
+    /// A producer ends its transaction.
     ///
     /// # Errors
     /// As [`Self::init`].
-    pub async fn end(&self, id: &str, end: End) -> Said<Producer> {
-        let ask = |fresh| Command::End(id.to_owned(), end, fresh);
-        self.begin(id, ask).await
+    pub async fn end(&self, id: &str, end: End) -> Answered<Producer> {
+        let command = |unused| EndTransaction {
+            id: id.to_owned(),
+            end,
+            unused,
+        };
+        self.begin(id, command).await
     }
 
     /// Partitions become part of a producer's transaction, which begins with the first.
@@ -116,16 +144,17 @@ impl TransactionCoordinator {
         id: &str,
         producer: Producer,
         partitions: BTreeSet<TopicPartition>,
-    ) -> Said<()> {
+    ) -> Answered<()> {
         let driver = self.shards.of(id).await?;
-        let command = Command::Add(id.to_owned(), producer, partitions);
-        match self.ask(&driver, command).await? {
-            Answer::Added(said) => Ok(said),
-            other => unreachable!("an addition was answered with {other:?}"),
-        }
+        let add = AddPartitions {
+            id: id.to_owned(),
+            producer,
+            partitions,
+        };
+        self.ask(&driver, add).await
     }
 
-    /// Whether a partition is part of a producer's open transaction.
+    /// Checks that a partition is part of a producer's open transaction.
     ///
     /// # Errors
     /// As [`Self::init`].
@@ -134,12 +163,12 @@ impl TransactionCoordinator {
         id: &str,
         producer: Producer,
         partition: &TopicPartition,
-    ) -> Said<()> {
+    ) -> Answered<()> {
         let look = |transactions: &Transactions| transactions.verify(id, producer, partition);
         self.look(id, look).await
     }
 
-    /// Looks at an id's coordinator, as far as what it knows is committed.
+    /// Looks at the partition that keeps an id, once what it shows is committed.
     ///
     /// # Errors
     /// See [`CoordinatorError`].
@@ -151,7 +180,7 @@ impl TransactionCoordinator {
         Ok(self.shards.of(id).await?.inspect_committed(look).await?)
     }
 
-    /// Looks at every partition's transactions.
+    /// Looks at the transactions of every partition.
     ///
     /// # Errors
     /// See [`CoordinatorError`].
@@ -166,33 +195,34 @@ impl TransactionCoordinator {
         Ok(seen)
     }
 
-    /// Asks, and asks again with a producer id that nobody has had if that is what it takes.
-    async fn begin(
+    /// Runs a command, and runs it again with an unused producer id if it needs one.
+    async fn begin<C>(
         &self,
         id: &str,
-        command: impl Fn(Option<ProducerId>) -> Command,
-    ) -> Said<Producer> {
+        command: impl Fn(Option<ProducerId>) -> C,
+    ) -> Answered<Producer>
+    where
+        C: Command<Transactions, Answer = Result<Begun, TransactionError>> + Clone,
+    {
         let driver = self.shards.of(id).await?;
-        let mut fresh = None;
+        let mut unused = None;
         loop {
-            match self.ask(&driver, command(fresh)).await? {
-                Answer::Begun(Ok(Begun::Producer(producer))) => return Ok(Ok(producer)),
-                Answer::Begun(Ok(Begun::NeedsId)) => {
+            match self.ask(&driver, command(unused)).await? {
+                Ok(Begun::Producer(producer)) => return Ok(Ok(producer)),
+                Ok(Begun::NeedsId) => {
                     let id = self.shards.setup().controller.next_producer_id().await?;
-                    fresh = Some(ProducerId(id));
+                    unused = Some(ProducerId(id));
                 }
-                Answer::Begun(Err(error)) => return Ok(Err(error)),
-                other => unreachable!("a begin was answered with {other:?}"),
+                Err(error) => return Ok(Err(error)),
             }
         }
     }
 
-    /// Asks, and waits a moment if a transaction is still ending.
-    async fn ask(
-        &self,
-        driver: &Shard<Transactions>,
-        command: Command,
-    ) -> Result<Answer, CoordinatorError> {
+    /// Runs a command, and waits a moment if a transaction is still ending.
+    async fn ask<T, C>(&self, driver: &Shard<Transactions>, command: C) -> Answered<T>
+    where
+        C: Command<Transactions, Answer = Result<T, TransactionError>> + Clone,
+    {
         let setup = self.shards.setup();
         let mut shutdown = setup.shutdown.clone();
         let deadline = Monotonic(setup.clock.monotonic().0 + ENDING_WAIT);
@@ -202,12 +232,7 @@ impl TransactionCoordinator {
             // From here on no end is missed.
             ended.as_mut().enable();
             let answer = driver.submit(command.clone()).await?;
-            let is_ending = matches!(
-                answer,
-                Answer::Begun(Err(TransactionError::Ending))
-                    | Answer::Added(Err(TransactionError::Ending))
-            );
-            if !is_ending {
+            if !matches!(answer, Err(TransactionError::Ending)) {
                 return Ok(answer);
             }
             tokio::select! {

@@ -1,8 +1,7 @@
 //! Runs a state machine on its log.
 //!
-//! A coordinator (the tree of znodes, a consumer group, transactions) is a pure state machine: it
-//! decides, but it neither writes nor waits. The [`Driver`] does that for it. One command goes
-//! through six steps:
+//! A machine (the tree of znodes, a consumer group, transactions) is pure: it decides, but it
+//! neither writes nor waits. The [`Driver`] does that for it. One command goes through six steps:
 //!
 //! ```text
 //!             under the lock                              without it
@@ -11,15 +10,18 @@
 //!                      cache)    state changes)    shared)   of the log)
 //! ```
 //!
+//! The answer has the type that the command names ([`Command::Answer`]).
+//!
 //! Invariants:
-//! - hard state changes only in [`StateMachine::replay`], so replaying the log from its start gives
-//!   the state of the live run;
+//! - hard state changes only in [`StateMachine::replay`], so replaying the log from its start
+//!   rebuilds the state of the live run;
 //! - an append that fails changes no hard state; the effects of the decision itself, which its
 //!   records do not bring, are delivered all the same;
 //! - an answer, also that of a read, leaves only once every record it rests on is committed, and
-//!   after the effects of those records (but for [`Driver::write`], whose caller can do without);
+//!   after the effects of those records (except for [`Driver::write`], whose caller does not need
+//!   that);
 //! - effects are delivered once, in the order of their records;
-//! - a command whose caller has gone away is still brought to its end.
+//! - a command whose caller has gone away is still completed.
 //!
 //! Left out: snapshots. A machine's log is replayed from its start each time.
 
@@ -29,7 +31,7 @@ use std::sync::Arc;
 
 use brooklet_log::LogError;
 use brooklet_log::clock::Clock;
-use brooklet_machines::{Decision, LogRecord, Moment, StateMachine};
+use brooklet_machines::{Command, Decision, LogRecord, Moment, Start, StateMachine, Tick};
 use brooklet_protocol::Offset;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -38,10 +40,11 @@ use tokio::sync::Notify;
 use crate::partition::Durability;
 
 mod record_log;
+
 #[cfg(test)]
-pub(crate) mod testing;
+mod testing;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 pub(crate) use record_log::replay_batches;
 pub use record_log::{RecordLog, ReplayError, ReplayRecord};
@@ -49,10 +52,10 @@ pub use record_log::{RecordLog, ReplayError, ReplayRecord};
 /// Why a command has no answer.
 #[derive(Debug, Error)]
 pub enum DriverError {
-    /// The log does not take it, or cannot make it durable.
+    /// The log refuses the records, or cannot make them durable.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The log does not read back.
+    /// The log cannot be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// The process is shutting down.
@@ -60,7 +63,7 @@ pub enum DriverError {
     Stopped,
 }
 
-/// Where effects go. Must not block; called in the order of the log.
+/// The receiver of effects. Must not block; called in the order of the log.
 pub type Sink<E> = Box<dyn Fn(E) + Send + Sync>;
 
 /// Owns a machine and its log.
@@ -71,7 +74,7 @@ pub struct Driver<M: StateMachine, L> {
     state: Mutex<State<M>>,
     /// Held while effects go out, so that they cannot overtake each other.
     sink: Mutex<Sink<M::Effect>>,
-    /// The deadline may have changed.
+    /// Signals that the deadline may have changed.
     changed: Notify,
 }
 
@@ -81,7 +84,7 @@ struct State<M: StateMachine> {
     replayed: Offset,
     /// Everything below is committed, and its effects are delivered.
     delivered: Offset,
-    /// Effects, each with the offset that has to be committed first.
+    /// Effects, each with the offset below which everything has to be committed first.
     pending: VecDeque<(Offset, Vec<M::Effect>)>,
 }
 
@@ -89,7 +92,7 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
     /// Replays the whole log into `machine`. Blocks.
     ///
     /// # Errors
-    /// The log cannot be read, or holds what `machine` did not write.
+    /// The log cannot be read, or holds records that `machine` did not write.
     pub fn open(
         mut machine: M,
         log: L,
@@ -97,7 +100,7 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         durability: Durability,
         sink: Sink<M::Effect>,
     ) -> Result<Arc<Self>, DriverError> {
-        // Nobody watched what happened before this start: the effects have no receiver.
+        // The effects of the past have no receiver: their watchers were in an earlier process.
         log.replay(&mut |offset, record| machine.replay(offset, record).map(drop))?;
         let end = log.end_offset();
         let state = State {
@@ -118,19 +121,22 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         }))
     }
 
-    /// Brings one command to its answer.
+    /// Runs a command, and returns its answer once what it rests on is committed.
     ///
     /// # Errors
-    /// The log. After a failed append nothing has changed; after a failed sync nobody knows, and
-    /// the log takes no more commands.
-    pub async fn submit(self: &Arc<Self>, command: M::Command) -> Result<M::Answer, DriverError> {
+    /// The log fails. After a failed append nothing has changed; after a failed sync nobody knows,
+    /// and the log takes no further commands.
+    pub async fn submit<C: Command<M>>(
+        self: &Arc<Self>,
+        command: C,
+    ) -> Result<C::Answer, DriverError> {
         match self.decide(command) {
             Ok((answer, rests_on)) => {
                 self.commit_in_background(rests_on).await?;
                 Ok(answer)
             }
             Err(error) => {
-                // Whom the decision was to tell something must not wait for ever.
+                // The decision may have had effects, and their receivers must not wait forever.
                 let replayed = self.state.lock().replayed;
                 drop(self.commit_in_background(Some(replayed)).await);
                 Err(error)
@@ -138,18 +144,26 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         }
     }
 
-    /// Logs one command, and does not wait until it is committed: for what another start would decide
-    /// again if it were lost. Whoever gets an answer that rests on it waits for that; its effects, and
-    /// those of the decision, are delivered then.
+    /// Runs a command without waiting for the commit: for decisions that the next start would make
+    /// again if they were lost. The next answer that rests on it waits for the commit; the effects
+    /// are delivered then.
     ///
     /// # Errors
-    /// The log does not take it; nothing has changed.
-    pub fn write(&self, command: M::Command) -> Result<M::Answer, DriverError> {
+    /// The append fails; nothing has changed.
+    pub fn write<C: Command<M>>(&self, command: C) -> Result<C::Answer, DriverError> {
         self.decide(command).map(|(answer, _)| answer)
     }
 
-    /// Commits what an answer rests on, on a task of its own, so that a caller who goes away does
-    /// not leave effects behind.
+    /// Lets the machine go live, once its log is replayed.
+    ///
+    /// # Errors
+    /// As [`Driver::submit`].
+    pub async fn start(self: &Arc<Self>) -> Result<(), DriverError> {
+        self.submit(Start).await
+    }
+
+    /// Commits what an answer rests on, on a task of its own, so that effects are delivered even if
+    /// the caller goes away.
     async fn commit_in_background(
         self: &Arc<Self>,
         rests_on: Option<Offset>,
@@ -166,7 +180,7 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         }
     }
 
-    /// Does what the machine has to do by itself, whenever it is time. Runs until dropped.
+    /// Wakes the machine at each of its deadlines. Runs until dropped.
     ///
     /// # Errors
     /// As [`Driver::submit`].
@@ -176,10 +190,10 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
             let next = self.state.lock().machine.deadline();
             match next {
                 None => changed.await,
-                Some((deadline, command)) => tokio::select! {
+                Some(deadline) => tokio::select! {
                     () = changed => {}
                     () = self.clock.sleep_until(deadline) => {
-                        self.submit(command).await?;
+                        self.submit(Tick).await?;
                     }
                 },
             }
@@ -189,22 +203,22 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
     /// Runs a command that touches only soft state, at once.
     ///
     /// # Panics
-    /// The machine wants to log something.
-    pub fn soft(&self, command: M::Command) -> M::Answer {
+    /// The machine decides to log something.
+    pub fn soft<C: Command<M>>(&self, command: C) -> C::Answer {
         let mut state = self.state.lock();
         let at = self.moment(&state);
         let Decision {
             records,
             answer,
             effects,
-        } = state.machine.decide(at, command);
+        } = command.decide(&mut state.machine, at);
         let is_soft = records.is_empty() && effects.is_empty();
         assert!(is_soft, "a command for soft state logs nothing");
         self.changed.notify_one();
         answer
     }
 
-    /// Looks at the machine, and gives what was seen once it is committed.
+    /// Looks at the machine, and returns what was seen once it is committed.
     ///
     /// # Errors
     /// As [`Driver::submit`].
@@ -226,21 +240,36 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         look(&self.state.lock().machine)
     }
 
-    /// The steps under the lock. Gives the offset to commit before the answer may leave, if any.
-    fn decide(&self, command: M::Command) -> Result<(M::Answer, Option<Offset>), DriverError> {
+    /// The steps under the lock. Returns the offset to commit before the answer may leave, if any.
+    fn decide<C: Command<M>>(
+        &self,
+        command: C,
+    ) -> Result<(C::Answer, Option<Offset>), DriverError> {
         let mut state = self.state.lock();
         let at = self.moment(&state);
         let Decision {
             records,
             answer,
             effects,
-        } = state.machine.decide(at, command);
+        } = command.decide(&mut state.machine, at);
+        let rests_on = self.append(&mut state, at, &records, effects)?;
+        Ok((answer, rests_on))
+    }
+
+    /// Appends and replays the records of a decision. The same code for all commands.
+    fn append(
+        &self,
+        state: &mut State<M>,
+        at: Moment,
+        records: &[LogRecord],
+        effects: Vec<M::Effect>,
+    ) -> Result<Option<Offset>, DriverError> {
         let appended = if records.is_empty() {
             Ok(())
         } else {
-            self.log.append(&records, at.wall).map(|base| {
+            self.log.append(records, at.wall).map(|base| {
                 assert_eq!(base, at.offset, "the driver is the only writer of its log");
-                state.replay(base, &records);
+                state.replay(base, records);
             })
         };
         let has_effects = !effects.is_empty();
@@ -251,7 +280,7 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         self.changed.notify_one();
         appended?;
         let open = state.delivered < state.replayed || has_effects;
-        Ok((answer, open.then_some(state.replayed)))
+        Ok(open.then_some(state.replayed))
     }
 
     fn moment(&self, state: &State<M>) -> Moment {
@@ -269,6 +298,10 @@ impl<M: StateMachine, L: RecordLog> Driver<M, L> {
         due.into_iter().for_each(&*sink);
         let mut state = self.state.lock();
         state.delivered = state.delivered.max(offset);
+        debug_assert!(
+            state.delivered <= state.replayed,
+            "only what was replayed is delivered"
+        );
         Ok(())
     }
 }

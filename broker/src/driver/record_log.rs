@@ -1,6 +1,6 @@
 //! The log as a state machine's driver needs it: records in, records out.
 //!
-//! The partition is the one that counts; tests use one in memory that fails on demand.
+//! In production it is a partition; tests use a log in memory that fails on demand.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use brooklet_log::LogError;
-use brooklet_machines::{LogRecord, Standing};
+use brooklet_machines::{LogRecord, TxnMembership};
 use brooklet_protocol::records::{
     BatchBuilder, BatchError, Batches, Compression, EndTxnMarker, RecordBatch,
 };
@@ -20,12 +20,12 @@ use crate::partition::{Durability, Partition};
 
 /// Bytes read at a time while replaying.
 const REPLAY_BYTES_MAX: usize = 1 << 20;
-/// The machines write their records uncompressed, so this bounds nothing of ours.
+/// A limit for logs that others have written: the machines write their records uncompressed.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
-/// A coordinator does not number the records that it writes for a producer.
+/// A coordinator does not number the records that it writes on behalf of a producer.
 const NO_SEQUENCE: i32 = -1;
 
-/// Why a log does not become a table.
+/// Why a log cannot be replayed.
 #[derive(Debug, Error)]
 pub enum ReplayError {
     /// It cannot be read.
@@ -34,47 +34,48 @@ pub enum ReplayError {
     /// A batch is not what its header says.
     #[error("{log}: batch at offset {offset}: {source}")]
     Batch {
-        /// Which log.
+        /// The name of the log.
         log: String,
-        /// The batch's base offset, or where it was looked for.
+        /// The batch's base offset, or the offset at which it was expected.
         offset: Offset,
-        /// What is wrong.
+        /// What is wrong with the batch.
         source: BatchError,
     },
-    /// The machine does not know the record.
+    /// The machine refuses the record.
     #[error("{log}: record at offset {offset}: {source}")]
     Record {
-        /// Which log.
+        /// The name of the log.
         log: String,
-        /// Which record.
+        /// The record's offset.
         offset: Offset,
-        /// What the machine says.
+        /// Why the machine refuses it.
         source: Box<dyn Error + Send + Sync>,
     },
 }
 
-/// Takes a record of a log; the error is the machine's.
+/// Called with each record of a log; the error is the machine's.
 pub type ReplayRecord<'a> =
     &'a mut dyn FnMut(Offset, &LogRecord) -> Result<(), Box<dyn Error + Send + Sync>>;
 
-/// Where a driver keeps its machine's records.
+/// The log of a driver's machine.
 pub trait RecordLog: Debug + Send + Sync + 'static {
-    /// Appends the records as one unit and gives the first one's offset. All or nothing; not yet
+    /// Appends the records as one unit and returns the offset of the first. All or nothing; not yet
     /// durable.
     ///
     /// # Errors
-    /// The log takes no records; it is as before.
+    /// The log refuses the records; it is as before.
     fn append(&self, records: &[LogRecord], now: Timestamp) -> Result<Offset, LogError>;
     /// Waits until everything below `offset` has `durability`.
     ///
     /// # Errors
-    /// It cannot be had.
+    /// The log cannot be made durable.
     fn commit(
         &self,
         offset: Offset,
         durability: Durability,
     ) -> impl Future<Output = Result<(), LogError>> + Send;
-    /// Gives all records, from the start, those of transactions and their markers included. Blocks.
+    /// Calls `each` with all records, from the start, including those of transactions and their
+    /// markers. Blocks.
     ///
     /// # Errors
     /// The log cannot be read, or `each` refuses a record.
@@ -85,22 +86,22 @@ pub trait RecordLog: Debug + Send + Sync + 'static {
 
 impl RecordLog for Arc<Partition> {
     fn append(&self, records: &[LogRecord], now: Timestamp) -> Result<Offset, LogError> {
-        let standing = records
+        let txn = records
             .first()
-            .map_or_else(Standing::default, |r| r.standing);
+            .map_or_else(TxnMembership::default, |r| r.txn);
         assert!(
-            records.iter().all(|r| r.standing == standing),
-            "one unit, one standing"
+            records.iter().all(|r| r.txn == txn),
+            "the records of one decision belong to one transaction"
         );
         let mut batch = BatchBuilder::new(Compression::None);
-        match standing {
-            Standing::Outside => {}
-            Standing::Inside(Producer { id, epoch }) => {
+        match txn {
+            TxnMembership::NonTransactional => {}
+            TxnMembership::Transactional(Producer { id, epoch }) => {
                 batch = batch
                     .with_producer(id, epoch, NO_SEQUENCE)
                     .with_transaction();
             }
-            Standing::Ends {
+            TxnMembership::Marker {
                 producer,
                 committed,
             } => return Ok(self.append_marker(producer, committed, None)?.base_offset),
@@ -135,7 +136,7 @@ impl RecordLog for Arc<Partition> {
     }
 }
 
-/// Replays whole batches; gives the offset after the last.
+/// Replays whole batches; returns the offset after the last.
 pub(crate) fn replay_batches(
     log: &str,
     from: Offset,
@@ -152,21 +153,21 @@ pub(crate) fn replay_batches(
         };
         let batch = batch.map_err(damaged)?;
         next = batch.header().next_offset();
-        let Some(standing) = standing_of(&batch).map_err(damaged)? else {
+        let Some(txn) = membership_of(&batch).map_err(damaged)? else {
             continue;
         };
         let records = batch.records(DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
         for record in &records {
             let record = record.map_err(damaged)?;
-            let owned = match standing {
-                Standing::Ends {
+            let owned = match txn {
+                TxnMembership::Marker {
                     producer,
                     committed,
                 } => LogRecord::marker(producer, committed),
-                Standing::Outside | Standing::Inside(_) => LogRecord {
+                TxnMembership::NonTransactional | TxnMembership::Transactional(_) => LogRecord {
                     key: record.key.map(Bytes::copy_from_slice),
                     value: record.value.map(Bytes::copy_from_slice),
-                    standing,
+                    txn,
                 },
             };
             each(record.offset, &owned).map_err(|source| ReplayError::Record {
@@ -179,20 +180,20 @@ pub(crate) fn replay_batches(
     Ok(next)
 }
 
-/// How a batch stands to transactions; `None` for a control batch that says nothing about them.
-fn standing_of(batch: &RecordBatch) -> Result<Option<Standing>, BatchError> {
+/// Whether a batch belongs to a transaction; `None` for a control batch that is not a marker.
+fn membership_of(batch: &RecordBatch) -> Result<Option<TxnMembership>, BatchError> {
     let (header, producer) = (batch.header(), batch.header().producer());
     if header.is_control() {
         let marker = EndTxnMarker::read(batch)?;
-        return Ok(marker.map(|marker| Standing::Ends {
+        return Ok(marker.map(|marker| TxnMembership::Marker {
             producer,
             committed: marker.committed,
         }));
     }
     let inside = header.is_transactional();
     Ok(Some(if inside {
-        Standing::Inside(producer)
+        TxnMembership::Transactional(producer)
     } else {
-        Standing::Outside
+        TxnMembership::NonTransactional
     }))
 }

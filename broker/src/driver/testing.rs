@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::{RecordLog, ReplayError, ReplayRecord};
 use crate::partition::Durability;
 
-/// Clones are the same log.
+/// A log in memory; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryLog {
     state: Arc<Mutex<State>>,

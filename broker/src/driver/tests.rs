@@ -18,40 +18,56 @@ struct Sum {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Ask {
-    Add(i64),
-    AddBoth(i64, i64),
-    Read,
-    ResetAt(Monotonic),
-    Reset,
+struct Add(i64);
+#[derive(Clone, Copy, Debug)]
+struct AddBoth(i64, i64);
+#[derive(Clone, Copy, Debug)]
+struct Read;
+#[derive(Clone, Copy, Debug)]
+struct ResetAt(Monotonic);
+
+impl Sum {
+    fn log(&self, added: &[i64]) -> Decision<i64, (Offset, i64)> {
+        let records = added.iter().copied().map(record).collect();
+        Decision::write(records, self.total + added.iter().sum::<i64>())
+    }
+}
+
+impl Command<Sum> for Add {
+    type Answer = i64;
+
+    fn decide(self, sum: &mut Sum, _: Moment) -> Decision<i64, (Offset, i64)> {
+        sum.log(&[self.0])
+    }
+}
+
+impl Command<Sum> for AddBoth {
+    type Answer = i64;
+
+    fn decide(self, sum: &mut Sum, _: Moment) -> Decision<i64, (Offset, i64)> {
+        sum.log(&[self.0, self.1])
+    }
+}
+
+impl Command<Sum> for Read {
+    type Answer = i64;
+
+    fn decide(self, sum: &mut Sum, _: Moment) -> Decision<i64, (Offset, i64)> {
+        Decision::read(sum.total)
+    }
+}
+
+impl Command<Sum> for ResetAt {
+    type Answer = i64;
+
+    fn decide(self, sum: &mut Sum, _: Moment) -> Decision<i64, (Offset, i64)> {
+        sum.reset_at = Some(self.0);
+        Decision::read(sum.total)
+    }
 }
 
 impl StateMachine for Sum {
-    type Command = Ask;
-    type Answer = i64;
     type Effect = (Offset, i64);
-
-    fn decide(&mut self, _: Moment, command: Ask) -> Decision<i64, (Offset, i64)> {
-        let log = |added: &[i64]| Decision {
-            records: added.iter().copied().map(record).collect(),
-            answer: self.total + added.iter().sum::<i64>(),
-            effects: Vec::new(),
-        };
-        match command {
-            Ask::Add(n) => log(&[n]),
-            Ask::AddBoth(a, b) => log(&[a, b]),
-            Ask::Read => Decision::read(self.total),
-            Ask::Reset => {
-                let decision = log(&[-self.total]);
-                self.reset_at = None;
-                decision
-            }
-            Ask::ResetAt(at) => {
-                self.reset_at = Some(at);
-                Decision::read(self.total)
-            }
-        }
-    }
 
     fn replay(
         &mut self,
@@ -63,8 +79,13 @@ impl StateMachine for Sum {
         Ok(vec![(offset, self.total)])
     }
 
-    fn deadline(&self) -> Option<(Monotonic, Ask)> {
-        Some((self.reset_at?, Ask::Reset))
+    fn deadline(&self) -> Option<Monotonic> {
+        self.reset_at
+    }
+
+    fn tick(&mut self, _: Moment) -> Decision<(), (Offset, i64)> {
+        self.reset_at = None;
+        Decision::write(vec![record(-self.total)], ())
     }
 }
 
@@ -115,32 +136,36 @@ async fn is_ready<F: Future + Unpin>(future: &mut F) -> bool {
 #[tokio::test]
 async fn replaying_the_log_gives_the_live_state() {
     let live = open(&MemoryLog::default());
-    assert_eq!(live.driver.submit(Ask::Add(3)).await.unwrap(), 3);
-    assert_eq!(live.driver.submit(Ask::AddBoth(4, -1)).await.unwrap(), 6);
+    assert_eq!(live.driver.submit(Add(3)).await.unwrap(), 3);
+    assert_eq!(live.driver.submit(AddBoth(4, -1)).await.unwrap(), 6);
     assert_eq!(*live.delivered.lock(), [(0, 3), (1, 7), (2, 6)]);
 
     let again = open(&live.log);
     assert_eq!(again.driver.inspect(|sum| sum.total), 6);
-    assert_eq!(*again.delivered.lock(), [], "nobody is told of the past");
-    assert_eq!(again.driver.submit(Ask::Add(1)).await.unwrap(), 7);
+    assert_eq!(
+        *again.delivered.lock(),
+        [],
+        "effects of the past are not delivered"
+    );
+    assert_eq!(again.driver.submit(Add(1)).await.unwrap(), 7);
     assert_eq!(*again.delivered.lock(), [(3, 7)]);
 }
 
 #[tokio::test]
 async fn a_write_is_committed_with_the_promised_durability() {
     let f = open(&MemoryLog::default());
-    f.driver.submit(Ask::AddBoth(1, 2)).await.unwrap();
+    f.driver.submit(AddBoth(1, 2)).await.unwrap();
     assert_eq!(f.log.committed(), [(Offset(2), Durability::Synced)]);
 }
 
 #[tokio::test]
 async fn a_failed_append_changes_nothing() {
     let f = open(&MemoryLog::default());
-    f.driver.submit(Ask::Add(3)).await.unwrap();
+    f.driver.submit(Add(3)).await.unwrap();
     f.log.fail_appends(true);
-    assert!(f.driver.submit(Ask::Add(4)).await.is_err());
+    assert!(f.driver.submit(Add(4)).await.is_err());
     f.log.fail_appends(false);
-    assert_eq!(f.driver.submit(Ask::Read).await.unwrap(), 3);
+    assert_eq!(f.driver.submit(Read).await.unwrap(), 3);
     assert_eq!(f.log.records().len(), 1);
     assert_eq!(*f.delivered.lock(), [(0, 3)]);
 }
@@ -149,11 +174,8 @@ async fn a_failed_append_changes_nothing() {
 async fn a_failed_commit_gives_no_answer_and_no_effect() {
     let f = open(&MemoryLog::default());
     f.log.fail_commits(true);
-    assert!(f.driver.submit(Ask::Add(4)).await.is_err());
-    assert!(
-        f.driver.submit(Ask::Read).await.is_err(),
-        "it rests on the 4"
-    );
+    assert!(f.driver.submit(Add(4)).await.is_err());
+    assert!(f.driver.submit(Read).await.is_err(), "it rests on the 4");
     assert_eq!(*f.delivered.lock(), []);
 }
 
@@ -161,9 +183,9 @@ async fn a_failed_commit_gives_no_answer_and_no_effect() {
 async fn a_read_waits_for_what_it_rests_on() {
     let f = open(&MemoryLog::default());
     f.log.hold_commits(true);
-    let mut write = Box::pin(f.driver.submit(Ask::Add(5)));
+    let mut write = Box::pin(f.driver.submit(Add(5)));
     assert!(!is_ready(&mut write).await);
-    let mut read = Box::pin(f.driver.submit(Ask::Read));
+    let mut read = Box::pin(f.driver.submit(Read));
     assert!(!is_ready(&mut read).await);
     assert_eq!(*f.delivered.lock(), []);
     f.log.hold_commits(false);
@@ -175,22 +197,22 @@ async fn a_read_waits_for_what_it_rests_on() {
 #[tokio::test]
 async fn what_was_only_written_is_committed_with_what_is_asked_next() {
     let f = open(&MemoryLog::default());
-    assert_eq!(f.driver.write(Ask::Add(5)).unwrap(), 5);
+    assert_eq!(f.driver.write(Add(5)).unwrap(), 5);
     assert_eq!(f.log.committed(), []);
     assert_eq!(*f.delivered.lock(), []);
-    assert_eq!(f.driver.submit(Ask::Read).await.unwrap(), 5);
+    assert_eq!(f.driver.submit(Read).await.unwrap(), 5);
     assert_eq!(f.log.committed(), [(Offset(1), Durability::Synced)]);
     assert_eq!(*f.delivered.lock(), [(0, 5)]);
     f.log.fail_appends(true);
-    assert!(f.driver.write(Ask::Add(1)).is_err());
-    assert_eq!(f.driver.submit(Ask::Read).await.unwrap(), 5);
+    assert!(f.driver.write(Add(1)).is_err());
+    assert_eq!(f.driver.submit(Read).await.unwrap(), 5);
 }
 
 #[tokio::test]
 async fn a_command_goes_on_when_its_caller_has_gone() {
     let f = open(&MemoryLog::default());
     f.log.hold_commits(true);
-    let mut write = Box::pin(f.driver.submit(Ask::Add(5)));
+    let mut write = Box::pin(f.driver.submit(Add(5)));
     assert!(!is_ready(&mut write).await);
     drop(write);
     f.log.hold_commits(false);
@@ -203,11 +225,11 @@ async fn a_command_goes_on_when_its_caller_has_gone() {
 #[tokio::test]
 async fn what_an_earlier_run_may_not_have_synced_is_committed_before_the_first_answer() {
     let f = open(&MemoryLog::default());
-    f.driver.submit(Ask::Add(1)).await.unwrap();
+    f.driver.submit(Add(1)).await.unwrap();
     let again = open(&f.log);
-    again.driver.submit(Ask::Read).await.unwrap();
+    again.driver.submit(Read).await.unwrap();
     assert_eq!(f.log.committed().len(), 2);
-    again.driver.submit(Ask::Read).await.unwrap();
+    again.driver.submit(Read).await.unwrap();
     assert_eq!(f.log.committed().len(), 2, "once is enough");
 }
 
@@ -233,19 +255,19 @@ async fn the_machine_is_woken_at_its_deadline() {
     let f = open(&MemoryLog::default());
     let driver = Arc::clone(&f.driver);
     let deadlines = tokio::spawn(async move { driver.run_deadlines().await });
-    f.driver.submit(Ask::Add(9)).await.unwrap();
+    f.driver.submit(Add(9)).await.unwrap();
     let at = Monotonic(Duration::from_millis(20));
-    assert_eq!(f.driver.soft(Ask::ResetAt(at)), 9);
+    assert_eq!(f.driver.soft(ResetAt(at)), 9);
 
     f.clock.advance(Duration::from_millis(19));
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(f.driver.submit(Ask::Read).await.unwrap(), 9);
+    assert_eq!(f.driver.submit(Read).await.unwrap(), 9);
     f.clock.advance(Duration::from_millis(1));
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(f.driver.submit(Ask::Read).await.unwrap(), 0);
+    assert_eq!(f.driver.submit(Read).await.unwrap(), 0);
     deadlines.abort();
 }

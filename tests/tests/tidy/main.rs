@@ -35,6 +35,7 @@ const LAYERS: [Layers; 5] = [
             "api",
             "coordinator",
             "controller",
+            "tree",
             "driver",
             "partition",
         ],

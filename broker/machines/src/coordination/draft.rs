@@ -1,9 +1,9 @@
-//! Judging operations before any of them happens.
+//! Checking operations before any of them happens.
 //!
-//! A draft is the tree with the counters of some znodes overridden. Each operation is judged
+//! A draft is the tree with the counters of some znodes overridden. Each operation is checked
 //! against the draft, so against the tree and all operations before it in the same multi, and
-//! leaves there what it would change. What comes out is the transaction to log and the answer to
-//! give; the draft itself is dropped. The tree does the same to its own counters in replay, by the
+//! leaves there what it would change. The result is the transaction to log and the answer;
+//! the draft itself is dropped. The tree does the same to its own counters in replay, by the
 //! same functions of [`Counters`], so the answer holds.
 //!
 //! The order of the checks is ZooKeeper's: path, parent or znode, version, emptiness.
@@ -13,13 +13,13 @@ use std::collections::HashMap;
 use brooklet_protocol::Timestamp;
 use bytes::Bytes;
 
-use super::machine::{OpResult, Operation};
-use super::stat::Counters;
+use super::command::{OpResult, Operation, SetData};
+use super::stat::{Counters, Stat};
 use super::tree::{BOOT_PATHS, Tree};
 use super::txn::Txn;
 use super::{ANY_VERSION, DATA_BYTES_MAX, ErrorCode, path};
 
-/// The tree as it would be.
+/// The tree as it would be after the operations so far.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     tree: &'a Tree,
@@ -39,21 +39,20 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Judges one operation; refused, it leaves the draft as it was.
-    pub(super) fn judge(&mut self, operation: Operation) -> Result<(Txn, OpResult), ErrorCode> {
+    /// Checks one operation; a refused one leaves the draft as it was.
+    pub(super) fn check(&mut self, operation: Operation) -> Result<(Txn, OpResult), ErrorCode> {
         match operation {
             Operation::Create {
                 path,
                 data,
                 sequential,
             } => self.create(path, data, sequential),
-            Operation::SetData {
-                path,
-                data,
-                version,
-            } => self.set_data(path, data, version),
+            Operation::SetData(set) => {
+                let (txn, stat) = self.set_data(set)?;
+                Ok((txn, OpResult::DataSet(stat)))
+            }
             Operation::Delete { path, version } => self.delete(path, version),
-            Operation::Check { path, version } => self.check(path, version),
+            Operation::Check { path, version } => self.check_version(path, version),
         }
     }
 
@@ -99,16 +98,17 @@ impl<'a> Draft<'a> {
         Ok((txn, result))
     }
 
-    fn set_data(
-        &mut self,
-        path: String,
-        data: Option<Bytes>,
-        version: i32,
-    ) -> Result<(Txn, OpResult), ErrorCode> {
+    /// The same, of a write whose answer is a stat.
+    pub(super) fn set_data(&mut self, set: SetData) -> Result<(Txn, Stat), ErrorCode> {
+        let SetData {
+            path,
+            data,
+            version,
+        } = set;
         check_size(data.as_deref())?;
         path::validate(&path)?;
         let mut node = self.counters(&path)?;
-        check_version(&node, version)?;
+        expect_version(&node, version)?;
         let version = node.next_version();
         node.set_data(self.zxid, self.time, data.as_deref(), version);
         self.changed.insert(path.clone(), Some(node));
@@ -117,7 +117,7 @@ impl<'a> Draft<'a> {
             data,
             version,
         };
-        Ok((txn, OpResult::DataSet(node.stat())))
+        Ok((txn, node.stat()))
     }
 
     fn delete(&mut self, path: String, version: i32) -> Result<(Txn, OpResult), ErrorCode> {
@@ -126,7 +126,7 @@ impl<'a> Draft<'a> {
             return Err(ErrorCode::BadArguments);
         }
         let node = self.counters(&path)?;
-        check_version(&node, version)?;
+        expect_version(&node, version)?;
         if node.num_children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
@@ -138,10 +138,10 @@ impl<'a> Draft<'a> {
         Ok((Txn::Delete { path }, OpResult::Deleted))
     }
 
-    fn check(&self, path: String, version: i32) -> Result<(Txn, OpResult), ErrorCode> {
+    fn check_version(&self, path: String, version: i32) -> Result<(Txn, OpResult), ErrorCode> {
         path::validate(&path)?;
         let node = self.counters(&path)?;
-        check_version(&node, version)?;
+        expect_version(&node, version)?;
         let version = node.next_version();
         Ok((Txn::Check { path, version }, OpResult::Checked))
     }
@@ -155,7 +155,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn check_version(node: &Counters, expected: i32) -> Result<(), ErrorCode> {
+fn expect_version(node: &Counters, expected: i32) -> Result<(), ErrorCode> {
     if expected == ANY_VERSION || expected == node.version {
         Ok(())
     } else {
@@ -163,7 +163,8 @@ fn check_version(node: &Counters, expected: i32) -> Result<(), ErrorCode> {
     }
 }
 
-/// ZooKeeper drops the connection of whoever sends more; a caller in the process gets an answer.
+/// ZooKeeper closes the connection of a client that sends more; a caller in the process gets an
+/// answer.
 fn check_size(data: Option<&[u8]>) -> Result<(), ErrorCode> {
     if data.map_or(0, <[u8]>::len) <= DATA_BYTES_MAX {
         Ok(())

@@ -12,7 +12,7 @@
 
 use brooklet_protocol::Timestamp;
 
-/// What ZooKeeper tells of a znode, under its names.
+/// The stat of a znode, under ZooKeeper's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stat {
     /// The zxid that created it.
@@ -35,11 +35,11 @@ pub struct Stat {
     pub ephemeral_owner: i64,
     /// Bytes of data.
     pub data_length: i32,
-    /// How many children it has.
+    /// How many children it has now.
     pub num_children: i32,
 }
 
-/// What the tree stores of it.
+/// What the tree stores of a stat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     pub(super) czxid: i64,
@@ -56,7 +56,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Of a znode created now.
+    /// The counters of a new znode.
     pub(super) fn created(
         zxid: i64,
         time: Timestamp,
@@ -107,7 +107,7 @@ impl Counters {
         }
     }
 
-    /// As clients see it.
+    /// The stat that clients see.
     pub(super) fn stat(&self) -> Stat {
         let cversion = self.creates.wrapping_mul(2).wrapping_sub(self.num_children);
         Stat {

@@ -7,9 +7,8 @@ use brooklet_protocol::{Monotonic, Offset, Timestamp};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::machine::Answer;
 use super::*;
-use crate::{Decision, LogRecord, Moment, StateMachine};
+use crate::{Command, Decision, LogRecord, Moment, StateMachine};
 
 /// A tree with its log, and the watch events so far.
 #[derive(Default)]
@@ -20,7 +19,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn ask(&mut self, command: Command) -> Answer {
+    fn ask<C: Command<Coordination>>(&mut self, command: C) -> C::Answer {
         let at = Moment {
             wall: Timestamp(1000 + self.log.len() as i64),
             monotonic: Monotonic::default(),
@@ -28,7 +27,7 @@ impl Stage {
         };
         let Decision {
             records, answer, ..
-        } = self.machine.decide(at, command);
+        } = command.decide(&mut self.machine, at);
         for record in records {
             let offset = Offset(self.log.len() as i64);
             self.events
@@ -39,18 +38,12 @@ impl Stage {
     }
 
     fn write(&mut self, operation: Operation) -> Result<OpResult, ErrorCode> {
-        match self.ask(Command::Write(operation)).result? {
-            Reply::Written(result) => Ok(result),
-            other => panic!("{other:?}"),
-        }
+        self.ask(operation).result
     }
 
     fn stat(&mut self, path: &str) -> Result<Stat, ErrorCode> {
         let path = path.to_owned();
-        match self.ask(Command::Exists { path, watch: None }).result? {
-            Reply::Exists(stat) => Ok(stat),
-            other => panic!("{other:?}"),
-        }
+        self.ask(Exists { path, watch: None }).result
     }
 
     fn replayed(&self) -> Coordination {
@@ -86,11 +79,11 @@ fn parse_operation(line: &str) -> Operation {
             data: parse_data(words[2]),
             sequential: verb == "create-seq",
         },
-        "set" => Operation::SetData {
+        "set" => Operation::SetData(SetData {
             path,
             data: parse_data(words[2]),
             version: version(),
-        },
+        }),
         "delete" => Operation::Delete {
             path,
             version: version(),
@@ -103,32 +96,47 @@ fn parse_operation(line: &str) -> Operation {
     }
 }
 
-/// As above, and `get`, `exists`, `ls PATH [WATCHER]`, `multi OP; OP`, `forget WATCHER`.
-fn parse_command(line: &str) -> Command {
+/// As above, and `get`, `exists`, `ls PATH [WATCHER]`, `multi OP; OP`, `forget WATCHER`. Returns
+/// the answer.
+fn perform(stage: &mut Stage, line: &str) -> String {
     if let Some(operations) = line.strip_prefix("multi") {
         let operations = operations.split(';').filter(|o| !o.trim().is_empty());
-        return Command::Multi(operations.map(parse_operation).collect());
+        let multi = Multi(operations.map(parse_operation).collect());
+        let Answer { zxid, result } = stage.ask(multi);
+        return format!("{zxid}: {}", show_multi(&result));
     }
     let words: Vec<_> = line.split_whitespace().collect();
     let watcher = |word: &&str| WatcherId(word.parse().unwrap());
-    let watch = || words.get(2).map(watcher);
     let path = words[1].to_owned();
+    let is_read = ["get", "exists", "ls"].contains(&words[0]);
+    let watch = words.get(2).filter(|_| is_read).map(watcher);
     match words[0] {
-        "get" => Command::GetData {
-            path,
-            watch: watch(),
-        },
-        "exists" => Command::Exists {
-            path,
-            watch: watch(),
-        },
-        "ls" => Command::GetChildren {
-            path,
-            watch: watch(),
-        },
-        "forget" => Command::Forget(watcher(&words[1])),
-        _ => Command::Write(parse_operation(line)),
+        "get" => show(stage.ask(GetData { path, watch }), |Data { data, stat }| {
+            let data = data.as_ref().map(|d| String::from_utf8_lossy(d));
+            format!("{data:?} {}", show_stat(stat))
+        }),
+        "exists" => show(stage.ask(Exists { path, watch }), show_stat),
+        "ls" => show(stage.ask(GetChildren { path, watch }), |found| {
+            if found.names.is_empty() {
+                "no children".into()
+            } else {
+                found.names.join(" ")
+            }
+        }),
+        "forget" => {
+            stage.ask(Forget(watcher(&words[1])));
+            format!("{}: forgotten", stage.log.len() as i64 - 1)
+        }
+        _ => show(stage.ask(parse_operation(line)), show_result),
     }
+}
+
+fn show<T>(answer: Answer<T>, show: impl Fn(&T) -> String) -> String {
+    let result = match &answer.result {
+        Ok(result) => show(result),
+        Err(code) => format!("{code} ({})", code.number()),
+    };
+    format!("{}: {result}", answer.zxid)
 }
 
 fn show_stat(stat: &Stat) -> String {
@@ -153,26 +161,16 @@ fn show_result(result: &OpResult) -> String {
     }
 }
 
-fn show(answer: &Answer) -> String {
-    match &answer.result {
-        Err(code) => format!("{code} ({})", code.number()),
-        Ok(Reply::Written(result)) => show_result(result),
-        Ok(Reply::Multi(Ok(results))) => {
+fn show_multi(result: &Result<Vec<OpResult>, MultiError>) -> String {
+    match result {
+        Ok(results) => {
             let results: Vec<_> = results.iter().map(show_result).collect();
             format!("[{}]", results.join(", "))
         }
-        Ok(Reply::Multi(Err(error))) => {
+        Err(error) => {
             let codes: Vec<_> = error.codes().map(|code| code.to_string()).collect();
             format!("failed [{}]", codes.join(", "))
         }
-        Ok(Reply::Data { data, stat }) => {
-            let data = data.as_ref().map(|d| String::from_utf8_lossy(d));
-            format!("{data:?} {}", show_stat(stat))
-        }
-        Ok(Reply::Exists(stat)) => show_stat(stat),
-        Ok(Reply::Children { names, .. }) if names.is_empty() => "no children".into(),
-        Ok(Reply::Children { names, .. }) => names.join(" "),
-        Ok(Reply::Forgotten) => "forgotten".into(),
     }
 }
 
@@ -183,7 +181,7 @@ fn play(script: &str) -> String {
     for line in script.lines().map(str::trim) {
         match line.strip_prefix("> ") {
             Some(command) => {
-                let answer = stage.ask(parse_command(command));
+                let answer = perform(&mut stage, command);
                 writeln!(transcript, "> {command}").unwrap();
                 for event in stage.events.drain(..) {
                     let WatchEvent {
@@ -194,7 +192,7 @@ fn play(script: &str) -> String {
                     } = event;
                     writeln!(transcript, "  {} sees {kind:?} {path} {zxid}", watcher.0).unwrap();
                 }
-                writeln!(transcript, "  {}: {}", answer.zxid, show(&answer)).unwrap();
+                writeln!(transcript, "  {answer}").unwrap();
             }
             None if line.starts_with('#') => writeln!(transcript, "{line}").unwrap(),
             None => {}
@@ -420,8 +418,8 @@ fn a_record_that_does_not_fit_is_refused() {
         replayed.unwrap_err().to_string()
     };
     let same = stage.log[0].clone();
-    assert_eq!(refused(&same, 1), "zxid 0, expected 1");
-    assert_eq!(refused(&same, 0), "/a should not be there");
+    assert_eq!(refused(&same, 1), "zxid is 0, expected 1");
+    assert_eq!(refused(&same, 0), "znode /a already exists");
     assert_eq!(
         refused(&LogRecord::default(), 1),
         "a record without a value"
@@ -478,11 +476,11 @@ fn model_write(model: &mut Model, operation: &Operation) -> Result<String, Error
             model.insert(path.clone(), node);
             Ok(path)
         }
-        Operation::SetData {
+        Operation::SetData(SetData {
             path,
             data,
             version,
-        } => {
+        }) => {
             versioned(model, &path, version)?;
             let node = model.get_mut(&path).unwrap();
             node.data = data;
@@ -530,7 +528,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             Operation::Create { path, data, sequential }
         }),
         2 => (path(), data(), version()).prop_map(|(path, data, version)| {
-            Operation::SetData { path, data, version }
+            Operation::SetData(SetData { path, data, version })
         }),
         2 => (path(), version()).prop_map(|(path, version)| Operation::Delete { path, version }),
         1 => (path(), version()).prop_map(|(path, version)| Operation::Check { path, version }),
@@ -541,23 +539,18 @@ fn assert_same(stage: &mut Stage, model: &Model) {
     for (path, expected) in model {
         let (path, watch) = (path.clone(), None);
         let is_root = path == "/";
-        let listed = stage.ask(Command::GetChildren {
+        let listed = stage.ask(GetChildren {
             path: path.clone(),
             watch,
         });
-        let Ok(Reply::Children { names, .. }) = listed.result else {
-            panic!("{path}: {listed:?}");
-        };
+        let names = listed.result.unwrap().names;
         let children = model_children(model, &path).map(|p| path::name(p).to_owned());
         let boot = is_root.then(|| "zookeeper".to_owned());
         let mut expected_names: Vec<_> = children.chain(boot).collect();
         expected_names.sort();
         assert_eq!(names, expected_names);
 
-        let read = stage.ask(Command::GetData { path, watch });
-        let Ok(Reply::Data { data, stat }) = read.result else {
-            panic!("{read:?}");
-        };
+        let Data { data, stat } = stage.ask(GetData { path, watch }).result.unwrap();
         let root_data = is_root && expected.version == 0;
         assert_eq!(
             data,
@@ -600,13 +593,9 @@ proptest! {
                 }
             } else {
                 let expected = model_multi(&mut model, &batch);
-                match stage.ask(Command::Multi(batch)).result {
-                    Ok(Reply::Multi(results)) => {
-                        let fault = results.map(drop).map_err(|e| (e.index, e.code));
-                        prop_assert_eq!(fault, expected);
-                    }
-                    other => panic!("{other:?}"),
-                }
+                let result = stage.ask(Multi(batch)).result;
+                let fault = result.map(drop).map_err(|e| (e.index, e.code));
+                prop_assert_eq!(fault, expected);
             }
         }
         assert_same(&mut stage, &model);

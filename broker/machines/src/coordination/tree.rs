@@ -1,8 +1,8 @@
 //! The znodes, and what a transaction does to them.
 //!
 //! Every znode stands in one map under its full path, and knows the names of its children, sorted.
-//! Nothing is judged here: a transaction was validated before it was logged, so one that does not
-//! fit means that the log is not ours.
+//! Nothing is checked here: a transaction was validated before it was logged, so one that does not
+//! fit means that another program wrote the log.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,18 +14,18 @@ use super::stat::Counters;
 use super::txn::{Header, Txn};
 use super::watch::WatchKind;
 
-/// What every tree has from the start, and what cannot be deleted.
+/// The znodes that every tree has from the start; they cannot be deleted.
 pub(super) const BOOT_PATHS: [&str; 4] =
     ["/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"];
 
 /// A transaction that does not fit the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum Misfit {
-    #[error("{0} should be there")]
+    #[error("znode {0} is missing")]
     Missing(String),
-    #[error("{0} should not be there")]
+    #[error("znode {0} already exists")]
     Present(String),
-    #[error("{0} should have no children")]
+    #[error("znode {0} to be deleted has children")]
     Parent(String),
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// The boot znodes. They were not created by anybody, so no counter has counted them: `/` has
+    /// The boot znodes. Nobody created them, so no counter has counted them: `/` has
     /// one child, no creates and thus cversion -1, as in ZooKeeper.
     pub(super) fn new() -> Self {
         let mut tree = Self {
@@ -79,7 +79,7 @@ impl Tree {
         self.nodes.get(path)
     }
 
-    /// Does what the transaction says. A misfit leaves a multi half done: the tree is of no use then.
+    /// Applies a transaction. A misfit leaves a multi half applied: the tree must not be used then.
     pub(super) fn apply(&mut self, header: &Header, txn: Txn) -> Result<Changes, Misfit> {
         match txn {
             Txn::Create {

@@ -31,7 +31,7 @@ const PERMISSIONS_ALL: i32 = 31;
 const SCHEME_WORLD: &str = "world";
 const ID_ANYONE: &str = "anyone";
 
-/// Who changes what, and when.
+/// The author, number and time of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The session; 0 for the broker itself.
@@ -47,25 +47,25 @@ pub struct Header {
 /// A change as it was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Txn {
-    /// A znode comes.
+    /// A znode is created.
     Create {
-        /// With its sequence number, if it has one.
+        /// Its path, with the sequence number if it has one.
         path: String,
         /// Null or bytes.
         data: Option<Bytes>,
-        /// Whether it goes with the session.
+        /// Whether it is deleted when the session ends.
         ephemeral: bool,
         /// Children that the parent has had, this one included.
         creates: i32,
     },
-    /// A znode goes.
+    /// A znode is deleted.
     Delete {
-        /// Which.
+        /// Its path.
         path: String,
     },
-    /// A znode gets other data.
+    /// A znode's data is replaced.
     SetData {
-        /// Which.
+        /// Its path.
         path: String,
         /// Null or bytes.
         data: Option<Bytes>,
@@ -74,29 +74,29 @@ pub enum Txn {
     },
     /// A condition of a multi that held.
     Check {
-        /// Of which znode.
+        /// The znode's path.
         path: String,
         /// The version after the one that was asked for, as ZooKeeper writes it.
         version: i32,
     },
-    /// Several, as one.
+    /// Several changes as one.
     Multi(Vec<Txn>),
-    /// Nothing: the write failed with this code. In a multi that failed, each of its operations is
-    /// one: 0 before the one at fault.
+    /// No change: the write failed with this code. In a multi that failed, each of its operations
+    /// is one: 0 before the one at fault.
     Error(i32),
 }
 
 /// Why a record is not a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TxnError {
-    /// The bytes.
+    /// The bytes are malformed.
     #[error("malformed transaction: {0}")]
     Jute(#[from] JuteError),
     /// A type this broker does not write.
     #[error("unknown transaction type {0}")]
     Type(i32),
     /// An access list other than the open one.
-    #[error("a znode with restricted access, which this broker does not know")]
+    #[error("a znode with an access list, expected one that is open to all")]
     Acl,
 }
 
@@ -175,7 +175,7 @@ impl Txn {
         };
     }
 
-    /// All but a multi.
+    /// Reads any transaction except a multi.
     fn read_single(type_number: i32, from: &mut Reader) -> Result<Self, TxnError> {
         match type_number {
             CREATE => read_create(from),

@@ -1,4 +1,4 @@
-//! Watches: who wants to know of the next change.
+//! Watches: which watchers learn of the next change.
 //!
 //! There are two kinds. A *data* watch is left by reading a znode's data or by asking whether it
 //! exists (also where there is none yet); a *child* watch by listing children. Each fires once.
@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | create | `Created` | – | `ChildrenChanged` |
 //! | setData | `DataChanged` | – | – |
-//! | delete | `Deleted` | `Deleted`, unless told already | `ChildrenChanged` |
+//! | delete | `Deleted` | `Deleted`, once per watcher | `ChildrenChanged` |
 //!
 //! Watches are soft state: they are neither logged nor replayed, and end with the process.
 
@@ -15,18 +15,18 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::path;
 
-/// Who is told.
+/// The receiver of watch events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatcherId(pub u64);
 
 /// What has happened to a znode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WatchKind {
-    /// It is there now.
+    /// It was created.
     Created,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
-    /// It has other data.
+    /// Its data was replaced.
     DataChanged,
     /// A child came or went.
     ChildrenChanged,
@@ -35,17 +35,17 @@ pub enum WatchKind {
 /// A watch that fires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchEvent {
-    /// Who is told.
+    /// Its receiver.
     pub watcher: WatcherId,
-    /// What has happened.
+    /// What happened to it.
     pub kind: WatchKind,
-    /// To which znode.
+    /// The znode.
     pub path: String,
     /// The change's zxid.
     pub zxid: i64,
 }
 
-/// Who watches which path.
+/// The watchers of each path.
 #[derive(Debug, Default)]
 struct Table {
     by_path: HashMap<String, BTreeSet<WatcherId>>,
@@ -84,19 +84,19 @@ impl Watches {
         self.child.add(path, watcher);
     }
 
-    /// Takes back all watches of one watcher.
+    /// Removes all watches of one watcher.
     pub(super) fn forget(&mut self, watcher: WatcherId) {
         self.data.forget(watcher);
         self.child.forget(watcher);
     }
 
-    /// Fires what a change of `changed` fires; the watches are gone then.
+    /// Removes and fires the watches that a change of `changed` fires.
     pub(super) fn fire(&mut self, zxid: i64, kind: WatchKind, changed: &str) -> Vec<WatchEvent> {
-        let mut told = self.data.take(changed);
+        let mut watchers = self.data.take(changed);
         if kind == WatchKind::Deleted {
-            told.extend(self.child.take(changed));
+            watchers.extend(self.child.take(changed));
         }
-        let parents_told = match kind {
+        let parent_watchers = match kind {
             WatchKind::Created | WatchKind::Deleted => self.child.take(path::parent(changed)),
             WatchKind::DataChanged | WatchKind::ChildrenChanged => BTreeSet::new(),
         };
@@ -106,8 +106,8 @@ impl Watches {
             path: path.into(),
             zxid,
         };
-        let of_node = told.into_iter().map(|w| event(kind, changed, w));
-        let of_parent = parents_told
+        let of_node = watchers.into_iter().map(|w| event(kind, changed, w));
+        let of_parent = parent_watchers
             .into_iter()
             .map(|w| event(WatchKind::ChildrenChanged, path::parent(changed), w));
         of_node.chain(of_parent).collect()
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_forgotten_is_not_told() {
+    fn a_forgotten_watcher_gets_no_event() {
         let mut watches = watched();
         for watcher in [DATA, BOTH, PARENT] {
             watches.forget(watcher);

@@ -1,13 +1,15 @@
-//! What groups are asked, and what they say at once.
+//! What groups can be asked, and what they answer at once.
+//!
+//! Each group that a command names is one of this partition's: the caller has looked for the
+//! partition.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use brooklet_protocol::{Offset, PartitionId, Producer, TopicName};
+use brooklet_protocol::{Offset, PartitionId, Producer, TopicName, TopicPartition};
 use bytes::Bytes;
 
 use super::answer::{GroupError, Waiter};
-use super::classic::{JoinGroup, Speaker};
 
 /// A broker's settings for its groups, under Kafka's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,16 +22,16 @@ pub struct GroupConfig {
     pub initial_rebalance_delay: Duration,
     /// `group.max.size` (1000; Kafka: no limit).
     pub members_max: usize,
-    /// Groups that one partition of the offsets' topic keeps (10,000; Kafka: no limit).
+    /// Groups that one partition of `__consumer_offsets` keeps (10,000; Kafka: no limit).
     pub groups_max: usize,
-    /// `group.member.metadata.max.bytes` (64 KiB; Kafka: no limit): what a member says of itself.
+    /// `group.member.metadata.max.bytes` (64 KiB; Kafka: no limit): the metadata of one member.
     pub member_bytes_max: usize,
-    /// `group.metadata.max.bytes` (4 MiB; Kafka: no limit): what all members of a group say, and what
-    /// their leader assigns.
+    /// `group.metadata.max.bytes` (4 MiB; Kafka: no limit): the metadata of all members of a group,
+    /// and the assignments that their leader makes.
     pub group_bytes_max: usize,
     /// `offset.metadata.max.bytes` (4096).
     pub metadata_bytes_max: usize,
-    /// `offsets.retention.minutes` (7 days): how long the offsets stay of a group without members.
+    /// `offsets.retention.minutes` (7 days): how long a group without members keeps its offsets.
     pub offsets_retention: Duration,
 }
 
@@ -49,39 +51,62 @@ impl Default for GroupConfig {
     }
 }
 
-/// Who speaks to a group, and of which generation; -1 for who is no member.
+/// The sender of a request to a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// Given by the coordinator; empty for who is no member.
+    /// Given by the coordinator; empty for a client that is not a member.
     pub member_id: String,
     /// Given by its owner, if it is static.
     pub instance_id: Option<String>,
-    /// Which generation it takes part in.
+    /// The generation that it takes part in; -1 for a client that is not a member.
     pub generation: i32,
 }
 
-impl Identity {
-    pub(super) fn speaker(&self) -> Speaker<'_> {
-        Speaker {
-            member_id: &self.member_id,
-            instance_id: self.instance_id.as_deref(),
-            generation: self.generation,
-        }
-    }
+/// JoinGroup: a client wants to be a member. The answer is a [`Completion`](super::Completion).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinGroup {
+    /// The group's id.
+    pub group: String,
+    /// The client that waits for the answer.
+    pub waiter: Waiter,
+    /// Empty if it has none yet.
+    pub member_id: String,
+    /// The id that it gets if it has none.
+    pub new_member_id: String,
+    /// The name that its owner gave it, if it is static.
+    pub instance_id: Option<String>,
+    /// The name that the client gives itself.
+    pub client_id: String,
+    /// The host that it connects from.
+    pub client_host: String,
+    /// The kind of the group: "consumer", "connect".
+    pub protocol_type: String,
+    /// Its assignors, the preferred one first, and what it sends to each.
+    pub protocols: Vec<(String, Bytes)>,
+    /// How long a rebalance waits for it.
+    pub rebalance_timeout: Duration,
+    /// How long it may be silent.
+    pub session_timeout: Duration,
+    /// Whether it has to join again with the id that it is given (KIP-394).
+    pub must_know_id: bool,
+    /// Whether a leader that comes back understands "make no assignment" (KIP-814).
+    pub may_skip_assignment: bool,
 }
 
-/// A member asks for its assignment.
+/// SyncGroup: a member asks for its assignment. The answer is a [`Completion`](super::Completion).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncGroup {
-    /// Who waits for the answer.
+    /// The group's id.
+    pub group: String,
+    /// The client that waits for the answer.
     pub waiter: Waiter,
-    /// Who asks.
+    /// The member.
     pub identity: Identity,
-    /// What it takes the members to be to each other, if it says so.
+    /// The kind of group that it expects, if it names one.
     pub protocol_type: Option<String>,
-    /// What it takes for the assignor, if it says so.
+    /// The assignor that it expects, if it names one.
     pub protocol: Option<String>,
-    /// Of the leader: what each member gets.
+    /// From the leader: the assignment of each member, by member id.
     pub assignments: HashMap<String, Bytes>,
 }
 
@@ -94,76 +119,109 @@ impl SyncGroup {
     }
 }
 
-/// An offset that is to be committed.
+/// An offset to commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewOffset {
-    /// Of which topic.
+    /// The topic.
     pub topic: TopicName,
-    /// Of which partition.
+    /// The partition.
     pub partition: PartitionId,
-    /// The next record to be read.
+    /// The next record to read.
     pub offset: Offset,
     /// The leader epoch of the record before; -1 if unknown.
     pub leader_epoch: i32,
-    /// Whatever the committer wants to keep beside it.
+    /// Any text that the committer wants to keep with the offset.
     pub metadata: String,
 }
 
-/// Offsets that are to be committed with a transaction (KIP-447).
+/// Heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The group's id.
+    pub group: String,
+    /// The member.
+    pub identity: Identity,
+}
+
+/// LeaveGroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaveGroup {
+    /// The group's id.
+    pub group: String,
+    /// The members by their ids, or, with an empty id, by their instance ids.
+    pub members: Vec<(String, Option<String>)>,
+}
+
+/// OffsetCommit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitOffsets {
+    /// The group's id.
+    pub group: String,
+    /// The committer.
+    pub identity: Identity,
+    /// The offsets.
+    pub offsets: Vec<NewOffset>,
+}
+
+/// TxnOffsetCommit: offsets that count once a transaction is committed (KIP-447).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitInTransaction {
-    /// Whose transaction.
+    /// The group's id.
+    pub group: String,
+    /// The committer.
+    pub identity: Identity,
+    /// The producer of the transaction.
     pub producer: Producer,
-    /// What [`Answer::Unverified`] gave, if the coordinator was asked since; see
-    /// [`crate::partition::Unverified`].
+    /// The number in [`TxnCommitted::Unverified`], once the transaction's coordinator has confirmed
+    /// that the group's partition is part of the transaction.
     pub verified_at: Option<u64>,
     /// The offsets.
     pub offsets: Vec<NewOffset>,
 }
 
-/// A topic's partition.
-pub type Place = (TopicName, PartitionId);
-
-/// What groups are asked. Where a group is named, it is one of this partition's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// The log is replayed: members have their session's time from now on to be heard of.
-    Start,
-    /// JoinGroup; the answer is told.
-    Join(String, JoinGroup),
-    /// SyncGroup; the answer is told.
-    Sync(String, SyncGroup),
-    /// Heartbeat.
-    Heartbeat(String, Identity),
-    /// LeaveGroup: members by their ids, or by their instance ids.
-    Leave(String, Vec<(String, Option<String>)>),
-    /// OffsetCommit.
-    Commit(String, Identity, Vec<NewOffset>),
-    /// TxnOffsetCommit.
-    CommitInTransaction(String, Identity, CommitInTransaction),
-    /// A producer's transaction has ended, committed or not.
-    EndTransaction(Producer, bool),
-    /// OffsetDelete.
-    DeleteOffsets(String, Vec<Place>),
-    /// DeleteGroups.
-    DeleteGroup(String),
-    /// These topics are no more.
-    ForgetTopics(BTreeSet<TopicName>),
-    /// It is time.
-    Tick,
+/// A producer's transaction has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndTransaction {
+    /// The producer.
+    pub producer: Producer,
+    /// Whether its offsets count.
+    pub committed: bool,
 }
 
-/// What groups say at once.
+/// OffsetDelete.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The answer will be told, or there is none.
-    None,
-    /// To a heartbeat, or to a deletion of a group.
-    Done(Result<(), GroupError>),
-    /// For each member.
-    Left(Vec<Result<(), GroupError>>),
-    /// For each offset, in their order; or why none is.
-    Offsets(Result<Vec<Result<(), GroupError>>, GroupError>),
-    /// The transaction's coordinator has to be asked first, and then this again with this number.
+pub struct DeleteOffsets {
+    /// The group's id.
+    pub group: String,
+    /// The partitions whose offsets to delete.
+    pub partitions: Vec<TopicPartition>,
+}
+
+/// DeleteGroups, for one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteGroup {
+    /// The group's id.
+    pub group: String,
+}
+
+/// These topics were deleted, and the offsets of all groups in them go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForgetTopics {
+    /// The names of the topics.
+    pub topics: BTreeSet<TopicName>,
+}
+
+/// A result for each member or offset of a request, in their order.
+pub type Outcomes = Vec<Result<(), GroupError>>;
+/// A result for each offset; or why none was looked at.
+pub type OffsetResults = Result<Outcomes, GroupError>;
+
+/// The answer to [`CommitInTransaction`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TxnCommitted {
+    /// Nothing has happened: the caller asks the transaction's coordinator, and then sends the
+    /// command again with this number in `verified_at`.
     Unverified(u64),
+    /// The commit was checked.
+    Checked(OffsetResults),
 }

@@ -1,4 +1,4 @@
-//! Groups, as whoever looks at them sees them.
+//! Groups, as tools and DescribeGroups show them.
 
 use bytes::Bytes;
 
@@ -9,9 +9,9 @@ use super::classic::{Group, GroupState};
 pub struct ListedGroup {
     /// Its id.
     pub id: String,
-    /// What its members are to each other; empty if nobody has said.
+    /// The kind of the group: "consumer", "connect"; empty if no member has joined yet.
     pub protocol_type: String,
-    /// Where it is.
+    /// Its state.
     pub state: GroupState,
     /// How many members it has.
     pub member_count: usize,
@@ -20,11 +20,11 @@ pub struct ListedGroup {
 /// A group in detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribedGroup {
-    /// Where it is.
+    /// Its state.
     pub state: GroupState,
-    /// What its members are to each other; empty if nobody has said.
+    /// The kind of the group: "consumer", "connect"; empty if no member has joined yet.
     pub protocol_type: String,
-    /// Counts the rebalances.
+    /// How many rebalances there were.
     pub generation: i32,
     /// The assignor, once one is chosen.
     pub protocol: String,
@@ -37,15 +37,15 @@ pub struct DescribedGroup {
 pub struct DescribedMember {
     /// Its id.
     pub id: String,
-    /// Its owner's name for it, if it is static.
+    /// The name that its owner gave it, if it is static.
     pub instance_id: Option<String>,
-    /// As the client calls itself.
+    /// The name that the client gives itself.
     pub client_id: String,
-    /// Where it connects from.
+    /// The host that it connects from.
     pub client_host: String,
-    /// What it told the assignor; empty while the group rebalances.
+    /// What it sent to the assignor; empty while the group rebalances.
     pub subscription: Bytes,
-    /// What it has; empty while the group rebalances.
+    /// Its assignment; empty while the group rebalances.
     pub assignment: Bytes,
 }
 

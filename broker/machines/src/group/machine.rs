@@ -1,88 +1,114 @@
 //! All groups of one partition of `__consumer_offsets`, as a [`StateMachine`].
+//!
+//! ```text
+//!                     ┌───────────────────────── Groups ─────────────────────────┐
+//!  JoinGroup, …       │  soft: members, timers, clients      hard: stored group, │
+//!  Heartbeat, …     ─▶│        that wait            ◀─────── offsets, pending    │
+//!  CommitOffsets, … ─▶│     │ decide             Change        ▲ replay          │
+//!                     └─────┼──────────────────────────────────┼─────────────────┘
+//!                           ▼                                  │
+//!                        records ─────────▶ log ───────────────┘
+//! ```
+//!
+//! The two halves of the state are two types. [`HardState`] is what the log says; replay rebuilds
+//! it, and nothing else changes it. [`SoftState`] is what ends with the process; commands and the
+//! clock change it, and it follows hard state by way of [`Change`](super::hard::Change). A test
+//! compares the hard state of a live machine with that of a replayed one, as a whole.
+//!
+//! One rebalance, from the first join to the answers (the states of a group are drawn in
+//! [`super::classic`]):
+//!
+//! ```text
+//!  join A, join B      soft only: both wait
+//!  all have joined     soft only: generation 5; both joins are completed
+//!  sync B              soft only: B waits for the leader
+//!  sync A (leader)     a record with the assignment is decided
+//!    replay            hard: generation 5 is stored; soft: the group is Stable
+//!    commit            the record is synced; then both syncs are completed
+//! ```
+//!
+//! A crash before the record is synced loses generation 5, of which no member has an assignment
+//! yet. After the restart the members find the stored generation before it, and join again.
+//!
+//! Invariants:
+//! - hard state changes only in replay;
+//! - a member never receives an assignment that a restart would forget;
+//! - the generation of a group only grows;
+//! - each waiter is completed exactly once, by an effect, at the latest when its timeout is over;
+//! - a timer never fires later than its group's deadline.
+//!
+//! Duties of the caller, beside those of every machine: every [`Waiter`](super::Waiter) is a new
+//! number; each group that a command names belongs to this partition; completions for waiters that
+//! have left are dropped.
+//!
+//! Left out: the newer group protocols (KIP-848), which will be machines of their own beside
+//! `classic`.
 
-use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Duration;
 
-use brooklet_protocol::{Monotonic, Offset, Timestamp};
+use brooklet_protocol::{Monotonic, Offset, Timestamp, TopicPartition};
 
-use super::answer::{GroupAnswer, GroupError, Told};
-use super::classic::{Group, GroupLimits, JoinGroup};
-use super::command::{Answer, Command, GroupConfig, Place, SyncGroup};
+use super::answer::{Completion, GroupError};
+use super::classic::{Group, GroupLimits};
+use super::command::{GroupConfig, Heartbeat, JoinGroup, LeaveGroup, Outcomes, SyncGroup};
 use super::describe::{DescribedGroup, ListedGroup};
-use super::offsets::Entry;
-use super::pending::Pending;
-#[cfg(test)]
-use super::record::StoredGroup;
-use super::record::{CommittedOffset, GroupRecord};
-use super::timers::Timers;
-use crate::{Decision, LogRecord, Moment, Standing, StateMachine};
-
-/// How often offsets are looked at that may have expired.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
-/// What fits into a record's string.
-pub(super) const STRING_BYTES_MAX: usize = i16::MAX as usize;
-
-/// How far a group has read.
-type Offsets = BTreeMap<Place, CommittedOffset>;
+use super::hard::{HardState, Offsets};
+use super::record::GroupRecord;
+use super::soft::SoftState;
+use super::{offsets, validate};
+use crate::{Command, Decision, LogRecord, Moment, StateMachine};
 
 /// All groups of one partition of `__consumer_offsets`.
 #[derive(Clone, Debug)]
 pub struct Groups {
     pub(super) config: GroupConfig,
-    pub(super) by_id: BTreeMap<String, Entry>,
-    /// What open transactions will have committed.
-    pub(super) pending: Pending,
-    /// Markers in the log since the start of this process.
-    pub(super) markers: u64,
-    timers: Timers,
-    /// When offsets may have expired; `None` until the log is replayed.
-    next_expiry: Option<Monotonic>,
+    pub(super) hard: HardState,
+    pub(super) soft: SoftState,
 }
 
 impl Groups {
-    /// None yet.
+    /// A partition without any groups.
     pub fn new(config: GroupConfig) -> Self {
         Self {
             config,
-            by_id: BTreeMap::new(),
-            pending: Pending::default(),
-            markers: 0,
-            timers: Timers::default(),
-            next_expiry: None,
+            hard: HardState::default(),
+            soft: SoftState::default(),
         }
     }
 
-    /// How far a group has read; nothing of one that there is not.
+    /// The committed offsets of a group; `None` if there is no such group.
     pub fn offsets(&self, group: &str) -> Option<&Offsets> {
-        self.by_id.get(group).map(|entry| &entry.offsets)
+        let is_there = self.soft.contains(group);
+        is_there.then(|| self.hard.offsets(group))
     }
 
-    /// A group, for whoever looks.
+    /// Whether an open transaction has an offset of the partition.
+    pub fn is_pending(&self, group: &str, partition: &TopicPartition) -> bool {
+        self.pending_partitions(group)
+            .any(|pending| pending == partition)
+    }
+
+    /// The partitions in which open transactions have offsets of the group.
+    pub fn pending_partitions<'a>(
+        &'a self,
+        group: &'a str,
+    ) -> impl Iterator<Item = &'a TopicPartition> {
+        self.hard.pending().partitions(group)
+    }
+
+    /// A group in detail.
     pub fn describe(&self, group: &str) -> Option<DescribedGroup> {
-        self.by_id
-            .get(group)
-            .map(|entry| DescribedGroup::of(&entry.group))
+        self.soft.get(group).map(DescribedGroup::of)
     }
 
     /// All groups.
     pub fn list(&self) -> impl Iterator<Item = ListedGroup> {
-        self.by_id
+        self.soft
             .iter()
-            .map(|(id, entry)| ListedGroup::of(id, &entry.group))
+            .map(|(id, group)| ListedGroup::of(id, group))
     }
 
-    /// What replaying the log has to give again.
-    #[cfg(test)]
-    pub(super) fn hard_state(&self) -> (BTreeMap<String, (Option<StoredGroup>, Offsets)>, Pending) {
-        let entries = self.by_id.iter();
-        let hard = entries.filter(|(_, entry)| entry.stored.is_some() || !entry.offsets.is_empty());
-        let groups =
-            hard.map(|(id, entry)| (id.clone(), (entry.stored.clone(), entry.offsets.clone())));
-        (groups.collect(), self.pending.clone())
-    }
-
-    pub(super) fn limits(&self) -> GroupLimits {
+    fn limits(&self) -> GroupLimits {
         GroupLimits {
             members_max: self.config.members_max,
             member_bytes_max: self.config.member_bytes_max,
@@ -91,46 +117,18 @@ impl Groups {
         }
     }
 
-    fn join(&mut self, at: Moment, id: String, join: JoinGroup) -> Decision<Answer, Told> {
-        let waiter = join.waiter;
-        if let Err(error) = self.check_join(&id, &join) {
-            let answer = GroupAnswer::Joined(Err(error));
-            return told(vec![Told { waiter, answer }]);
+    /// Whether there may be one group more.
+    pub(super) fn check_room(&self) -> Result<(), GroupError> {
+        if self.soft.len() < self.config.groups_max {
+            Ok(())
+        } else {
+            Err(GroupError::TooManyGroups(self.config.groups_max))
         }
-        if !self.by_id.contains_key(&id) {
-            let group = Group::new(self.limits(), at.wall);
-            self.by_id.insert(id.clone(), Entry::new(group));
-        }
-        self.with_group(&id, |group| group.join(time(at), join)).1
     }
 
-    fn check_join(&self, id: &str, join: &JoinGroup) -> Result<(), GroupError> {
-        check_group_id(id)?;
-        let texts = [
-            ("the client id", &join.client_id),
-            ("the client host", &join.client_host),
-            ("the protocol type", &join.protocol_type),
-            ("the member id", &join.new_member_id),
-        ];
-        let instance = join.instance_id.iter().map(|id| ("the instance id", id));
-        let protocols = join
-            .protocols
-            .iter()
-            .map(|(name, _)| ("a protocol's name", name));
-        for (what, text) in texts.into_iter().chain(instance).chain(protocols) {
-            if text.len() > STRING_BYTES_MAX {
-                return Err(GroupError::TooLong(what));
-            }
-        }
-        let (min, max) = (
-            self.config.session_timeout_min,
-            self.config.session_timeout_max,
-        );
-        if !(min..=max).contains(&join.session_timeout) {
-            let (min_ms, max_ms) = (min.as_millis(), max.as_millis());
-            return Err(GroupError::SessionTimeout { min_ms, max_ms });
-        }
-        if self.by_id.contains_key(id) {
+    fn check_join(&self, join: &JoinGroup) -> Result<(), GroupError> {
+        validate::join(join, &self.config)?;
+        if self.soft.contains(&join.group) {
             return Ok(());
         }
         if !join.member_id.is_empty() {
@@ -139,265 +137,149 @@ impl Groups {
         self.check_room()
     }
 
-    pub(super) fn check_room(&self) -> Result<(), GroupError> {
-        if self.by_id.len() < self.config.groups_max {
-            Ok(())
-        } else {
-            Err(GroupError::TooManyGroups(self.config.groups_max))
-        }
-    }
-
-    fn sync(&mut self, at: Moment, id: &str, sync: SyncGroup) -> Decision<Answer, Told> {
-        let waiter = sync.waiter;
-        if !self.by_id.contains_key(id) {
-            let answer = GroupAnswer::Synced(Err(no_such(id)));
-            return told(vec![Told { waiter, answer }]);
+    fn check_sync(&self, sync: &SyncGroup) -> Result<(), GroupError> {
+        if !self.soft.contains(&sync.group) {
+            return Err(validate::absent(&sync.group));
         }
         let (found, max) = (sync.assigned_bytes(), self.config.group_bytes_max);
         if found > max {
-            let error = GroupError::AssignmentsTooLarge { found, max };
-            let answer = GroupAnswer::Synced(Err(error));
-            return told(vec![Told { waiter, answer }]);
+            return Err(GroupError::AssignmentsTooLarge { found, max });
         }
-        let protocols = (sync.protocol_type.as_deref(), sync.protocol.as_deref());
-        let decided = self.with_group(id, |group| {
-            let who = (waiter, sync.identity.speaker());
-            group.sync(time(at), who, protocols, sync.assignments);
-        });
-        decided.1
+        Ok(())
     }
 
-    /// Works on a group that is there; gives what it says, and the decision.
+    /// Works on a group, which must be there. The decision has what the group wants logged and
+    /// completed.
     fn with_group<T>(
         &mut self,
         id: &str,
         work: impl FnOnce(&mut Group) -> T,
-    ) -> (T, Decision<Answer, Told>) {
-        let entry = self.by_id.get_mut(id).expect("it was looked for");
-        let said = work(&mut entry.group);
-        let (effects, to_store) = entry.group.drain();
-        if entry.group.is_forgotten() && entry.stored.is_none() && entry.offsets.is_empty() {
+    ) -> Decision<T, Completion> {
+        let group = self.soft.get_mut(id).expect("the caller has looked");
+        let answer = work(group);
+        let (effects, to_store) = group.drain();
+        if group.is_forgotten() && !self.hard.knows(id) {
             // Its only client was refused.
-            self.by_id.remove(id);
+            self.soft.remove(id);
         }
-        self.arm(id);
-        let record = |stored| GroupRecord::Group {
-            group: id.to_owned(),
-            stored: Some(stored),
+        self.soft.arm(id);
+        let record = |stored| {
+            let (group, stored) = (id.to_owned(), Some(stored));
+            GroupRecord::Group { group, stored }.encode()
         };
-        let records = to_store
-            .map(|stored| record(stored).encode())
-            .into_iter()
-            .collect();
-        let answer = Answer::None;
-        let decision = Decision {
-            records,
+        Decision {
+            records: to_store.map(record).into_iter().collect(),
             answer,
             effects,
-        };
-        (said, decision)
-    }
-
-    pub(super) fn arm(&mut self, id: &str) {
-        if let Some(entry) = self.by_id.get(id)
-            && let Some(deadline) = entry.group.deadline()
-        {
-            self.timers.arm(id, deadline);
         }
     }
+}
 
-    fn start(&mut self, at: Moment) -> Decision<Answer, Told> {
-        self.next_expiry = Some(Monotonic(at.monotonic.0 + EXPIRY_INTERVAL));
-        for (id, entry) in &mut self.by_id {
-            for member in entry.group.members.values_mut() {
-                member.touch(at.monotonic);
-            }
-            if let Some(deadline) = entry.group.deadline() {
-                self.timers.arm(id, deadline);
-            }
+impl Command<Groups> for JoinGroup {
+    type Answer = ();
+
+    fn decide(self, groups: &mut Groups, at: Moment) -> Decision<(), Completion> {
+        if let Err(error) = groups.check_join(&self) {
+            return completed(Completion::Join(self.waiter, Err(error)));
         }
-        Decision::read(Answer::None)
+        let (id, limits) = (self.group.clone(), groups.limits());
+        groups.soft.get_or_new(id.clone(), limits, at.wall);
+        groups.with_group(&id, |group| group.join(time(at), self))
+    }
+}
+
+impl Command<Groups> for SyncGroup {
+    type Answer = ();
+
+    fn decide(self, groups: &mut Groups, at: Moment) -> Decision<(), Completion> {
+        if let Err(error) = groups.check_sync(&self) {
+            return completed(Completion::Sync(self.waiter, Err(error)));
+        }
+        let id = self.group.clone();
+        groups.with_group(&id, |group| group.sync(time(at), self))
+    }
+}
+
+impl Command<Groups> for Heartbeat {
+    type Answer = Result<(), GroupError>;
+
+    fn decide(self, groups: &mut Groups, at: Moment) -> Decision<Self::Answer, Completion> {
+        let Self {
+            group: id,
+            identity,
+        } = self;
+        if !groups.soft.contains(&id) {
+            return Decision::read(Err(validate::absent(&id)));
+        }
+        groups.with_group(&id, |group| group.heartbeat(at.monotonic, &identity))
+    }
+}
+
+impl Command<Groups> for LeaveGroup {
+    type Answer = Outcomes;
+
+    fn decide(self, groups: &mut Groups, at: Moment) -> Decision<Self::Answer, Completion> {
+        let Self { group: id, members } = self;
+        if !groups.soft.contains(&id) {
+            let left = members.iter().map(|_| Err(validate::absent(&id)));
+            return Decision::read(left.collect());
+        }
+        groups.with_group(&id, |group| {
+            let leave = |(member, instance): &(String, Option<String>)| {
+                group.leave(time(at), member, instance.as_deref())
+            };
+            members.iter().map(leave).collect()
+        })
+    }
+}
+
+impl StateMachine for Groups {
+    type Effect = Completion;
+
+    fn replay(
+        &mut self,
+        offset: Offset,
+        record: &LogRecord,
+    ) -> Result<Vec<Completion>, Box<dyn Error + Send + Sync>> {
+        let change = self.hard.apply(offset, record)?;
+        Ok(self.soft.follow(change, self.limits()))
     }
 
-    fn tick(&mut self, at: Moment) -> Decision<Answer, Told> {
-        let mut decision = Decision::read(Answer::None);
-        for id in self.timers.due(at.monotonic) {
-            if self.by_id.contains_key(&id) {
-                let more = self.with_group(&id, |group| group.on_time(time(at))).1;
-                decision.records.extend(more.records);
-                decision.effects.extend(more.effects);
-            }
+    fn start(&mut self, at: Moment) -> Decision<(), Completion> {
+        self.soft.start(at.monotonic);
+        Decision::read(())
+    }
+
+    fn deadline(&self) -> Option<Monotonic> {
+        self.soft.deadline()
+    }
+
+    fn tick(&mut self, at: Moment) -> Decision<(), Completion> {
+        let mut decision = Decision::read(());
+        for id in self.soft.due(at.monotonic) {
+            let more = self.with_group(&id, |group| group.on_time(time(at)));
+            decision.records.extend(more.records);
+            decision.effects.extend(more.effects);
         }
-        if self.next_expiry.is_some_and(|next| next <= at.monotonic) {
-            self.next_expiry = Some(Monotonic(at.monotonic.0 + EXPIRY_INTERVAL));
-            let groups = self.by_id.iter();
-            let expired = groups.flat_map(|(id, entry)| self.expired(at.wall, id, entry));
-            let expired: Vec<_> = expired.collect();
-            decision.records.extend(expired);
+        if self.soft.is_expiry_due(at.monotonic) {
+            let retention = self.config.offsets_retention;
+            for group in self.soft.iter().map(|(id, group)| (id.as_str(), group)) {
+                let expired = offsets::expired(&self.hard, group, at.wall, retention);
+                decision.records.extend(expired);
+            }
         }
         decision
     }
-}
-
-pub(super) fn check_group_id(id: &str) -> Result<(), GroupError> {
-    if id.is_empty() || id.len() > STRING_BYTES_MAX {
-        let shown = id.chars().take(100).collect();
-        return Err(GroupError::InvalidGroupId(shown));
-    }
-    Ok(())
-}
-
-fn no_such(id: &str) -> GroupError {
-    check_group_id(id)
-        .err()
-        .unwrap_or(GroupError::UnknownMember)
 }
 
 fn time(at: Moment) -> (Monotonic, Timestamp) {
     (at.monotonic, at.wall)
 }
 
-fn told(effects: Vec<Told>) -> Decision<Answer, Told> {
+fn completed(completion: Completion) -> Decision<(), Completion> {
     Decision {
         records: Vec::new(),
-        answer: Answer::None,
-        effects,
-    }
-}
-
-impl StateMachine for Groups {
-    type Command = Command;
-    type Answer = Answer;
-    type Effect = Told;
-
-    fn decide(&mut self, at: Moment, command: Command) -> Decision<Answer, Told> {
-        match command {
-            Command::Start => self.start(at),
-            Command::Join(id, join) => self.join(at, id, join),
-            Command::Sync(id, sync) => self.sync(at, &id, sync),
-            Command::Heartbeat(id, identity) => {
-                if !self.by_id.contains_key(&id) {
-                    return Decision::read(Answer::Done(Err(no_such(&id))));
-                }
-                let beat = |group: &mut Group| group.heartbeat(at.monotonic, identity.speaker());
-                let (said, decision) = self.with_group(&id, beat);
-                Decision {
-                    answer: Answer::Done(said),
-                    ..decision
-                }
-            }
-            Command::Leave(id, members) => {
-                if !self.by_id.contains_key(&id) {
-                    let left = members.iter().map(|_| Err(no_such(&id))).collect();
-                    return Decision::read(Answer::Left(left));
-                }
-                let (said, decision) = self.with_group(&id, |group| {
-                    let leave = |(member, instance): &(String, Option<String>)| {
-                        group.leave(time(at), member, instance.as_deref())
-                    };
-                    members.iter().map(leave).collect()
-                });
-                Decision {
-                    answer: Answer::Left(said),
-                    ..decision
-                }
-            }
-            Command::Commit(id, identity, offsets) => self.commit(at, id, &identity, offsets),
-            Command::CommitInTransaction(id, identity, commit) => {
-                self.commit_in_transaction(at, &id, &identity, commit)
-            }
-            Command::EndTransaction(producer, committed) => {
-                Self::end_transaction(producer, committed)
-            }
-            Command::DeleteOffsets(id, places) => self.delete_offsets(&id, places),
-            Command::DeleteGroup(id) => self.delete_group(&id),
-            Command::ForgetTopics(topics) => self.forget_topics(&topics),
-            Command::Tick => self.tick(at),
-        }
-    }
-
-    fn replay(
-        &mut self,
-        offset: Offset,
-        record: &LogRecord,
-    ) -> Result<Vec<Told>, Box<dyn Error + Send + Sync>> {
-        let mut told = Vec::new();
-        let record = match record.standing {
-            Standing::Outside => GroupRecord::decode(record)?,
-            Standing::Inside(producer) => {
-                if let Some(GroupRecord::Offset {
-                    group,
-                    topic,
-                    partition,
-                    committed: Some(committed),
-                }) = GroupRecord::decode(record)?
-                {
-                    let at = (group, (topic, partition));
-                    self.pending.insert(producer.id, at, (offset, committed));
-                }
-                return Ok(told);
-            }
-            Standing::Ends {
-                producer,
-                committed,
-            } => {
-                self.ended(producer.id, committed);
-                return Ok(told);
-            }
-        };
-        match record {
-            None => {}
-            Some(GroupRecord::Offset {
-                group,
-                topic,
-                partition,
-                committed,
-            }) => {
-                let at = (group, (topic, partition));
-                self.pending.forget_before(offset, &at);
-                let (group, place) = at;
-                match committed {
-                    Some(committed) => {
-                        let limits = self.limits();
-                        let since = committed.committed_at;
-                        let new = || Entry::new(Group::new(limits, since));
-                        let entry = self.by_id.entry(group).or_insert_with(new);
-                        entry.offsets.insert(place, committed);
-                    }
-                    None => {
-                        if let Some(entry) = self.by_id.get_mut(&group) {
-                            entry.offsets.remove(&place);
-                        }
-                    }
-                }
-            }
-            Some(GroupRecord::Group {
-                group,
-                stored: None,
-            }) => {
-                self.by_id.remove(&group);
-            }
-            Some(GroupRecord::Group {
-                group,
-                stored: Some(stored),
-            }) => {
-                let is_live = self.next_expiry.is_some();
-                let limits = self.limits();
-                let new = || Entry::new(Group::new(limits, stored.since));
-                let entry = self.by_id.entry(group).or_insert_with(new);
-                if is_live {
-                    entry.group.take_in(&stored, &mut told);
-                } else {
-                    entry.group = Group::loaded(limits, stored.clone());
-                }
-                entry.stored = Some(stored);
-            }
-        }
-        Ok(told)
-    }
-
-    fn deadline(&self) -> Option<(Monotonic, Command)> {
-        let next = self.timers.next().into_iter().chain(self.next_expiry).min();
-        next.map(|deadline| (deadline, Command::Tick))
+        answer: (),
+        effects: vec![completion],
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::answer::{JoinedMember, Waiter};
 use super::record::{Reader, StoredMember};
 
-/// What a member tells its assignor, by the name of the assignor, the best first.
+/// What a member sends to its assignors, by the name of the assignor, the preferred one first.
 pub(super) type Protocols = Vec<(String, Bytes)>;
 
 #[derive(Clone, Debug)]
@@ -28,14 +28,12 @@ pub(super) struct Member {
     pub(super) syncing: Option<Waiter>,
     /// Whether it has asked for its assignment in this generation.
     pub(super) has_synced: bool,
-    /// Whether it has never been told its id: it cannot send heartbeats.
-    pub(super) is_new: bool,
     /// When it counts as gone; `None` while it waits for an answer.
     pub(super) silent_until: Option<Monotonic>,
 }
 
 impl Member {
-    /// As it is found in the log. It has to be heard of again.
+    /// The member that a record describes. It has to be heard of again.
     pub(super) fn loaded(stored: StoredMember, protocol: Option<&str>) -> Self {
         let protocol = protocol.unwrap_or_default().to_owned();
         Self {
@@ -50,7 +48,6 @@ impl Member {
             joining: None,
             syncing: None,
             has_synced: true,
-            is_new: false,
             silent_until: None,
         }
     }
@@ -76,17 +73,17 @@ impl Member {
         }
     }
 
-    /// What it tells the assignor `protocol`.
+    /// What it sends to the assignor `protocol`.
     pub(super) fn subscription(&self, protocol: Option<&str>) -> Bytes {
-        let told = self
+        let sent = self
             .protocols
             .iter()
             .find(|(name, _)| Some(&**name) == protocol);
-        told.map(|(_, subscription)| subscription.clone())
+        sent.map(|(_, subscription)| subscription.clone())
             .unwrap_or_default()
     }
 
-    pub(super) fn knows(&self, protocol: &str) -> bool {
+    pub(super) fn supports(&self, protocol: &str) -> bool {
         self.protocols.iter().any(|(name, _)| name == protocol)
     }
 
@@ -98,8 +95,8 @@ impl Member {
     }
 }
 
-/// The topics of a consumer's subscription, of which only the begin is looked at; `None` if it is
-/// none.
+/// The topics of a consumer's subscription, of which only the beginning is decoded; `None` if it is
+/// something else.
 ///
 /// ```text
 ///  version i16 | number of topics i32 | topic string …

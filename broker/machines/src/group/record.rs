@@ -1,4 +1,4 @@
-//! What stands in `__consumer_offsets`: Kafka's own record formats.
+//! The records of `__consumer_offsets`, in Kafka's own formats.
 //!
 //! ```text
 //!  key    version i16
@@ -14,9 +14,9 @@
 //!                                     | session timeout i32 (ms) | subscription | assignment
 //! ```
 //!
-//! A string is a length (i16, -1 for null) and UTF-8; subscription and assignment are a length (i32)
-//! and what the clients put there. A null value is a tombstone. These versions are written; the older
-//! ones that Kafka wrote are read, too.
+//! A string is a length (i16, -1 for null) and UTF-8; subscription and assignment are a length
+//! (i32) and what the clients put there. A null value is a tombstone. These versions are written;
+//! the older ones that Kafka wrote are read, too.
 //!
 //! Left out: the flexible version 4 of both values, which Kafka writes only where a feature level
 //! asks for it, and the records of the newer group protocols, which are skipped.
@@ -34,23 +34,23 @@ const GROUP_KEY: i16 = 2;
 const OFFSET_VALUE: i16 = 3;
 const GROUP_VALUE: i16 = 3;
 
-/// A record that says something of a group. Without a value it takes that back.
+/// A record about a group. Without a value it is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupRecord {
     /// A committed offset.
     Offset {
-        /// Whose.
+        /// The group's id.
         group: String,
-        /// Of which topic.
+        /// The topic.
         topic: TopicName,
-        /// Of which partition.
+        /// The partition.
         partition: PartitionId,
-        /// `None` takes it back.
+        /// `None` deletes the offset.
         committed: Option<CommittedOffset>,
     },
-    /// A group as it is once all members know their assignment, or have left.
+    /// A group, once all members have their assignment, or have left.
     Group {
-        /// Which.
+        /// The group's id.
         group: String,
         /// `None` deletes the group.
         stored: Option<StoredGroup>,
@@ -64,16 +64,16 @@ pub struct CommittedOffset {
     pub offset: Offset,
     /// The leader epoch of the record before; -1 if unknown (KIP-320).
     pub leader_epoch: i32,
-    /// Whatever the committer wrote beside it.
+    /// The text that the committer wrote beside it.
     pub metadata: String,
     /// When it was committed.
     pub committed_at: Timestamp,
 }
 
-/// A group as a record tells it.
+/// A group, as a record describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredGroup {
-    /// What its members are to each other: "consumer", "connect"; empty if nobody has said yet.
+    /// The kind of the group: "consumer", "connect"; empty if no member has joined yet.
     pub protocol_type: String,
     /// Counts the rebalances.
     pub generation: i32,
@@ -81,35 +81,35 @@ pub struct StoredGroup {
     pub protocol: Option<String>,
     /// The member that made the assignment.
     pub leader: Option<String>,
-    /// Since when it is as it is.
+    /// When it came into its state.
     pub since: Timestamp,
     /// The members, by their ids.
     pub members: Vec<StoredMember>,
 }
 
-/// A member as a record tells it.
+/// A member, as a record describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMember {
     /// Given by the coordinator.
     pub id: String,
     /// Given by its owner, if it is a static member (KIP-345).
     pub instance_id: Option<String>,
-    /// As the client calls itself.
+    /// The name that the client gives itself.
     pub client_id: String,
-    /// Where it connects from.
+    /// The host that it connects from.
     pub client_host: String,
     /// How long a rebalance waits for it.
     pub rebalance_timeout: Duration,
     /// How long it may be silent.
     pub session_timeout: Duration,
-    /// What it told the assignor, under the protocol that was chosen.
+    /// What it sent to the assignor that was chosen.
     pub subscription: Bytes,
-    /// What the leader gave it.
+    /// What the leader assigned to it.
     pub assignment: Bytes,
 }
 
 impl GroupRecord {
-    /// As it is logged.
+    /// The record that is logged.
     pub fn encode(&self) -> LogRecord {
         let (mut key, mut value) = (BytesMut::new(), BytesMut::new());
         let has_value = match self {

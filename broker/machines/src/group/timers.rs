@@ -1,7 +1,8 @@
-//! When each group wants to be asked what is due.
+//! The timers of groups.
 //!
-//! A deadline mostly moves away, with every heartbeat. So what is kept here is not later than the
-//! true one; when it comes, the group is asked, and says when to ask again.
+//! A deadline mostly moves away, with every heartbeat. So the time kept here is never later than
+//! the true deadline, and may be earlier; when it comes, the group does what is due and sets the
+//! next one.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,7 +15,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// The group wants to be asked at `deadline`, if not before.
+    /// Wakes the group at `deadline`, or earlier.
     pub(super) fn arm(&mut self, group: &str, deadline: Monotonic) {
         match self.by_group.get(group) {
             Some(known) if *known <= deadline => return,
@@ -27,7 +28,7 @@ impl Timers {
         self.by_time.insert((deadline, group.to_owned()));
     }
 
-    /// Takes the groups whose time has come; they have to be armed again.
+    /// Takes the groups whose time has come; each must be armed again.
     pub(super) fn due(&mut self, now: Monotonic) -> Vec<String> {
         let mut due = Vec::new();
         while let Some((time, _)) = self.by_time.first()

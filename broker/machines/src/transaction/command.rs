@@ -1,4 +1,4 @@
-//! What transactions are asked, and what they say.
+//! What transactions can be asked, and what they answer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use thiserror::Error;
 pub struct TransactionConfig {
     /// `transaction.max.timeout.ms` (15 minutes): the longest timeout that a producer may ask for.
     pub timeout_max: Duration,
-    /// `transactional.id.expiration.ms` (7 days): an id that is not used for so long is forgotten.
+    /// `transactional.id.expiration.ms` (7 days): an id that is unused for this long is forgotten.
     pub id_expiration: Duration,
-    /// Ids that one partition of the transactions' topic keeps (10,000; Kafka: no limit).
+    /// Ids that one partition of `__transaction_state` keeps (10,000; Kafka: no limit).
     pub ids_max: usize,
 }
 
@@ -27,19 +27,19 @@ impl Default for TransactionConfig {
     }
 }
 
-/// InitProducerId.
+/// The parameters of InitProducerId.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Init {
     /// How long a transaction may be open (`transaction.timeout.ms`).
     pub timeout: Duration,
-    /// What the producer takes itself for, if it was there before (KIP-360).
+    /// The id and epoch that the producer believes it has, if it was here before (KIP-360).
     pub expected: Option<Producer>,
 }
 
-/// EndTxn.
+/// The parameters of EndTxn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Who asks.
+    /// The producer that asks.
     pub producer: Producer,
     /// Whether the records count.
     pub committed: bool,
@@ -47,91 +47,107 @@ pub struct End {
     pub raises_epoch: bool,
 }
 
-/// What transactions are asked. Where an id is named, it is one of this partition's.
+/// InitProducerId: begins the next incarnation of a transactional id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// The log is replayed: what was decided is brought to its end.
-    Start,
-    /// InitProducerId, with a producer id that nobody has had, if there is one.
-    Init(String, Init, Option<ProducerId>),
-    /// AddPartitionsToTxn.
-    Add(String, Producer, BTreeSet<TopicPartition>),
-    /// EndTxn, with a producer id that nobody has had, if there is one.
-    End(String, End, Option<ProducerId>),
-    /// The markers are everywhere that this incarnation's transaction was.
-    Marked(String, Producer),
-    /// It is time.
-    Tick,
-}
-
-/// What transactions say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Nothing.
-    None,
-    /// To an init and to an end: what the producer is from now on.
-    Begun(Result<Begun, TransactionError>),
-    /// To partitions that were to be added.
-    Added(Result<(), TransactionError>),
-}
-
-/// Who a producer is, or what it takes to say so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
-    /// It is this one.
-    Producer(Producer),
-    /// Nothing has happened; to be asked again with a producer id that nobody has had.
-    NeedsId,
-}
-
-/// An end is decided: markers are to be written, and then [`Command::Marked`] is to be said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marking {
-    /// Which.
+pub struct InitProducer {
+    /// The transactional id.
     pub id: String,
-    /// Whose markers.
+    /// What the producer asks for.
+    pub init: Init,
+    /// A producer id that was never used, if [`Begun::NeedsId`] has asked for one.
+    pub unused: Option<ProducerId>,
+}
+
+/// AddPartitionsToTxn: partitions join a transaction, which begins with the first of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddPartitions {
+    /// The transactional id.
+    pub id: String,
+    /// The producer that asks.
     pub producer: Producer,
-    /// Whether the records count.
-    pub committed: bool,
-    /// Where they are.
+    /// The partitions that it is about to write to.
     pub partitions: BTreeSet<TopicPartition>,
 }
 
-/// Why transactions say no.
+/// EndTxn: decides how a transaction ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndTransaction {
+    /// The transactional id.
+    pub id: String,
+    /// What the producer asks for.
+    pub end: End,
+    /// A producer id that was never used, if [`Begun::NeedsId`] has asked for one.
+    pub unused: Option<ProducerId>,
+}
+
+/// All partitions of a transaction have their markers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The transactional id.
+    pub id: String,
+    /// The producer of the markers.
+    pub producer: Producer,
+}
+
+/// The answer to [`InitProducer`] and to [`EndTransaction`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The producer's id and epoch from now on.
+    Producer(Producer),
+    /// Nothing has happened; the caller asks again with a producer id that was never used.
+    NeedsId,
+}
+
+/// An effect: an end is decided. The caller writes the markers, and then sends [`Marked`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkerJob {
+    /// The transactional id.
+    pub id: String,
+    /// The producer whose transaction ends.
+    pub producer: Producer,
+    /// Whether the records count.
+    pub committed: bool,
+    /// The partitions that need a marker.
+    pub partitions: BTreeSet<TopicPartition>,
+}
+
+/// Why a transaction refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TransactionError {
-    /// An empty id, or one that no record holds.
-    #[error("the transactional id '{0}' is empty or too long")]
+    /// An empty id, or one that does not fit into a record.
+    #[error("invalid transactional id '{0}': expected 1 to 32767 bytes")]
     InvalidId(String),
-    /// `transaction.max.timeout.ms`.
-    #[error("the transaction timeout is {found_ms} ms, expected 1 to {max_ms}")]
+    /// Above `transaction.max.timeout.ms`, or zero.
+    #[error(
+        "transaction timeout is {found_ms} ms, expected 1 to {max_ms} (transaction.max.timeout.ms)"
+    )]
     Timeout {
-        /// As it was asked for.
+        /// The timeout that was asked for.
         found_ms: u128,
-        /// The longest.
+        /// The longest that is allowed.
         max_ms: u128,
     },
     /// There are too many ids.
-    #[error("there are {0} transactional ids, which is as many as there may be")]
+    #[error("this partition already keeps {0} transactional ids, its limit")]
     TooManyIds(usize),
-    /// The id has another producer id, or is not known.
+    /// The id has another producer id, or is unknown.
     #[error("the transactional id does not belong to producer {}", .0.0)]
     WrongProducer(ProducerId),
     /// A newer incarnation has taken over.
-    #[error("epoch {found} is fenced, the current one is {current}")]
+    #[error("producer epoch {found} is fenced, the current epoch is {current}")]
     Fenced {
-        /// The newest.
+        /// The epoch of the newest incarnation.
         current: i16,
-        /// Of who asks.
+        /// The epoch of the producer that asks.
         found: i16,
     },
-    /// The last transaction is ending; to be asked again.
-    #[error("the last transaction is still ending")]
+    /// The previous transaction is still ending; the producer has to ask again.
+    #[error("the previous transaction is still ending; try again")]
     Ending,
-    /// Nothing of the kind can be done now.
-    #[error("this cannot be done in state {0}")]
+    /// The transaction's state does not allow it.
+    #[error("not allowed while the transaction is in state {0}")]
     State(&'static str),
     /// The partition is not part of the transaction.
-    #[error("{0} is not part of the transaction")]
+    #[error("partition {0} is not part of the transaction")]
     NotPart(TopicPartition),
 }

@@ -11,9 +11,9 @@
 //!                   2  version of transactions i16   left out where it is 0
 //! ```
 //!
-//! A null value is a tombstone. Version 1 is flexible and is the one that is written, for only it can say
-//! which producer id follows; version 0, which Kafka wrote before 4.0, ends before the tagged fields and is
-//! read, too.
+//! A null value is a tombstone. Version 1 is flexible and is the one that is written, since only it
+//! can say which producer id follows; version 0, which Kafka wrote before 4.0, ends before the
+//! tagged fields and is read, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,8 @@ use crate::LogRecord;
 const KEY: i16 = 0;
 const VALUE: i16 = 1;
 
-/// A compact array that there is not; Kafka wants none in state Empty, and one in all others.
+/// The length of a null compact array: Kafka expects null in state Empty, and an array in all
+/// others.
 const NULL: u32 = 0;
 
 const PREVIOUS_ID: u32 = 0;
@@ -41,7 +42,7 @@ const CLIENT_VERSION: u32 = 2;
 /// All that is known of an id, as it is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionRecord {
-    /// Which.
+    /// The transactional id.
     pub id: String,
     /// `None` forgets the id.
     pub known: Option<Transaction>,
@@ -59,7 +60,7 @@ impl TransactionRecord {
         }
     }
 
-    /// Reads a record; `None` for one whose key has a version that nobody has told us of.
+    /// Reads a record; `None` if its key has an unknown version.
     ///
     /// # Errors
     /// See [`RecordError`].
@@ -108,11 +109,8 @@ fn encode_value(known: &Transaction) -> Bytes {
 
 fn put_partitions(value: &mut BytesMut, partitions: &BTreeSet<TopicPartition>) {
     let mut by_topic = BTreeMap::<_, Vec<_>>::new();
-    for place in partitions {
-        by_topic
-            .entry(&place.topic)
-            .or_default()
-            .push(place.partition);
+    for at in partitions {
+        by_topic.entry(&at.topic).or_default().push(at.partition);
     }
     put_compact_length(value, by_topic.len());
     for (topic, numbers) in by_topic {

@@ -1,4 +1,34 @@
-//! What is known of one transactional id, and how it changes.
+//! What is known of one transactional id, and how it changes: pure functions from one value to the
+//! next.
+//!
+//! ```text
+//!              with(partitions)        ending(committed)             complete
+//!     Empty ──────────────────▶ Ongoing ─────────▶ PrepareCommit ─────────▶ CompleteCommit
+//!       ▲                        ▲    └──────────▶ PrepareAbort ──────────▶ CompleteAbort
+//!       │                        └──────────────── with(partitions) ──────────────┤
+//!       └───────────────────────────── begun(producer) ◀──────────────────────────┘
+//! ```
+//!
+//! A [`Transaction`] is the value of a record, so each function here returns the next record; which
+//! one is due is decided by the machine. `raised` goes with any of them: the epoch becomes one
+//! higher.
+//!
+//! Epochs of one producer id, from first to last:
+//!
+//! ```text
+//!  0, 1, 2 … 32765 │ 32766                       │ 32767
+//!  incarnations    │ the last that a producer    │ only fences: an abort that the producer did not
+//!                  │ gets; the id is used up     │ ask for, or the last end
+//! ```
+//!
+//! Invariants:
+//! - an epoch only grows, and no producer gets one above 32766;
+//! - partitions are those of the open or ending transaction, and empty in all other states;
+//! - `next_id` is set only from the end that uses up the epochs until that end is complete, and
+//!   then it becomes the producer id, at epoch 0, and the old one `previous_id`.
+//!
+//! Left out: the checks whether a change is allowed (`machine`, `init`, `end`), and time, which is
+//! passed in.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,10 +37,10 @@ use brooklet_protocol::{Producer, ProducerEpoch, ProducerId, Timestamp, TopicPar
 
 use super::command::{Init, TransactionError};
 
-/// The last epoch that a producer gets; the one behind it only fences.
+/// The last epoch that a producer gets; the one after it only fences.
 const EPOCH_MAX: i16 = i16::MAX - 1;
 
-/// Where a transaction stands. The numbers are Kafka's.
+/// The state of a transaction. The numbers are Kafka's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
 pub enum Status {
@@ -29,7 +59,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// All there are.
+    /// All states.
     pub const ALL: [Self; 6] = [
         Self::Empty,
         Self::Ongoing,
@@ -39,7 +69,7 @@ impl Status {
         Self::CompleteAbort,
     ];
 
-    /// As Kafka writes it.
+    /// Kafka's name of the state.
     pub fn name(self) -> &'static str {
         match self {
             Self::Empty => "Empty",
@@ -51,12 +81,12 @@ impl Status {
         }
     }
 
-    /// Whether an end is decided and not yet everywhere.
+    /// Whether an end is decided and markers are still being written.
     pub fn is_ending(self) -> bool {
         matches!(self, Self::PrepareCommit | Self::PrepareAbort)
     }
 
-    /// How it ended, if it did: committed or not.
+    /// Whether it was committed, once it is complete.
     pub(super) fn outcome(self) -> Option<bool> {
         match self {
             Self::CompleteCommit => Some(true),
@@ -69,28 +99,28 @@ impl Status {
 /// All that is known of a transactional id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// The incarnation that may go on.
+    /// The current incarnation.
     pub producer: Producer,
-    /// The producer id before, whose epochs are used up.
+    /// The previous producer id, whose epochs are used up.
     pub previous_id: Option<ProducerId>,
-    /// The producer id that it gets once its transaction has ended.
+    /// The producer id that it gets once its transaction is complete.
     pub next_id: Option<ProducerId>,
     /// How long it may be open.
     pub timeout: Duration,
-    /// Where it stands.
+    /// The state.
     pub status: Status,
-    /// What it has written to, or will.
+    /// The partitions that it has written to, or is about to.
     pub partitions: BTreeSet<TopicPartition>,
-    /// When it began; [`Timestamp::NONE`] if none ever did.
+    /// When the last transaction began; [`Timestamp::NONE`] if none ever did.
     pub started: Timestamp,
-    /// When this was written.
+    /// When this record was written.
     pub updated: Timestamp,
-    /// Version of transactions that the producer speaks (0 to 2).
+    /// The version of transactions that the producer speaks (0 to 2).
     pub client_version: i16,
 }
 
 impl Transaction {
-    /// Of an id that nobody has used.
+    /// A new id.
     pub(super) fn new(id: ProducerId, timeout: Duration, now: Timestamp) -> Self {
         Self {
             producer: first_incarnation(id),
@@ -110,7 +140,7 @@ impl Transaction {
         self.producer.epoch.0 >= EPOCH_MAX
     }
 
-    /// A new incarnation begins.
+    /// The next incarnation begins.
     pub(super) fn begun(&self, producer: Producer, init: Init, now: Timestamp) -> Self {
         let is_other = producer.id != self.producer.id;
         Self {
@@ -126,7 +156,7 @@ impl Transaction {
         }
     }
 
-    /// There are more partitions. `None` if it has them all.
+    /// More partitions are added; `None` if it has all of them.
     pub(super) fn with(&self, more: BTreeSet<TopicPartition>, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         if self.status != Status::Ongoing {
@@ -141,7 +171,7 @@ impl Transaction {
         Some(next)
     }
 
-    /// Its end is decided.
+    /// The end is decided.
     pub(super) fn ending(&self, committed: bool, now: Timestamp) -> Self {
         let (status, is_open) = if committed {
             (Status::PrepareCommit, true)
@@ -160,11 +190,13 @@ impl Transaction {
 
     /// The epoch is one higher: the incarnation is fenced, or goes on as the next one.
     pub(super) fn raised(mut self) -> Self {
-        self.producer.epoch = after(self.producer.epoch);
+        let before = self.producer.epoch;
+        self.producer.epoch = after(before);
+        debug_assert!(before < self.producer.epoch, "an epoch only grows");
         self
     }
 
-    /// The markers are everywhere.
+    /// All partitions have their markers.
     pub(super) fn complete(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
         next.status = if self.status == Status::PrepareCommit {
@@ -181,12 +213,12 @@ impl Transaction {
         next
     }
 
-    /// Who the producer will be once its transaction has ended.
+    /// The producer once its transaction has ended.
     pub(super) fn successor(&self) -> Producer {
         self.next_id.map_or(self.producer, first_incarnation)
     }
 
-    /// Whether this is the incarnation that may go on.
+    /// Refuses every producer except the current incarnation.
     pub(super) fn check(&self, producer: Producer) -> Result<(), TransactionError> {
         if producer.id != self.producer.id {
             return Err(TransactionError::WrongProducer(producer.id));
@@ -208,7 +240,8 @@ impl Transaction {
         TransactionError::State(self.status.name())
     }
 
-    /// Whether the last end has made this incarnation the current one: it has not heard the answer.
+    /// Whether the last end turned `producer` into the current incarnation: it has not received the
+    /// answer.
     pub(super) fn has_succeeded(&self, producer: Producer) -> bool {
         let is_raised = producer.id == self.producer.id
             && producer.epoch.0.checked_add(1) == Some(self.producer.epoch.0);
@@ -225,8 +258,10 @@ fn first_incarnation(id: ProducerId) -> Producer {
     Producer { id, epoch: FIRST }
 }
 
+/// The epoch after this one.
+///
 /// # Panics
-/// There is none: epochs are replaced before they end.
+/// There is none: the producer id is replaced before its epochs are used up.
 pub(super) fn after(epoch: ProducerEpoch) -> ProducerEpoch {
     ProducerEpoch(epoch.0.checked_add(1).expect("a fencing epoch is the last"))
 }

@@ -1,21 +1,22 @@
-//! How members come in.
+//! How members join.
 //!
-//! | who joins | in which state | what happens |
+//! | the client is | in state | what happens |
 //! |---|---|---|
-//! | without an id, and has to have one (version 4 and up) | any | is given one, and joins again with it |
-//! | without an id | any | becomes a member; rebalance |
-//! | a static member, known by its instance id | Stable, same vote | takes the old one's place, who is fenced; no rebalance |
-//! | the same | otherwise | takes the old one's place; rebalance |
-//! | a member | PreparingRebalance | waits for the others |
-//! | a member, with what it said before | CompletingRebalance, Stable | is told again; the leader of a Stable group rebalances |
-//! | a member, with something else | CompletingRebalance, Stable | rebalance |
+//! | without an id, and must have one (version 4 and up) | any | it is given one, and joins again with it |
+//! | without an id | any | it becomes a member; rebalance |
+//! | a static member, known by its instance id | Stable, same vote | it replaces the old one, which is fenced; no rebalance |
+//! | the same | otherwise | it replaces the old one; rebalance |
+//! | a member | PreparingRebalance | it waits for the others |
+//! | a member, with the same assignors as before | CompletingRebalance, Stable | it is answered again; the leader of a Stable group rebalances |
+//! | a member, with other assignors | CompletingRebalance, Stable | rebalance |
 
 use std::time::Duration;
 
 use brooklet_protocol::{Monotonic, Timestamp};
 use bytes::Bytes;
 
-use super::super::answer::{GroupAnswer, GroupError, Joined, Waiter};
+use super::super::answer::{GroupError, Joined, Waiter};
+use super::super::command::JoinGroup;
 use super::super::member::{Member, Protocols};
 use super::{Group, GroupState};
 
@@ -23,41 +24,12 @@ use super::{Group, GroupState};
 /// if it is still there.
 pub(super) const NEW_MEMBER_MAX: Duration = Duration::from_secs(300);
 
-/// A client wants to be a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JoinGroup {
-    /// Who waits for the answer.
-    pub waiter: Waiter,
-    /// Empty if it has none yet.
-    pub member_id: String,
-    /// The id it gets if it has none.
-    pub new_member_id: String,
-    /// Its owner's name for it, if it is static.
-    pub instance_id: Option<String>,
-    /// As the client calls itself.
-    pub client_id: String,
-    /// Where it connects from.
-    pub client_host: String,
-    /// What the members are to each other.
-    pub protocol_type: String,
-    /// Its assignors, the best first, and what it tells each.
-    pub protocols: Vec<(String, Bytes)>,
-    /// How long a rebalance waits for it.
-    pub rebalance_timeout: Duration,
-    /// How long it may be silent.
-    pub session_timeout: Duration,
-    /// Whether it has to come again with the id that it is given (KIP-394).
-    pub must_know_id: bool,
-    /// Whether a leader that comes back understands "make no assignment" (KIP-814).
-    pub may_skip_assignment: bool,
-}
-
 impl Group {
-    /// Lets a member in, or tells it why not. The answer may have to wait.
+    /// A client joins. The answer may have to wait.
     pub(in crate::group) fn join(&mut self, at: (Monotonic, Timestamp), join: JoinGroup) {
         let waiter = join.waiter;
         if let Err(error) = self.try_join(at, join) {
-            self.tell(waiter, GroupAnswer::Joined(Err(error)));
+            self.complete_join(waiter, Err(error));
         }
     }
 
@@ -73,7 +45,7 @@ impl Group {
             match known_instance {
                 Some(old) => self.replace_static(at, &old, join),
                 None if join.must_know_id && join.instance_id.is_none() => {
-                    // Ids that nobody comes back with are kept for a session's time.
+                    // An id that no client comes back with is kept for a session's time.
                     if self.pending.len() >= self.limits.members_max {
                         return Err(GroupError::Full(self.limits.members_max));
                     }
@@ -82,7 +54,7 @@ impl Group {
                     self.pending.insert(id.clone(), Monotonic(until));
                     return Err(GroupError::MemberIdRequired(id));
                 }
-                None => self.let_in(at, join.new_member_id.clone(), join),
+                None => self.admit(at, join.new_member_id.clone(), join),
             }
             return Ok(());
         }
@@ -90,7 +62,7 @@ impl Group {
             if join.instance_id.is_some() {
                 return Err(GroupError::UnknownMember);
             }
-            self.let_in(at, join.member_id.clone(), join);
+            self.admit(at, join.member_id.clone(), join);
             return Ok(());
         }
         self.check_identity(&join.member_id, join.instance_id.as_deref())?;
@@ -102,7 +74,7 @@ impl Group {
         let max = self.limits.members_max;
         let has_room = match self.state {
             GroupState::Empty => max > 0,
-            // Who is not back yet may lose its place to who is.
+            // A member that is not back yet may lose its place to one that is.
             GroupState::PreparingRebalance => {
                 let known = self.members.get(member_id);
                 let joining = self.members.values().filter(|m| m.joining.is_some());
@@ -119,7 +91,7 @@ impl Group {
         }
     }
 
-    /// All of it is kept in memory, given to the leader, and written down.
+    /// All of the metadata is kept in memory, sent to the leader, and logged.
     fn check_size(&self, join: &JoinGroup) -> Result<(), GroupError> {
         let (found, max) = (size_of(&join.protocols), self.limits.member_bytes_max);
         if found > max {
@@ -137,7 +109,7 @@ impl Group {
     }
 
     /// A new member.
-    fn let_in(&mut self, at: (Monotonic, Timestamp), id: String, join: JoinGroup) {
+    fn admit(&mut self, at: (Monotonic, Timestamp), id: String, join: JoinGroup) {
         if self.members.is_empty() {
             self.protocol_type = Some(join.protocol_type);
         }
@@ -154,7 +126,6 @@ impl Group {
             joining: Some(join.waiter),
             syncing: None,
             has_synced: false,
-            is_new: true,
             silent_until: Some(new_until),
         });
         if let Some(initial) = self.rebalance.as_mut().and_then(|r| r.initial.as_mut()) {
@@ -163,25 +134,25 @@ impl Group {
         self.rebalance(at);
     }
 
-    /// Somebody who is a member.
+    /// A member joins again.
     fn join_again(&mut self, at: (Monotonic, Timestamp), join: JoinGroup) {
         let is_leader = self.leader.as_deref() == Some(&join.member_id);
-        let said_so = self.member(&join.member_id).protocols == join.protocols;
-        let is_told_again = match self.state {
-            GroupState::CompletingRebalance => said_so,
-            GroupState::Stable => said_so && !is_leader,
+        let is_unchanged = self.member(&join.member_id).protocols == join.protocols;
+        let is_answered_again = match self.state {
+            GroupState::CompletingRebalance => is_unchanged,
+            GroupState::Stable => is_unchanged && !is_leader,
             GroupState::Empty | GroupState::PreparingRebalance => false,
         };
-        if is_told_again {
+        if is_answered_again {
             let joined = self.joined(&join.member_id);
             self.member(&join.member_id).touch(at.0);
-            return self.tell(join.waiter, GroupAnswer::Joined(Ok(joined)));
+            return self.complete_join(join.waiter, Ok(joined));
         }
         self.update(&join.member_id, join.waiter, &join);
         self.rebalance(at);
     }
 
-    /// A member waits in a rebalance, with what it says now.
+    /// A member waits in a rebalance, with its current assignors and timeouts.
     fn update(&mut self, id: &str, waiter: Waiter, join: &JoinGroup) {
         let member = self.member(id);
         member.protocols.clone_from(&join.protocols);
@@ -191,11 +162,11 @@ impl Group {
         let before = member.joining.replace(waiter);
         if let Some(before) = before {
             // The client has given up on it, or its connection is gone.
-            self.tell(before, GroupAnswer::Joined(Err(GroupError::UnknownMember)));
+            self.complete_join(before, Err(GroupError::UnknownMember));
         }
     }
 
-    /// A static member comes again, after a restart of its process, without its id.
+    /// A static member joins again after a restart of its process, without its id.
     fn replace_static(&mut self, at: (Monotonic, Timestamp), old: &str, join: JoinGroup) {
         let id = join.new_member_id.clone();
         let (old_leader, old_vote) = (self.leader.clone(), self.vote());
@@ -219,7 +190,7 @@ impl Group {
             self.update(&id, join.waiter, &join);
             return self.rebalance(at);
         }
-        // What the assignor was told by the old one stands, as nobody will ask it again.
+        // What the old one sent to the assignor stands, as the leader will not be asked again.
         if !join.may_skip_assignment {
             self.member(&id).protocols = old_protocols;
         }
@@ -231,17 +202,18 @@ impl Group {
                 ..self.joined(&id)
             }
         } else {
-            // A leader that is told so would make an assignment: it is told of the old one.
+            // A leader that learns that it leads would make an assignment: the answer names the old
+            // leader.
             Joined {
                 leader: old_leader.unwrap_or_default(),
                 members: Vec::new(),
                 ..self.joined(&id)
             }
         };
-        self.tell(join.waiter, GroupAnswer::Joined(Ok(joined)));
+        self.complete_join(join.waiter, Ok(joined));
     }
 
-    /// Begins a rebalance, or goes on with the one that is under way.
+    /// Begins a rebalance, or continues the one that is under way.
     fn rebalance(&mut self, at: (Monotonic, Timestamp)) {
         if self.state == GroupState::PreparingRebalance {
             self.complete_if_all_joined(at);
@@ -251,8 +223,10 @@ impl Group {
     }
 }
 
-/// What a member says of itself: of each assignor, its name and what it is told.
+/// The size of a member's metadata: the name of each assignor, and what it is sent.
 fn size_of(protocols: &Protocols) -> usize {
-    let sizes = protocols.iter().map(|(name, said)| name.len() + said.len());
+    let sizes = protocols
+        .iter()
+        .map(|(name, metadata)| name.len() + metadata.len());
     sizes.sum()
 }

@@ -1,54 +1,57 @@
-//! One group of the classic protocol: members that agree, by way of a leader among them, who reads
-//! what.
+//! One group of the classic protocol: its members agree, by way of a leader among them, on which of
+//! them reads what.
 //!
 //! ```text
 //!             join                      all have joined,            the leader's sync
 //!  Empty ──────────▶ PreparingRebalance ─────or it is time────▶ CompletingRebalance ─────▶ Stable
 //!    ▲                  ▲      │                                       │                     │
-//!    └── nobody is left ┼──────┘                                       │                     │
+//!    └─ no members left ┼──────┘                                       │                     │
 //!                       └── a join, a leave, a member that is silent ──┴─────────────────────┘
 //! ```
 //!
-//! Each pass through the circle is a *generation*. In PreparingRebalance the members are asked (by the
-//! errors of their heartbeats) to join again; each join is answered only when all have come, or when
-//! the longest rebalance timeout is over: who has not come by then is out, but for static members
-//! (KIP-345), who stay until their session ends. The leader's answer lists all members; it makes the
-//! assignment and hands it in with its sync; the other syncs wait for that.
+//! Each pass through the circle is a *generation*. In PreparingRebalance the members are asked (by
+//! the errors of their heartbeats) to join again; each join is answered only when all have joined,
+//! or when the longest rebalance timeout is over. Members that have not joined by then are removed,
+//! except static ones (KIP-345), which stay until their session ends. The leader's answer lists all
+//! members; it makes the assignment and sends it with its sync; the other syncs wait for that.
 //!
-//! What a crash must not lose is the assignment: it is a record ([`StoredGroup`]), and only
-//! [`Group::take_in`], which replays it, makes the group Stable. Everything else here is soft: after a
-//! restart the members are those of the record, and their sessions begin anew.
+//! All of this is soft state. What a crash must not lose is the assignment: it is a record
+//! ([`StoredGroup`]), which belongs to hard state, and only [`Group::assignment_is_stored`], called
+//! when the record is replayed, makes the group Stable. After a restart the members are those of
+//! the record, and their sessions start over.
+//!
+//! Invariants: the generation only grows; a group is Empty exactly if it has no members and waits
+//! for none; the leader is a member; each static member has one entry in `instances`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use brooklet_protocol::{Monotonic, Timestamp};
 use bytes::Bytes;
 
-use super::answer::{GroupAnswer, GroupError, Joined, Synced, Told, Waiter};
+use super::answer::{Completion, GroupError, JoinResult, Joined, SyncResult, Synced, Waiter};
+use super::command::{Identity, SyncGroup};
 use super::member::{Member, Protocols};
 use super::record::{StoredGroup, StoredMember};
 
 mod join;
 mod time;
 
-pub use join::JoinGroup;
-
-/// Where a group is on its way to an assignment.
+/// The state of a group, on its way to an assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupState {
-    /// Nobody is in it; it may have offsets.
+    /// It has no members; it may have offsets.
     Empty,
-    /// The members are to join.
+    /// The members have to join.
     PreparingRebalance,
-    /// All have joined, and wait for the leader's assignment.
+    /// All members have joined, and wait for the leader's assignment.
     CompletingRebalance,
-    /// Everyone knows what to read.
+    /// Every member has its assignment.
     Stable,
 }
 
 impl GroupState {
-    /// As Kafka calls it.
+    /// Kafka's name of the state.
     pub fn name(self) -> &'static str {
         match self {
             Self::Empty => "Empty",
@@ -75,18 +78,21 @@ pub(super) struct GroupLimits {
 #[derive(Clone, Copy, Debug)]
 struct Rebalance {
     until: Monotonic,
-    /// While it is the first one: how much longer it may wait, and whether somebody has come since.
+    /// In the first rebalance of an empty group: how much longer it may wait, and whether a member
+    /// has joined since.
     initial: Option<(Duration, bool)>,
 }
 
-/// Who speaks, and of which generation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Speaker<'a> {
-    pub(super) member_id: &'a str,
-    pub(super) instance_id: Option<&'a str>,
-    pub(super) generation: i32,
+/// What a piece of work on a group has decided, until the machine takes it.
+#[derive(Clone, Debug, Default)]
+struct Outbox {
+    /// Answers to clients that waited.
+    completions: Vec<Completion>,
+    /// The group to be logged.
+    to_store: Option<StoredGroup>,
 }
 
+/// The soft state of one group.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     limits: GroupLimits,
@@ -98,16 +104,14 @@ pub(super) struct Group {
     pub(super) members: BTreeMap<String, Member>,
     /// Static members: instance id to member id.
     instances: BTreeMap<String, String>,
-    /// Ids that were given to clients who have to join again with them, and until when.
+    /// Ids that were given to clients which have to join again with them, and until when.
     pending: BTreeMap<String, Monotonic>,
     rebalance: Option<Rebalance>,
-    /// Until when all members have to ask for their assignment.
+    /// When all members must have asked for their assignment.
     sync_until: Option<Monotonic>,
     pub(super) since: Timestamp,
-    /// Answers for those who wait.
-    told: Vec<Told>,
-    /// To be logged.
-    to_store: Option<StoredGroup>,
+    /// What the work at hand has decided so far.
+    outbox: Outbox,
 }
 
 impl Group {
@@ -125,12 +129,11 @@ impl Group {
             rebalance: None,
             sync_until: None,
             since,
-            told: Vec::new(),
-            to_store: None,
+            outbox: Outbox::default(),
         }
     }
 
-    /// As a record tells it, after a restart.
+    /// The group that a record describes, after a restart.
     pub(super) fn loaded(limits: GroupLimits, stored: StoredGroup) -> Self {
         let mut group = Self::new(limits, stored.since);
         group.generation = stored.generation;
@@ -147,62 +150,75 @@ impl Group {
         group
     }
 
-    /// What is to be told, and what is to be logged.
-    pub(super) fn drain(&mut self) -> (Vec<Told>, Option<StoredGroup>) {
-        (std::mem::take(&mut self.told), self.to_store.take())
+    /// Takes the answers to clients that waited, and the group to be logged.
+    pub(super) fn drain(&mut self) -> (Vec<Completion>, Option<StoredGroup>) {
+        let Outbox {
+            completions,
+            to_store,
+        } = std::mem::take(&mut self.outbox);
+        (completions, to_store)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.state == GroupState::Empty
     }
 
-    /// Whether nothing is left of it but its name.
+    /// Whether there is nothing in it: no member ever joined.
     pub(super) fn is_forgotten(&self) -> bool {
         self.is_empty() && self.pending.is_empty() && self.generation == 0
     }
 
-    /// A record of it is in the log: the leader's assignment counts, and is told.
-    pub(super) fn take_in(&mut self, stored: &StoredGroup, now_told: &mut Vec<Told>) {
+    /// The leader's assignment is in the log, and counts: completes the syncs that wait for it.
+    pub(super) fn assignment_is_stored(&mut self, stored: &StoredGroup) -> Vec<Completion> {
+        assert!(
+            stored.generation <= self.generation,
+            "only a generation that has begun is stored"
+        );
         for StoredMember { id, assignment, .. } in &stored.members {
             if let Some(member) = self.members.get_mut(id) {
                 member.assignment = assignment.clone();
             }
         }
         if self.state != GroupState::CompletingRebalance || self.generation != stored.generation {
-            return;
+            return Vec::new();
         }
         self.state = GroupState::Stable;
         self.since = stored.since;
         let (protocol_type, protocol) = (&self.protocol_type, &self.protocol);
+        let synced = self.members.values_mut().filter_map(|member| {
+            let waiter = member.syncing.take()?;
+            let synced = Synced {
+                protocol_type: protocol_type.clone(),
+                protocol: protocol.clone(),
+                assignment: member.assignment.clone(),
+            };
+            Some(Completion::Sync(waiter, Ok(synced)))
+        });
+        synced.collect()
+    }
+
+    /// Every member counts as heard of now.
+    pub(super) fn touch_all(&mut self, now: Monotonic) {
         for member in self.members.values_mut() {
-            if let Some(waiter) = member.syncing.take() {
-                let synced = Synced {
-                    protocol_type: protocol_type.clone(),
-                    protocol: protocol.clone(),
-                    assignment: member.assignment.clone(),
-                };
-                let answer = GroupAnswer::Synced(Ok(synced));
-                now_told.push(Told { waiter, answer });
-            }
+            member.touch(now);
         }
     }
 
-    /// A member asks for its assignment; the leader brings all.
-    pub(super) fn sync(
-        &mut self,
-        at: (Monotonic, Timestamp),
-        (waiter, speaker): (Waiter, Speaker<'_>),
-        (protocol_type, protocol): (Option<&str>, Option<&str>),
-        mut assignments: HashMap<String, Bytes>,
-    ) {
-        let judged = self.judge_sync(speaker, protocol_type, protocol);
-        if let Err(error) = judged {
-            return self.tell(waiter, GroupAnswer::Synced(Err(error)));
+    /// A member asks for its assignment; the leader brings all of them.
+    pub(super) fn sync(&mut self, at: (Monotonic, Timestamp), sync: SyncGroup) {
+        if let Err(error) = self.check_sync(&sync) {
+            return self.complete_sync(sync.waiter, Err(error));
         }
-        let is_leader = self.leader.as_deref() == Some(speaker.member_id);
+        let SyncGroup {
+            waiter,
+            identity,
+            mut assignments,
+            ..
+        } = sync;
+        let is_leader = self.leader.as_ref() == Some(&identity.member_id);
         let is_stable = self.state == GroupState::Stable;
         let (protocol_type, protocol) = (self.protocol_type.clone(), self.protocol.clone());
-        let member = self.member(speaker.member_id);
+        let member = self.member(&identity.member_id);
         member.has_synced = true;
         member.touch(at.0);
         if is_stable {
@@ -211,11 +227,11 @@ impl Group {
                 protocol_type,
                 protocol,
             };
-            self.tell(waiter, GroupAnswer::Synced(Ok(synced)));
+            self.complete_sync(waiter, Ok(synced));
         } else {
             let before = member.syncing.replace(waiter);
             if let Some(before) = before {
-                self.tell(before, GroupAnswer::Synced(Err(GroupError::Rebalancing)));
+                self.complete_sync(before, Err(GroupError::Rebalancing));
             }
             if is_leader {
                 self.store(at.1, |member| {
@@ -223,20 +239,17 @@ impl Group {
                 });
             }
         }
-        self.all_have_synced();
+        self.stop_if_all_have_synced();
     }
 
-    fn judge_sync(
-        &self,
-        speaker: Speaker<'_>,
-        protocol_type: Option<&str>,
-        protocol: Option<&str>,
-    ) -> Result<(), GroupError> {
-        self.check(speaker)?;
-        let differs = |told: Option<&str>, known: &Option<String>| {
-            told.is_some_and(|told| Some(told) != known.as_deref())
+    fn check_sync(&self, sync: &SyncGroup) -> Result<(), GroupError> {
+        self.check(&sync.identity)?;
+        let differs = |expected: &Option<String>, known: &Option<String>| {
+            expected.is_some() && expected != known
         };
-        if differs(protocol_type, &self.protocol_type) || differs(protocol, &self.protocol) {
+        if differs(&sync.protocol_type, &self.protocol_type)
+            || differs(&sync.protocol, &self.protocol)
+        {
             return Err(GroupError::InconsistentProtocol);
         }
         match self.state {
@@ -246,14 +259,14 @@ impl Group {
         }
     }
 
-    /// A member says that it is alive, and learns whether it has to join again.
+    /// A member is alive, and learns whether it has to join again.
     pub(super) fn heartbeat(
         &mut self,
         now: Monotonic,
-        speaker: Speaker<'_>,
+        identity: &Identity,
     ) -> Result<(), GroupError> {
-        self.check(speaker)?;
-        self.member(speaker.member_id).touch(now);
+        self.check(identity)?;
+        self.member(&identity.member_id).touch(now);
         match self.state {
             GroupState::Empty => Err(GroupError::UnknownMember),
             GroupState::PreparingRebalance => Err(GroupError::Rebalancing),
@@ -261,18 +274,18 @@ impl Group {
         }
     }
 
-    /// Whether somebody may commit offsets: a member of this generation, or anyone while the group
+    /// Whether a client may commit offsets: a member of this generation, or anyone while the group
     /// has no members and the committer claims no generation.
     pub(super) fn check_commit(
         &mut self,
         now: Monotonic,
-        speaker: Speaker<'_>,
+        identity: &Identity,
     ) -> Result<(), GroupError> {
-        if speaker.generation < 0 && self.is_empty() {
+        if identity.generation < 0 && self.is_empty() {
             return Ok(());
         }
-        self.check(speaker)?;
-        self.member(speaker.member_id).touch(now);
+        self.check(identity)?;
+        self.member(&identity.member_id).touch(now);
         match self.state {
             // The assignment that it commits for is not made yet.
             GroupState::CompletingRebalance => Err(GroupError::Rebalancing),
@@ -280,7 +293,7 @@ impl Group {
         }
     }
 
-    /// A member goes; an id that was given and not used is taken back. A static member may be
+    /// A member leaves; an id that was given and not used is withdrawn. A static member may be
     /// named by its instance id alone.
     pub(super) fn leave(
         &mut self,
@@ -305,13 +318,13 @@ impl Group {
         Ok(())
     }
 
-    /// Is it a member, and does it speak of this generation?
-    fn check(&self, speaker: Speaker<'_>) -> Result<(), GroupError> {
-        self.check_identity(speaker.member_id, speaker.instance_id)?;
-        if speaker.generation != self.generation {
+    /// Refuses everyone except a member of this generation.
+    fn check(&self, identity: &Identity) -> Result<(), GroupError> {
+        self.check_identity(&identity.member_id, identity.instance_id.as_deref())?;
+        if identity.generation != self.generation {
             return Err(GroupError::Generation {
                 expected: self.generation,
-                found: speaker.generation,
+                found: identity.generation,
             });
         }
         Ok(())
@@ -335,8 +348,14 @@ impl Group {
         self.members.get_mut(id).expect("it was checked")
     }
 
-    fn tell(&mut self, waiter: Waiter, answer: GroupAnswer) {
-        self.told.push(Told { waiter, answer });
+    fn complete_join(&mut self, waiter: Waiter, result: JoinResult) {
+        let completion = Completion::Join(waiter, result);
+        self.outbox.completions.push(completion);
+    }
+
+    fn complete_sync(&mut self, waiter: Waiter, result: SyncResult) {
+        let completion = Completion::Sync(waiter, result);
+        self.outbox.completions.push(completion);
     }
 
     fn add(&mut self, member: Member) {
@@ -348,7 +367,7 @@ impl Group {
         self.members.insert(member.id.clone(), member);
     }
 
-    /// Takes a member out, and sees to it that the others share what it had.
+    /// Removes a member, and lets the others share what it had.
     fn remove(&mut self, at: (Monotonic, Timestamp), id: &str) {
         self.take_out(id);
         match self.state {
@@ -371,60 +390,60 @@ impl Group {
         }
     }
 
-    /// Answers what a member waits for.
+    /// Answers whatever a member waits for with an error.
     fn refuse(&mut self, member: &Member, error: &GroupError) {
-        let joining = member
-            .joining
-            .map(|waiter| (waiter, GroupAnswer::Joined(Err(error.clone()))));
-        let syncing = member
-            .syncing
-            .map(|waiter| (waiter, GroupAnswer::Synced(Err(error.clone()))));
-        for (waiter, answer) in joining.into_iter().chain(syncing) {
-            self.tell(waiter, answer);
+        if let Some(waiter) = member.joining {
+            self.complete_join(waiter, Err(error.clone()));
+        }
+        if let Some(waiter) = member.syncing {
+            self.complete_sync(waiter, Err(error.clone()));
         }
     }
 
-    /// The group as it is to be logged, with these assignments.
+    /// Decides to log the group, with these assignments.
     fn store(&mut self, now: Timestamp, mut assignment: impl FnMut(&Member) -> Bytes) {
         let protocol = self.protocol.as_deref();
         let members = self.members.values();
         let members = members.map(|member| member.to_stored(protocol, assignment(member)));
-        self.to_store = Some(StoredGroup {
+        let stored = StoredGroup {
             members: members.collect(),
             protocol_type: self.protocol_type.clone().unwrap_or_default(),
             generation: self.generation,
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
             since: now,
-        });
+        };
+        self.outbox.to_store = Some(stored);
     }
 
-    /// Nobody has to be waited for once each member has asked for its assignment.
-    fn all_have_synced(&mut self) {
+    /// Stops the timer of syncs once each member has asked for its assignment.
+    fn stop_if_all_have_synced(&mut self) {
         if self.members.values().all(|member| member.has_synced) {
             self.sync_until = None;
         }
     }
 
-    /// Whether members with these assignors can be in it.
+    /// Whether a member with these assignors can join.
     fn supports(&self, protocol_type: &str, protocols: &Protocols) -> bool {
         if self.members.is_empty() {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
         self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|(name, _)| self.all_know(name))
+            && protocols.iter().any(|(name, _)| self.all_support(name))
     }
 
-    fn all_know(&self, protocol: &str) -> bool {
-        self.members.values().all(|member| member.knows(protocol))
+    fn all_support(&self, protocol: &str) -> bool {
+        self.members
+            .values()
+            .all(|member| member.supports(protocol))
     }
 
-    /// The assignor that most members like best, of those that all of them know.
+    /// The assignor that most members prefer, among those that all of them support.
     fn vote(&self) -> Option<String> {
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
             let known = member.protocols.iter().map(|(name, _)| &**name);
-            if let Some(choice) = known.into_iter().find(|name| self.all_know(name)) {
+            if let Some(choice) = known.into_iter().find(|name| self.all_support(name)) {
                 *votes.entry(choice).or_default() += 1;
             }
         }
@@ -432,7 +451,7 @@ impl Group {
         most.map(|(name, _)| name.to_owned())
     }
 
-    /// How a join of a member that is in the group is answered.
+    /// The answer to a join of a member that is in the group.
     fn joined(&self, member_id: &str) -> Joined {
         let leader = self.leader.clone().unwrap_or_default();
         let members = if leader == member_id {

@@ -1,27 +1,27 @@
-//! Rebalances, and what happens when somebody does not come.
+//! Rebalances, and what happens when a member does not come back.
 //!
-//! | what is waited for | how long | and then |
+//! | the group waits for | at most | and then |
 //! |---|---|---|
-//! | others, after the first member of an empty group | `group.initial.rebalance.delay.ms`, again if somebody came, up to the rebalance timeout | the generation begins |
-//! | the members of a rebalance | the longest rebalance timeout | who has not come is out |
-//! | the members' syncs | the longest rebalance timeout | who has not asked is out; rebalance |
-//! | a sign of life | the session timeout | it is out; rebalance |
+//! | others, after the first member of an empty group | `group.initial.rebalance.delay.ms`, again if another one joined, up to the rebalance timeout | the generation begins |
+//! | the members of a rebalance | the longest rebalance timeout | the absent ones are removed |
+//! | the members' syncs | the longest rebalance timeout | those that have not synced are removed; rebalance |
+//! | a sign of life of a member | the session timeout | it is removed; rebalance |
 //! | a client that was given an id | its session timeout | the id is forgotten |
 
 use std::time::Duration;
 
 use brooklet_protocol::{Monotonic, Timestamp};
 
-use super::super::answer::{GroupAnswer, GroupError};
+use super::super::answer::{Completion, GroupError};
 use super::{Group, GroupState, Rebalance};
 
 impl Group {
-    /// The members are to join anew.
+    /// All members have to join again.
     pub(super) fn prepare_rebalance(&mut self, at: (Monotonic, Timestamp)) {
         for member in self.members.values_mut() {
             if let Some(waiter) = member.syncing.take() {
-                let answer = GroupAnswer::Synced(Err(GroupError::Rebalancing));
-                self.told.push(super::Told { waiter, answer });
+                let completion = Completion::Sync(waiter, Err(GroupError::Rebalancing));
+                self.outbox.completions.push(completion);
             }
         }
         self.sync_until = None;
@@ -39,7 +39,7 @@ impl Group {
         self.complete_if_all_joined(at);
     }
 
-    /// Begins the generation if nobody is missing.
+    /// Begins the generation if no member is missing.
     pub(super) fn complete_if_all_joined(&mut self, at: (Monotonic, Timestamp)) {
         let waits = self
             .rebalance
@@ -99,17 +99,17 @@ impl Group {
         match self.rebalance.as_mut() {
             Some(Rebalance {
                 until,
-                initial: Some((rest, somebody_came)),
-            }) if *somebody_came && !rest.is_zero() => {
+                initial: Some((rest, has_grown)),
+            }) if *has_grown && !rest.is_zero() => {
                 let more = delay.min(*rest);
                 *until = Monotonic(at.0.0.saturating_add(more));
-                (*rest, *somebody_came) = (rest.saturating_sub(more), false);
+                (*rest, *has_grown) = (rest.saturating_sub(more), false);
             }
             _ => self.complete(at),
         }
     }
 
-    /// The generation begins, with those who have come.
+    /// The generation begins, with the members that have joined.
     fn complete(&mut self, at: (Monotonic, Timestamp)) {
         let absent = self.members.values();
         let absent = absent.filter(|m| m.joining.is_none() && m.instance_id.is_none());
@@ -125,7 +125,7 @@ impl Group {
                 .find(|member| member.joining.is_some());
             match first.map(|member| member.id.clone()) {
                 Some(id) => self.leader = Some(id),
-                // Static members only, none of which is back: they are waited for.
+                // Only static members, none of which is back: the group waits for them.
                 None if !self.members.is_empty() => {
                     let until = Monotonic(at.0.0.saturating_add(self.longest_rebalance()));
                     self.rebalance = Some(Rebalance {
@@ -138,7 +138,9 @@ impl Group {
             }
         }
         self.rebalance = None;
+        let before = self.generation;
         self.generation += 1;
+        debug_assert!(before < self.generation, "a generation only grows");
         self.protocol = self.vote();
         if self.members.is_empty() {
             self.change_to(GroupState::Empty, at.1);
@@ -148,13 +150,12 @@ impl Group {
         self.sync_until = Some(Monotonic(at.0.0.saturating_add(self.longest_rebalance())));
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
-            let answer = GroupAnswer::Joined(Ok(self.joined(&id)));
+            let joined = self.joined(&id);
             let member = self.member(&id);
             member.has_synced = false;
-            member.is_new = false;
             if let Some(waiter) = member.joining.take() {
                 member.touch(at.0);
-                self.tell(waiter, answer);
+                self.complete_join(waiter, Ok(joined));
             }
         }
     }

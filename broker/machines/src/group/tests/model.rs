@@ -1,7 +1,8 @@
 //! Random members, joining, dying, committing, against the laws of a group.
 //!
-//! - Whoever waits is told once, and in the end everybody is.
-//! - A generation has one leader, who alone learns of the members; all of them get what it assigned.
+//! - Each waiter is completed once, and in the end all of them are.
+//! - A generation has one leader, and only the leader sees the members; all of them get what it
+//!   assigned.
 //! - What replaying the log makes is what the live machine holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::*;
-use crate::{LogRecord, Moment, Standing, StateMachine};
+use crate::{Command, LogRecord, Moment, Start, StateMachine, Tick, TxnMembership};
 
 const CLIENTS: usize = 4;
 
@@ -76,7 +77,7 @@ fn act() -> impl Strategy<Value = Act> {
 struct Client {
     member_id: String,
     generation: i32,
-    /// Of the leader: who is there.
+    /// For the leader: all members.
     members: Vec<String>,
 }
 
@@ -86,13 +87,13 @@ struct World {
     log: Vec<LogRecord>,
     now_ms: u64,
     clients: Vec<Client>,
-    /// Who waits, and which client hears it; none, if its process is gone.
+    /// The waiters, each with its client; `None` if the client's process is gone.
     waiting: HashMap<Waiter, Option<usize>>,
     waiters: u64,
     ids: u64,
     /// The leader of each generation since the broker's start.
     leaders: BTreeMap<i32, String>,
-    /// What it has assigned, as far as it counts.
+    /// What it has assigned, by generation.
     assigned: BTreeMap<i32, BTreeMap<String, Bytes>>,
 }
 
@@ -126,42 +127,43 @@ impl World {
             leaders: BTreeMap::new(),
             assigned: BTreeMap::new(),
         };
-        world.ask(Command::Start);
+        world.ask(Start);
         world
     }
 
-    fn ask(&mut self, command: Command) -> Answer {
+    fn ask<C: Command<Groups>>(&mut self, command: C) -> C::Answer {
         let moment = Moment {
             wall: Timestamp(self.now_ms as i64),
             monotonic: Monotonic(Duration::from_millis(self.now_ms)),
             offset: Offset(self.log.len() as i64),
         };
-        let decision = self.groups.decide(moment, command);
+        let decision = command.decide(&mut self.groups, moment);
         for record in decision.records {
             let offset = Offset(self.log.len() as i64);
-            let told = self.groups.replay(offset, &record).unwrap();
+            let completions = self.groups.replay(offset, &record).unwrap();
             self.log.push(record);
-            for told in told {
-                self.hear(told);
+            for completion in completions {
+                self.hear(completion);
             }
         }
-        for told in decision.effects {
-            self.hear(told);
+        for completion in decision.effects {
+            self.hear(completion);
         }
         decision.answer
     }
 
-    fn hear(&mut self, told: Told) {
-        let client = self.waiting.remove(&told.waiter);
-        let Some(client) = client.expect("whoever waits is told once") else {
+    fn hear(&mut self, completion: Completion) {
+        let (Completion::Join(waiter, _) | Completion::Sync(waiter, _)) = completion;
+        let client = self.waiting.remove(&waiter);
+        let Some(client) = client.expect("a waiter is completed once") else {
             return;
         };
-        match told.answer {
-            GroupAnswer::Joined(Ok(joined)) => self.joined(client, joined),
-            GroupAnswer::Joined(Err(GroupError::MemberIdRequired(id))) => {
+        match completion {
+            Completion::Join(_, Ok(joined)) => self.joined(client, joined),
+            Completion::Join(_, Err(GroupError::MemberIdRequired(id))) => {
                 self.clients[client].member_id = id;
             }
-            GroupAnswer::Synced(Ok(synced)) => {
+            Completion::Sync(_, Ok(synced)) => {
                 let Client {
                     member_id,
                     generation,
@@ -173,7 +175,7 @@ impl World {
                     assert_eq!(&synced.assignment, part, "{member_id} in {generation}");
                 }
             }
-            GroupAnswer::Joined(Err(_)) | GroupAnswer::Synced(Err(_)) => {}
+            Completion::Join(_, Err(_)) | Completion::Sync(_, Err(_)) => {}
         }
     }
 
@@ -239,36 +241,44 @@ impl World {
             Act::Join { client, .. } | Act::Sync { client } if self.is_busy(client) => {}
             Act::Join { client, knows_id } => {
                 let join = self.join(client, knows_id);
-                self.ask(Command::Join(group(), join));
+                self.ask(join);
             }
             Act::Sync { client } => {
                 let sync = self.sync(client);
-                self.ask(Command::Sync(group(), sync));
+                self.ask(sync);
             }
             Act::Heartbeat { client } => {
-                self.ask(Command::Heartbeat(group(), self.identity(client)));
+                let (group, identity) = (group(), self.identity(client));
+                drop(self.ask(Heartbeat { group, identity }));
             }
             Act::Leave { client } => {
                 let member = (self.clients[client].member_id.clone(), instance_id(client));
-                self.ask(Command::Leave(group(), vec![member]));
+                let (group, members) = (group(), vec![member]);
+                assert_eq!(self.ask(LeaveGroup { group, members }).len(), 1);
             }
             Act::Commit { client, offset } => {
-                let new = new_offset(client as i32, offset);
-                self.ask(Command::Commit(group(), self.identity(client), vec![new]));
+                let commit = CommitOffsets {
+                    group: group(),
+                    identity: self.identity(client),
+                    offsets: vec![new_offset(client as i32, offset)],
+                };
+                if let Ok(results) = self.ask(commit) {
+                    assert_eq!(results.len(), 1);
+                }
             }
             Act::CommitInTransaction { producer, offset } => {
                 let mut commit = CommitInTransaction {
+                    group: group(),
+                    identity: Identity::default(),
                     producer: Self::producer(producer),
                     verified_at: None,
                     // Two producers meet at one partition.
                     offsets: vec![new_offset(producer as i32 / 2, offset)],
                 };
-                let ask =
-                    |commit| Command::CommitInTransaction(group(), Identity::default(), commit);
-                if let Answer::Unverified(markers) = self.ask(ask(commit.clone())) {
+                if let TxnCommitted::Unverified(markers) = self.ask(commit.clone()) {
                     commit.verified_at = Some(markers);
-                    let answer = self.ask(ask(commit));
-                    assert!(matches!(answer, Answer::Offsets(_)), "{answer:?}");
+                    let answer = self.ask(commit);
+                    assert!(matches!(answer, TxnCommitted::Checked(_)), "{answer:?}");
                 }
             }
             Act::End {
@@ -276,7 +286,10 @@ impl World {
                 committed,
             } => {
                 let producer = Self::producer(producer);
-                self.ask(Command::EndTransaction(producer, committed));
+                self.ask(EndTransaction {
+                    producer,
+                    committed,
+                });
             }
         }
     }
@@ -288,14 +301,14 @@ impl World {
         }
     }
 
-    /// The log as compaction leaves it: of each key the last record that counts.
+    /// The log as compaction leaves it: the last record of each key that counts.
     fn compacted(&self) -> Groups {
         let mut aborted = BTreeSet::new();
         let mut last = HashMap::new();
         let mut kept = vec![true; self.log.len()];
         for (at, record) in self.log.iter().enumerate().rev() {
-            let counts = match record.standing {
-                Standing::Ends {
+            let counts = match record.txn {
+                TxnMembership::Marker {
                     producer,
                     committed,
                 } => {
@@ -305,8 +318,8 @@ impl World {
                     }
                     continue;
                 }
-                Standing::Inside(producer) => !aborted.contains(&producer.id),
-                Standing::Outside => true,
+                TxnMembership::Transactional(producer) => !aborted.contains(&producer.id),
+                TxnMembership::NonTransactional => true,
             };
             kept[at] = counts && last.insert(record.key.clone(), at).is_none();
         }
@@ -320,6 +333,7 @@ impl World {
     fn join(&mut self, client: usize, knows_id: bool) -> JoinGroup {
         self.ids += 1;
         JoinGroup {
+            group: "g".to_owned(),
             waiter: self.waiter(client),
             member_id: self.clients[client].member_id.clone(),
             new_member_id: format!("c{client}-{}", self.ids),
@@ -345,6 +359,7 @@ impl World {
             self.assigned.entry(generation).or_insert(parts);
         }
         SyncGroup {
+            group: "g".to_owned(),
             waiter: self.waiter(client),
             identity: self.identity(client),
             protocol_type: None,
@@ -354,11 +369,11 @@ impl World {
     }
 
     fn go_to(&mut self, ms: u64) {
-        while let Some((deadline, command)) = self.groups.deadline()
+        while let Some(deadline) = self.groups.deadline()
             && deadline.0 <= Duration::from_millis(ms)
         {
             self.now_ms = self.now_ms.max(deadline.0.as_millis() as u64);
-            self.ask(command);
+            self.ask(Tick);
         }
         self.now_ms = ms;
     }
@@ -374,19 +389,26 @@ impl World {
     fn restart(&mut self) {
         self.groups = self.replayed();
         self.waiting.clear();
-        // A generation that was under way is given again, to others.
+        // The number of a generation that was under way is used again, for others.
         self.leaders.clear();
         self.assigned.clear();
-        self.ask(Command::Start);
+        self.ask(Start);
     }
 
     fn check(&self) {
-        let (live, replayed) = (self.groups.hard_state(), self.replayed().hard_state());
-        assert_eq!(live, replayed, "replay makes what the live machine holds");
+        let live = &self.groups.hard;
+        assert_eq!(
+            *live,
+            self.replayed().hard,
+            "replay makes what the live machine holds"
+        );
         // Compaction stops below what is open.
-        if !self.groups.has_pending("g") {
-            let compacted = self.compacted().hard_state();
-            assert_eq!(live, compacted, "compaction takes nothing away that counts");
+        if live.pending().partitions("g").next().is_none() {
+            let compacted = self.compacted().hard;
+            assert_eq!(
+                *live, compacted,
+                "compaction takes nothing away that counts"
+            );
         }
         let Some(group) = self.groups.describe("g") else {
             return;
@@ -400,7 +422,7 @@ impl World {
         assert!(!is_over || group.members.len() <= 3 + away.count());
         let ids: BTreeSet<_> = group.members.iter().map(|member| &member.id).collect();
         assert_eq!(ids.len(), group.members.len());
-        // A rebalance may wait for somebody who was given an id.
+        // A rebalance may wait for a client that was given an id.
         let may_be_empty = [GroupState::Empty, GroupState::PreparingRebalance];
         assert!(!group.members.is_empty() || may_be_empty.contains(&group.state));
         assert!(group.members.is_empty() || group.state != GroupState::Empty);
@@ -422,7 +444,7 @@ proptest! {
         }
         world.go_to(world.now_ms + 3_600_000);
         world.check();
-        prop_assert!(world.waiting.is_empty(), "somebody still waits");
+        prop_assert!(world.waiting.is_empty(), "a waiter is left");
         let group = world.groups.describe("g");
         prop_assert!(group.is_none_or(|group| group.members.is_empty()), "all are silent");
     }

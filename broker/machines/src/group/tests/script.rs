@@ -1,8 +1,8 @@
-//! Scripts: what is asked of groups, and what they say. Each is a file in `scripts/`.
+//! Scripts: commands to groups, and their answers. Each is a file in `scripts/`.
 //!
 //! ```text
 //!  # A comment.
-//!  at 5000                                        it is so many ms after the start
+//!  at 5000                                        milliseconds after the start
 //!  join GROUP NAME [as ID] [static I] [type T] [protocols A,B] [knows-id] [skips] [session MS] [rebalance MS]
 //!  sync GROUP NAME as ID gen N [static I] [gives ID=PART,…]
 //!  heartbeat GROUP as ID gen N [static I]
@@ -16,7 +16,7 @@
 //!  restart                                        from the log, into a new process
 //!  show GROUP
 //!  ---
-//!  what is said
+//!  the answers
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,13 +25,14 @@ use std::time::Duration;
 
 use brooklet_protocol::{
     Monotonic, Offset, PartitionId, Producer, ProducerEpoch, ProducerId, Timestamp, TopicName,
+    TopicPartition,
 };
 use bytes::Bytes;
 
 use super::super::record::GroupRecord;
 use super::super::*;
 use crate::scripts;
-use crate::{LogRecord, Moment, Standing, StateMachine};
+use crate::{Command, LogRecord, Moment, Start, StateMachine, Tick, TxnMembership};
 
 struct Play {
     groups: Groups,
@@ -69,12 +70,10 @@ impl<'a> Words<'a> {
     }
 }
 
-fn place(text: &str) -> Place {
+fn partition(text: &str) -> TopicPartition {
     let (topic, partition) = text.split_once('/').unwrap();
-    (
-        TopicName::new(topic).unwrap(),
-        PartitionId(partition.parse().unwrap()),
-    )
+    let topic = TopicName::new(topic).unwrap();
+    TopicPartition::new(topic, PartitionId(partition.parse().unwrap()))
 }
 
 impl Play {
@@ -87,7 +86,7 @@ impl Play {
             names: BTreeMap::new(),
             ids: HashMap::new(),
         };
-        play.ask(Command::Start, &mut String::new());
+        play.ask(Start, &mut String::new(), |()| vec![]);
         play
     }
 
@@ -105,37 +104,38 @@ impl Play {
         waiter
     }
 
-    fn ask(&mut self, command: Command, out: &mut String) {
-        let decision = self.groups.decide(self.moment(), command);
-        match decision.answer {
-            Answer::None => {}
-            Answer::Done(result) => writeln!(out, "{}", outcome(&result)).unwrap(),
-            Answer::Left(results) | Answer::Offsets(Ok(results)) => {
-                for result in results {
-                    writeln!(out, "{}", outcome(&result)).unwrap();
-                }
-            }
-            Answer::Unverified(_) => writeln!(out, "the coordinator is to be asked").unwrap(),
-            Answer::Offsets(Err(error)) => writeln!(out, "refused: {error}").unwrap(),
+    /// Asks, and shows the answer, the records and the completions; `lines` are those of the
+    /// answer.
+    fn ask<C: Command<Groups>>(
+        &mut self,
+        command: C,
+        out: &mut String,
+        lines: impl Fn(C::Answer) -> Vec<String>,
+    ) {
+        let moment = self.moment();
+        let decision = command.decide(&mut self.groups, moment);
+        for line in lines(decision.answer) {
+            writeln!(out, "{line}").unwrap();
         }
         for record in decision.records {
             let offset = Offset(self.log.len() as i64);
             writeln!(out, "log {}", shown(&record)).unwrap();
-            let told = self.groups.replay(offset, &record).unwrap();
+            let completions = self.groups.replay(offset, &record).unwrap();
             self.log.push(record);
-            for told in &told {
-                self.tell(told, out);
+            for completion in &completions {
+                self.complete(completion, out);
             }
         }
-        for told in &decision.effects {
-            self.tell(told, out);
+        for completion in &decision.effects {
+            self.complete(completion, out);
         }
     }
 
-    fn tell(&self, told: &Told, out: &mut String) {
-        let name = &self.names[&told.waiter];
-        match &told.answer {
-            GroupAnswer::Joined(Ok(joined)) => {
+    fn complete(&self, completion: &Completion, out: &mut String) {
+        let (Completion::Join(waiter, _) | Completion::Sync(waiter, _)) = completion;
+        let name = &self.names[waiter];
+        match completion {
+            Completion::Join(_, Ok(joined)) => {
                 let id = &joined.member_id;
                 let (generation, protocol) = (joined.generation, joined.protocol.as_deref());
                 let leader = &joined.leader;
@@ -151,11 +151,11 @@ impl Play {
                 }
                 writeln!(out).unwrap();
             }
-            GroupAnswer::Synced(Ok(synced)) => {
+            Completion::Sync(_, Ok(synced)) => {
                 let assignment = String::from_utf8_lossy(&synced.assignment);
                 writeln!(out, "{name} reads {assignment:?}").unwrap();
             }
-            GroupAnswer::Joined(Err(error)) | GroupAnswer::Synced(Err(error)) => {
+            Completion::Join(_, Err(error)) | Completion::Sync(_, Err(error)) => {
                 writeln!(out, "{name} is refused: {error}").unwrap();
             }
         }
@@ -163,12 +163,12 @@ impl Play {
 
     /// Lets time go on, step by step as the machine wants to be woken.
     fn go_to(&mut self, ms: u64, out: &mut String) {
-        while let Some((deadline, command)) = self.groups.deadline()
+        while let Some(deadline) = self.groups.deadline()
             && deadline.0 <= Duration::from_millis(ms)
         {
             self.now_ms = self.now_ms.max(deadline.0.as_millis() as u64);
             let mut said = String::new();
-            self.ask(command, &mut said);
+            self.ask(Tick, &mut said, |()| vec![]);
             for line in said.lines() {
                 writeln!(out, "at {}: {line}", self.now_ms).unwrap();
             }
@@ -184,8 +184,8 @@ impl Play {
         match verb {
             "at" => self.go_to(subject.parse().unwrap(), out),
             "join" => {
-                let join = self.join(&words);
-                self.ask(Command::Join(group, join), out);
+                let join = self.join(group, &words);
+                self.ask(join, out, |()| vec![]);
             }
             "sync" => {
                 let gives = words.get("gives").unwrap_or_default();
@@ -193,23 +193,28 @@ impl Play {
                 let assignments = gives
                     .map(|(id, part)| (id.to_owned(), Bytes::copy_from_slice(part.as_bytes())));
                 let sync = SyncGroup {
+                    group,
                     waiter: self.waiter(words.0[0]),
                     identity: words.identity(),
                     protocol_type: words.get("type").map(str::to_owned),
                     protocol: words.get("protocol").map(str::to_owned),
                     assignments: assignments.collect(),
                 };
-                self.ask(Command::Sync(group, sync), out);
+                self.ask(sync, out, |()| vec![]);
             }
-            "heartbeat" => self.ask(Command::Heartbeat(group, words.identity()), out),
+            "heartbeat" => {
+                let identity = words.identity();
+                self.ask(Heartbeat { group, identity }, out, |r| vec![outcome(&r)]);
+            }
             "leave" => {
                 let id = words.0[0].trim_start_matches('-').to_owned();
                 let member = (id, words.get("static").map(str::to_owned));
-                self.ask(Command::Leave(group, vec![member]), out);
+                let members = vec![member];
+                self.ask(LeaveGroup { group, members }, out, outcomes);
             }
             "commit" => {
                 let (at, offset) = words.0[0].split_once('=').unwrap();
-                let (topic, partition) = place(at);
+                let TopicPartition { topic, partition } = partition(at);
                 let new = NewOffset {
                     topic,
                     partition,
@@ -217,43 +222,58 @@ impl Play {
                     leader_epoch: -1,
                     metadata: words.get("metadata").unwrap_or_default().to_owned(),
                 };
+                let (identity, offsets) = (words.identity(), vec![new]);
                 let Some(id) = words.get("of") else {
-                    return self.ask(Command::Commit(group, words.identity(), vec![new]), out);
+                    let commit = CommitOffsets {
+                        group,
+                        identity,
+                        offsets,
+                    };
+                    return self.ask(commit, out, offset_results);
                 };
                 let commit = CommitInTransaction {
+                    group,
+                    identity,
                     producer: producer(id),
                     verified_at: (!words.has("unverified")).then(|| self.markers()),
-                    offsets: vec![new],
+                    offsets,
                 };
-                let commit = Command::CommitInTransaction(group, words.identity(), commit);
-                self.ask(commit, out);
+                self.ask(commit, out, |answer| match answer {
+                    TxnCommitted::Unverified(_) => vec!["the coordinator is to be asked".into()],
+                    TxnCommitted::Checked(results) => offset_results(results),
+                });
             }
             "end" => {
                 let committed = words.has("commit");
-                self.ask(Command::EndTransaction(producer(subject), committed), out);
+                let producer = producer(subject);
+                let end = EndTransaction {
+                    producer,
+                    committed,
+                };
+                self.ask(end, out, |()| vec![]);
             }
             "delete-offsets" => {
-                let places = vec![place(words.0[0])];
-                self.ask(Command::DeleteOffsets(group, places), out);
+                let partitions = vec![partition(words.0[0])];
+                self.ask(DeleteOffsets { group, partitions }, out, offset_results);
             }
-            "delete" => self.ask(Command::DeleteGroup(group), out),
+            "delete" => self.ask(DeleteGroup { group }, out, |r| vec![outcome(&r)]),
             "forget" => {
                 let topics = [TopicName::new(subject).unwrap()].into();
-                self.ask(Command::ForgetTopics(topics), out);
+                self.ask(ForgetTopics { topics }, out, |()| vec![]);
             }
             "restart" => {
                 self.groups = Groups::new(self.config);
                 for (offset, record) in (0..).map(Offset).zip(&self.log) {
                     self.groups.replay(offset, record).unwrap();
                 }
-                self.ask(Command::Start, out);
+                self.ask(Start, out, |()| vec![]);
             }
             "show" => self.show(subject, out),
             verb => panic!("{verb}?"),
         }
     }
 
-    fn join(&mut self, words: &Words<'_>) -> JoinGroup {
+    fn join(&mut self, group: String, words: &Words<'_>) -> JoinGroup {
         let name = words.0[0];
         let number = self.ids.entry(name.to_owned()).or_default();
         *number += 1;
@@ -261,6 +281,7 @@ impl Play {
         let protocols = words.get("protocols").unwrap_or("range").split(',');
         let subscription = Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t");
         JoinGroup {
+            group,
             waiter: self.waiter(name),
             member_id: words.get("as").unwrap_or_default().to_owned(),
             new_member_id,
@@ -279,7 +300,7 @@ impl Play {
     }
 
     fn markers(&self) -> u64 {
-        let is_marker = |record: &&LogRecord| matches!(record.standing, Standing::Ends { .. });
+        let is_marker = |r: &&LogRecord| matches!(r.txn, TxnMembership::Marker { .. });
         self.log.iter().filter(is_marker).count() as u64
     }
 
@@ -298,13 +319,25 @@ impl Play {
             let part = String::from_utf8_lossy(&member.assignment);
             write!(out, ", {} reads {part:?}", member.id).unwrap();
         }
-        for ((topic, partition), committed) in self.groups.offsets(id).unwrap() {
-            write!(out, ", {topic}/{}={}", partition.0, committed.offset).unwrap();
-            if self.groups.is_pending(id, &(topic.clone(), *partition)) {
+        for (at, committed) in self.groups.offsets(id).unwrap() {
+            let (topic, number) = (&at.topic, at.partition.0);
+            write!(out, ", {topic}/{number}={}", committed.offset).unwrap();
+            if self.groups.is_pending(id, at) {
                 write!(out, " and more pending").unwrap();
             }
         }
         writeln!(out).unwrap();
+    }
+}
+
+fn outcomes(results: Vec<Result<(), GroupError>>) -> Vec<String> {
+    results.iter().map(outcome).collect()
+}
+
+fn offset_results(results: OffsetResults) -> Vec<String> {
+    match results {
+        Ok(results) => outcomes(results),
+        Err(error) => vec![format!("refused: {error}")],
     }
 }
 
@@ -322,12 +355,12 @@ fn producer(id: &str) -> Producer {
 }
 
 fn shown(record: &LogRecord) -> String {
-    match record.standing {
-        Standing::Outside => shown_plainly(record),
-        Standing::Inside(producer) => {
+    match record.txn {
+        TxnMembership::NonTransactional => shown_plainly(record),
+        TxnMembership::Transactional(producer) => {
             format!("{}, of producer {}", shown_plainly(record), producer.id.0)
         }
-        Standing::Ends {
+        TxnMembership::Marker {
             producer,
             committed,
         } => {
@@ -366,7 +399,7 @@ fn shown_plainly(record: &LogRecord) -> String {
     }
 }
 
-/// Plays a script; gives it with what is said.
+/// Plays a script; returns it with the answers.
 fn play(script: &str) -> String {
     let initial_ms = script
         .lines()

@@ -1,10 +1,11 @@
 //! Random producers and crashes against the laws of transactions.
 //!
 //! - What a partition holds of a transaction counts there as it counts everywhere: all or nothing.
-//! - Who was told "committed" has all of it; who was told "aborted" has none of it.
+//! - A client that was answered "committed" has all of it; one that was answered "aborted" has
+//!   none.
 //! - Only the newest incarnation of an id gets anything in.
-//! - A partition gets its marker before the transaction is complete, and no transaction stays open that
-//!   nobody will end.
+//! - A partition gets its marker before the transaction is complete, and no transaction stays open
+//!   that nobody will end.
 //! - What replaying the log makes is what the live machine holds.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use brooklet_protocol::{
 use proptest::prelude::*;
 
 use super::super::*;
-use crate::{LogRecord, Moment, StateMachine};
+use crate::{Command, LogRecord, Moment, Start, StateMachine, Tick};
 
 const CLIENTS: usize = 3;
 const PARTITIONS: i32 = 3;
@@ -24,7 +25,7 @@ const ID: &str = "id";
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// The client begins, or begins anew with what it knows of itself.
+    /// The client begins, or begins again with what it knows of itself.
     Init {
         client: usize,
         knows: bool,
@@ -37,7 +38,7 @@ enum Act {
         client: usize,
         committed: bool,
     },
-    /// One of the markings that are due is carried out, as far as this number of partitions.
+    /// One of the jobs that are due is carried out, for this number of partitions.
     Mark {
         which: usize,
         partitions: usize,
@@ -89,15 +90,15 @@ struct World {
     last_id: i64,
     clients: Vec<Client>,
     stores: BTreeMap<i32, Store>,
-    /// Markings that are not carried out, with the partitions that have their marker.
-    due: Vec<(Marking, usize)>,
-    /// Transactions whose client was told how they end.
-    told: BTreeMap<Write, bool>,
+    /// Jobs that are not carried out, with the number of partitions that have their marker.
+    due: Vec<(MarkerJob, usize)>,
+    /// Transactions whose client was answered how they end.
+    answered: BTreeMap<Write, bool>,
     /// Where each transaction has written.
     written: BTreeMap<Write, BTreeSet<i32>>,
 }
 
-fn place(number: i32) -> TopicPartition {
+fn partition_of(number: i32) -> TopicPartition {
     TopicPartition {
         topic: TopicName::new("t").unwrap(),
         partition: PartitionId(number),
@@ -115,28 +116,27 @@ impl World {
             clients: vec![Client::default(); CLIENTS],
             stores: (0..PARTITIONS).map(|n| (n, Store::default())).collect(),
             due: Vec::new(),
-            told: BTreeMap::new(),
+            answered: BTreeMap::new(),
             written: BTreeMap::new(),
         };
-        world.ask(Command::Start);
+        world.ask(Start);
         world
     }
 
-    fn ask(&mut self, command: Command) -> Answer {
+    fn ask<C: Command<Transactions>>(&mut self, command: C) -> C::Answer {
         let moment = Moment {
             wall: Timestamp(self.now_ms as i64),
             monotonic: Monotonic(Duration::from_millis(self.now_ms)),
             offset: Offset(self.log.len() as i64),
         };
-        let decision = self.transactions.decide(moment, command);
+        let decision = command.decide(&mut self.transactions, moment);
         let mut effects = decision.effects;
         for record in decision.records {
             let offset = Offset(self.log.len() as i64);
             effects.extend(self.transactions.replay(offset, &record).unwrap());
             self.log.push(record);
         }
-        self.due
-            .extend(effects.into_iter().map(|marking| (marking, 0)));
+        self.due.extend(effects.into_iter().map(|job| (job, 0)));
         decision.answer
     }
 
@@ -145,16 +145,13 @@ impl World {
         ProducerId(self.last_id)
     }
 
-    fn begun(
+    fn begun<C: Command<Transactions, Answer = Result<Begun, TransactionError>>>(
         &mut self,
-        ask: impl Fn(Option<ProducerId>) -> Command,
+        ask: impl Fn(Option<ProducerId>) -> C,
     ) -> Result<Producer, TransactionError> {
         for fresh in [None, Some(self.fresh())] {
-            match self.ask(ask(fresh)) {
-                Answer::Begun(Ok(Begun::Producer(producer))) => return Ok(producer),
-                Answer::Begun(Ok(Begun::NeedsId)) => {}
-                Answer::Begun(Err(error)) => return Err(error),
-                other => panic!("{other:?}"),
+            if let Begun::Producer(producer) = self.ask(ask(fresh))? {
+                return Ok(producer);
             }
         }
         panic!("it was given an id");
@@ -168,7 +165,11 @@ impl World {
                     timeout: Duration::from_secs(60),
                     expected,
                 };
-                if let Ok(producer) = self.begun(|id| Command::Init(ID.to_owned(), init, id)) {
+                if let Ok(producer) = self.begun(|unused| InitProducer {
+                    id: ID.to_owned(),
+                    init,
+                    unused,
+                }) {
                     let client = &mut self.clients[client];
                     client.producer = Some(producer);
                     client.transaction += 1;
@@ -187,12 +188,12 @@ impl World {
         let Some(producer) = self.clients[client].producer else {
             return;
         };
-        let added = self.ask(Command::Add(
-            ID.to_owned(),
+        let added = self.ask(AddPartitions {
+            id: ID.to_owned(),
             producer,
-            [place(partition)].into(),
-        ));
-        if added != Answer::Added(Ok(())) {
+            partitions: [partition_of(partition)].into(),
+        });
+        if added != Ok(()) {
             return;
         }
         let newest = self.clients.iter().filter_map(|c| c.producer).max();
@@ -227,13 +228,17 @@ impl World {
             committed,
             raises_epoch: self.version_2,
         };
-        if let Ok(next) = self.begun(|id| Command::End(ID.to_owned(), end, id)) {
+        if let Ok(next) = self.begun(|unused| EndTransaction {
+            id: ID.to_owned(),
+            end,
+            unused,
+        }) {
             let client_state = &mut self.clients[client];
             let write = (client, client_state.transaction);
             client_state.producer = Some(next);
             client_state.transaction += 1;
             client_state.has_written = false;
-            self.told.insert(write, committed);
+            self.answered.insert(write, committed);
         }
     }
 
@@ -242,28 +247,29 @@ impl World {
             return;
         }
         let which = which % self.due.len();
-        let (marking, done) = self.due[which].clone();
-        let upto = (done + partitions).min(marking.partitions.len());
-        for place in marking.partitions.iter().skip(done).take(upto - done) {
-            let store = self.stores.get_mut(&place.partition.0).unwrap();
+        let (job, done) = self.due[which].clone();
+        let upto = (done + partitions).min(job.partitions.len());
+        for at in job.partitions.iter().skip(done).take(upto - done) {
+            let store = self.stores.get_mut(&at.partition.0).unwrap();
             let is_fenced = store.newest.is_some_and(|newest| {
-                newest.id == marking.producer.id && newest.epoch > marking.producer.epoch
+                newest.id == job.producer.id && newest.epoch > job.producer.epoch
             });
             assert!(
                 !is_fenced,
                 "the next transaction began before this one had its markers"
             );
-            store.newest = Some(marking.producer);
+            store.newest = Some(job.producer);
             let open = store.open.drain(..);
-            if marking.committed {
+            if job.committed {
                 store.committed.extend(open);
             } else {
                 store.aborted.extend(open);
             }
         }
-        if upto == marking.partitions.len() {
+        if upto == job.partitions.len() {
             self.due.remove(which);
-            self.ask(Command::Marked(marking.id, marking.producer));
+            let (id, producer) = (job.id, job.producer);
+            self.ask(Marked { id, producer });
         } else {
             self.due[which].1 = upto;
         }
@@ -271,11 +277,11 @@ impl World {
 
     fn wait(&mut self, ms: u64) {
         let until = self.now_ms + ms;
-        while let Some((deadline, command)) = self.transactions.deadline()
+        while let Some(deadline) = self.transactions.deadline()
             && deadline.0 <= Duration::from_millis(until)
         {
             self.now_ms = self.now_ms.max(deadline.0.as_millis() as u64);
-            self.ask(command);
+            self.ask(Tick);
         }
         self.now_ms = until;
     }
@@ -285,17 +291,11 @@ impl World {
         for (offset, record) in (0..).map(Offset).zip(&self.log) {
             again.replay(offset, record).unwrap();
         }
-        let hard = |machine: &Transactions| {
-            let known = machine
-                .iter()
-                .map(|(id, known)| (id.to_owned(), known.clone()));
-            known.collect::<Vec<_>>()
-        };
-        assert_eq!(hard(&again), hard(&self.transactions));
+        assert_eq!(again.hard, self.transactions.hard);
         self.transactions = again;
         // The process that carried them out is gone.
         self.due.clear();
-        self.ask(Command::Start);
+        self.ask(Start);
     }
 
     fn settle(&mut self) {
@@ -326,8 +326,8 @@ impl World {
                 matches!((committed, aborted), (0, n) | (n, 0) if n == all),
                 "{write:?} in part"
             );
-            if let Some(told) = self.told.get(write) {
-                assert_eq!(committed == all, *told, "{write:?} was told otherwise");
+            if let Some(answered) = self.answered.get(write) {
+                assert_eq!(committed == all, *answered, "{write:?} ended otherwise");
             }
         }
     }

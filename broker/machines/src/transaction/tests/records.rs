@@ -14,7 +14,7 @@ use super::super::record::TransactionRecord;
 use super::super::*;
 use crate::LogRecord;
 
-fn place(topic: &str, number: i32) -> TopicPartition {
+fn partition(topic: &str, number: i32) -> TopicPartition {
     TopicPartition {
         topic: TopicName::new(topic).unwrap(),
         partition: PartitionId(number),
@@ -31,7 +31,7 @@ fn known() -> Transaction {
         next_id: None,
         timeout: Duration::from_secs(60),
         status: Status::PrepareCommit,
-        partitions: [place("t", 0), place("t", 3), place("u", 1)].into(),
+        partitions: [partition("t", 0), partition("t", 3), partition("u", 1)].into(),
         started: Timestamp(0x0102),
         updated: Timestamp(0x0103),
         client_version: 2,
@@ -77,7 +77,7 @@ fn version_0_is_read_too() {
     let expected = Transaction {
         previous_id: None,
         status: Status::Ongoing,
-        partitions: [place("t", 0), place("t", 3)].into(),
+        partitions: [partition("t", 0), partition("t", 3)].into(),
         client_version: 0,
         ..known()
     };
@@ -85,7 +85,7 @@ fn version_0_is_read_too() {
 }
 
 #[test]
-fn other_versions_are_told_apart() {
+fn other_versions_are_distinguished() {
     let record = |key: &'static [u8], value: &'static [u8]| LogRecord {
         key: Some(Bytes::from_static(key)),
         value: Some(Bytes::from_static(value)),
@@ -141,7 +141,7 @@ fn any_known() -> impl Strategy<Value = Transaction> {
                 timeout: Duration::from_millis(numbers.2 as u64),
                 status: Status::ALL[numbers.3],
                 partitions: (places.iter().filter(|_| numbers.3 > 0))
-                    .map(|(topic, n)| place(topic, *n))
+                    .map(|(topic, n)| partition(topic, *n))
                     .collect(),
                 started: Timestamp(numbers.0),
                 updated: Timestamp(numbers.1),

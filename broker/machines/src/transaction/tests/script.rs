@@ -1,19 +1,19 @@
-//! Scripts: what is asked of transactions, and what they say. Each is a file in `scripts/`.
+//! Scripts: commands to transactions, and their answers. Each is a file in `scripts/`.
 //!
 //! ```text
 //!  # A comment.
-//!  at 5000                                     it is so many ms after the start
+//!  at 5000                                     milliseconds after the start
 //!  init ID [timeout MS] [expects PID/EPOCH]
 //!  add ID PID/EPOCH TOPIC/PARTITION,…
 //!  verify ID PID/EPOCH TOPIC/PARTITION
 //!  commit ID PID/EPOCH [v2]
 //!  abort ID PID/EPOCH [v2]
-//!  marked ID PID/EPOCH                         the markers are everywhere
-//!  epoch ID N                                  as if it had begun so often; in the log, too
+//!  marked ID PID/EPOCH                         all partitions have their markers
+//!  epoch ID N                                  as if it had begun that often; in the log, too
 //!  restart                                     from the log, into a new process
 //!  show ID
 //!  ---
-//!  what is said
+//!  the answers
 //! ```
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ use brooklet_protocol::{
 use super::super::record::TransactionRecord;
 use super::super::*;
 use crate::scripts;
-use crate::{LogRecord, Moment, StateMachine};
+use crate::{Command, LogRecord, Moment, Start, StateMachine, Tick};
 
 struct Play {
     transactions: Transactions,
@@ -52,7 +52,7 @@ fn producer(text: &str) -> Producer {
     }
 }
 
-fn place(text: &str) -> TopicPartition {
+fn partition(text: &str) -> TopicPartition {
     let (topic, partition) = text.split_once('/').unwrap();
     TopicPartition {
         topic: TopicName::new(topic).unwrap(),
@@ -65,10 +65,10 @@ fn shown(producer: Producer) -> String {
 }
 
 fn listed(partitions: &BTreeSet<TopicPartition>) -> String {
-    let places = partitions
+    let listed = partitions
         .iter()
         .map(|p| format!(" {}/{}", p.topic, p.partition.0));
-    places.collect()
+    listed.collect()
 }
 
 fn summary(known: &Transaction) -> String {
@@ -90,57 +90,63 @@ impl Play {
             log: Vec::new(),
             last_id: 6,
         };
-        play.ask(Command::Start, &mut String::new());
+        play.ask(Start, &mut String::new());
         play
     }
 
-    fn ask(&mut self, command: Command, out: &mut String) {
+    fn ask<C: Command<Transactions>>(&mut self, command: C, out: &mut String) -> C::Answer {
+        self.ask_and_say(command, out, |_| String::new())
+    }
+
+    /// Asks; `say` says what is answered, before the records and effects are shown.
+    fn ask_and_say<C: Command<Transactions>>(
+        &mut self,
+        command: C,
+        out: &mut String,
+        say: impl Fn(&C::Answer) -> String,
+    ) -> C::Answer {
         let moment = Moment {
             wall: Timestamp(self.now_ms as i64),
             monotonic: Monotonic(Duration::from_millis(self.now_ms)),
             offset: Offset(self.log.len() as i64),
         };
-        let again = command.clone();
-        let decision = self.transactions.decide(moment, command);
-        match decision.answer {
-            Answer::None => {}
-            Answer::Begun(Ok(Begun::NeedsId)) => {
-                assert!(decision.records.is_empty());
-                self.last_id += 1;
-                let fresh = Some(ProducerId(self.last_id));
-                let again = match again {
-                    Command::Init(id, init, None) => Command::Init(id, init, fresh),
-                    Command::End(id, end, None) => Command::End(id, end, fresh),
-                    other => panic!("{other:?} needs no id"),
-                };
-                return self.ask(again, out);
-            }
-            Answer::Begun(Ok(Begun::Producer(producer))) => {
-                writeln!(out, "producer {}", shown(producer)).unwrap();
-            }
-            Answer::Added(Ok(())) => writeln!(out, "ok").unwrap(),
-            Answer::Begun(Err(error)) | Answer::Added(Err(error)) => {
-                writeln!(out, "refused: {error}").unwrap();
-            }
-        }
+        let decision = command.decide(&mut self.transactions, moment);
+        out.push_str(&say(&decision.answer));
         let mut effects = decision.effects;
         for record in decision.records {
             effects.extend(self.take(record, out));
         }
-        for marking in effects {
-            let what = if marking.committed { "commit" } else { "abort" };
-            let places = listed(&marking.partitions);
-            writeln!(
-                out,
-                "mark {} {what} {}{places}",
-                marking.id,
-                shown(marking.producer)
-            )
-            .unwrap();
+        for job in effects {
+            let what = if job.committed { "commit" } else { "abort" };
+            let partitions = listed(&job.partitions);
+            let producer = shown(job.producer);
+            writeln!(out, "mark {} {what} {producer}{partitions}", job.id).unwrap();
+        }
+        decision.answer
+    }
+
+    /// Asks, and asks again with an unused producer id if that is needed.
+    fn begin<C: Command<Transactions, Answer = Result<Begun, TransactionError>>>(
+        &mut self,
+        command: impl Fn(Option<ProducerId>) -> C,
+        out: &mut String,
+    ) {
+        let say = |answer: &C::Answer| match answer {
+            Ok(Begun::NeedsId) => String::new(),
+            Ok(Begun::Producer(producer)) => format!("producer {}\n", shown(*producer)),
+            Err(error) => format!("refused: {error}\n"),
+        };
+        let length = self.log.len();
+        if let Ok(Begun::NeedsId) = self.ask_and_say(command(None), out, say) {
+            assert_eq!(self.log.len(), length, "nothing has happened");
+            self.last_id += 1;
+            let unused = Some(ProducerId(self.last_id));
+            let again = self.ask_and_say(command(unused), out, say);
+            assert_ne!(again, Ok(Begun::NeedsId));
         }
     }
 
-    fn take(&mut self, record: LogRecord, out: &mut String) -> Vec<Marking> {
+    fn take(&mut self, record: LogRecord, out: &mut String) -> Vec<MarkerJob> {
         let TransactionRecord { id, known } = TransactionRecord::decode(&record).unwrap().unwrap();
         let known = known.as_ref().map_or("gone".to_owned(), summary);
         writeln!(out, "log {id}: {known}").unwrap();
@@ -152,12 +158,12 @@ impl Play {
 
     /// Lets time go on, step by step as the machine wants to be woken.
     fn go_to(&mut self, ms: u64, out: &mut String) {
-        while let Some((deadline, command)) = self.transactions.deadline()
+        while let Some(deadline) = self.transactions.deadline()
             && deadline.0 <= Duration::from_millis(ms)
         {
             self.now_ms = self.now_ms.max(deadline.0.as_millis() as u64);
             let mut said = String::new();
-            self.ask(command, &mut said);
+            self.ask(Tick, &mut said);
             for line in said.lines() {
                 writeln!(out, "at {}: {line}", self.now_ms).unwrap();
             }
@@ -173,21 +179,32 @@ impl Play {
         };
         let id = words.get(1).copied().unwrap_or_default().to_owned();
         let who = || producer(words[2]);
-        let command = match words[0] {
-            "at" => return self.go_to(id.parse().unwrap(), out),
+        match words[0] {
+            "at" => self.go_to(id.parse().unwrap(), out),
             "init" => {
                 let ms = after("timeout").map_or(60_000, |ms| ms.parse().unwrap());
                 let init = Init {
                     timeout: Duration::from_millis(ms),
                     expected: after("expects").map(producer),
                 };
-                Command::Init(id, init, None)
+                let command = |unused| InitProducer {
+                    id: id.clone(),
+                    init,
+                    unused,
+                };
+                self.begin(command, out);
             }
-            "add" => Command::Add(id, who(), words[3].split(',').map(place).collect()),
+            "add" => {
+                let add = AddPartitions {
+                    id,
+                    producer: who(),
+                    partitions: words[3].split(',').map(partition).collect(),
+                };
+                drop(self.ask_and_say(add, out, |added| result(added) + "\n"));
+            }
             "verify" => {
-                let verified = self.transactions.verify(&id, who(), &place(words[3]));
-                let said = verified.map_or_else(|e| format!("refused: {e}"), |()| "ok".to_owned());
-                return writeln!(out, "{said}").unwrap();
+                let verified = self.transactions.verify(&id, who(), &partition(words[3]));
+                writeln!(out, "{}", result(&verified)).unwrap();
             }
             verb @ ("commit" | "abort") => {
                 let end = End {
@@ -195,32 +212,45 @@ impl Play {
                     committed: verb == "commit",
                     raises_epoch: words.contains(&"v2"),
                 };
-                Command::End(id, end, None)
+                let command = |unused| EndTransaction {
+                    id: id.clone(),
+                    end,
+                    unused,
+                };
+                self.begin(command, out);
             }
-            "marked" => Command::Marked(id, who()),
+            "marked" => {
+                let producer = who();
+                self.ask(Marked { id, producer }, out);
+            }
             "epoch" => {
                 let mut known = self.transactions.get(&id).unwrap().clone();
                 known.producer.epoch = ProducerEpoch(words[2].parse().unwrap());
                 let record = TransactionRecord::encode(&id, Some(&known));
                 self.take(record, out);
-                return;
             }
             "restart" => {
                 self.transactions = Transactions::new(config());
                 for (offset, record) in (0..).map(Offset).zip(&self.log) {
                     self.transactions.replay(offset, record).unwrap();
                 }
-                Command::Start
+                self.ask(Start, out);
             }
             "show" => {
                 let known = self.transactions.get(&id);
                 let known = known.map_or("not known".to_owned(), summary);
-                return writeln!(out, "{id}: {known}").unwrap();
+                writeln!(out, "{id}: {known}").unwrap();
             }
             verb => panic!("{verb}?"),
-        };
-        self.ask(command, out);
+        }
     }
+}
+
+fn result(result: &Result<(), TransactionError>) -> String {
+    let ok = || "ok".to_owned();
+    result
+        .as_ref()
+        .map_or_else(|e| format!("refused: {e}"), |()| ok())
 }
 
 fn play(script: &str) -> String {

@@ -1,33 +1,54 @@
-//! The coordination tree, for callers who wait and for those who watch.
+//! The tree of znodes on its log, for callers that wait for an answer and for those that watch.
 //!
 //! ```text
-//!  controller ─ get, set, multi … ─▶ Driver<Coordination> ─▶ __coordination-0
-//!       ▲                                     │ watch events, in the order of the log
-//!       └── Watcher ◀── mailbox (bounded) ◀───┘
+//!  get, set, multi … ─▶ CoordinationTree ─▶ Driver<Coordination> ─▶ __coordination-0
+//!                                                   │ watch events, in the order of the log
+//!            Watcher ◀── mailbox (bounded) ◀────────┘
 //! ```
 //!
 //! A watcher that does not empty its mailbox is cut off: its mailbox is closed, it sees the end of
-//! its events, and has to look at the tree afresh. Events are never dropped silently.
+//! its events, and has to read the tree again. Events are never dropped silently.
+//!
+//! The tree knows nothing of topics and brokers: which znodes there are is its user's business, as
+//! with ZooKeeper. In this broker the user is the `controller`; a listener for ZooKeeper's clients
+//! would be another one.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use brooklet_log::clock::Clock;
+use brooklet_machines::Command;
 use brooklet_machines::coordination::{
-    Answer, Command, Coordination, ErrorCode, OpResult, Operation, Reply, Stat, WatchEvent,
-    WatcherId,
+    Answer, Coordination, ErrorCode, Exists, Forget, GetChildren, GetData, Multi, Operation,
+    SetData, Stat, WatchEvent, WatcherId,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
+use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::ControllerError;
 use crate::driver::{Driver, DriverError};
 use crate::partition::{Durability, Partition};
 
 /// Events that wait for a watcher before it is cut off.
 const MAILBOX_EVENTS_MAX: usize = 1024;
+
+/// Why the tree does not do what it was asked.
+#[derive(Debug, Error)]
+pub enum TreeError {
+    /// The tree refuses.
+    #[error("{path}: {code}")]
+    Refused {
+        /// The path of the znode.
+        path: String,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// The log fails, or the broker is shutting down.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
 
 /// The tree of znodes on its log.
 #[derive(Debug)]
@@ -69,11 +90,14 @@ impl CoordinationTree {
         Ok(Arc::new(Self { driver, mailboxes }))
     }
 
-    /// Asks the tree; its own refusal is part of the answer.
+    /// Runs a command; a refusal of the tree is part of the answer.
     ///
     /// # Errors
-    /// The log.
-    pub async fn submit(&self, command: Command) -> Result<Answer, DriverError> {
+    /// The log fails.
+    pub async fn submit<C: Command<Coordination>>(
+        &self,
+        command: C,
+    ) -> Result<C::Answer, DriverError> {
         self.driver.submit(command).await
     }
 
@@ -94,117 +118,95 @@ impl CoordinationTree {
     /// Replaces a znode's data if it has `version`.
     ///
     /// # Errors
-    /// The tree's refusal; the log.
+    /// The tree refuses; the log fails.
     pub async fn set(
         &self,
         path: &str,
         data: Option<Bytes>,
         version: i32,
-    ) -> Result<Stat, ControllerError> {
-        let operation = Operation::SetData {
+    ) -> Result<Stat, TreeError> {
+        let set = SetData {
             path: path.into(),
             data,
             version,
         };
-        match self.ask(path, Command::Write(operation)).await?.1 {
-            Reply::Written(OpResult::DataSet(stat)) => Ok(stat),
-            other => unreachable!("a set was answered with {other:?}"),
-        }
+        accepted(path, self.submit(set).await?.result)
     }
 
     /// A znode's data.
     ///
     /// # Errors
-    /// The tree's refusal; the log.
+    /// The tree refuses; the log fails.
     pub async fn get(
         &self,
         path: &str,
         watch: Option<WatcherId>,
-    ) -> Result<(Option<Bytes>, Stat), ControllerError> {
-        let command = Command::GetData {
+    ) -> Result<(Option<Bytes>, Stat), TreeError> {
+        let get = GetData {
             path: path.into(),
             watch,
         };
-        match self.ask(path, command).await?.1 {
-            Reply::Data { data, stat } => Ok((data, stat)),
-            other => unreachable!("a read was answered with {other:?}"),
-        }
+        let found = accepted(path, self.submit(get).await?.result)?;
+        Ok((found.data, found.stat))
     }
 
     /// Whether there is a znode.
     ///
     /// # Errors
-    /// The tree's refusal; the log.
-    pub async fn exists(&self, path: &str) -> Result<bool, ControllerError> {
-        let command = Command::Exists {
+    /// The tree refuses; the log fails.
+    pub async fn exists(&self, path: &str) -> Result<bool, TreeError> {
+        let exists = Exists {
             path: path.into(),
             watch: None,
         };
-        match self.ask(path, command).await {
-            Ok(_) => Ok(true),
-            Err(ControllerError::Tree {
-                code: ErrorCode::NoNode,
-                ..
-            }) => Ok(false),
-            Err(error) => Err(error),
+        match self.submit(exists).await?.result {
+            Err(ErrorCode::NoNode) => Ok(false),
+            result => accepted(path, result).map(|_| true),
         }
     }
 
-    /// The names of a znode's children, and the zxid of the last change they show.
+    /// The names of a znode's children, and the zxid of the last change that they show.
     ///
     /// # Errors
-    /// The tree's refusal; the log.
+    /// The tree refuses; the log fails.
     pub async fn children(
         &self,
         path: &str,
         watch: Option<WatcherId>,
-    ) -> Result<(Vec<String>, i64), ControllerError> {
-        let command = Command::GetChildren {
+    ) -> Result<(Vec<String>, i64), TreeError> {
+        let list = GetChildren {
             path: path.into(),
             watch,
         };
-        match self.ask(path, command).await? {
-            (zxid, Reply::Children { names, .. }) => Ok((names, zxid)),
-            other => unreachable!("a listing was answered with {other:?}"),
-        }
+        let Answer { zxid, result } = self.submit(list).await?;
+        Ok((accepted(path, result)?.names, zxid))
     }
 
-    /// All or none of `operations`; gives their zxid.
+    /// Runs all or none of `operations`; returns their zxid.
     ///
     /// # Errors
-    /// The refusal of the operation at fault, with its path; the log.
-    pub async fn multi(&self, operations: Vec<Operation>) -> Result<i64, ControllerError> {
+    /// The tree refuses an operation, whose path is in the error; the log fails.
+    pub async fn multi(&self, operations: Vec<Operation>) -> Result<i64, TreeError> {
         let paths: Vec<_> = operations.iter().map(|o| o.path().to_owned()).collect();
-        match self.ask("", Command::Multi(operations)).await? {
-            (zxid, Reply::Multi(Ok(_))) => Ok(zxid),
-            (_, Reply::Multi(Err(error))) => Err(ControllerError::Tree {
+        let Answer { zxid, result } = self.submit(Multi(operations)).await?;
+        match result {
+            Ok(_) => Ok(zxid),
+            Err(error) => Err(TreeError::Refused {
                 path: paths.into_iter().nth(error.index).unwrap_or_default(),
                 code: error.code,
             }),
-            other => unreachable!("a multi was answered with {other:?}"),
         }
     }
-
-    async fn ask(&self, path: &str, command: Command) -> Result<(i64, Reply), ControllerError> {
-        let answer = self.submit(command).await?;
-        let refused = |code| ControllerError::Tree {
-            path: path.into(),
-            code,
-        };
-        Ok((answer.zxid, answer.result.map_err(refused)?))
-    }
 }
 
-/// A create of a znode that stays, under exactly this path.
-pub(super) fn create(path: &str, data: Option<Bytes>) -> Operation {
-    Operation::Create {
+fn accepted<T>(path: &str, result: Result<T, ErrorCode>) -> Result<T, TreeError> {
+    result.map_err(|code| TreeError::Refused {
         path: path.into(),
-        data,
-        sequential: false,
-    }
+        code,
+    })
 }
 
-/// A receiver of watch events. Dropped, it takes back its watches.
+/// A receiver of watch events. Its watches are removed when it is dropped.
 #[derive(Debug)]
 pub struct Watcher {
     id: WatcherId,
@@ -213,7 +215,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Names it in a command.
+    /// Its id, for the commands that take a watcher.
     pub fn id(&self) -> WatcherId {
         self.id
     }
@@ -223,7 +225,7 @@ impl Watcher {
         self.events.recv().await
     }
 
-    /// The next event, if it is there already.
+    /// The next event, if there is one already.
     pub fn next_now(&mut self) -> Option<WatchEvent> {
         self.events.try_recv().ok()
     }
@@ -232,6 +234,6 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.tree.mailboxes.lock().by_watcher.remove(&self.id);
-        self.tree.driver.soft(Command::Forget(self.id));
+        self.tree.driver.soft(Forget(self.id));
     }
 }
