@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Keep the data in a temporary directory, never sync it, and remove it at shutdown
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
-    /// Take over a data directory written by Apache Kafka; Kafka cannot use it afterwards
+    /// Take over a data directory written by Apache Kafka; this cannot be undone
     #[arg(long, conflicts_with = "ephemeral")]
     adopt: bool,
     /// Where Kafka clients connect; port 0 picks a free one [default: listeners, or else

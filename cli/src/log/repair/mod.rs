@@ -35,10 +35,10 @@ pub(super) struct Args {
     /// The directory of a partition, inside its data directory
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Show what would be cut, and change nothing
+    /// Show what would be done, and change nothing
     #[arg(long, required_unless_present = "yes", conflicts_with = "yes")]
     dry_run: bool,
-    /// Cut it
+    /// Make the repair
     #[arg(long)]
     yes: bool,
 }
