@@ -13,7 +13,8 @@ fn main() {
 /// Batches in the segment that is searched, each with an entry in the index.
 const ENTRIES: i64 = 200_000;
 
-/// A checked batch into the page cache, index included; `brooklet bench log` has the limit beside it.
+/// A checked batch into the page cache, index included; `brooklet bench log` has the limit beside
+/// it.
 #[divan::bench(args = [100, 4 << 10, 64 << 10, 1 << 20], sample_count = 20, sample_size = 16)]
 fn append(bencher: Bencher<'_, '_>, bytes: usize) {
     let scratch = Scratch::new();
@@ -27,8 +28,8 @@ fn append(bencher: Bencher<'_, '_>, bytes: usize) {
     });
 }
 
-/// A sealed segment of single records, one a millisecond; the writer keeps it open. Its indexes have
-/// been looked at, and its files are open: a search is to be timed, not the first one.
+/// A sealed segment of single records, one a millisecond; the writer keeps it open. Its indexes
+/// have been looked at, and its files are open: a search is to be timed, not the first one.
 fn searched(scratch: &Scratch) -> (Log, LogReader) {
     let mut log = scratch.open_with(|config| config.index_interval_bytes = 1);
     for number in 0..ENTRIES {
@@ -68,8 +69,9 @@ fn find_offset(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The time index, the offset index, then the batch, which is checked for its records to be read. The
-/// limit is two of those searches; what is above [`find_offset`] is the second one and the records.
+/// The time index, the offset index, then the batch, which is checked for its records to be read.
+/// The limit is two of those searches; what is above [`find_offset`] is the second one and the
+/// records.
 #[divan::bench(sample_count = 100, sample_size = 1000)]
 fn find_timestamp(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();
@@ -127,8 +129,9 @@ fn read_sealed_first(bencher: Bencher<'_, '_>) {
     bencher.bench_local_refs(|reader| read_through(reader));
 }
 
-/// Once more: bytes that are verified go out as slices of the map and nobody touches them, so batches
-/// are counted. The limit is parsing a batch's header twice, for the log and for its reader.
+/// Once more: bytes that are verified go out as slices of the map and nobody touches them, so
+/// batches are counted. The limit is parsing a batch's header twice, for the log and for its
+/// reader.
 #[divan::bench]
 fn read_sealed_again(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();

@@ -55,9 +55,9 @@ fn closed(log: Log) -> RecoveryStart {
     }
 }
 
-/// What was not synced is scanned and checked, so the cost grows with it. Headers are walked from the
-/// last snapshot of the producers up to the recovery point on, and one is taken every 64 MiB; the rest
-/// is not looked at. The limit is `read(2)` and CRC-32C of the unsynced bytes.
+/// What was not synced is scanned and checked, so the cost grows with it. Headers are walked from
+/// the last snapshot of the producers up to the recovery point on, and one is taken every 64 MiB;
+/// the rest is not looked at. The limit is `read(2)` and CRC-32C of the unsynced bytes.
 #[divan::bench(args = [0, 16, 64, 128])]
 fn open_after_kill(bencher: Bencher<'_, '_>, unsynced_mib: u64) {
     let scratch = Scratch::new();
@@ -86,8 +86,8 @@ fn open_after_clean_shutdown(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| scratch.recover(start).1.batches_scanned);
 }
 
-/// The first read of a sealed segment whose offset index is gone rebuilds it, from 128 MiB of headers.
-/// The limit is a pass over the whole segment, 64 KiB at a time.
+/// The first read of a sealed segment whose offset index is gone rebuilds it, from 128 MiB of
+/// headers. The limit is a pass over the whole segment, 64 KiB at a time.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn rebuild_index(bencher: Bencher<'_, '_>) {
     let scratch = Scratch::new();

@@ -1,4 +1,17 @@
-//! `cluster`: who the brokers are, what they serve, where their data lies, how they are set.
+//! `cluster`: the brokers, their APIs, their directories and their settings.
+//!
+//! | verb | asks by | prints |
+//! |---|---|---|
+//! | `info` | Metadata | the cluster's id, the brokers, and which one is the controller |
+//! | `apis` | ApiVersions | each API of one broker, with its versions |
+//! | `log-dirs` | DescribeLogDirs | the partitions on each broker, with directory and size |
+//! | `config` | DescribeConfigs | the settings of one broker that differ from their defaults, or all |
+//!
+//! All of it works with any Kafka broker. `apis` and `config` are about one broker: the one that
+//! `--broker` names, or else the first in the metadata. An API that this program does not know by
+//! name is listed with its key.
+//!
+//! Left out: changing a broker's settings while it runs.
 
 use std::io::Write;
 
@@ -37,7 +50,7 @@ enum Verb {
     Apis(ApisArgs),
     /// Show where brokers keep their logs, and how large they are
     LogDirs(LogDirsArgs),
-    /// Show what a broker was started with
+    /// Show the settings that a broker was started with
     Config(ConfigArgs),
 }
 
@@ -79,13 +92,13 @@ struct LogDirsArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  brooklet cluster config                  what differs from the defaults
+  brooklet cluster config                  the settings that differ from the defaults
   brooklet cluster config --all
   brooklet cluster config --all -o json")]
 struct ConfigArgs {
     #[command(flatten)]
     which: Which,
-    /// The defaults, too
+    /// Include settings that have their defaults
     #[arg(long)]
     all: bool,
     /// How to print
@@ -95,7 +108,7 @@ struct ConfigArgs {
 
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// The broker's number; without it, the first that there is
+    /// The broker's id [default: the first in the list]
     #[arg(long, value_name = "ID")]
     broker: Option<i32>,
 }
@@ -111,7 +124,7 @@ impl Which {
         found.map(BrokerId).ok_or_else(|| {
             let asked = self.broker.unwrap_or(-1);
             let words = format!(
-                "there is no broker {asked}, there are: {}",
+                "expected the id of a broker ({}), found {asked}",
                 known.join(", ")
             );
             CliError::NotFound(words).into()
@@ -239,11 +252,11 @@ async fn log_dirs<W: Write>(
     let mut all = Vec::new();
     for (broker, _) in client.metadata(Some(&[])).await?.brokers {
         for LogDir { path, partitions } in client.log_dirs(BrokerId(broker)).await? {
-            all.extend(partitions.into_iter().map(|(place, bytes)| Placed {
+            all.extend(partitions.into_iter().map(|(partition, bytes)| Placed {
                 broker,
                 dir: path.clone(),
-                topic: place.topic.to_string(),
-                partition: place.partition.0,
+                topic: partition.topic.to_string(),
+                partition: partition.partition.0,
                 bytes,
             }));
         }

@@ -1,4 +1,4 @@
-//! `completions`: a script that teaches a shell our verbs and options.
+//! `completions`: a script from which a shell learns the verbs and options.
 
 use clap_complete::Shell;
 
@@ -12,7 +12,7 @@ Examples:
   source <(brooklet completions bash)
   brooklet completions zsh > ~/.zfunc/_brooklet")]
 pub(crate) struct Args {
-    /// The shell
+    /// The shell to complete in
     shell: Shell,
 }
 

@@ -1,5 +1,5 @@
-//! The table of departures inside the binary: 90 KB of gzip; `cli/data/README.md` has its source and
-//! licence.
+//! The table of departures inside the binary: 90 KB of gzip; `cli/data/README.md` has its source
+//! and licence.
 
 use std::io::Read;
 

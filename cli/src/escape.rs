@@ -1,10 +1,10 @@
-//! Backslash escapes: read in delimiters and formats, written where a terminal would obey.
+//! Backslash escapes: read in delimiters and formats, written in place of control characters.
 //!
-//! Read, as kcat does it: `\n`, `\r`, `\t`; `\xNN` a byte in hexadecimal; `\NNN` a byte in decimal, or
+//! Read as kcat does: `\n`, `\r`, `\t`; `\xNN` a byte in hexadecimal; `\NNN` a byte in decimal, or
 //! in octal with a leading 0; a backslash before anything else is dropped. The result is bytes, not
 //! text: `\xff` is one byte.
 //!
-//! Written, as JSON does it ([`printable`]): `\n`, `\r`, `\t`, and `\uNNNN` for any other character
+//! Written as JSON does ([`printable`]): `\n`, `\r`, `\t`, and `\uNNNN` for any other character
 //! that moves a cursor, changes a colour or turns the direction of writing. So a line of JSON stays
 //! JSON, and means the same.
 
@@ -19,8 +19,8 @@ pub(crate) enum EscapeError {
     /// A number that is not a byte.
     #[error("escape \"\\{0}\" is not a byte; expected two hex digits or a number up to 255")]
     NotAByte(String),
-    /// A backslash that escapes nothing.
-    #[error("a backslash at the end escapes nothing; write \\\\ for a backslash")]
+    /// A backslash at the end.
+    #[error("found a backslash at the end; write \\\\ for a backslash")]
     AtEnd,
 }
 
@@ -63,7 +63,7 @@ fn escaped<'a>(text: &'a str, out: &mut Vec<u8>) -> Result<&'a str, EscapeError>
     Ok(&text[end..])
 }
 
-/// Text as a terminal may have it: without control characters, line breaks among them.
+/// Text that is safe on a terminal: control characters, line breaks included, become escapes.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let Some(first) = text.find(is_obeyed) else {
         return Cow::Borrowed(text);
@@ -83,8 +83,8 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(printable)
 }
 
-/// Appends data as a terminal may have it: line breaks and tabs as they are, other control characters as
-/// [`printable`] has them, and what is no text as `\xNN`.
+/// Appends data so that it is safe on a terminal: line breaks and tabs as they are, other control
+/// characters as [`printable`] writes them, and bytes that are not UTF-8 as `\xNN`.
 pub(crate) fn append_printable(out: &mut Vec<u8>, data: &[u8]) {
     for chunk in data.utf8_chunks() {
         for piece in chunk.valid().split_inclusive(['\n', '\t']) {
@@ -98,9 +98,9 @@ pub(crate) fn append_printable(out: &mut Vec<u8>, data: &[u8]) {
     }
 }
 
-/// What a terminal obeys instead of showing it: control characters (C0, DEL and C1, of which U+009B
-/// begins a sequence as ESC [ does), line separators, and marks of the direction of writing. All are
-/// below U+10000, so that four digits name them.
+/// Whether a terminal obeys a character instead of showing it: control characters (C0, DEL and C1,
+/// of which U+009B begins a sequence as ESC [ does), line separators, and marks of the direction of
+/// writing. All are below U+10000, so that four digits name them.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -109,10 +109,12 @@ fn is_obeyed(c: char) -> bool {
         )
 }
 
-/// A delimiter: escapes replaced, and not empty.
+/// Reads a delimiter: escapes are replaced, and it must not be empty.
 pub(crate) fn delimiter(text: &str) -> Result<Delimiter, String> {
     match unescape(text).map_err(|e| e.to_string())? {
-        bytes if bytes.is_empty() => Err("a delimiter needs at least one byte".into()),
+        bytes if bytes.is_empty() => {
+            Err("expected a delimiter of at least one byte, found none".into())
+        }
         bytes => Ok(Delimiter(bytes)),
     }
 }

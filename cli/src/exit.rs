@@ -1,7 +1,7 @@
 //! From an error to an exit code and to words with a next step.
 //!
-//! Verbs return `anyhow` errors; what kind they are is read off the typed error inside. The codes
-//! are part of the interface: scripts branch on them.
+//! Verbs return `anyhow` errors; the typed error inside says what kind they are. The codes are part
+//! of the interface: scripts branch on them.
 
 use std::fmt::Write as _;
 use std::io;
@@ -22,11 +22,11 @@ use crate::refused::remedy;
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All was done.
+    /// Everything was done.
     Ok,
-    /// It failed, for a reason that has no code of its own.
+    /// It failed, for a reason without a code of its own.
     Failed,
-    /// The command line makes no sense. Clap uses the same code.
+    /// The command line is wrong. Clap uses the same code.
     Usage,
     /// No broker could be reached, or none answered in time.
     CannotConnect,
@@ -62,25 +62,25 @@ impl Exit {
 /// Errors that the command line finds itself.
 #[derive(Debug, Error)]
 pub(crate) enum CliError {
-    /// What was asked makes no sense, for a reason that clap cannot see.
+    /// The command line is wrong, for a reason that clap cannot see.
     #[error("{0}")]
     Usage(String),
-    /// A topic or partition that is not there.
+    /// A topic or partition does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// Something was done, and something is missing; the source says why.
+    /// A part was done, and a part is missing; the source says why.
     #[error("{what}")]
     Incomplete {
         /// What is missing.
         what: String,
-        /// How to do the rest.
+        /// How to do the missing part.
         go_on: String,
         /// Why it is missing.
         source: ClientError,
     },
 }
 
-/// Prints an error to stderr and says how the process should end. A closed stdout is no error.
+/// Prints an error to stderr and says how the process should end. A closed stdout is not an error.
 pub(crate) fn report(error: &Error) -> Exit {
     if let Some(OutputError::Closed) = error.downcast_ref() {
         return Exit::Ok;
@@ -152,7 +152,7 @@ pub(crate) fn words(error: &Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let words = words_of(cause);
-        // Messages that end with their source's words would say them twice.
+        // Do not repeat a source that its own message already ends with.
         if text.ends_with(&words) {
             continue;
         }
@@ -182,7 +182,7 @@ fn words_of(cause: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// The kind in plain words when the system's text adds only a number to it.
+/// An I/O error in plain words: where the system's text only adds a number to the kind, the kind.
 pub(crate) fn io_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file or directory".into(),
@@ -215,14 +215,16 @@ fn next_step_of(error: &ClientError) -> Option<&'static str> {
         }
         ClientError::Broker { code, .. } => match code {
             ErrorCode::NonEmptyGroup | ErrorCode::UnknownMemberId => {
-                Some("The group has members: stop them first")
+                Some("The group has members; stop them first")
             }
-            ErrorCode::TopicAlreadyExists => Some("To accept that, add --if-not-exists"),
+            ErrorCode::TopicAlreadyExists => {
+                Some("To accept an existing topic, add --if-not-exists")
+            }
             ErrorCode::UnknownTopicOrPartition => Some("List the topics with: brooklet topic list"),
             ErrorCode::LeaderNotAvailable | ErrorCode::KafkaStorageError => {
                 Some("The partition may be offline: the broker's log says why")
             }
-            ErrorCode::CorruptMessage => Some("The broker's log names the file and the place"),
+            ErrorCode::CorruptMessage => Some("The broker's log names the file and the position"),
             _ => None,
         },
         _ => None,

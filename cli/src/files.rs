@@ -10,7 +10,7 @@ use crate::exit::io_words;
 
 /// Something to read records from.
 pub(crate) struct Input {
-    /// Where its bytes come from.
+    /// The source of its bytes.
     pub(crate) reader: Box<dyn Read + Send>,
     /// Its size, if it is a regular file.
     pub(crate) bytes_total: Option<u64>,
@@ -46,7 +46,7 @@ pub(crate) fn remove_stale(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a file beside its place and renames it, so that a reader sees all of it or none.
+/// Writes a file under another name and renames it, so that a reader sees all of it or nothing.
 pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));

@@ -22,7 +22,7 @@ pub(crate) struct Globals {
     )]
     #[arg(env = "BROOKLET_BOOTSTRAP_SERVER")]
     pub(crate) bootstrap_server: Option<String>,
-    /// No notes, no progress; errors still show
+    /// Print no notes and no progress, only errors
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
     /// More log lines: -v info, -vv debug, -vvv trace

@@ -19,7 +19,8 @@ pub(crate) fn isolation(text: &str) -> Result<Isolation, String> {
     }
 }
 
-/// Says where a reading to `ends` leaves out what a partition has, because a transaction is open.
+/// Says which partitions have records beyond `ends` that are not read, because a transaction is
+/// open.
 ///
 /// # Errors
 /// No answer.
@@ -36,8 +37,8 @@ pub(crate) async fn note_open_transactions(
             continue;
         };
         globals.note(format_args!(
-            "% Topic {topic} [{partition}]: a transaction is open, so offsets {end}..{last} are not read. \
-             'brooklet txn list --state Ongoing' names it; --isolation read_uncommitted reads them"
+            "% Topic {topic} [{partition}]: offsets {end}..{last} are not read, because a transaction is open. \
+             Find it with: brooklet txn list --state Ongoing; or read them with: --isolation read_uncommitted"
         ));
     }
     Ok(())

@@ -5,13 +5,13 @@
 //!
 //! Habits of all verbs:
 //! - data goes to stdout, everything else to stderr; `-q` silences the notes, never the errors;
-//! - a reader of stdout that goes away (`| head`) ends the verb quietly, with success;
+//! - when the reader of stdout goes away (`| head`), the verb ends quietly, with success;
 //! - exit codes are those of `exit::Exit`; an error says what, where, and the next step.
 //!
 //! Only this crate prints, and only this file and `signals` end the process.
 //!
-//! It is a library behind a one-line program, because Cargo compiles a library while those it uses are still
-//! being optimized; a program waits for them.
+//! It is a library behind a one-line program because Cargo compiles a library while its
+//! dependencies are still being optimized; a program has to wait for them.
 
 mod globals;
 
@@ -87,7 +87,7 @@ const EXAMPLES: &str = "\
 Examples:
   brooklet serve --ephemeral                 a broker on 127.0.0.1:9092 that keeps nothing
   echo hello | brooklet produce greetings    one record per line of stdin
-  brooklet consume greetings -e              all there is, then exit
+  brooklet consume greetings -e              all its records, then exit
   brooklet topic list
 
 Exit codes:
@@ -97,17 +97,17 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// See it work: a real week of flights, live
+    /// Watch it work: a real week of flights, live
     Demo(demo::Args),
     /// Start a broker
     Serve(serve::Args),
-    /// Create, list, describe and delete topics
+    /// Create, list, describe, change, copy and delete topics
     Topic(topic::Args),
     /// List, describe, move and delete consumer groups
     Group(group::Args),
     /// List, describe and abort transactions
     Txn(txn::Args),
-    /// Show brokers: their APIs, directories and settings
+    /// Show the brokers: their APIs, directories and settings
     Cluster(cluster::Args),
     /// Send records, one per line of a file or of stdin
     Produce(produce::Args),
@@ -116,9 +116,9 @@ enum Command {
     Consume(consume::Args),
     /// Aggregate a topic over windows of event time
     Window(window::Args),
-    /// Measure the machine, the log beside it, and any broker
+    /// Measure this machine, the log beside it, or any broker under load
     Bench(bench::Args),
-    /// Look at segments and indexes on the disk, check and repair them
+    /// Inspect, check and repair the files of a log
     Log(log::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
@@ -150,7 +150,7 @@ pub fn main() {
     let mut cli = Cli::parse();
     cli.globals.clock = clock;
     let exit = start(cli).unwrap_or_else(|error| exit::report(&error));
-    // Ends threads that still wait, for instance for a line that nobody will type.
+    // Also ends threads that still wait, for instance for a line on stdin.
     std::process::exit(exit.code());
 }
 

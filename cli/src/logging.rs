@@ -4,9 +4,9 @@
 //! 2013-03-08T19:40:00.000Z  INFO brooklet_log::recovery: recovered flights-0 bytes_cut=812
 //! ```
 //!
-//! Which events: warnings and errors, and from the log also what recovery did, because that is
-//! what one wants to know after a crash; `-v`, `-vv`, `-vvv` or `BROOKLET_LOG` (off, error, warn,
-//! info, debug, trace) widen or narrow it. Left out: spans, filters per module, JSON.
+//! By default these are warnings and errors, and what recovery did to a log, because that is of
+//! interest after a crash; `-v`, `-vv`, `-vvv` or `BROOKLET_LOG` (off, error, warn, info, debug,
+//! trace) show more or less. Left out: spans, filters per module, JSON.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -26,14 +26,14 @@ use crate::time;
 /// Sends log lines of the whole process to stderr.
 ///
 /// # Errors
-/// `BROOKLET_LOG` names no level.
+/// `BROOKLET_LOG` is not a level.
 pub(crate) fn install(verbose: u8) -> anyhow::Result<()> {
     let log = StderrLog {
         filter: Filter::new(verbose, std::env::var("BROOKLET_LOG").ok().as_deref())?,
         clock: SystemClock::new(),
         spans: AtomicU64::new(1),
     };
-    tracing::subscriber::set_global_default(log).context("cannot install the log")
+    tracing::subscriber::set_global_default(log).context("cannot start logging")
 }
 
 /// Which events are written.
@@ -44,7 +44,7 @@ struct Filter {
 }
 
 impl Filter {
-    /// Reads the options; `-v` goes before the environment.
+    /// Reads the options; `-v` takes precedence over the environment.
     fn new(verbose: u8, environment: Option<&str>) -> Result<Self, CliError> {
         let level = match (verbose, environment) {
             (0, None | Some("")) => {
@@ -103,8 +103,8 @@ impl Subscriber for StderrLog {
         let (level, target) = (metadata.level(), metadata.target());
         let words = line.message + &line.fields;
         let text = format!("{time} {level:>5} {target}: {}\n", printable(&words));
-        // One write per line, so that lines of two threads do not mix. When stderr is gone, there
-        // is nobody left to tell.
+        // One write per line, so that lines of two threads do not mix. If stderr is closed, nobody
+        // is left to read them.
         drop(std::io::stderr().write_all(text.as_bytes()));
     }
 

@@ -1,12 +1,12 @@
-//! What is printed: data on stdout, buffered, and quiet when the reader goes away; notes on stderr.
+//! Printing: data on stdout, buffered, and quiet when the reader goes away; notes on stderr.
 //!
 //! A verb appends to [`Output::buffer`] and says when a record is complete; bytes leave in large
 //! writes, at the latest when the verb is about to wait.
 //!
-//! Names come from others: a topic, a group or a setting of a foreign broker may hold an escape
-//! sequence. A terminal never gets one: every line, of text or of JSON, passes through [`printable`],
-//! here and in [`Text`]. Only [`Output::buffer`] is raw, for the data of records, and
-//! [`Text::styled`], for colours of our own.
+//! Names come from outside: the name of a topic, a group or a setting may contain an escape
+//! sequence. A terminal never gets one: every line, of text or of JSON, passes through
+//! [`printable`], here and in [`Text`]. Only [`Output::buffer`] is raw, for the data of records,
+//! and [`Text::styled`], for our own colours.
 
 use std::io::{self, Write};
 
@@ -19,7 +19,7 @@ use crate::escape::printable;
 use crate::terminal::{self, Stream};
 use crate::text::Text;
 
-/// Bytes that are collected before they are written.
+/// Bytes that are buffered before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// How a verb prints what it found: for people, as one JSON object, or as one per line.
@@ -31,10 +31,10 @@ pub(crate) enum OutputFormat {
     Jsonl,
 }
 
-/// Why stdout takes no more.
+/// Stdout cannot be written to.
 #[derive(Debug, Error)]
 pub(crate) enum OutputError {
-    /// The reader has gone: nobody is interested in the rest.
+    /// The reader has gone, and does not want the rest.
     #[error("stdout is closed")]
     Closed,
     /// Anything else, for instance a full disk behind `>`.
@@ -60,7 +60,7 @@ pub(crate) struct Output<W = io::Stdout> {
 }
 
 impl Output {
-    /// Stdout; unbuffered means that every record leaves at once.
+    /// Stdout; if it is not buffered, every record leaves at once.
     pub(crate) fn stdout(is_buffered: bool) -> Self {
         Self::new(io::stdout(), is_buffered)
     }
@@ -76,7 +76,7 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Where bytes are appended.
+    /// The buffer to append bytes to.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
@@ -111,7 +111,7 @@ impl<W: Write> Output<W> {
         self.line(text)
     }
 
-    /// Writes what was appended.
+    /// Writes the buffer.
     pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         if !self.buffer.is_empty() {
             self.sink.write_all(&self.buffer)?;
@@ -122,8 +122,8 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// Prints what a verb found as the user wants it: as `text` makes it, as one JSON object with a
-/// schema and the items under `key`, or as one object per item.
+/// Prints what a verb found in the format that the user chose: as `text` makes it, as one JSON
+/// object with a schema and the items under `key`, or as one object per item.
 pub(crate) fn print_all<T: Serialize, W: Write>(
     output: &mut Output<W>,
     (format, schema, key): (OutputFormat, u32, &'static str),
@@ -164,7 +164,7 @@ struct Line<'a, T> {
     item: &'a T,
 }
 
-/// Prints a line on stderr: whatever is not data.
+/// Prints a line on stderr: everything that is not data.
 pub(crate) fn say(line: impl AsRef<str>) {
     eprintln!("{}", printable(line.as_ref()));
 }

@@ -1,4 +1,4 @@
-//! A picture of some lines on a terminal, drawn again and again over the one before.
+//! A picture of some lines on a terminal, drawn repeatedly over the last one.
 
 use std::io::Write;
 
@@ -6,17 +6,17 @@ use crate::output::{Output, OutputError};
 use crate::terminal;
 use crate::text::Text;
 
-/// What stands on the terminal.
+/// What is on the terminal now.
 #[derive(Debug, Default)]
 pub(crate) struct Picture {
     lines_drawn: usize,
 }
 
 impl Picture {
-    /// Draws lines in the place of those before, as many and as much of them as there is room for.
+    /// Draws lines over the last picture, as many and as much of each as fit.
     ///
     /// # Errors
-    /// Stdout takes no more.
+    /// Stdout cannot be written to.
     pub(crate) fn draw<W: Write>(
         &mut self,
         text: &Text,
@@ -45,13 +45,13 @@ impl Picture {
         output.flush()
     }
 
-    /// Lets the picture stand, because something was written below it; the next begins there.
+    /// Leaves the picture, because something was written below it; the next one is drawn there.
     pub(crate) fn leave(&mut self) {
         self.lines_drawn = 0;
     }
 }
 
-/// The line as far as it fits into `width` columns; ANSI sequences take no room and stay whole.
+/// The part of a line that fits into `width` columns; ANSI sequences take no room and stay whole.
 fn clip(line: &str, width: usize) -> String {
     let mut clipped = String::new();
     let (mut columns, mut in_sequence) = (0, false);

@@ -1,4 +1,4 @@
-//! What the process uses of the machine, under the names that Prometheus' own libraries have.
+//! The resources that the process uses, as Prometheus' own libraries report them.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,25 +6,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What the process uses; `None` where the system does not tell.
+/// The resources in use; `None` where the system does not report them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct ProcessSnapshot {
-    /// Time on a processor, of all threads.
+    /// Processor time of all threads.
     pub(crate) cpu: Duration,
-    /// Memory that is in use and not swapped out.
+    /// Resident memory.
     pub(crate) resident_bytes: Option<u64>,
-    /// Addresses that are mapped, files among them.
+    /// Virtual memory, mapped files included.
     pub(crate) virtual_bytes: Option<u64>,
     /// Open files and sockets.
     pub(crate) open_fds: Option<u64>,
-    /// How many there may be.
+    /// The limit of open files and sockets.
     pub(crate) max_fds: Option<u64>,
-    /// When it began, since 1970.
+    /// When it started, since 1970.
     pub(crate) started: Option<Duration>,
 }
 
 impl ProcessSnapshot {
-    /// Reads them. `started` is when the process began, since 1970.
+    /// Reads them. `started` is when the process started, since 1970.
     pub(crate) fn take(started: Option<Duration>) -> Self {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         let (virtual_bytes, resident_bytes) = memory().unzip();
@@ -41,7 +41,7 @@ impl ProcessSnapshot {
     }
 }
 
-/// When a process began that has been running for `up`, since 1970.
+/// When a process started that has been running for `up`, since 1970.
 pub(crate) fn started(up: Duration) -> Option<Duration> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     now.checked_sub(up)

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  # a comment, as is !          the first sign of the line
-//!  key = value                   or key: value, or key value; blanks around the separator go
+//!  key = value                   or key: value, or key value; blanks around the separator are dropped
 //!  log.dirs = /var/lib/\
-//!             brooklet           a backslash at the end: the line goes on, without its indent
-//!  name = \u00e9\t\\             \t \n \r \f, \uXXXX; before anything else the backslash goes
+//!             brooklet           a backslash at the end: the next line continues it, without its indent
+//!  name = \u00e9\t\\             \t \n \r \f, \uXXXX; before anything else the backslash is dropped
 //! ```
 //!
-//! Ours differs in one thing: the file is UTF-8, not ISO 8859-1.
+//! One difference: the file is UTF-8, not ISO 8859-1.
 
 use std::path::Path;
 
@@ -24,10 +24,10 @@ pub(crate) struct Property {
     pub(crate) value: String,
 }
 
-/// Reads a file, in its order; a key may be there more than once.
+/// Reads a file, in order; a key may occur more than once.
 ///
 /// # Errors
-/// It cannot be read; what is malformed is named with its line.
+/// The file cannot be read; a line is malformed, and is named.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Property>> {
     let text = std::fs::read(path)
         .map_err(|error| anyhow!("cannot read {}: {}", path.display(), io_words(&error)))?;
@@ -42,7 +42,7 @@ fn parse(text: &[u8]) -> Result<Vec<Property>, Malformed> {
     let text = std::str::from_utf8(text).map_err(|error| {
         let before = &text[..error.valid_up_to()];
         let line = 1 + memchr::memchr_iter(b'\n', before).count();
-        (line, "not UTF-8".to_owned())
+        (line, "expected UTF-8, found other bytes".to_owned())
     })?;
     let mut properties = Vec::new();
     let mut lines = natural_lines(text).zip(1..);
@@ -68,7 +68,7 @@ fn parse(text: &[u8]) -> Result<Vec<Property>, Malformed> {
     Ok(properties)
 }
 
-/// What separates words; the ends of lines do more.
+/// Whether a character is a blank within a line.
 const BLANKS: [char; 3] = [' ', '\t', '\x0c'];
 
 /// Lines that end with `\n`, `\r` or both.
@@ -85,7 +85,8 @@ fn ends_with_continuation(line: &str) -> bool {
     backslashes.count() % 2 == 1
 }
 
-/// The key ends at the first blank, `=` or `:` that is not escaped; of these one separator counts.
+/// Splits a line: the key ends at the first blank, `=` or `:` that is not escaped, and blanks
+/// around one separator are dropped.
 fn split(line: &str) -> (&str, &str) {
     let mut escaped = false;
     let ends_key = |c: char| {
@@ -124,7 +125,8 @@ fn unescape(text: &str) -> Result<String, String> {
         };
         units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
     }
-    String::from_utf16(&units).map_err(|_| "\\u escapes that are half a character".to_owned())
+    String::from_utf16(&units)
+        .map_err(|_| "expected a pair of \\u escapes, found half a character".to_owned())
 }
 
 /// The four hexadecimal digits of a `\u` escape.
@@ -201,9 +203,9 @@ mod tests {
             (
                 b"a=1\nb=\\uD83D",
                 2,
-                r"\u escapes that are half a character",
+                r"expected a pair of \u escapes, found half a character",
             ),
-            (b"a=1\nb=\xff", 2, "not UTF-8"),
+            (b"a=1\nb=\xff", 2, "expected UTF-8, found other bytes"),
         ];
         for (text, line, what) in rows {
             assert_eq!(parse(text), Err((line, what.to_owned())));

@@ -1,13 +1,13 @@
-//! Sets of numbers, as ranges: which lines, which offsets.
+//! Sets of numbers as ranges: of lines, of offsets.
 //!
 //! ```text
-//!   17,23-40,100-      17, 23 to 40, and all from 100 on; as `cut` and `sed` count
+//!   17,23-40,100-      17, 23 to 40, and all from 100 on, as in `cut`
 //! ```
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-/// Ranges that are written out; more would be no help.
+/// Ranges that are written out; more would not help.
 const SHOWN_MAX: usize = 100;
 
 /// A set of numbers.
@@ -23,7 +23,7 @@ impl Ranges {
         self.ranges.is_empty()
     }
 
-    /// How many numbers it has, as long as none of its ranges is open.
+    /// How many numbers it has; only meaningful if no range is open.
     pub(crate) fn count(&self) -> u64 {
         let counts = self.ranges.iter();
         let counts = counts.map(|(first, last)| (last - first).saturating_add(1));
@@ -38,13 +38,13 @@ impl Ranges {
             .is_some_and(|(first, _)| *first <= number)
     }
 
-    /// The lowest number that is in it, at `from` or behind it.
+    /// The lowest number in it that is at least `from`.
     pub(crate) fn next(&self, from: u64) -> Option<u64> {
         let after = self.ranges.partition_point(|(_, last)| *last < from);
         self.ranges.get(after).map(|(first, _)| (*first).max(from))
     }
 
-    /// What is in both.
+    /// The numbers that are in both.
     pub(crate) fn and(&self, other: &Self) -> Self {
         let mut both = Self::default();
         for (first, last) in &self.ranges {
@@ -58,7 +58,7 @@ impl Ranges {
         both
     }
 
-    /// What is in either.
+    /// The numbers that are in at least one.
     pub(crate) fn or(&self, other: &Self) -> Self {
         let mut either = self.clone();
         for (first, last) in &other.ranges {
@@ -79,7 +79,7 @@ impl Ranges {
 
     /// Adds the numbers from `first` to `last`.
     pub(crate) fn insert_range(&mut self, first: u64, last: u64) {
-        // What touches it becomes one range with it.
+        // Ranges that touch it are joined with it.
         let begin = self
             .ranges
             .partition_point(|(_, l)| l.saturating_add(1) < first);
@@ -116,7 +116,7 @@ impl FromStr for Ranges {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut ranges = Self::default();
         for part in text.split(',') {
-            let expected = || format!("expected numbers as in 17,23-40,100-, found '{part}'");
+            let expected = || format!("expected numbers such as 17,23-40,100-, found '{part}'");
             let number = |text: &str| text.parse::<u64>().map_err(|_| expected());
             let (first, last) = match part.split_once('-') {
                 None => (number(part)?, number(part)?),

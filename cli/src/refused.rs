@@ -1,8 +1,8 @@
-//! Records that a broker does not take, while others are sent on: which ones, why, and how to go on.
+//! Records that a broker refuses while others are sent: which ones, why, and what to do next.
 //!
-//! A record that is refused ends no run: as kcat and Kafka's console producer do it, the others are sent.
-//! Unlike those, the run says which ones it was, up to ten of them one by one, and fails at its end. What
-//! is no single record's fault (no answer, no such topic) ends it.
+//! A refused record does not end a run: as in kcat and Kafka's console producer, the others are
+//! sent. Unlike those, the run names the refused records, the first ten one by one, and fails at
+//! its end. An error that is not about one record (no response, no such topic) ends it at once.
 
 use brooklet_client::ClientError;
 use brooklet_protocol::messages::ErrorCode;
@@ -10,10 +10,10 @@ use brooklet_protocol::messages::ErrorCode;
 use crate::exit::CliError;
 use crate::output::say;
 
-/// Records that are named one by one; of the others the ranges are.
+/// Records that are named one by one; the others are named as ranges at the end.
 const SHOWN_MAX: u32 = 10;
 
-/// Whether an error is about one record, and others may well be taken.
+/// Whether an error is about one record, so that others may be accepted.
 pub(crate) fn is_of_record(error: &ClientError) -> bool {
     match error {
         ClientError::RecordTooLarge { .. } => true,
@@ -28,8 +28,8 @@ pub(crate) fn is_of_record(error: &ClientError) -> bool {
     }
 }
 
-/// The error of a run that did a part; `go_on` says how to do the rest, behind what would make the target
-/// take the record.
+/// The error of a run that did only a part: its next step is what would make the target accept the
+/// record, and then `go_on`, which does the rest.
 pub(crate) fn incomplete(what: String, go_on: &str, source: ClientError) -> CliError {
     let go_on = match remedy(&source) {
         Some(remedy) => format!("{remedy}, then {go_on}"),
@@ -42,7 +42,7 @@ pub(crate) fn incomplete(what: String, go_on: &str, source: ClientError) -> CliE
     }
 }
 
-/// What would make the target take such a record, if anything.
+/// What would make the target accept such a record, if anything.
 pub(crate) fn remedy(error: &ClientError) -> Option<String> {
     let ClientError::RecordTooLarge {
         partition,
@@ -68,7 +68,7 @@ pub(crate) fn remedy(error: &ClientError) -> Option<String> {
     }
 }
 
-/// Names the first records that are refused.
+/// Names the first refused records.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     count: u32,
@@ -81,7 +81,7 @@ impl Refusals {
         if self.count <= SHOWN_MAX {
             say(format!("{which}: {error}"));
         } else if self.count == SHOWN_MAX + 1 {
-            say("more are refused; the end says which");
+            say("more records are refused; the last message names them all");
         }
     }
 }

@@ -4,11 +4,12 @@
 //!  start ──▶ "ready in 6 ms  kafka=127.0.0.1:9092" ──signal──▶ clean shutdown ──▶ exit 0
 //! ```
 //!
-//! A setting comes from the first that has it: a flag, `--set`, the file of `--config`, the default.
+//! A setting is taken from the first of these that has it: a flag, `--set`, the file of `--config`,
+//! the default.
 //!
-//! HTTP listens first: while a large log is recovered, `/readyz` says so.
+//! HTTP listens first, so that `/readyz` says so while a large log is recovered.
 //!
-//! The ready line is for people, the ready file for programs: it appears, whole, once the broker
+//! The ready line is for people, the ready file for programs: it appears, complete, once the broker
 //! answers, and names the ports that were picked.
 
 use std::fmt::Write as _;
@@ -37,41 +38,42 @@ Examples:
   brooklet serve --ephemeral                     keeps nothing, syncs nothing
   brooklet serve --data-dir /var/lib/brooklet --kafka 127.0.0.1:19092
   brooklet serve --set log.retention.hours=1 --set num.partitions=3
-  brooklet serve --config server.properties      Kafka's own file; what does nothing here is named
+  brooklet serve --config server.properties      Kafka's own file; names settings without effect
   brooklet serve --ephemeral --kafka 127.0.0.1:0 --ready-file ready    free ports, for tests
 
 Ctrl-C or SIGTERM shuts down cleanly; a second one exits at once.")]
 pub(crate) struct Args {
-    /// Where the data lives, created if missing; without it log.dirs, or else brooklet-data
+    /// The data directory, created if missing [default: log.dirs, or else brooklet-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Keep the data in a temporary directory, never sync it, remove it at shutdown
+    /// Keep the data in a temporary directory, never sync it, and remove it at shutdown
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
-    /// Take over a data directory that Apache Kafka has written; it cannot be given back
+    /// Take over a data directory written by Apache Kafka; this cannot be undone
     #[arg(long, conflicts_with = "ephemeral")]
     adopt: bool,
-    /// Where Kafka clients connect, port 0 picks a free one; without it listeners, or else
-    /// 127.0.0.1:9092
+    /// Where Kafka clients connect; port 0 picks a free one [default: listeners, or else
+    /// 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
-    /// Where /metrics, /healthz and /readyz are, or off; without it 127.0.0.1:7092 if that is free, or a
-    /// free port if --kafka picks one
+    /// Where /metrics, /healthz and /readyz are served, or off [default: 127.0.0.1:7092 if it is
+    /// free; a free port if --kafka picks one]
     #[arg(long, value_name = "HOST:PORT")]
     http: Option<String>,
-    /// Give one of Kafka's broker settings a value, may be repeated
+    /// Set one of Kafka's broker settings; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Setting>,
-    /// Take settings from a properties file, as Kafka does
+    /// Read settings from a properties file, such as Kafka's server.properties
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write the addresses to FILE, as `kafka=HOST:PORT` and `http=HOST:PORT`, once clients can connect
+    /// Once clients can connect, write the addresses to FILE as `kafka=HOST:PORT` and
+    /// `http=HOST:PORT`
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
 
 impl Args {
-    /// What the file says, then what `--set` says, then what the flags say; the later holds.
+    /// Applies the file, then `--set`, then the flags; the last value holds.
     fn broker_config(&self) -> anyhow::Result<BrokerConfig> {
         let mut config = BrokerConfig {
             storage: Storage::Directory(DATA_DIR_DEFAULT.into()),
@@ -117,7 +119,8 @@ fn apply(
     (key, value): (&str, &str),
 ) -> Result<(), CliError> {
     let applied = config.apply(key, value);
-    // What does nothing, or is outranked, is no error; the broker names the former.
+    // A setting without effect, or one that is outranked, is not an error; the broker names the
+    // former.
     applied
         .map(drop)
         .map_err(|error| CliError::Usage(format!("{place}: {error}")))
@@ -125,7 +128,7 @@ fn apply(
 
 /// Runs a broker until a signal comes.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    // Before anything that takes time or may fail: a reader of the file must not find an old one.
+    // Before anything that takes time or may fail, so that nobody reads an old file.
     if let Some(file) = &args.ready_file {
         files::remove_stale(file)?;
     }
@@ -137,10 +140,9 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         Some(address) => {
             match Http::start(address, globals.clock.monotonic().0, open_files_max).await {
                 Ok(http) => Some(http),
-                // Nobody has asked for this port: another broker that has it does not keep this one from
-                // serving.
+                // The user did not ask for this port, so another broker on it must not stop this one.
                 Err(error) if args.http.is_none() => {
-                    globals.note(format_args!("no metrics, and no health: {error:#}"));
+                    globals.note(format_args!("no metrics and no health checks: {error:#}"));
                     None
                 }
                 Err(error) => return Err(error.into()),
@@ -151,7 +153,7 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     config.http_address = http.as_ref().map(Http::address);
     let broker = tokio::select! {
         broker = Broker::start(config) => broker?,
-        // Recovery of a large log may take a while; what is unfinished is done again next time.
+        // Recovery of a large log may take a while; the next start begins it again.
         signal = stop.wait() => return Ok(signal.exit()),
     };
     if let Some(http) = &http {
@@ -162,13 +164,13 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     broker
         .shutdown()
         .await
-        .context("the shutdown is not clean")?;
+        .context("cannot shut down cleanly; the next start recovers the logs")?;
     Ok(Exit::Ok)
 }
 
-/// Takes as many open files as the system gives: connections and logs share them, and the usual soft
-/// limit is from a time of fewer. What is refused is no reason not to start. Returns how many there may
-/// be.
+/// Raises the soft limit of open files to the hard limit: connections and logs share it, and the
+/// usual soft limit is low for historical reasons. If the system refuses, the broker starts all the
+/// same. Returns the limit.
 fn raise_open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -177,7 +179,7 @@ fn raise_open_files() -> usize {
         maximum: limit.maximum,
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!("the limit of open files stays as it is: {error}");
+        tracing::debug!("cannot raise the limit of open files: {error}");
     }
     // `None` is no limit.
     let current = getrlimit(Resource::Nofile).current;

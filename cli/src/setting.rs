@@ -18,7 +18,7 @@ impl FromStr for Setting {
                 key: key.into(),
                 value: value.into(),
             }),
-            _ => Err("expected KEY=VALUE, as in retention.ms=60000".into()),
+            _ => Err("expected KEY=VALUE, for example retention.ms=60000".into()),
         }
     }
 }

@@ -5,7 +5,7 @@
 //!                               └──second signal──▶ exit 130, at once
 //! ```
 //!
-//! A task of its own waits for the signals, so that the second works whatever the verb is busy with.
+//! A separate task waits for the signals, so that the second works whatever the verb is doing.
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +23,7 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// The exit code of a verb that the signal cut short.
+    /// The exit code of a verb that this signal ended.
     pub(crate) fn exit(self) -> Exit {
         match self {
             Self::Interrupt => Exit::Interrupted,
@@ -32,7 +32,7 @@ impl Signal {
     }
 }
 
-/// Tells a verb that it should come to its end.
+/// Tells a verb to finish.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<Option<Signal>>);
 
@@ -40,7 +40,7 @@ impl Stop {
     /// Catches both signals from now on: the first no longer ends the process by itself.
     ///
     /// # Errors
-    /// The system allows no handler.
+    /// The system refuses a handler.
     pub(crate) fn on_signal() -> anyhow::Result<Self> {
         let catch = |kind| signal(kind).context("cannot catch signals");
         let mut interrupt = catch(SignalKind::interrupt())?;
@@ -61,7 +61,7 @@ impl Stop {
         Ok(Self(receiver))
     }
 
-    /// For tests: nobody asks.
+    /// For tests: no signal ever comes.
     #[cfg(test)]
     pub(crate) fn never() -> Self {
         Self(watch::channel(None).1)

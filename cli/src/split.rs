@@ -5,12 +5,12 @@
 //!  records:          k:one          k:two   (empty: skipped)   k:three (at the end of the input)
 //! ```
 //!
-//! As in kcat: an empty line is no record, the last record needs no delimiter after it, and a key
-//! ends at the first key delimiter; without one there is no key. Empty lines count as lines, so that a
-//! line's number is the one that an editor shows.
+//! As in kcat: an empty line is not a record, the last record needs no delimiter, and a key ends at
+//! the first key delimiter; without one there is no key. Empty lines are counted, so that line
+//! numbers are those that an editor shows.
 //!
 //! Invariants: records are slices of what was read, not copies; memory is bounded by the longest
-//! record allowed, and what is longer is passed over as it is read; no byte is searched twice.
+//! record allowed, and longer ones are discarded as they are read; no byte is searched twice.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
@@ -33,7 +33,7 @@ pub(crate) struct Splitter {
     searched: usize,
     /// How many lines have ended.
     ended: u64,
-    /// Whether the line that has begun is too long, and its beginning is gone.
+    /// Whether the current line is too long, and its beginning is discarded.
     is_too_long: bool,
 }
 
@@ -51,12 +51,12 @@ impl Splitter {
         }
     }
 
-    /// Takes bytes as they were read.
+    /// Adds bytes as they were read.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next line that is complete and not empty, `None` when more bytes are needed.
+    /// The next line that is complete and not empty; `None` if more bytes are needed.
     pub(crate) fn next(&mut self) -> Option<Line> {
         let delimiter_bytes = self.delimiter.needle().len();
         while let Some(at) = self.delimiter.find(&self.buffer[self.searched..]) {
@@ -68,7 +68,7 @@ impl Splitter {
                 return Some(line);
             }
         }
-        // A delimiter may have begun in the last bytes.
+        // The last bytes may be the beginning of a delimiter.
         self.searched = (self.buffer.len() + 1).saturating_sub(delimiter_bytes);
         if self.buffer.len() > self.record_bytes_max + delimiter_bytes {
             self.is_too_long = true;
@@ -79,7 +79,7 @@ impl Splitter {
         None
     }
 
-    /// What is left when the input has ended.
+    /// The last line, once the input has ended.
     pub(crate) fn finish(mut self) -> Option<Line> {
         let rest = self.buffer.split().freeze();
         self.end_line(rest)

@@ -16,13 +16,13 @@ use crate::time;
 /// Where to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartOffset {
-    /// At the first record there is.
+    /// At the first record that the partition still has.
     Beginning,
-    /// At the next record to come.
+    /// After the last record.
     End,
     /// At this offset.
     At(Offset),
-    /// So many records before the end.
+    /// This many records before the end.
     BeforeEnd(i64),
     /// At the first record with this timestamp or a later one.
     Time(Timestamp),
@@ -31,8 +31,8 @@ pub(crate) enum StartOffset {
 /// A start that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "expected beginning, end, an offset, -N (N before the end), or @TIME \
-     (milliseconds since 1970, or RFC 3339 with an offset, as in @2013-03-08T19:40:00Z)"
+    "expected beginning, end, an offset, -N (N records before the end), or @TIME \
+     (milliseconds since 1970, or RFC 3339 with an offset, such as @2013-03-08T19:40:00Z)"
 )]
 pub(crate) struct InvalidStartOffset;
 
@@ -45,7 +45,7 @@ impl FromStr for StartOffset {
             "end" | "latest" => return Ok(Self::End),
             _ => {}
         }
-        // kcat writes the start as s@, to tell it from a stop, e@, which we do not have.
+        // kcat writes a start as s@ and a stop as e@; we have no stop.
         if let Some(time) = text.strip_prefix("s@").or(text.strip_prefix('@')) {
             let time = time::parse(time).map(Self::Time);
             return time.ok_or(InvalidStartOffset);
@@ -63,19 +63,19 @@ impl FromStr for StartOffset {
     }
 }
 
-/// The offsets of a partition, `start..end`, at the time of asking.
+/// The offsets of a partition, `start..end`, when the broker was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OffsetRange {
-    /// The first that is still there.
+    /// The first offset that it still has.
     pub(crate) start: Offset,
-    /// The next to come.
+    /// The offset of the next record.
     pub(crate) end: Offset,
 }
 
 impl OffsetRange {
-    /// Puts a start into this partition: never before what is still there, never past the end.
-    /// `at_time` is what the broker found for [`StartOffset::Time`].
-    pub(crate) fn place(self, start: StartOffset, at_time: Option<Offset>) -> Offset {
+    /// The offset that a start means in this partition: never before its start, never past its end.
+    /// `at_time` is the offset that the broker found for [`StartOffset::Time`].
+    pub(crate) fn resolve(self, start: StartOffset, at_time: Option<Offset>) -> Offset {
         let wanted = match start {
             StartOffset::Beginning => self.start,
             StartOffset::End => self.end,
@@ -160,7 +160,7 @@ mod tests {
             (StartOffset::Time(Timestamp(5)), Some(Offset(104)), 104),
             (StartOffset::Time(Timestamp(5)), None, 118),
         ] {
-            assert_eq!(range.place(start, at_time), Offset(placed), "{start:?}");
+            assert_eq!(range.resolve(start, at_time), Offset(placed), "{start:?}");
         }
     }
 }

@@ -7,12 +7,12 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
-/// One of the two streams that are written to.
+/// One of the two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
-    /// Where data goes.
+    /// For data.
     Stdout,
-    /// Where everything else goes.
+    /// For everything else.
     Stderr,
 }
 
@@ -43,12 +43,12 @@ fn wants_color(capable: bool, no_color: Option<&OsStr>, force: Option<&OsStr>) -
     capable || force.is_some_and(|value| value != "0" && !value.is_empty())
 }
 
-/// Columns of the terminal on stdout, 80 when there is none.
+/// Columns of the terminal on stdout; 80 if it is not a terminal.
 pub(crate) fn width_columns() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
 }
 
-/// Rows of the terminal on stdout; without limit when there is none.
+/// Rows of the terminal on stdout; unlimited if it is not a terminal.
 pub(crate) fn height_rows() -> usize {
     terminal_size::terminal_size().map_or(usize::MAX, |(_, height)| usize::from(height.0))
 }

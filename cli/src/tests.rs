@@ -1,4 +1,5 @@
-//! The command line as a whole: its arguments, and the verbs against a broker in the same process: what goes in comes out again.
+//! The command line as a whole: its arguments, and the verbs against a broker in the same process:
+//! what goes in comes out again.
 
 use std::io::Cursor;
 
@@ -134,7 +135,7 @@ async fn a_partition_can_be_chosen_for_writing_and_reading() {
     assert!(error.is::<CliError>());
     assert_eq!(
         error.to_string(),
-        "topic 't' has no partition 3, it has 3, from 0"
+        "topic 't' has no partition 3: expected 0 to 2"
     );
     broker.shutdown().await.unwrap();
 }

@@ -1,8 +1,7 @@
-//! Lines for people: tables, and what stands above and below them.
+//! Lines for people: tables, and the text around them.
 //!
-//! A [`Text`] is made of lines and cells, each of which loses its control characters on the way in,
-//! line breaks among them: so a name that holds some can neither move a cursor nor pretend to be two
-//! lines, whatever table it is in.
+//! A [`Text`] is made of lines and cells. Control characters in them, line breaks included, are
+//! escaped on the way in, so that a name can neither move a cursor nor pretend to be two lines.
 
 use crate::escape::printable;
 
@@ -25,7 +24,7 @@ impl Text {
         Self { lines }
     }
 
-    /// This, and `below` it that.
+    /// This text, followed by `below`.
     pub(crate) fn and(mut self, below: Self) -> Self {
         self.lines.extend(below.lines);
         self

@@ -1,26 +1,26 @@
 //! Times as people write them: RFC 3339, or milliseconds since 1970 as a number.
 //!
-//! A [`Timestamp`] is any `i64`. The calendar ends before that: what it does not have, after the year
-//! 9999 and before the year -9999, is written as its number of milliseconds, which is read again. So
-//! every time can be printed, and what is printed means the same when it is read.
+//! A [`Timestamp`] is any `i64`. The calendar ends before that: a time after the year 9999 or
+//! before the year -9999 is written as its number of milliseconds, which can be read again. So
+//! every time can be printed, and means the same when it is read.
 //!
-//! Read are RFC 3339 with any offset, in capitals or not, with a blank in place of the `T`, with a
-//! fraction of a second of up to nine digits, and milliseconds. What is finer than a millisecond is cut
-//! off: a time never moves into the next millisecond. A time without an offset is refused, since it
-//! means another moment in each place.
+//! Accepted are milliseconds, and RFC 3339 with any offset, in upper or lower case, with a blank
+//! instead of the `T`, and with up to nine digits of a fraction of a second. Anything finer than a
+//! millisecond is cut off, so that a time never moves into the next millisecond. A time without an
+//! offset is refused, since it is a different moment in each time zone.
 
 use brooklet_protocol::Timestamp;
 use jiff::SignedDuration;
 use jiff::civil::{self, DateTime};
 
-/// What is expected where a time is read.
+/// The forms of a time, for error messages.
 pub(crate) const EXPECTED: &str =
-    "milliseconds since 1970, or a time with an offset, as 2013-03-08T19:40:00Z";
+    "milliseconds since 1970, or a time with an offset, such as 2013-03-08T19:40:00Z";
 
 const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 const NANOS_PER_MILLI: i128 = 1_000_000;
 
-/// `2013-03-08T19:40:00.000Z`, or a number of milliseconds where no calendar has the time.
+/// `2013-03-08T19:40:00.000Z`, or a number of milliseconds if the calendar does not have the time.
 pub(crate) fn to_text(time: Timestamp) -> String {
     match date(time) {
         Some(date) => format!("{date:.3}Z"),
@@ -33,7 +33,7 @@ pub(crate) fn to_short_text(time: Timestamp) -> String {
     to_text(time).replace(".000Z", "Z")
 }
 
-/// Whether a calendar has this time, from the year -9999 to the year 9999.
+/// Whether the calendar has this time: the years -9999 to 9999.
 pub(crate) fn is_in_calendar(time: Timestamp) -> bool {
     date(time).is_some()
 }
@@ -42,7 +42,7 @@ fn date(time: Timestamp) -> Option<DateTime> {
     EPOCH.checked_add(SignedDuration::from_millis(time.0)).ok()
 }
 
-/// Reads a time in either form. `None`: it is none, or beyond the range of a [`Timestamp`].
+/// Reads a time in either form. `None`: it is not a time, or beyond the range of a [`Timestamp`].
 pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     match text.parse() {
         Ok(millis) => Some(Timestamp(millis)),
@@ -54,7 +54,8 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
 pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
     let (local, offset) = split_offset(text)?;
     let (_, clock) = local.split_once(['T', 't', ' '])?;
-    // The calendar reads more than RFC 3339 has: dates alone, clocks without colons, zones in brackets.
+    // The calendar accepts more than RFC 3339: dates alone, clocks without colons, zones in
+    // brackets.
     let is_of_clock = |byte: u8| byte.is_ascii_digit() || matches!(byte, b':' | b'.');
     if !clock.contains(':') || !clock.bytes().all(is_of_clock) {
         return None;
@@ -65,7 +66,7 @@ pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
     i64::try_from(millis).ok().map(Timestamp)
 }
 
-/// Takes `Z` or `+HH:MM` off the end.
+/// Splits `Z` or `+HH:MM` off the end.
 fn split_offset(text: &str) -> Option<(&str, SignedDuration)> {
     if let Some(local) = text.strip_suffix(['Z', 'z']) {
         return Some((local, SignedDuration::ZERO));

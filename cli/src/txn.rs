@@ -1,4 +1,18 @@
 //! `txn`: list, describe and abort transactions.
+//!
+//! ```text
+//!  txn list --open-for 10m ─▶ ids whose transaction has been open for long
+//!  txn describe ID         ─▶ its producer, its state, the partitions of the open transaction
+//!  txn abort ID            ─▶ its producer is fenced, its open transaction aborted
+//! ```
+//!
+//! An open transaction holds up every consumer with `read_committed` in its partitions, so one that
+//! its producer has left behind has to be found and ended. Usually its coordinator does that, at the
+//! transaction's timeout or for `abort ID`.
+//!
+//! A *hanging* transaction is one that the coordinator does not know, so that nothing ends it. Older
+//! brokers could leave such transactions (KIP-664, KIP-890). `abort --topic T --partition P
+//! --start-offset O` writes an abort marker for the producer whose transaction starts at that offset.
 
 use std::io::Write;
 use std::time::Duration;
@@ -36,9 +50,9 @@ pub(crate) struct Args {
 enum Verb {
     /// List transactional ids
     List(ListArgs),
-    /// Show transactional ids: producer, state, and what the open transaction is in
+    /// Show transactional ids: producer, state, and the partitions of the open transaction
     Describe(DescribeArgs),
-    /// Fence who uses transactional ids, and abort what they have open
+    /// Fence the producers of transactional ids, and abort their open transactions
     Abort(AbortArgs),
 }
 
@@ -49,11 +63,11 @@ Examples:
   brooklet txn list --state Ongoing --state PrepareCommit
   brooklet txn list --open-for 10m -o jsonl | jq -r .id")]
 struct ListArgs {
-    /// Only those in this state, may be repeated: Empty, Ongoing, PrepareCommit, PrepareAbort,
-    /// CompleteCommit, CompleteAbort
+    /// Only ids in this state: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit,
+    /// CompleteAbort; may be repeated
     #[arg(long, value_name = "STATE")]
     state: Vec<String>,
-    /// Only those whose transaction has been open for longer
+    /// Only ids whose transaction has been open for longer than this
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     open_for: Option<Duration>,
     /// How to print
@@ -81,21 +95,21 @@ Examples:
   brooklet txn abort loader
   brooklet txn abort --topic orders --partition 0 --start-offset 4711
 
-The second form is for a transaction that its coordinator does not know of, so that nobody ends it; it
-begins at that offset of the partition.")]
+The second form is for a hanging transaction: one that its coordinator does not know, so that it
+never ends. It starts at that offset of the partition.")]
 struct AbortArgs {
     /// The transactional ids
     #[arg(required_unless_present = "topic", value_name = "ID")]
     ids: Vec<String>,
-    /// Abort a transaction in one partition, whatever its coordinator says
+    /// Abort a hanging transaction in a partition of this topic
     #[arg(long, value_name = "NAME", value_parser = TopicName::new)]
     #[arg(requires_all = ["partition", "start_offset"], conflicts_with = "ids")]
     topic: Option<TopicName>,
-    /// Which partition
+    /// The partition
     #[arg(long, value_name = "N", requires = "topic")]
     #[arg(value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
-    /// Where the transaction begins
+    /// The offset at which the transaction starts
     #[arg(long, value_name = "OFFSET", requires = "topic")]
     #[arg(value_parser = clap::value_parser!(i64).range(0..))]
     start_offset: Option<i64>,
@@ -164,7 +178,7 @@ struct Described {
     producer_id: i64,
     producer_epoch: i16,
     timeout_ms: u128,
-    /// RFC 3339; null if no transaction ever began.
+    /// In RFC 3339; null if there has been no transaction.
     started: Option<String>,
     /// As `TOPIC-PARTITION`.
     partitions: Vec<String>,
@@ -227,15 +241,17 @@ async fn describe<W: Write>(
 async fn abort(globals: &Globals, client: &Client, args: AbortArgs) -> anyhow::Result<()> {
     for id in &args.ids {
         client.fence_producer(id).await?;
-        globals.note(format_args!("aborted {id}"));
+        globals.note(format_args!(
+            "aborted the open transaction of {id}, if it had one"
+        ));
     }
     let (Some(topic), Some(partition), Some(offset)) =
         (args.topic, args.partition, args.start_offset)
     else {
         return Ok(());
     };
-    let place = TopicPartition::new(topic, PartitionId(partition));
-    let producers = client.describe_producers(&place).await?;
+    let partition = TopicPartition::new(topic, PartitionId(partition));
+    let producers = client.describe_producers(&partition).await?;
     let begins_there =
         |producer: &&ActiveProducer| producer.open_transaction == Some(Offset(offset));
     let Some(hanging) = producers.iter().find(begins_there) else {
@@ -243,21 +259,21 @@ async fn abort(globals: &Globals, client: &Client, args: AbortArgs) -> anyhow::R
             .iter()
             .filter_map(|p| p.open_transaction)
             .collect();
-        return Err(CliError::NotFound(nothing_open(&place, offset, &open)).into());
+        return Err(CliError::NotFound(nothing_open(&partition, offset, &open)).into());
     };
-    client.abort_hanging(&place, hanging).await?;
+    client.abort_hanging(&partition, hanging).await?;
     let id = hanging.producer.id;
     globals.note(format_args!(
-        "aborted the transaction of producer {id} in {place}"
+        "aborted the transaction of producer {id} in {partition}"
     ));
     Ok(())
 }
 
-fn nothing_open(place: &TopicPartition, offset: i64, open: &[Offset]) -> String {
-    let begin = format!("no transaction that is open in {place} begins at {offset}");
+fn nothing_open(partition: &TopicPartition, offset: i64, open: &[Offset]) -> String {
+    let begin = format!("no open transaction in {partition} starts at offset {offset}");
     if open.is_empty() {
-        return format!("{begin}: none is open there");
+        return format!("{begin}: none is open");
     }
     let open: Vec<_> = open.iter().map(ToString::to_string).collect();
-    format!("{begin}: those begin at {}", open.join(", "))
+    format!("{begin}: the open ones start at {}", open.join(", "))
 }

@@ -21,8 +21,8 @@ pub struct Flight {
     partition: i32,
 }
 
-/// The flights in the order in which the engine merges them: by departure, then by partition. Departures
-/// are whole minutes, so the file has its own order among equals.
+/// The flights in the order in which the engine merges them: by departure, then by partition.
+/// Departures are whole minutes, so the file has its own order among equals.
 pub fn flights_merged() -> Vec<Flight> {
     let mut flights = flights();
     flights.sort_by_key(|f| (f.departed_min, f.partition));

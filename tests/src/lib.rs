@@ -1,4 +1,17 @@
 //! What the tests share: the real binary, started, awaited and stopped as a user would.
+//!
+//! ```text
+//!  Server::start ─▶ `brooklet serve --ready-file` ─▶ the file appears: addresses ─▶ the test
+//!                                                      drop: the process is killed
+//! ```
+//!
+//! - [`Server`] is a broker in a process of its own, on free ports.
+//! - [`program`] is any program whose output a test awaits line by line.
+//! - [`socket`] speaks to the broker in raw bytes.
+//! - [`apache`] is Apache Kafka, if the machine has Java and Maven.
+//!
+//! Invariants: no test uses a fixed port; a process that hangs is killed, so that its test fails
+//! instead of waiting; no process survives its test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -15,7 +28,7 @@ pub mod mutate;
 pub mod program;
 pub mod socket;
 
-/// A program that has not ended after so long hangs, and is killed, so that its test fails.
+/// How long a program may take to end. After that it hangs, and is killed, so that its test fails.
 const HANG: Duration = Duration::from_secs(120);
 
 /// The `brooklet` binary of this build; built if it is not there yet.
@@ -61,7 +74,8 @@ pub fn repository() -> &'static Path {
         .expect("tests/ stands in the repository")
 }
 
-/// Tries each case on a thread of its own, for cases that mostly wait. The first that panics fails the test.
+/// Tries each case on a thread of its own, for cases that mostly wait. The first that panics fails
+/// the test.
 ///
 /// # Panics
 /// When a case does.
@@ -195,7 +209,7 @@ impl Server {
         Self::start_at(&[&["--kafka", "127.0.0.1:0"], args].concat())
     }
 
-    /// Starts a server on a data directory that may have only so many files open.
+    /// Starts a server on a data directory, with a limit of open files.
     ///
     /// # Panics
     /// When it does not get ready.

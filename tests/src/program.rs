@@ -119,7 +119,7 @@ impl Program {
     /// The next line that it prints; `None` at its end.
     ///
     /// # Panics
-    /// When nothing comes for so long that it must hang.
+    /// When it prints nothing for so long that it must hang.
     pub fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(HANG) {
             Ok(line) => {
@@ -139,7 +139,7 @@ impl Program {
         send_signal(self.child.id(), signal);
     }
 
-    /// Awaits its end, which must be a success; returns what it printed but for [`RESTART`].
+    /// Awaits its end, which must be a success; returns what it printed, except for [`RESTART`].
     ///
     /// # Panics
     /// When it fails.

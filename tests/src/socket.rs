@@ -9,8 +9,8 @@ use brooklet_protocol::messages::{
 };
 use bytes::{Bytes, BytesMut};
 
-/// An answer that has not come after so long will not come. Below the 30 seconds after which a
-/// server gives up on half a request: that would look like an answer to it.
+/// How long to wait for an answer. It is less than the 30 seconds after which a server gives up on
+/// half a request, which would look like an answer.
 const HANG: Duration = Duration::from_secs(20);
 
 /// One connection.

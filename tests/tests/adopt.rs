@@ -127,7 +127,7 @@ fn a_partition_that_is_damaged_is_offline_and_the_others_are_adopted() {
         let (status, reasons) = server.get("/readyz");
         assert_eq!(status, 503, "{reasons}");
         assert_eq!(reasons.lines().count(), 1, "{reasons}");
-        // Of two ids nobody knows which is the damaged one; the log repair says both.
+        // Nobody knows which of the two ids is damaged; the repair of the log names both.
         let words = ["clicks-", "partition.metadata: expected topic_id"];
         assert!(words.iter().all(|w| reasons.contains(w)), "{reasons}");
         let table = consume(&server, "table", "%o %k=%s\\n");

@@ -1,4 +1,13 @@
 //! The command line, as a person or a script uses it: what it prints, where, and how it ends.
+//!
+//! - Data goes to stdout, everything else to stderr; `-q` silences notes, never errors.
+//! - An error says what was expected and found, where, and what to do next. The exit codes are part of
+//!   the interface, and each test of an error checks its code.
+//! - JSON has a schema number and stable keys.
+//! - A name from outside never reaches a terminal with its control characters.
+//!
+//! The broker is the real binary in a process of its own. What needs no process is tested beside the
+//! code, in `cli/src/tests.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Output;
@@ -434,7 +443,7 @@ fn reading_starts_and_ends_where_it_is_told_to() {
     assert!(moved.status.success());
     let errors = errors_of(&moved);
     assert!(
-        errors.contains("Offset 99 is not in topic t [0]: starting at 10"),
+        errors.contains("Topic t [0] has no offset 99: starting at 10"),
         "{errors}"
     );
 }
@@ -547,7 +556,7 @@ fn windows_are_computed_and_what_is_malformed_is_shown_and_counted() {
     );
     for words in [
         "skipped: partition 0 offset 3: not JSON",
-        "skipped: partition 0 offset 6: no field /shop",
+        "skipped: partition 0 offset 6: field /shop is missing",
         "skipped: partition 0 offset 9: /at is \"noon\"",
         "12 records read: 8 counted, 1 too late, 3 malformed; 6 results",
     ] {
@@ -745,7 +754,8 @@ fn what_is_produced_in_a_transaction_counts_once_it_is_committed() {
     server.stdout_of(&produce, b"a\nb\n");
     let every = [&produce[..], &["--commit-every", "2"]].concat();
     server.stdout_of(&every, b"c\nd\ne\n");
-    // Of two transactions the first is stored; a record that is too large for the second undoes all of it.
+    // Of two transactions the first is stored; a record that is too large for the second undoes all
+    // of it.
     let alter = ["topic", "alter", "t", "--set", "max.message.bytes=200"];
     server.stdout_of(&alter, b"");
     let large = format!("f\ng\nh\n{}\n", "x".repeat(500));
@@ -795,7 +805,7 @@ fn what_is_produced_in_a_transaction_counts_once_it_is_committed() {
     assert_fails(
         &server.run(&hanging),
         4,
-        &["begins at 1", "none is open there"],
+        &["starts at offset 1", "none is open"],
     );
     let state = server.run(&["txn", "list", "--state", "Sideways"]);
     assert_fails(&state, 1, &["there is no state 'Sideways'"]);
@@ -836,7 +846,7 @@ fn a_cluster_is_looked_at() {
     let all = server.stdout_of(&["cluster", "config", "--all"], b"");
     assert!(all.lines().count() > given.lines().count() + 20, "{all}");
     let unknown = server.run(&["cluster", "apis", "--broker", "7"]);
-    assert_fails(&unknown, 4, &["no broker 7, there are: 1"]);
+    assert_fails(&unknown, 4, &["expected the id of a broker (1), found 7"]);
 }
 
 #[test]

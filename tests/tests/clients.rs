@@ -80,7 +80,7 @@ fn read_all(bootstrap: &str, topic: &str, count: usize) -> Vec<String> {
 
 /// Whoever comes first is the leader, whose assignor shares out for both.
 #[tokio::test(flavor = "multi_thread")]
-async fn librdkafka_and_our_consumer_share_a_topic_whoever_leads() {
+async fn librdkafka_and_our_consumer_share_a_topic_with_either_leader() {
     for assignor in [
         Assignor::Range,
         Assignor::RoundRobin,

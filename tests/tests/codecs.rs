@@ -1,5 +1,5 @@
-//! zstd in Rust against zstd's own library in C: each reads what the other writes, and of bytes that
-//! were made wrong neither makes something else than the other.
+//! zstd in Rust against zstd's own library in C: each reads what the other writes, and of bytes
+//! that were made wrong neither makes something else than the other.
 //!
 //! Needs the feature `libzstd`, which needs a C compiler; `.ci/run` turns it on.
 
@@ -55,8 +55,8 @@ fn read_in_c(frame: &[u8], limit: usize) -> Option<Vec<u8>> {
     (read.is_ok() && out.len() <= limit).then_some(out)
 }
 
-/// A frame as clients write them: with or without its content size and a checksum, of any level up to
-/// this one.
+/// A frame as clients write them: with or without its content size and a checksum, of any level up
+/// to this one.
 fn written_in_c(body: &[u8], level_max: usize, random: &mut Random) -> Vec<u8> {
     let level = random.below(level_max + 6) as i32 - 5;
     let mut encoder = zstd::Encoder::new(Vec::new(), level).unwrap();
@@ -100,7 +100,7 @@ fn body(random: &mut Random, flights: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Records as the log keeps them: mostly the same, but for some bytes.
+/// Records as the log keeps them: the same except for a few bytes.
 fn records(random: &mut Random, length: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Compression::None);
     while builder.uncompressed_size() < BATCH_HEADER_BYTES + length {
@@ -199,7 +199,7 @@ fn no_wrong_frame_means_two_things() {
                 assert!(rust == c, "frame {number} means two things: {frame:02x?}");
                 both += 1;
             }
-            // A bit that no decoder need look at: nothing but a checksum would have told.
+            // A bit that no decoder needs to look at: only a checksum would have shown it.
             (Ok(_), None) => lenient += 1,
             // Rust may be the stricter one.
             (Err(_), _) => neither += 1,

@@ -1,5 +1,5 @@
-//! `consume --group`: members that share, take over, and go without a trace; what groups have committed,
-//! written to files and set from them; and `group lag --watch`; with the real binary.
+//! `consume --group`: members that share, take over, and go without a trace; what groups have
+//! committed, written to files and set from them; and `group lag --watch`; with the real binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +61,7 @@ impl Drop for Member {
     }
 }
 
-/// A server with a topic of so many partitions.
+/// A server with a topic of `partitions` partitions.
 fn server(partitions: &str) -> Server {
     let server = Server::start(&["--ephemeral", "--set", "group.min.session.timeout.ms=100"]);
     server.stdout_of(&["topic", "create", "clicks", "-p", partitions], b"");
@@ -160,7 +160,7 @@ fn at_the_end_ends_who_has_no_partition_and_nobody_who_is_to_get_one() {
     ];
     let consume = [&["consume", "clicks", "-G", "readers", "-e"], &args[..]].concat();
     let cases = [
-        ("1", 1, "All partitions are read by other members: exiting"),
+        ("1", 1, "Other members read all partitions: exiting"),
         // They come in a second round, as they are the first member's in the first.
         ("2", 2, "Group rebalanced: assigned clicks-"),
     ];
@@ -345,7 +345,7 @@ fn a_file_of_many_groups_moves_those_that_are_named() {
         (&["others"][..], "group 'others' does not exist"),
         (
             &["readers", "--topic", "views"],
-            "no offsets of topic 'views'",
+            "no committed offsets for topic 'views'",
         ),
     ] {
         let output = server.run(&[&["group", "export"], args].concat());
@@ -360,10 +360,22 @@ fn a_bad_line_is_named_and_nothing_is_committed() {
     let server = read_server();
     for (line, code, words) in [
         ("clicks,0", 2, "stdin:2: expected TOPIC,PARTITION,OFFSET"),
-        ("clicks,0,-5", 2, "stdin:2: '-5' is no offset"),
-        ("readers,clicks,0,5", 2, "stdin:2: GROUP,TOPIC"),
+        (
+            "clicks,0,-5",
+            2,
+            "stdin:2: expected an offset from 0 on, found '-5'",
+        ),
+        (
+            "readers,clicks,0,5",
+            2,
+            "stdin:2: expected TOPIC,PARTITION,OFFSET as in line 1",
+        ),
         ("nowhere,0,5", 4, "stdin:2: topic 'nowhere' does not exist"),
-        ("clicks,2,5", 4, "stdin:2: topic 'clicks' has 2 partitions"),
+        (
+            "clicks,2,5",
+            4,
+            "stdin:2: topic 'clicks' has no partition 2: it has 2",
+        ),
     ] {
         let input = format!("clicks,0,0\n{line}\n");
         let (found, errors) = import(&server, &["readers", "-", "--execute"], &input);
@@ -372,7 +384,7 @@ fn a_bad_line_is_named_and_nothing_is_committed() {
     }
     let (code, errors) = import(&server, &["a", "b", "-", "--execute"], "clicks,0,0");
     assert_eq!(code, Some(2));
-    assert!(errors.contains("name one group"), "{errors}");
+    assert!(errors.contains("expected one group"), "{errors}");
     let (code, errors) = import(&server, &["readers", "no.csv"], "");
     assert_eq!(code, Some(1));
     assert!(errors.contains("cannot read no.csv"), "{errors}");
@@ -390,8 +402,8 @@ fn an_offset_outside_the_log_is_put_to_its_end_with_a_warning() {
     let (code, errors) = import(&server, &["readers", "-", "--execute"], input);
     assert_eq!(code, Some(0), "{errors}");
     for words in [
-        "stdin:1: warning: clicks-0 has 5 to 10, not 4; it is put to 5",
-        "stdin:2: warning: clicks-1 has 0 to 4, not 700; it is put to 4",
+        "stdin:1: warning: clicks-0 has offsets 5 to 10, not 4: using 5",
+        "stdin:2: warning: clicks-1 has offsets 0 to 4, not 700: using 4",
     ] {
         assert!(errors.contains(words), "{errors}");
     }
@@ -409,7 +421,7 @@ fn a_group_with_members_is_not_moved() {
     for execute in [&[][..], &["--execute"]] {
         let (code, errors) = import(&server, &[&groups[..], execute].concat(), input);
         assert_eq!(code, Some(1), "{errors}");
-        assert!(errors.contains("The group has members: stop them first"));
+        assert!(errors.contains("The group has members; stop them first"));
         let sought = server.run(&[&seek[..], execute].concat());
         assert_eq!(sought.status.code(), Some(1));
         assert_eq!(String::from_utf8(sought.stderr).unwrap(), errors);

@@ -1,6 +1,7 @@
 //! Apache Kafka's own tools read what we write, and we serve what Kafka itself has written.
 //!
-//! `.ci/kafka` brings them and names their directory; without it these tests are skipped, and say so.
+//! `.ci/kafka` brings them and names their directory; without it these tests are skipped, and say
+//! so.
 
 use std::fs;
 use std::path::{Path, PathBuf};

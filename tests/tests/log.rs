@@ -1,4 +1,11 @@
 //! The microscope: `brooklet log` on directories that the real broker has written.
+//!
+//! - `dump` prints batches, records, bytes, and the broker's own records in words.
+//! - `index` lists entries and shows the steps of a search.
+//! - `verify` finds damage, names its position, and exits with 5.
+//! - `repair` shows a plan, changes nothing without `--yes`, and loses no byte: what it cuts is kept.
+//!
+//! `dump` and `verify` also run beside a running broker, since looking must not disturb it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
@@ -117,7 +124,7 @@ fn a_dump_says_in_words_what_groups_have_committed() {
     let dump = text(&log("dump", &offsets, &["--records"]));
     for words in [
         "(group readers: clicks-0 read up to 7)",
-        "(group readers: clicks-0 forgotten)",
+        "(group readers: clicks-0 deleted)",
         "(group readers: deleted)",
     ] {
         assert!(dump.contains(words), "no {words} in: {dump}");

@@ -1,6 +1,6 @@
-//! Whatever lies on a disk or comes over a wire: reading it returns. A hundred thousand times, bytes
-//! that were right are made wrong, and what reads them must neither fall nor ask for more memory
-//! than it was allowed; what it accepts has to mean something.
+//! Whatever lies on a disk or comes over a wire: reading it returns. A hundred thousand times,
+//! bytes that were right are made wrong, and what reads them must neither fall nor ask for more
+//! memory than it was allowed; what it accepts has to mean something.
 //!
 //! `tests/fuzz/` has the same readers as targets for a fuzzer that looks at coverage.
 
@@ -164,7 +164,8 @@ fn dir() -> &'static Path {
     Path::new("t-0")
 }
 
-/// Any file of a log is changed; then the log opens or names the damage, and what it serves is whole.
+/// Any file of a log is changed; then the log opens or names the damage, and what it serves is
+/// whole.
 #[test]
 fn logs_open_or_name_the_damage() {
     let original = SimVfs::new(0);

@@ -1,5 +1,5 @@
-//! Records that do not get where they should: too large, too old, or with nobody there to take them. The
-//! user learns which, why, and how to go on.
+//! Records that do not get where they should: too large, too old, or with nobody there to take
+//! them. The user learns which, why, and how to go on.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -22,7 +22,7 @@ fn produce(server: &Server, args: &[&str], input: &[u8]) -> Output {
     run_with_input(&args, input)
 }
 
-/// A value whose batch has so many bytes.
+/// A value whose batch has this many bytes.
 fn value(batch_bytes: usize) -> String {
     let added = if batch_bytes < MIB + ADDED_TO_MIB_BYTES {
         ADDED_BYTES
@@ -58,7 +58,7 @@ fn a_record_is_as_large_as_its_topic_allows() {
         );
         let remedy = format!(
             "Raise the limit with: brooklet topic alter {topic} --set max.message.bytes={}, \
-             then send what is missing with: --lines 2",
+             then send the missing records with: --lines 2",
             limit + 1
         );
         assert!(errors.contains(&remedy), "{errors}");
@@ -159,7 +159,7 @@ fn a_copy_names_what_the_target_does_not_take_and_is_completed() {
         "copied 4 records",
         "2 of 6 records were not copied",
         "brooklet topic alter small --set max.message.bytes=2097152",
-        "copy what is missing with: --only 1:1,3",
+        "copy the missing records with: --only 1:1,3",
     ] {
         assert!(errors.contains(words), "no {words:?} in {errors}");
     }
@@ -258,8 +258,8 @@ fn a_producer_says_that_nobody_is_there_and_that_somebody_is_again() {
     assert_eq!(server.stdout_of(&["consume", "t", "-e"], b""), "one\ntwo\n");
 }
 
-/// The records of the demo are of 2013, and stay; those of a copy to an ordinary topic go, and neither
-/// happens without a word.
+/// The records of the demo are of 2013, and stay; those of a copy to an ordinary topic go, and
+/// neither happens without a word.
 #[test]
 fn old_records_go_only_where_they_were_not_meant_to_stay() {
     let dir = tempfile::tempdir().unwrap();

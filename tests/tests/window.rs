@@ -118,7 +118,7 @@ fn a_time_in_another_unit_is_named_and_the_run_goes_on() {
     let ran = window(&server, &HOURS);
     assert_eq!(ran.column("window_start"), ["2026-06-25T09:00:00.000Z"]);
     ran.assert_says(&[
-        "offset 1: /at is 1782379000123456, after the year 9999 if it is in milliseconds; \
+        "offset 1: /at is 1782379000123456: in milliseconds, that is after the year 9999; \
          in microseconds it is 2026-06-25T09:16:40.123Z: add --time-unit us",
         "2 records read: 1 counted, 0 too late, 0 malformed, 1 with an impossible time; 1 result",
     ]);
@@ -169,8 +169,8 @@ fn a_spreadsheet_is_read_line_by_line() {
     assert_eq!(ran.column("sum:price"), [14.0]);
     assert_eq!(ran.column("max:price"), [7]);
     ran.assert_says(&[
-        "offset 0: a header line: it has the names of the columns",
-        "offset 4: price is \"NaN\", expected a number",
+        "offset 0: a header line: it repeats the column names",
+        "offset 4: price is \"NaN\": expected a number",
         "7 records read: 5 counted, 0 too late, 1 malformed, 1 header line; 1 result; \
          1 row without price",
     ]);
@@ -241,8 +241,8 @@ fn keys_and_numbers_follow_one_rule() {
     assert_eq!(ran.column("count"), [3, 1, 1, 1]);
     assert_eq!(ran.column("sum:/v"), [28, 1, 64, 0]);
     ran.assert_says(&[
-        "offset 1: no field /a~1b/c~0d/1/k",
-        "offset 7: /v is true, expected a number",
+        "offset 1: field /a~1b/c~0d/1/k is missing",
+        "offset 7: /v is true: expected a number",
         "10 records read: 6 counted, 0 too late, 4 malformed; 4 results",
     ]);
     let table = server.stdout_of(&[&["window", "t", "-e"], &args[..]].concat(), b"");
@@ -303,7 +303,7 @@ fn aborted_and_open_transactions_do_not_count() {
     let ran = window(&server, &sum);
     assert_eq!(ran.column("sum:/v"), [5]);
     ran.assert_says(&[
-        "% Topic t [0]: a transaction is open, so offsets 5..6 are not read",
+        "% Topic t [0]: offsets 5..6 are not read, because a transaction is open",
         "--isolation read_uncommitted",
         "2 records read: 2 counted",
     ]);
@@ -430,7 +430,7 @@ fn a_partition_with_times_of_the_whole_type_is_read_indexed_and_windowed() {
         ["1970-01-01T00:00:00.000Z", "2026-06-25T09:00:00.000Z"]
     );
     ran.assert_says(&[
-        "offset 2: its timestamp is 1782379000123456, after the year 9999",
+        "offset 2: its timestamp is 1782379000123456: in milliseconds, that is after the year 9999",
         "5 records read: 2 counted, 0 too late, 0 malformed, 3 with an impossible time; 2 results",
     ]);
     let consumed = |start| server.stdout_of(&["consume", "t", "-e", "-o", start, "-f", "%o "], b"");

@@ -1,4 +1,5 @@
-//! The producers of a run: each a thread that keeps the schedule, and tasks that await what it sent.
+//! The producers of a run: each a thread that keeps the schedule, and tasks that await what it
+//! sent.
 //!
 //! ```text
 //!  thread ─ due? ─▶ Producer::send ─▶ one lane per partition ─▶ task: Delivery::wait ─▶ tally

@@ -112,9 +112,9 @@ impl OwnTopic {
     }
 }
 
-/// Brooklet syncs before it answers `acks=all`; an ephemeral broker never syncs. A setting that only
-/// Brooklet has identifies it, and the name of its directory an ephemeral one. For other brokers,
-/// flush.messages and flush.ms decide.
+/// Brooklet syncs before it answers `acks=all`; an ephemeral broker never syncs. A setting that
+/// only Brooklet has identifies it, and the name of its directory an ephemeral one. For other
+/// brokers, flush.messages and flush.ms decide.
 fn durability(
     acks: Acks,
     topic: &HashMap<String, String>,

@@ -1,4 +1,18 @@
-//! `bench disk`: the machine's limits.
+//! `bench disk`: the limits of this machine, as a broker meets them.
+//!
+//! | rows | the limit of |
+//! |---|---|
+//! | copy in memory, CRC-32C | anything that touches each byte once |
+//! | write into the page cache, into an allocated file | appends |
+//! | write and fdatasync, p50 and p99 | `acks=all` |
+//! | read of a warm file, by `pread` and mapped | fetches of recent records |
+//! | compress and decompress, per codec | producers and consumers |
+//! | loopback TCP ([`loopback`]) | fetches by clients on this machine |
+//!
+//! The loops do nothing else ([`files`]), and each row is the median of its rounds. Files are warm, so
+//! that reads measure the system and not the disk; only the rows with `fdatasync` wait for the disk.
+//!
+//! Left out: random reads of cold files, and several disks.
 
 use std::hint::black_box;
 use std::io::Write;

@@ -1,6 +1,6 @@
 //! Files for measuring: a directory that is removed again, and loops without anything of ours.
 //!
-//! These loops are the limits, so nothing of the broker's stands between them and the system.
+//! These loops are the limits, so none of the broker's code stands between them and the system.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -63,14 +63,14 @@ pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
 }
 
-/// Bytes of this process in memory, where the system tells.
+/// Bytes of this process in memory, if the system reports them.
 pub(super) fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
 }
 
-/// Bytes that the kernel has still to write, where the system tells.
+/// Bytes that the kernel still has to write, if the system reports them.
 pub(super) fn dirty_bytes() -> Option<u64> {
     let info = fs::read_to_string("/proc/meminfo").ok()?;
     let line = info.lines().find(|line| line.starts_with("Dirty:"))?;

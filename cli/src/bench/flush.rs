@@ -1,8 +1,8 @@
-//! `bench log`: a partition under each flush policy, for each size of batches.
+//! `bench log`: a partition under each flush policy, with batches of several sizes.
 //!
 //! | policy | a writer waits for a sync | the limit does the same |
 //! |---|---|---|
-//! | `acks=1` | never; what is written is synced behind it, within a second or 8 MiB | CRC-32C and `write(2)` |
+//! | `acks=1` | never; a sync follows within a second or 8 MiB | CRC-32C and `write(2)` |
 //! | `flush.messages` of ten batches | after each tenth batch | and `fdatasync` after each tenth |
 //! | `acks=all` | each time | and `fdatasync` each time |
 
@@ -24,9 +24,9 @@ use super::disk::batch;
 use super::{Bench, Rounds, files, timed};
 
 const MIB: u64 = 1 << 20;
-/// With a sync now and then, a round of so many batches is long enough.
+/// Batches in a round of a policy that syncs.
 const SYNCED_BATCHES: u64 = 400;
-/// Without one, so many.
+/// Batches in a round of the policy that never waits for a sync.
 const WRITTEN_BATCHES: u64 = 100_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ impl Policy {
         }
     }
 
-    /// After how many batches there is a sync.
+    /// How many batches there are per sync.
     fn interval(self) -> Option<u64> {
         match self {
             Self::Written => None,

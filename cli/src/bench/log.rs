@@ -1,4 +1,23 @@
-//! `bench log`: the log beside the machine's limits, in turns.
+//! `bench log`: the log beside the machine's limits, measured in turns.
+//!
+//! ```text
+//!  round 1: limit, ours    round 2: limit, ours    …    share = median(ours) / median(limit)
+//! ```
+//!
+//! The limit of a row is a bare loop that does only what cannot be avoided, on the same file system:
+//!
+//! | row | the limit |
+//! |---|---|
+//! | append of batches, of single records | the same checksums, walks and `write(2)`, without a log |
+//! | read of sealed segments | the CRC-32C of the same bytes, mapped |
+//! | group commit, 64 writers | one write and `fdatasync` per record |
+//! | steady load (`--long`) | fixed goals: the p99 of an append, the bytes not yet synced |
+//!
+//! Invariants: both sides of a row touch the same bytes and verify the same checksums; each round
+//! starts with files of its own and removes them. The sides take turns, so that other work on the
+//! machine slows both.
+//!
+//! Further rows: each flush policy ([`super::flush`]), many partitions ([`super::partitions`]).
 
 use std::hint::black_box;
 use std::io::Write;
@@ -66,7 +85,7 @@ fn open(dir: &Path, config: LogConfig) -> anyhow::Result<Log> {
     Ok(Log::open(vfs, dir, config, RecoveryStart::default())?.0)
 }
 
-/// Checksum, walk of the records, append and index against checksum, walk and write(2).
+/// Ours: checksum, walk of the records, append and index. The limit: checksum, walk and write(2).
 fn append(
     bench: &mut Bench<'_>,
     name: &str,
@@ -124,7 +143,7 @@ fn record(number: u64) -> RecordBatch {
     builder.build()
 }
 
-/// One record a batch: framing, walk and append against framing, walk and write(2).
+/// One record per batch. Ours: framing, walk and append. The limit: framing, walk and write(2).
 fn single_records(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let name = "single records of 100 B, linger 0";
     if !bench.wants(name) {
@@ -167,7 +186,7 @@ fn single_records(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Records iterated and keys touched against the same mapped bytes with their CRC-32C.
+/// Ours: records iterated and keys touched. The limit: the CRC-32C of the same bytes, mapped.
 fn read(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let name = "read of sealed segments, records iterated, keys touched";
     if !bench.wants(name) {
@@ -309,7 +328,7 @@ async fn group_commit(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 1 GiB a minute for five minutes: how long an append takes, and how much is not on the disk.
+/// 1 GiB per minute for five minutes: how long an append takes, and how much is not yet synced.
 async fn steady(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let name = "steady 1 GiB a minute, append p99";
     if !bench.wants(name) {
@@ -365,7 +384,7 @@ async fn steady(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Some((64.0, true)),
     );
     bench.globals.note(format_args!(
-        "median append {:.3} ms; dirty in the kernel, with all else: {:.0} MiB at most",
+        "median append {:.3} ms; dirty pages of the whole system: at most {:.0} MiB",
         median(&times),
         mebi(kernel)
     ));

@@ -1,5 +1,5 @@
-//! `bench disk`: how fast bytes go through a TCP connection of this machine, and by which way from a
-//! file: what a broker does for a fetch.
+//! `bench disk`: how fast bytes go through a TCP connection on this machine, and how fast a file's
+//! bytes do, by each way there is: what a broker does for a fetch.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,10 +12,10 @@ use bytes::Bytes;
 use super::{Bench, Rounds, files, map, rate, timed};
 
 const MIB: usize = 1 << 20;
-/// What the receiver reads at once.
+/// Bytes that the receiver reads at once.
 const RECEIVE_BYTES: usize = 256 << 10;
 
-/// How the sender comes by the bytes.
+/// Where the sender gets the bytes.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     /// The same buffer again and again: the limit.
@@ -71,7 +71,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends as many bytes as the file has; mebibytes a second.
+/// Sends as many bytes as the file has; returns mebibytes per second.
 fn transfer(way: Way, size: usize, path: &Path, map: &Bytes) -> anyhow::Result<f64> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let sender = TcpStream::connect(listener.local_addr()?)?;

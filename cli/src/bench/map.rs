@@ -1,8 +1,8 @@
-//! A file mapped into memory: the yardstick that reads are held against, and nothing more.
+//! A file mapped into memory: the yardstick for reads.
 //!
-//! The broker maps no file. A page that cannot be read is answered with a signal (`SIGBUS`), which ends
-//! the process, and so is a page of a file that somebody has cut. What a map would save is measured here, on
-//! a file that only the benchmark knows. It is the only unsafe code of the project.
+//! The broker maps no file. When a page cannot be read, or its file was truncated, the process is
+//! ended by a signal (`SIGBUS`). What a map would save is measured here, on a file that only the
+//! benchmark uses. It is the only unsafe code of the project.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! `bench`: what the machine can do, and how near the log comes to it; and any broker under load
+//! `bench`: what the machine can do, how close the log comes to it, and any broker under load
 //! (`load`).
 //!
-//! Every figure of ours stands beside a limit that was measured in the same run, on the same file
-//! system, in turns: this machine's other work then slows both. What is printed is the median of
-//! the rounds, and the share is that of the medians.
+//! Each of our figures stands beside a limit that was measured in the same run, on the same file
+//! system, in turns, so that other work on the machine slows both. What is printed is the median of
+//! the rounds; the share is the ratio of the medians.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,14 +18,18 @@ use crate::globals::Globals;
 use crate::output::{Output, OutputFormat};
 use crate::text::table;
 
-mod disk;
 mod files;
-mod flush;
-mod load;
-mod log;
-mod loopback;
 mod map;
+
+mod disk;
+mod loopback;
+
+mod log;
+
+mod flush;
 mod partitions;
+
+mod load;
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -47,11 +51,11 @@ enum Verb {
     Disk(Options),
     /// Measure the log beside the machine's limits
     Log(Options),
-    /// Send records to a broker: how many it takes, or how soon it confirms them
+    /// Send records to a broker: how many it takes per second, or how soon it confirms them
     Produce(load::ProduceArgs),
-    /// Read what a broker has stored: how fast consumers catch up
+    /// Read stored records from a broker: how fast consumers catch up
     Consume(load::ConsumeArgs),
-    /// Send and read: how soon a record is in a consumer's hands
+    /// Send and read records: how soon a record reaches a consumer
     E2e(load::E2eArgs),
 }
 
@@ -62,16 +66,16 @@ Examples:
   brooklet bench log --only 'group commit' -o json
   brooklet bench log --only steady --long")]
 struct Options {
-    /// Where to write; what is written is removed again
+    /// Where to write; everything written is removed at the end
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// Mebibytes per round
+    /// MiB written per round
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     size: u64,
-    /// Rounds of each pair
+    /// How many times to measure each row
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Only rows whose name contains this
+    /// Only measure rows whose name contains this
     #[arg(
         long,
         value_name = "WORDS",
@@ -79,7 +83,7 @@ struct Options {
         hide_default_value = true
     )]
     only: String,
-    /// Also what takes minutes: five minutes of steady writing, a reopen of ten gibibytes
+    /// Include what takes minutes: five minutes of steady writing, reopening 10 GiB
     #[arg(long)]
     long: bool,
     /// How to print
@@ -87,25 +91,25 @@ struct Options {
     output: OutputFormat,
 }
 
-/// One row.
+/// One row of the table.
 #[derive(Clone, Debug, Serialize)]
 struct Row {
     name: String,
     unit: &'static str,
-    /// Ours; in a table of limits, the limit.
+    /// Our figure; for `bench disk`, the machine's.
     figure: f64,
-    /// Least and greatest of the rounds.
+    /// The smallest and the greatest of the rounds.
     spread: (f64, f64),
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<Limit>,
 }
 
-/// What a figure is held against.
+/// What a figure is compared with.
 #[derive(Clone, Debug, Serialize)]
 struct Limit {
     name: String,
     figure: f64,
-    /// Our figure by the limit's.
+    /// Our figure divided by the limit's.
     share: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     goal: Option<Goal>,
@@ -113,20 +117,20 @@ struct Limit {
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Goal {
-    /// What the share has to reach; at most, if less is better.
+    /// The share to reach; the share not to exceed if less is better.
     share: f64,
     less_is_better: bool,
     is_met: bool,
 }
 
-/// What the rounds of a pair have given.
+/// The figures of all rounds of a pair.
 #[derive(Clone, Debug, Default)]
 struct Rounds {
     ours: Vec<f64>,
     limit: Vec<f64>,
 }
 
-/// Figures of one kind, as they are collected.
+/// A run that collects rows.
 struct Bench<'a> {
     options: &'a Options,
     globals: &'a Globals,
@@ -179,7 +183,7 @@ impl Bench<'_> {
         self.globals.note(format_args!("measuring: {name}"));
     }
 
-    /// A row without a limit: the median of so many rounds.
+    /// Measures a row without a limit: the median of the rounds.
     fn alone(
         &mut self,
         name: &str,
@@ -239,12 +243,12 @@ impl Bench<'_> {
     }
 }
 
-/// Mebibytes a second.
+/// Mebibytes per second.
 fn rate(bytes: u64, took: Duration) -> f64 {
     bytes as f64 / f64::from(1 << 20) / took.as_secs_f64()
 }
 
-/// How long it took.
+/// Does the work; returns how long it took.
 fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, Duration)> {
     let start = Instant::now();
     let done = work()?;

@@ -1,4 +1,5 @@
-//! Many partitions, and a large one that was killed: how long it takes to open them, and their memory.
+//! `bench log`: how long it takes to open many partitions, and a large one after a kill, and how
+//! much memory they take.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::{Bench, Rounds, files, timed};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const PARTITIONS: usize = 10_000;
-/// What is not written down yet when a broker is killed: it writes down every 256 MiB.
+/// Bytes above the recovery point when a broker is killed: it writes the point down every 256 MiB.
 const UNSYNCED_BYTES: u64 = 256 << 20;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -73,7 +74,7 @@ fn many(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     bench.beside(names[0], "s", &seconds, "1 s", Some((2.0, true)));
     if !memory.ours.is_empty() {
-        // The first round: later ones find memory that was given back.
+        // Only the first round: later ones reuse memory that was freed.
         memory.ours.truncate(1);
         bench.beside(names[1], "B", &memory, "1 B", Some((4096.0, true)));
     }
@@ -81,7 +82,7 @@ fn many(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ten gibibytes, all but the last of them synced and written down.
+/// 10 GiB, of which all but the last [`UNSYNCED_BYTES`] are below the recovery point.
 fn large(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let name = "reopen of 10 GiB after a kill";
     if !bench.wants(name) {

@@ -1,7 +1,8 @@
 //! `consume --group`: the topics' partitions are shared with the group's other members.
 //!
-//! What is committed is what was printed, and no more: every five seconds, before partitions go to
-//! another member, and at the end. So whoever goes on prints each record once, unless a member is killed.
+//! Only what was printed is committed: every five seconds, before partitions move to another
+//! member, and at the end. So each record is printed once by the whole group, unless a member is
+//! killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -26,23 +27,24 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// Arguments of a member of a group.
 #[derive(Debug, clap::Args)]
 pub(super) struct GroupArgs {
-    /// Share the partitions with the other members of this group, and commit what was printed
+    /// Join this group: share the partitions with its other members, and commit what was printed
     #[arg(short = 'G', long, conflicts_with = "partition")]
     pub(super) group: Option<String>,
-    /// How the group shares: range, roundrobin, sticky, cooperative-sticky; may be repeated, the
-    /// preferred first [default: range, cooperative-sticky]
+    /// How the group shares partitions: range, roundrobin, sticky, cooperative-sticky; may be
+    /// repeated, preferred first [default: range, cooperative-sticky]
     #[arg(long, value_name = "NAME", requires = "group")]
     assignor: Vec<Assignor>,
-    /// Be a static member of this name: a restart within the session is no rebalance
+    /// Join as a static member of this name: a restart within the session timeout causes no
+    /// rebalance
     #[arg(long, value_name = "ID", requires = "group")]
     instance_id: Option<String>,
-    /// After so long without a sign of life the member is out, and others get its partitions
+    /// Time without a heartbeat after which the group removes this member
     #[arg(long, value_name = "MS", requires = "group", default_value_t = 45_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=SESSION_MS_MAX))]
     session_timeout: u64,
 }
 
-/// What the protocol can say.
+/// The most that the protocol can express.
 const SESSION_MS_MAX: u64 = i32::MAX as u64;
 
 fn config(group: &str, args: &Args) -> anyhow::Result<GroupConfig> {
@@ -50,8 +52,8 @@ fn config(group: &str, args: &Args) -> anyhow::Result<GroupConfig> {
         StartOffset::Beginning => OffsetReset::Earliest,
         StartOffset::End => OffsetReset::Latest,
         _ => {
-            let text = "in a group, --offset is beginning or end, for partitions of which nothing \
-                        is committed; to move the group use: brooklet group seek";
+            let text = "in a group, --offset is where to start without a committed offset: expected beginning or \
+                        end. To move the group use: brooklet group seek";
             return Err(CliError::Usage(text.into()).into());
         }
     };
@@ -63,7 +65,7 @@ fn config(group: &str, args: &Args) -> anyhow::Result<GroupConfig> {
         heartbeat_interval: defaults.heartbeat_interval.min(session_timeout / 3),
         instance_id: args.group.instance_id.clone(),
         offset_reset,
-        // Only what was printed is committed, which the consumer does not know.
+        // Only what was printed is committed, and the consumer does not know what that is.
         auto_commit: false,
         consumer: args.consumer_config(),
         ..defaults
@@ -74,7 +76,7 @@ fn config(group: &str, args: &Args) -> anyhow::Result<GroupConfig> {
     Ok(config)
 }
 
-/// Reads until the count, the end or a signal, and leaves the group in any case.
+/// Reads until the count, the end or a signal, and always leaves the group.
 pub(super) async fn run<W: Write>(
     globals: &Globals,
     client: Client,
@@ -120,7 +122,7 @@ struct Member<'a, W> {
     topics: &'a [TopicName],
     consumer: GroupConsumer,
     printer: Printer<W>,
-    /// The next record to be printed, of partitions where that has changed since the last commit.
+    /// The next offset to print, for each partition where it has changed since the last commit.
     uncommitted: BTreeMap<TopicPartition, Offset>,
     committed_at: Instant,
 }
@@ -135,7 +137,7 @@ impl<W: Write> Member<'_, W> {
             }
             if exit_at_end && share.is_empty() && self.is_left_out().await? {
                 self.globals
-                    .note("% All partitions are read by other members: exiting");
+                    .note("% Other members read all partitions: exiting");
                 return Ok(());
             }
             if self.printer.records_left == 0 {
@@ -145,7 +147,8 @@ impl<W: Write> Member<'_, W> {
                 Polled::Records(fetched) => {
                     for fetched in fetched {
                         let next = self.printer.print(&fetched, Offset(i64::MAX))?;
-                        // What lies behind the last record is passed over, too.
+                        // Offsets after the last record, of control batches for instance, are
+                        // skipped, too.
                         let position = self.consumer.position(&fetched.partition);
                         let next = next.or(position).unwrap_or(fetched.position);
                         self.uncommitted.insert(fetched.partition, next);
@@ -168,15 +171,15 @@ impl<W: Write> Member<'_, W> {
         }
     }
 
-    /// Whether there is nothing for this member as long as the group stays as it is: the others have all
-    /// partitions. That it has none itself does not say so, as a cooperative group takes partitions away
-    /// first and gives them to others in another round.
+    /// Whether this member will get no partition as long as the group stays as it is, because the
+    /// others have all of them. Having none right now is not enough: a cooperative group revokes
+    /// partitions in one round and assigns them in the next.
     async fn is_left_out(&self) -> Result<bool, ClientError> {
         let Some((id, _)) = self.consumer.member() else {
             return Ok(false);
         };
         let group = match self.client.describe_group(self.group).await {
-            // It has been given up, and will join again.
+            // The group was removed; this member will join again.
             Err(ClientError::UnknownGroup(_)) => return Ok(false),
             group => group?,
         };
@@ -189,14 +192,14 @@ impl<W: Write> Member<'_, W> {
         for topic in self.topics {
             let count = self.client.partition_count(topic).await?;
             let mut all = (0..count).map(|n| TopicPartition::new(topic.clone(), PartitionId(n)));
-            if !all.all(|place| taken.contains(&place)) {
+            if !all.all(|partition| taken.contains(&partition)) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Commits what was printed. If the group has gone on without this member, others print it again.
+    /// Commits what was printed. If the group has removed this member, others will print it again.
     async fn commit(&mut self) -> Result<(), ClientError> {
         self.committed_at = Instant::now();
         if self.uncommitted.is_empty() {
@@ -205,8 +208,9 @@ impl<W: Write> Member<'_, W> {
         match self.consumer.commit_sync(&self.uncommitted).await {
             Ok(()) => self.uncommitted.clear(),
             Err(error @ ClientError::Broker { .. }) => {
-                self.globals
-                    .note(format_args!("% {error}: not committed, will be read again"));
+                self.globals.note(format_args!(
+                    "% {error}: the offsets are not committed, and their records will be read again"
+                ));
             }
             Err(error) => return Err(error),
         }

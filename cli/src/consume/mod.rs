@@ -1,8 +1,9 @@
 //! `consume`: reads partitions and prints their records, with kcat's habits.
 //!
 //! Partitions are read side by side; records keep their order within a partition, not between
-//! partitions. With `-e` the end is where each partition ended when the reading began, so that it
-//! comes even while others go on writing. With `--group` partitions are shared with others ([`group`]).
+//! partitions. With `-e` the end is where each partition ended when reading began, so that it is
+//! reached even while producers go on writing. With `--group` the partitions are shared with other
+//! members ([`group`]).
 
 mod group;
 
@@ -23,61 +24,63 @@ use crate::start_offset::{OffsetRange, StartOffset};
 use crate::terminal::{Stream, is_terminal};
 use crate::topic::topic_error;
 
-/// What a batch may grow to when it is decompressed.
+/// Bytes that a batch may have once it is decompressed.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 /// Arguments of `consume`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  brooklet consume flights                      all there is, then what comes, until Ctrl-C
-  brooklet consume flights -e                   all there is
+  brooklet consume flights                      all records, then new ones, until Ctrl-C
+  brooklet consume flights -e                   all records, then exit
   brooklet consume flights -o -10 -e            the last 10 records of each partition
-  brooklet consume flights -o end -n 1          the next record to come
+  brooklet consume flights -o end -n 1          the next new record
   brooklet consume flights -o @2013-03-08T12:00:00Z -e
   brooklet consume flights -e -f '%t [%p] at offset %o: key %k: %s\\n'
   brooklet consume flights -e -J | jq .payload
   brooklet consume flights clicks -G readers    start it twice, and both share the partitions
   brooklet consume flights -G readers --assignor cooperative-sticky
-  brooklet consume payments --isolation read_uncommitted     aborted and open transactions, too
+  brooklet consume payments --isolation read_uncommitted     also aborted and open transactions
 
 Format: %s value  %S its length  %R its length as 4 bytes  %k key  %K its length
         %T timestamp in ms  %h headers  %t topic  %p partition  %o offset  %% percent
-        \\n \\r \\t \\xNN; lengths of null are -1; nothing is added at the end
+        \\n \\r \\t \\xNN; the length of null is -1; no line break is added
 
-On a terminal, control characters in keys, values and headers are shown as escapes; a pipe gets the bytes.")]
+On a terminal, control characters in keys, values and headers are shown as escapes; a pipe gets
+the bytes unchanged.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Args {
-    /// The topic; in a group several
+    /// The topic; with --group, one or more
     #[arg(required = true, value_name = "TOPIC", value_parser = TopicName::new)]
     topics: Vec<TopicName>,
-    /// Only this partition, may be repeated; without it all
+    /// Only this partition; may be repeated [default: all]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
-    /// Where to start in each partition: beginning, end, N, -N (before the end), @TIME; in a group,
-    /// where nothing is committed: beginning, end
+    /// Where to start in each partition: beginning, end, N, -N (before the end), @TIME; with
+    /// --group, where to start without a committed offset: beginning, end
     #[arg(short, long, value_name = "START", default_value = "beginning")]
     #[arg(allow_hyphen_values = true)]
     offset: StartOffset,
     #[command(flatten)]
     group: group::GroupArgs,
-    /// read_committed leaves out records of aborted and of open transactions, read_uncommitted reads them
+    /// read_committed skips records of aborted and open transactions, read_uncommitted includes
+    /// them
     #[arg(long, value_name = "LEVEL", default_value = "read_committed", value_parser = isolation)]
     isolation: Isolation,
-    /// Exit after so many records
+    /// Exit after this many records
     #[arg(short = 'n', short_alias = 'c', long, value_name = "COUNT")]
     count: Option<u64>,
-    /// Exit once all that was there at the start is printed; in a group, at the end of the own
-    /// partitions, and if the other members have all of them
+    /// Exit at the offsets where the partitions ended at the start; with --group, at the end of
+    /// this member's partitions, or at once if it gets none
     #[arg(short = 'e', long)]
     exit_at_end: bool,
-    /// How to print a record, see below
+    /// How to print a record; see below
     #[arg(short, long, value_name = "FORMAT", conflicts_with_all = ["json", "key_separator", "delimiter"])]
     format: Option<Parts>,
-    /// One JSON object per record and line
+    /// Print each record as one line of JSON
     #[arg(short = 'J', long, conflicts_with_all = ["key_separator", "delimiter"])]
     json: bool,
-    /// Print keys too, and this between key and value [escapes: \n \t \xNN]
+    /// Print keys, with this between key and value [escapes: \n \t \xNN]
     #[arg(short = 'K', long, value_name = "SEP", value_parser = delimiter)]
     key_separator: Option<Delimiter>,
     /// What to print after each record [escapes: \n \t \xNN]
@@ -86,7 +89,7 @@ pub(crate) struct Args {
     /// Print NULL for null keys and values
     #[arg(short = 'Z', long)]
     null: bool,
-    /// Write each record at once
+    /// Write each record as soon as it is read
     #[arg(short, long)]
     unbuffered: bool,
 }
@@ -99,13 +102,14 @@ impl Args {
         }
     }
 
-    /// The topic, outside of a group.
+    /// The topic, outside a group.
     fn topic(&self) -> anyhow::Result<&TopicName> {
         match &self.topics[..] {
             [topic] => Ok(topic),
-            _ => Err(
-                CliError::Usage("several topics are read in a group: add --group".into()).into(),
-            ),
+            _ => Err(CliError::Usage(
+                "expected one topic, found several: to read several, add --group".into(),
+            )
+            .into()),
         }
     }
 
@@ -186,7 +190,7 @@ pub(crate) async fn consume<W: Write>(
     }
 }
 
-/// The partitions that are asked for, or all.
+/// The requested partitions, or all.
 async fn partitions(client: &Client, args: &Args) -> anyhow::Result<Vec<TopicPartition>> {
     let name = args.topic()?;
     let metadata = client.metadata(Some(&[name.as_str()])).await?;
@@ -202,8 +206,8 @@ async fn partitions(client: &Client, args: &Args) -> anyhow::Result<Vec<TopicPar
         args.partition.iter().copied().map(PartitionId).collect()
     };
     if let Some(missing) = wanted.iter().find(|p| !there.contains(p)) {
-        let count = there.len();
-        let text = format!("topic '{name}' has no partition {missing}, it has {count}, from 0");
+        let last = there.len().saturating_sub(1);
+        let text = format!("topic '{name}' has no partition {missing}: expected 0 to {last}");
         return Err(CliError::NotFound(text).into());
     }
     let key = |p| TopicPartition::new(name.clone(), p);
@@ -244,14 +248,14 @@ async fn starts(
         }
         _ => BTreeMap::new(),
     };
-    let place = |(partition, range): (&TopicPartition, &OffsetRange)| {
+    let start_of = |(partition, range): (&TopicPartition, &OffsetRange)| {
         let at_time = at_time.get(partition).copied();
-        (partition.clone(), range.place(start, at_time))
+        (partition.clone(), range.resolve(start, at_time))
     };
-    Ok(ranges.iter().map(place).collect())
+    Ok(ranges.iter().map(start_of).collect())
 }
 
-/// An offset that is no longer or not yet there is moved, and that is said.
+/// Says so where the start was moved, because the partition does not have the offset.
 fn report_moved_starts(globals: &Globals, start: StartOffset, starts: &[(TopicPartition, Offset)]) {
     let StartOffset::At(wanted) = start else {
         return;
@@ -259,7 +263,7 @@ fn report_moved_starts(globals: &Globals, start: StartOffset, starts: &[(TopicPa
     for (partition, placed) in starts.iter().filter(|(_, placed)| *placed != wanted) {
         let TopicPartition { topic, partition } = partition;
         globals.note(format_args!(
-            "% Offset {wanted} is not in topic {topic} [{partition}]: starting at {placed}"
+            "% Topic {topic} [{partition}] has no offset {wanted}: starting at {placed}"
         ));
     }
 }
@@ -272,10 +276,10 @@ fn report_end(globals: &Globals, partition: &TopicPartition, end: Offset, is_las
     ));
 }
 
-/// Where each partition ends for us, until it is reached.
+/// The offset at which reading each partition ends, until it is reached.
 #[derive(Debug)]
 struct Ends {
-    /// Empty and never over when following.
+    /// Empty, and never over, when following.
     ends: BTreeMap<TopicPartition, Offset>,
     remaining: BTreeMap<TopicPartition, Offset>,
 }
@@ -290,13 +294,13 @@ impl Ends {
         }
     }
 
-    /// The end of a partition, exclusive; without one, it never ends.
+    /// The end of a partition, exclusive; `i64::MAX` if it is followed.
     fn end_of(&self, partition: &TopicPartition) -> Offset {
         let end = self.ends.get(partition);
         end.copied().unwrap_or(Offset(i64::MAX))
     }
 
-    /// Takes out the partitions whose position has come to their end.
+    /// Removes the partitions whose position has reached their end, and returns them.
     fn take_reached(
         &mut self,
         position: impl Fn(&TopicPartition) -> Option<Offset>,
@@ -310,7 +314,7 @@ impl Ends {
         reached
     }
 
-    /// Whether all ends were reached.
+    /// Whether every end was reached.
     fn is_over(&self) -> bool {
         !self.ends.is_empty() && self.remaining.is_empty()
     }
@@ -333,11 +337,11 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    /// Prints what was fetched below `end`; returns the offset of the first record that was left out
+    /// Prints the fetched records below `end`; returns the offset of the first that was not printed
     /// because the count was used up.
     fn print(&mut self, fetched: &Fetched, end: Offset) -> anyhow::Result<Option<Offset>> {
         let range = fetched.position..end;
-        // Markers of transactions are not data.
+        // Transaction markers are not data.
         for batch in fetched.batches.iter().filter(|b| !b.header().is_control()) {
             let records = batch.records(DECOMPRESSED_BYTES_MAX)?;
             for record in &records {

@@ -1,7 +1,8 @@
 //! What the demo knows while it runs: the figures behind the table.
 //!
-//! A plain value, fed with what the queries emit and read by [`super::screen`] and at the end by
-//! [`super::lesson`]; no clock, no terminal, so that every picture can be tested.
+//! A plain value: the queries write their results into it, [`super::screen`] and in the end
+//! [`super::lesson`] read it. It knows no clock and no terminal, so that every picture can be
+//! tested.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub(super) const ORIGINS: [&str; 3] = ["EWR", "JFK", "LGA"];
 pub(super) struct Cell {
     pub(super) count: i64,
     pub(super) delay_min_sum: i64,
-    /// The final result is out; nothing will change any more.
+    /// Whether this is the final result, which never changes again.
     pub(super) closed: bool,
 }
 
@@ -52,7 +53,7 @@ impl QueryBoard {
     }
 
     /// Notes a window's result, final or so far. Finals and updates come by two branches of the
-    /// program, so an update may be heard after the final that it preceded: a final stays.
+    /// program, so an update may arrive after the final that it preceded; it is ignored.
     pub(super) fn note(&mut self, window_start_ms: i64, origin: String, cell: Cell) {
         let noted = self.cells.entry((window_start_ms, origin)).or_default();
         if cell.closed || !noted.closed {
@@ -70,7 +71,7 @@ impl QueryBoard {
         (sum.count, sum.mean())
     }
 
-    /// Windows that end up to here are closed, when stream time is `stream_time`.
+    /// The time up to which windows are closed, given the stream time.
     pub(super) fn closed_up_to(&self, stream_time: Timestamp) -> Option<Timestamp> {
         let grace_ms = i64::try_from(self.grace.as_millis()).ok()?;
         let horizon = stream_time.0.checked_sub(grace_ms)?;
@@ -82,17 +83,18 @@ impl QueryBoard {
 #[derive(Clone, Debug)]
 pub(super) struct Board {
     pub(super) queries: Vec<QueryBoard>,
-    /// Records that the queries have read.
+    /// Records that the queries have read so far.
     pub(super) records_in: u64,
     pub(super) records_total: u64,
     /// Records that could not be read.
     pub(super) malformed: u64,
-    /// The stream's event time: the lowest of the partitions' highest.
+    /// Stream time: the lowest of the partitions' highest event times.
     pub(super) stream_time: Option<Timestamp>,
 }
 
 impl Board {
-    /// The starts (ms) of the hours to show: the one of stream time and the `count - 1` before.
+    /// The starts (ms) of the hours to show: that of stream time and the `count - 1` hours before
+    /// it.
     pub(super) fn hours(&self, count: i64) -> impl Iterator<Item = i64> + use<> {
         let current = self
             .stream_time

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{departures, time};
 
-/// One departure, as it stands in the data and as it travels through the topic, as JSON.
+/// One departure, as the table has it and, as JSON, as the topic has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Flight {
-    /// When it left: its arrival in the stream. RFC 3339, UTC.
+    /// When it left, which is when its record arrives in the stream. RFC 3339, UTC.
     pub(super) departed_at: String,
-    /// When it should have left: its event time. RFC 3339, UTC.
+    /// When it was scheduled to leave: its event time. RFC 3339, UTC.
     pub(super) scheduled_at: String,
-    /// Minutes between the two; negative when early.
+    /// Minutes from schedule to departure; negative when early.
     pub(super) delay_min: i64,
     pub(super) carrier: String,
     #[serde(rename = "flight")]

@@ -29,7 +29,7 @@ pub(super) fn lines(board: &Board, truth: (i64, f64)) -> Vec<String> {
     let truth = format!("over {all}");
     lines.push(format!(
         " {:<9} {:<9} {truth:>16}  {truth_mean:>6.2} min",
-        "truth", "for ever"
+        "truth", "forever"
     ));
     if board.malformed > 0 {
         lines.push(format!(
@@ -93,7 +93,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains(" truth     for ever        over 6,027   21.38 min"),
+            text.contains(" truth     forever         over 6,027   21.38 min"),
             "{text}"
         );
         let lesson = "Waiting 45 minutes, the mean delay looks like 9.2 minutes; the truth is 21.4. \

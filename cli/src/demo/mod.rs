@@ -2,23 +2,26 @@
 //!
 //! A broker and the engine in one process. A producer replays 6,027 departures through the Kafka
 //! port; two queries compute the mean delay per airport and hour, one impatient, one patient; the
-//! terminal shows what each has found. The last line is the lesson: who does not wait for the
-//! stragglers does not see the delays, because the late records are the delayed flights.
+//! terminal shows what each has found. The last line is the lesson: a query that does not wait for
+//! stragglers misses the delays, because the late records are the delayed flights.
 //!
 //! ```text
 //!  replay ──Kafka port──▶ flights (3 partitions) ──embedded──▶ query ──▶ board ──▶ screen
 //! ```
 //!
 //! The figures are the same in every run and at every speed: the queries merge the partitions by
-//! record timestamp and wait for all three, so nothing depends on who was faster.
+//! record timestamp and wait for all three, so nothing depends on which was faster.
+
+mod flights;
+mod replay;
+
+mod query;
 
 mod board;
-mod flights;
-mod lesson;
 mod new_york;
-mod query;
-mod replay;
 mod screen;
+
+mod lesson;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,11 +61,11 @@ const DEFAULT_KAFKA: &str = "127.0.0.1:9092";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  brooklet demo                              a week in a minute; Ctrl-C ends it
+  brooklet demo                              a week in a minute; stop it with Ctrl-C
   brooklet demo --speed max --exit           only the figures
   brooklet demo --data-dir week              keep the topic, then: brooklet serve --data-dir week")]
 pub(crate) struct Args {
-    /// How many times faster than life, or max
+    /// How many times faster than real time, or max
     #[arg(
         long,
         value_name = "N|max",
@@ -70,13 +73,13 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     speed: Speed,
-    /// Keep the data here instead of in a temporary directory
+    /// Keep the data in this directory [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where Kafka clients connect [default: 127.0.0.1:9092, or a free port if that is in use]
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
-    /// End after the last record instead of waiting for Ctrl-C
+    /// Exit after the last record instead of waiting for Ctrl-C
     #[arg(long)]
     exit: bool,
     /// Write the final results to this file, one JSON object per line
@@ -99,7 +102,9 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         terminal::is_terminal(Stream::Stdout) && !args.exit && std::env::var_os("CI").is_none();
     if stays && matches!(outcome, Ok(Exit::Ok)) {
         globals.note("");
-        globals.note("The broker stays up: try kcat, or brooklet consume flights. Ctrl-C ends it.");
+        globals.note(
+            "The broker keeps running: try kcat, or brooklet consume flights. Stop it with Ctrl-C.",
+        );
         stop.wait().await;
     }
     broker
@@ -123,7 +128,7 @@ async fn start_broker(globals: &Globals, args: &Args) -> anyhow::Result<Broker> 
         None => match Broker::start(config(DEFAULT_KAFKA)).await {
             Err(StartError::Bind { .. }) => {
                 globals.note(format_args!(
-                    "{DEFAULT_KAFKA} is in use, taking a free port"
+                    "{DEFAULT_KAFKA} is in use: listening on a free port instead"
                 ));
                 Broker::start(config("127.0.0.1:0")).await?
             }
@@ -193,7 +198,8 @@ async fn perform(globals: &Globals, args: &Args, broker: &Broker) -> anyhow::Res
 
 async fn create_topic(client: &Client, args: &Args) -> anyhow::Result<()> {
     let topic = TopicName::new(query::TOPIC)?;
-    // The flights are of 2013: a broker that keeps records for a week would delete them at once.
+    // The flights are from 2013: with the default retention of a week they would be deleted at
+    // once.
     let configs = [("retention.ms", "-1"), ("retention.bytes", "-1")];
     let configs = configs.map(|(key, value)| (key.to_owned(), value.to_owned()));
     match client
@@ -206,7 +212,7 @@ async fn create_topic(client: &Client, args: &Args) -> anyhow::Result<()> {
         }) => {
             let dir = args.data_dir.as_deref().unwrap_or(Path::new("."));
             bail!(
-                "{} already holds a topic '{topic}'. Give an empty --data-dir, or look at what is \
+                "{} already has a topic '{topic}'. Name an empty --data-dir, or look at what is \
                  there: brooklet serve --data-dir {}",
                 dir.display(),
                 dir.display()
@@ -222,7 +228,7 @@ fn truth(flights: &[flights::Flight]) -> (i64, f64) {
     (flights.len() as i64, sum as f64 / flights.len() as f64)
 }
 
-/// In order of query, window and origin, so that two runs can be compared byte by byte.
+/// Writes the finals in order of query, window and origin, so that two runs are equal byte by byte.
 fn write_finals(file: &Path, board: &Board) -> anyhow::Result<()> {
     let mut text = String::new();
     for query in &board.queries {
@@ -242,7 +248,8 @@ fn write_finals(file: &Path, board: &Board) -> anyhow::Result<()> {
     files::write_whole(file, &text)
 }
 
-/// The running picture: over itself on a terminal, a note per day of event time elsewhere.
+/// Draws while the demo runs: over the last picture on a terminal, else a note per day of event
+/// time.
 struct Show<'a> {
     globals: &'a Globals,
     board: &'a Mutex<Board>,
@@ -278,7 +285,7 @@ impl<'a> Show<'a> {
         }
     }
 
-    /// Draws for ever; returns only when stdout fails.
+    /// Draws until stdout fails.
     async fn redraw(&mut self) -> anyhow::Result<()> {
         loop {
             let next = Monotonic(self.globals.clock.monotonic().0 + REDRAW);
@@ -288,7 +295,7 @@ impl<'a> Show<'a> {
         }
     }
 
-    /// Takes over what the engine has counted.
+    /// Copies what the engine has counted to the board.
     fn refresh(&mut self) {
         let report = self.metrics.snapshot();
         let mut board = self.board.lock();
@@ -341,7 +348,7 @@ impl<'a> Show<'a> {
         self.date = date;
     }
 
-    /// What was found, and the lesson.
+    /// Prints what was found, and the lesson.
     fn end(&mut self, truth: (i64, f64)) -> anyhow::Result<()> {
         if self.live {
             self.output.line("")?;

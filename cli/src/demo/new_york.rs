@@ -1,8 +1,8 @@
 //! New York's clock in the week of the demo.
 //!
-//! One rule is enough for one week: Eastern Standard Time (UTC-5) until the night of Sunday 10 March
-//! 2013, 07:00 UTC, Daylight Saving Time (UTC-4) after. A time zone database would be larger than
-//! the rest of the demo.
+//! One rule is enough for one week: Eastern Standard Time (UTC-5) until Sunday 10 March 2013, 07:00
+//! UTC, and Daylight Saving Time (UTC-4) afterwards. A time zone database would be larger than the
+//! rest of the demo.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ const DAYLIGHT_SAVING_BEGINS: Timestamp = Timestamp(1_362_898_800_000);
 /// 2013-03-01T00:00:00Z.
 const MARCH_BEGINS_MS: i64 = 1_362_096_000_000;
 
-/// A moment of March 2013 on New York's clock; displays as `Fri 8 Mar 19:40`.
+/// A moment of March 2013 in New York; displays as `Fri 8 Mar 19:40`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NewYork {
     day: i64,

@@ -28,7 +28,7 @@ pub(super) fn queries() -> Vec<QueryBoard> {
     ]
 }
 
-/// The program, writing what it finds to `board`.
+/// Declares the program, which writes its results to `board`.
 pub(super) fn program(board: &Arc<Mutex<Board>>) -> App {
     let app = App::new("brooklet-demo");
     let by_origin = app

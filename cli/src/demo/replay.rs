@@ -1,4 +1,4 @@
-//! Sends the flights through the Kafka port, at the speed of life times `--speed`.
+//! Sends the flights through the Kafka port, at `--speed` times real time.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,10 +11,10 @@ use bytes::Bytes;
 
 use super::flights::Flight;
 
-/// How many partitions the topic has.
+/// Partitions of the topic.
 pub(super) const PARTITIONS: i32 = 3;
 
-/// How much faster than life.
+/// How much faster than real time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Speed {
     Times(f64),
@@ -35,7 +35,8 @@ impl FromStr for Speed {
 }
 
 impl Speed {
-    /// How long after the beginning something happens that is `event_ms` later in the data.
+    /// How long after the start of the replay something happens that is `event_ms` after the start
+    /// of the data.
     fn due(self, event_ms: i64) -> Duration {
         match self {
             Self::Max => Duration::ZERO,

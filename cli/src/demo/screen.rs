@@ -1,6 +1,6 @@
 //! Draws the board: the live table on a terminal, and the last screen everywhere.
 //!
-//! Plain text lines with a little ANSI; on a terminal each picture is drawn over the one before.
+//! Plain lines of text with a little ANSI; on a terminal each picture is drawn over the last one.
 //! Drawing is a pure function of the [`Board`], so that the pictures are tested as text.
 
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ const HOURS: i64 = 5;
 const BAR_MAX: usize = 16;
 const MINUTES_PER_CHARACTER: f64 = 15.0;
 
-/// Where the demo listens and how fast it runs: what the table shows beside the board.
+/// What the table shows beside the board: where the demo listens, and how fast it runs.
 #[derive(Clone, Debug)]
 pub(super) struct Frame<'a> {
     pub(super) board: &'a Board,
@@ -103,7 +103,7 @@ impl Frame<'_> {
         let Some(cell) = cell else {
             return format!("{:>34}", "");
         };
-        // A mean that rounds to nothing has no sign.
+        // A mean that rounds to zero has no sign.
         let mean = if cell.mean().abs() < 0.5 {
             0.0
         } else {

@@ -4,13 +4,13 @@
 //! |---|---|---|---|---|
 //! | `%s` | value | | `%t` | topic |
 //! | `%S` | value's length, -1 for null | | `%p` | partition |
-//! | `%R` | the same as 4 bytes, big-endian | | `%o` | offset |
+//! | `%R` | the same, as 4 bytes, big-endian | | `%o` | offset |
 //! | `%k` | key | | `%T` | timestamp in milliseconds |
 //! | `%K` | key's length, -1 for null | | `%h` | headers, `n=v,n=v` |
 //! | `%%` | a percent sign | | | escapes as in [`crate::escape`] |
 //!
-//! Nothing is added between records: a format ends with `\n` if lines are wanted. In a pipe keys and
-//! values are the bytes that they are; a terminal gets escapes in place of control characters.
+//! Nothing is added between records: a format ends with `\n` if lines are wanted. In a pipe, keys
+//! and values are printed byte for byte; on a terminal, control characters become escapes.
 
 use std::io::Write as _;
 use std::str::FromStr;
@@ -24,12 +24,12 @@ use thiserror::Error;
 
 use crate::escape::{Delimiter, EscapeError, append_printable, unescape};
 
-/// A record and where it is from.
+/// A record and its partition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Located<'a> {
-    /// Where it is from.
+    /// Its partition.
     pub(crate) partition: &'a TopicPartition,
-    /// Whether its timestamp is the broker's.
+    /// Whether the broker set its timestamp.
     pub(crate) is_log_append_time: bool,
     /// The record.
     pub(crate) record: Record<'a>,
@@ -42,12 +42,12 @@ pub(crate) enum Format {
     Tokens {
         /// In order.
         parts: Vec<Part>,
-        /// What stands for a null key or value.
+        /// What is printed for a null key or value.
         null: &'static str,
     },
     /// One JSON object per line.
     Json,
-    /// Either, with the control characters of records as escapes: a terminal would obey them.
+    /// Any of these, with the control characters of records as escapes: a terminal would obey them.
     ForTerminal(Box<Self>),
 }
 
@@ -82,10 +82,10 @@ pub(crate) enum Part {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum FormatError {
     /// An unknown letter after `%`.
-    #[error("%{0} is no token; expected one of %s %S %R %k %K %T %h %t %p %o %%")]
+    #[error("unknown token %{0}; expected one of %s %S %R %k %K %T %h %t %p %o %%")]
     UnknownToken(char),
-    /// A `%` that begins nothing.
-    #[error("a % at the end begins no token; write %% for a percent sign")]
+    /// A `%` at the end of the format.
+    #[error("found a % at the end; write %% for a percent sign")]
     AtEnd,
     /// A bad escape.
     #[error(transparent)]
@@ -137,7 +137,8 @@ fn part_of(token: char) -> Result<Part, FormatError> {
     })
 }
 
-/// Values, each followed by `delimiter`, and preceded by its key if there is a key delimiter.
+/// The default format: values, each followed by `delimiter`, and preceded by its key if there is a
+/// key delimiter.
 pub(crate) fn delimited(key: Option<Delimiter>, delimiter: Delimiter) -> Parts {
     let key = key.into_iter().flat_map(|k| [Part::Key, Part::Text(k.0)]);
     Parts(key.chain([Part::Value, Part::Text(delimiter.0)]).collect())
@@ -161,7 +162,7 @@ impl Format {
     }
 }
 
-/// What the format itself says is the user's own, and reaches the terminal as it is.
+/// The text of the format is the user's own, and reaches the terminal unchanged.
 fn append_for_terminal(out: &mut Vec<u8>, format: &Format, located: &Located<'_>) {
     let Format::Tokens { parts, null } = format else {
         let mut line = Vec::new();
@@ -216,8 +217,8 @@ fn append_headers(out: &mut Vec<u8>, record: &Record<'_>) {
     }
 }
 
-/// kcat's envelope. A key or value that is not UTF-8 stands, in base64, under `key_base64` or
-/// `payload_base64` instead, so that nothing is lost.
+/// kcat's envelope. A key or value that is not UTF-8 is written in base64, as `key_base64` or
+/// `payload_base64`, so that nothing is lost.
 struct Envelope<'a>(&'a Located<'a>);
 
 impl Serialize for Envelope<'_> {
@@ -254,7 +255,8 @@ fn entry<M: SerializeMap>(map: &mut M, name: &str, bytes: Option<&[u8]>) -> Resu
     }
 }
 
-/// Names and values in turn, because a name may come twice. Bytes that are no text: an object.
+/// Names and values in turn, because a name may occur twice. Bytes that are not UTF-8 become an
+/// object.
 fn headers_of(record: &Record<'_>) -> Vec<serde_json::Value> {
     let pairs = record.headers().flat_map(|(name, value)| {
         let value = value.map_or(serde_json::Value::Null, |bytes| {

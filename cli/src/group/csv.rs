@@ -8,8 +8,8 @@
 //! ```
 //!
 //! There is no header. Lines are split first and fields after, so that no field holds a line break.
-//! Which names Kafka quotes is the choice of its library (Jackson, [`needs_quotes`]); both read
-//! names with quotes and without. Stricter than Kafka's reader: a line with too few fields is
+//! Kafka's library (Jackson) chooses which names are quoted ([`needs_quotes`]); both tools read
+//! names with and without quotes. Stricter than Kafka's reader: a line with too few fields is
 //! refused, where Kafka takes 0 for the ones that are missing.
 
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use thiserror::Error;
 
-/// Longer names are quoted without being looked at; in UTF-16 units, as Java counts.
+/// Longer names are always quoted; in UTF-16 units, as Java counts.
 const UNQUOTED_LENGTH_MAX: usize = 24;
 
 /// One line.
@@ -25,7 +25,7 @@ const UNQUOTED_LENGTH_MAX: usize = 24;
 pub(super) struct Row {
     /// `None` in a file of one group.
     pub(super) group: Option<String>,
-    pub(super) place: TopicPartition,
+    pub(super) partition: TopicPartition,
     pub(super) offset: Offset,
 }
 
@@ -37,14 +37,14 @@ pub(super) struct BadLine {
     pub(super) reason: String,
 }
 
-/// Appends a row as a line. A group must have no line break, which no topic has.
+/// Appends a row as a line. The group's name must not contain a line break; a topic's never does.
 pub(super) fn write(row: &Row, text: &mut String) {
     if let Some(group) = &row.group {
         write_name(group, text);
         text.push(',');
     }
-    write_name(row.place.topic.as_str(), text);
-    let (partition, offset) = (row.place.partition.0, row.offset.0);
+    write_name(row.partition.topic.as_str(), text);
+    let (partition, offset) = (row.partition.partition.0, row.offset.0);
     writeln!(text, ",{partition},{offset}").expect("a String takes all");
 }
 
@@ -58,15 +58,15 @@ fn write_name(name: &str, text: &mut String) {
     }
 }
 
-/// What Jackson's `CsvEncoder` quotes: the long, and what has a character up to the comma.
+/// Whether Jackson's `CsvEncoder` quotes a name: if it is long, or has a character up to the comma.
 fn needs_quotes(name: &str) -> bool {
     name.encode_utf16().count() > UNQUOTED_LENGTH_MAX || name.chars().any(|c| c <= ',')
 }
 
-/// Reads a file of either form, each row with the number of its line; blank lines are passed over.
+/// Reads a file of either form, each row with the number of its line; blank lines are skipped.
 ///
 /// # Errors
-/// The first line that is in neither form, or in another one than those before it.
+/// The first line that is in neither form, or in a different form from the lines before it.
 pub(super) fn read(text: &[u8]) -> Result<Vec<(usize, Row)>, BadLine> {
     let mut rows: Vec<(usize, Row)> = Vec::new();
     for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
@@ -80,7 +80,11 @@ pub(super) fn read(text: &[u8]) -> Result<Vec<(usize, Row)>, BadLine> {
         if let Some((first, before)) = rows.first()
             && before.group.is_some() != row.group.is_some()
         {
-            let reason = format!("{}, line {first} is {}", form(&row), form(before));
+            let reason = format!(
+                "expected {1} as in line {first}, found {0}",
+                form(&row),
+                form(before)
+            );
             return Err(bad(reason));
         }
         rows.push((line, row));
@@ -108,21 +112,22 @@ fn read_row(line: &str) -> Result<Row, String> {
         }
     };
     if group.is_some_and(String::is_empty) {
-        return Err("a group has a name".to_owned());
+        return Err("expected the name of a group, found none".to_owned());
     }
     let topic = TopicName::new(topic).map_err(|error| error.to_string())?;
     let partition = number(partition)
         .and_then(|n| i32::try_from(n).ok())
-        .ok_or_else(|| format!("'{partition}' is no partition"))?;
-    let offset = number(offset).ok_or_else(|| format!("'{offset}' is no offset"))?;
+        .ok_or_else(|| format!("expected a partition from 0 to 2147483647, found '{partition}'"))?;
+    let offset =
+        number(offset).ok_or_else(|| format!("expected an offset from 0 on, found '{offset}'"))?;
     Ok(Row {
         group: group.cloned(),
-        place: TopicPartition::new(topic, PartitionId(partition)),
+        partition: TopicPartition::new(topic, PartitionId(partition)),
         offset: Offset(offset),
     })
 }
 
-/// A number from 0 on; blanks around it are nothing.
+/// A number from 0 on, with or without blanks around it.
 fn number(text: &str) -> Option<i64> {
     text.trim().parse().ok().filter(|number| *number >= 0)
 }
@@ -147,12 +152,14 @@ fn fields(line: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// A field whose first quote was read, and what stands behind its last.
+/// A field whose first quote was read, and the text after its last.
 fn quoted_field(text: &str) -> Result<(String, &str), String> {
     let mut field = String::new();
     let mut rest = text;
     loop {
-        let (before, behind) = rest.split_once('"').ok_or("a quote is not closed")?;
+        let (before, behind) = rest
+            .split_once('"')
+            .ok_or("expected a closing quote, found the end of the line")?;
         field.push_str(before);
         let Some(more) = behind.strip_prefix('"') else {
             return Ok((field, behind));
@@ -171,7 +178,7 @@ mod tests {
     fn row(group: Option<&str>, topic: &str, partition: i32, offset: i64) -> Row {
         Row {
             group: group.map(str::to_owned),
-            place: TopicPartition::new(TopicName::new(topic).unwrap(), PartitionId(partition)),
+            partition: TopicPartition::new(TopicName::new(topic).unwrap(), PartitionId(partition)),
             offset: Offset(offset),
         }
     }
@@ -233,16 +240,25 @@ mod tests {
         for (line, words) in [
             (&b"clicks,7"[..], "found 2 fields"),
             (b"g,clicks,0,7,", "found 5 fields"),
-            (b"g,clicks,0,7", "line 1 is TOPIC,PARTITION,OFFSET"),
-            (b"TOPIC,PARTITION,OFFSET", "'PARTITION' is no partition"),
-            (b"clicks,-1,7", "'-1' is no partition"),
-            (b"clicks,2147483648,7", "'2147483648' is no partition"),
-            (b"clicks,0,-1", "'-1' is no offset"),
-            (b"clicks,0,9223372036854775808", "is no offset"),
-            (b"clicks,0,", "'' is no offset"),
+            (
+                b"g,clicks,0,7",
+                "expected TOPIC,PARTITION,OFFSET as in line 1, found GROUP,TOPIC,PARTITION,OFFSET",
+            ),
+            (
+                b"TOPIC,PARTITION,OFFSET",
+                "expected a partition from 0 to 2147483647, found 'PARTITION'",
+            ),
+            (b"clicks,-1,7", "found '-1'"),
+            (b"clicks,2147483648,7", "found '2147483648'"),
+            (b"clicks,0,-1", "expected an offset from 0 on, found '-1'"),
+            (
+                b"clicks,0,9223372036854775808",
+                "expected an offset from 0 on",
+            ),
+            (b"clicks,0,", "found ''"),
             (b"no/slash,0,7", "no/slash"),
             (b",0,7", "topic"),
-            (b"\"clicks,0,7", "a quote is not closed"),
+            (b"\"clicks,0,7", "expected a closing quote"),
             (b"\"clicks\"s,0,7", "expected a comma, found 's,0,7'"),
             (b"clicks,0,\xff", "not UTF-8"),
         ] {
@@ -251,7 +267,10 @@ mod tests {
             assert!(bad.reason.contains(words), "{bad}");
         }
         let nobody = read(b",clicks,0,7").unwrap_err();
-        assert_eq!(nobody.to_string(), "1: a group has a name");
+        assert_eq!(
+            nobody.to_string(),
+            "1: expected the name of a group, found none"
+        );
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! `group export`: what groups have committed, as a file that Kafka's own tool and `group import` read.
+//! `group export`: committed offsets, as a file that Kafka's own tool and `group import` read.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,16 +20,17 @@ Examples:
   brooklet group export readers --topic clicks --output readers.csv
   brooklet group export readers | brooklet -b kafka:9092 group import readers -
 
-One line per partition, TOPIC,PARTITION,OFFSET; of several groups, GROUP,TOPIC,PARTITION,OFFSET. It
-is what kafka-consumer-groups.sh --reset-offsets writes with --export and reads with --from-file.")]
+Prints one line per partition: TOPIC,PARTITION,OFFSET, or GROUP,TOPIC,PARTITION,OFFSET for several
+groups. kafka-consumer-groups.sh --reset-offsets reads it with --from-file, and writes the same
+with --export.")]
 pub(super) struct ExportArgs {
     /// The groups
     #[arg(required = true, value_name = "GROUP")]
     groups: Vec<String>,
-    /// This topic, may be repeated; without it all that the groups have offsets of
+    /// Only this topic; may be repeated [default: all topics with committed offsets]
     #[arg(long, value_name = "NAME", value_parser = TopicName::new)]
     topic: Vec<TopicName>,
-    /// Write to this file; without it, or with -, to stdout
+    /// Write to this file; - is stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -56,7 +57,7 @@ pub(super) async fn export<W: Write>(
     {
         Some(file) => {
             write_whole(file, &text)?;
-            globals.note(format_args!("{count} offsets in {}", file.display()));
+            globals.note(format_args!("wrote {count} offsets to {}", file.display()));
         }
         None if is_terminal(Stream::Stdout) => {
             text.lines().try_for_each(|line| output.line(line))?;
@@ -66,31 +67,33 @@ pub(super) async fn export<W: Write>(
     Ok(())
 }
 
-/// A group's lines, by topic and partition.
+/// A group's rows, by topic and partition.
 async fn rows(client: &Client, group: &str, args: &ExportArgs) -> anyhow::Result<Vec<Row>> {
     let name = (args.groups.len() > 1).then(|| group.to_owned());
     if name.as_ref().is_some_and(|name| name.contains('\n')) {
-        let words = format!("a line break in {group:?}: export this group by itself");
+        let words = format!(
+            "the name {group:?} contains a line break, which this format cannot hold: export this group by itself"
+        );
         return Err(CliError::Usage(words).into());
     }
     let committed = client.committed_offsets(group).await?;
     if committed.is_empty() {
-        // A group that is not there has no offsets either, and should be told apart.
+        // Tell a group without offsets from one that does not exist.
         client.describe_group(group).await?;
     }
     for topic in &args.topic {
-        if !committed.keys().any(|place| place.topic == *topic) {
-            let words = format!("group '{group}' has no offsets of topic '{topic}'");
+        if !committed.keys().any(|partition| partition.topic == *topic) {
+            let words = format!("group '{group}' has no committed offsets for topic '{topic}'");
             return Err(CliError::NotFound(words).into());
         }
     }
     let wanted = |topic: &TopicName| args.topic.is_empty() || args.topic.contains(topic);
     let chosen = committed
         .into_iter()
-        .filter(|(place, _)| wanted(&place.topic));
-    let row = |(place, offset)| Row {
+        .filter(|(partition, _)| wanted(&partition.topic));
+    let row = |(partition, offset)| Row {
         group: name.clone(),
-        place,
+        partition,
         offset,
     };
     Ok(chosen.map(row).collect())

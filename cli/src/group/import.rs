@@ -1,8 +1,10 @@
-//! `group import`: moves groups to the offsets of a file that `group export` or Kafka's own tool wrote.
+//! `group import`: moves groups to the offsets of a file that `group export` or Kafka's own tool
+//! wrote.
 //!
-//! As in Kafka's `ConsumerGroupCommand`: of a file of many groups those are moved that are named, of a
-//! partition that is there twice the last line counts, and an offset outside the log is put to its nearer
-//! end with a warning (`checkOffsetsRange`). Nothing is moved unless every line can be.
+//! As in Kafka's `ConsumerGroupCommand`: only the named groups of a file are moved, the last of
+//! several lines for one partition counts, and an offset outside the log is replaced by the nearer
+//! end of the log, with a warning (`checkOffsetsRange`). Nothing is moved unless every line is
+//! valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -23,17 +25,17 @@ use crate::start_offset::StartOffset;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  brooklet group import readers readers.csv              shows what would be done
+  brooklet group import readers readers.csv              only shows what it would do
   brooklet group import readers readers.csv --execute
   brooklet group export readers | brooklet -b kafka:9092 group import readers - --execute
 
-Lines are TOPIC,PARTITION,OFFSET or GROUP,TOPIC,PARTITION,OFFSET, as group export writes them, and
-kafka-consumer-groups.sh --reset-offsets with --export.")]
+Reads lines of TOPIC,PARTITION,OFFSET or GROUP,TOPIC,PARTITION,OFFSET, as written by group export
+and by kafka-consumer-groups.sh --reset-offsets with --export.")]
 pub(super) struct ImportArgs {
-    /// The groups, which come into being if they are not there; others in the file stay where they are
+    /// The groups to move, created if they do not exist; other groups in the file are ignored
     #[arg(required = true, value_name = "GROUP")]
     groups: Vec<String>,
-    /// The file; - for stdin
+    /// The file to read; - is stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -43,7 +45,7 @@ pub(super) struct ImportArgs {
 /// A line's number and its offset.
 type Wanted = (usize, Offset);
 
-/// What is wanted of each group.
+/// The offsets asked for, by group.
 type Plan = BTreeMap<String, BTreeMap<TopicPartition, Wanted>>;
 
 pub(super) async fn import<W: Write>(
@@ -59,10 +61,13 @@ pub(super) async fn import<W: Write>(
     read.with_context(|| format!("cannot read {file}"))?;
     let rows = csv::read(&text).map_err(|bad| CliError::Usage(format!("{file}:{bad}")))?;
     let plan = plan(&file, &args.groups, rows)?;
-    check_places(client, &file, &plan).await?;
+    check_partitions(client, &file, &plan).await?;
     let mut targets = BTreeMap::new();
     for (group, wanted) in &plan {
-        targets.insert(group.clone(), place(globals, client, &file, wanted).await?);
+        targets.insert(
+            group.clone(),
+            partition(globals, client, &file, wanted).await?,
+        );
     }
     moves::move_groups(globals, client, &targets, &args.how, output).await
 }
@@ -74,7 +79,7 @@ fn name(file: &Path) -> String {
     }
 }
 
-/// Gives the rows to the groups that are named.
+/// Sorts the rows by the groups that are named.
 fn plan(file: &str, groups: &[String], rows: Vec<(usize, Row)>) -> Result<Plan, CliError> {
     let groups: BTreeSet<_> = groups.iter().collect();
     let mut plan = Plan::new();
@@ -83,63 +88,72 @@ fn plan(file: &str, groups: &[String], rows: Vec<(usize, Row)>) -> Result<Plan, 
             (Some(group), _) => group,
             (None, Some(group)) if groups.len() == 1 => (*group).clone(),
             (None, _) => {
-                let words = format!("{file} does not say whose offsets it has: name one group");
+                let words = format!(
+                    "{file} names no groups: expected one group as an argument, found several"
+                );
                 return Err(CliError::Usage(words));
             }
         };
         if groups.contains(&group) {
             let wanted = plan.entry(group).or_default();
-            wanted.insert(row.place, (line, row.offset));
+            wanted.insert(row.partition, (line, row.offset));
         }
     }
     match groups.into_iter().find(|group| !plan.contains_key(*group)) {
         Some(group) => {
-            let words = format!("{file} has no offsets of group '{group}'");
+            let words = format!("{file} has no offsets for group '{group}'");
             Err(CliError::NotFound(words))
         }
         None => Ok(plan),
     }
 }
 
-/// Fails with the first line whose partition is not there.
-async fn check_places(client: &Client, file: &str, plan: &Plan) -> anyhow::Result<()> {
+/// Fails with the first line whose partition does not exist.
+async fn check_partitions(client: &Client, file: &str, plan: &Plan) -> anyhow::Result<()> {
     let mut lines: Vec<(usize, &TopicPartition)> = Vec::new();
     for wanted in plan.values() {
-        lines.extend(wanted.iter().map(|(place, (line, _))| (*line, place)));
+        lines.extend(
+            wanted
+                .iter()
+                .map(|(partition, (line, _))| (*line, partition)),
+        );
     }
     lines.sort_unstable();
-    for (line, place) in lines {
-        let topic = &place.topic;
+    for (line, partition) in lines {
+        let topic = &partition.topic;
         let count = client.partition_count(topic).await;
         let count = count.with_context(|| format!("{file}:{line}"))?;
-        if place.partition.0 >= count {
-            let words = format!("{file}:{line}: topic '{topic}' has {count} partitions");
+        let number = partition.partition;
+        if number.0 >= count {
+            let words = format!(
+                "{file}:{line}: topic '{topic}' has no partition {number}: it has {count}, counted from 0"
+            );
             return Err(CliError::NotFound(words).into());
         }
     }
     Ok(())
 }
 
-/// Where a group goes: to what is wanted, as far as the log reaches.
-async fn place(
+/// The offsets that a group is moved to: those asked for, kept within the log.
+async fn partition(
     globals: &Globals,
     client: &Client,
     file: &str,
     wanted: &BTreeMap<TopicPartition, Wanted>,
 ) -> anyhow::Result<Targets> {
-    let places: Vec<_> = wanted.keys().cloned().collect();
-    let ranges = moves::ranges(client, &places).await?;
+    let partitions: Vec<_> = wanted.keys().cloned().collect();
+    let ranges = moves::ranges(client, &partitions).await?;
     let mut targets = Targets::new();
-    for (place, (line, offset)) in wanted {
-        let range = ranges[place];
-        let target = range.place(StartOffset::At(*offset), None);
+    for (partition, (line, offset)) in wanted {
+        let range = ranges[partition];
+        let target = range.resolve(StartOffset::At(*offset), None);
         if target != *offset {
             globals.note(format_args!(
-                "{file}:{line}: warning: {place} has {} to {}, not {offset}; it is put to {target}",
+                "{file}:{line}: warning: {partition} has offsets {} to {}, not {offset}: using {target}",
                 range.start, range.end
             ));
         }
-        targets.insert(place.clone(), target);
+        targets.insert(partition.clone(), target);
     }
     Ok(targets)
 }
@@ -157,8 +171,8 @@ mod tests {
 
     fn wanted(partition: i32, line: usize, offset: i64) -> (TopicPartition, Wanted) {
         let topic = TopicName::new("t").unwrap();
-        let place = TopicPartition::new(topic, PartitionId(partition));
-        (place, (line, Offset(offset)))
+        let partition = TopicPartition::new(topic, PartitionId(partition));
+        (partition, (line, Offset(offset)))
     }
 
     #[test]
@@ -167,7 +181,7 @@ mod tests {
         let b = BTreeMap::from([wanted(0, 4, 5)]);
         let one = Plan::from([("a".into(), a.clone())]);
         let both = Plan::from([("a".into(), a), ("b".into(), b)]);
-        // Of a partition that is there twice, the last line counts.
+        // If a partition is there twice, the last line counts.
         assert_eq!(planned(&["a"], "t,0,7\nt,1,8\nt,0,9\n"), Ok(one.clone()));
         let many = "a,t,0,7\na,t,1,8\na,t,0,9\nb,t,0,5\n";
         assert_eq!(planned(&["a"], many), Ok(one));
@@ -176,9 +190,9 @@ mod tests {
 
     #[test]
     fn what_nobody_or_anybody_may_be_meant_by_is_refused() {
-        let whose = "f does not say whose offsets it has: name one group";
+        let whose = "f names no groups: expected one group as an argument, found several";
         assert_eq!(planned(&["a", "b"], "t,0,7"), Err(whose.into()));
-        let none = |group| Err(format!("f has no offsets of group '{group}'"));
+        let none = |group| Err(format!("f has no offsets for group '{group}'"));
         assert_eq!(planned(&["a", "b"], "a,t,0,7"), none("b"));
         assert_eq!(planned(&["a"], ""), none("a"));
     }

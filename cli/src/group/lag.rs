@@ -1,7 +1,8 @@
-//! `group lag`: how far groups are behind, and who reads what; once, or again and again (`--watch`).
+//! `group lag`: how far groups are behind, and which member reads what; once, or repeatedly
+//! (`--watch`).
 //!
-//! A watch that has begun outlives its broker: what passes is said once, and once more when it is over.
-//! Left out: a group that is not there, now or later, ends it.
+//! A watch survives the loss of its broker: it says once that it waits, and once that the broker is
+//! back. A group that does not exist, or no longer exists, ends it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -31,16 +32,16 @@ Examples:
   brooklet group lag readers writers --watch
   brooklet group lag readers --watch --interval 5000 -o jsonl >> lag.jsonl
 
---watch goes on until Ctrl-C. On a terminal each table takes the place of the one before; elsewhere
-they follow each other, each with its time, as do lines of JSON.")]
+--watch runs until Ctrl-C. On a terminal each table replaces the last one; in a pipe they follow
+each other, each with its time, and so do the lines of JSON.")]
 pub(super) struct LagArgs {
     /// The groups
     #[arg(required = true, value_name = "GROUP")]
     groups: Vec<String>,
-    /// Look again and again, until Ctrl-C
+    /// Repeat until Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// Milliseconds between two looks
+    /// Milliseconds between two measurements
     #[arg(long, value_name = "MS", requires = "watch", default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=INTERVAL_MS_MAX))]
     interval: u64,
@@ -52,7 +53,7 @@ pub(super) struct LagArgs {
 /// A day.
 const INTERVAL_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// How far a group is in one partition.
+/// The position of a group in one partition.
 #[derive(Debug, Serialize)]
 struct Progress {
     topic: String,
@@ -61,16 +62,16 @@ struct Progress {
     offset: Option<i64>,
     /// The next record to come.
     end: i64,
-    /// How many it has still to read, as far as it has committed.
+    /// The number of records from the committed offset to the end.
     lag: Option<i64>,
-    /// Who reads it now.
+    /// The client that reads it now.
     client: Option<String>,
 }
 
 /// A group as `group lag` prints it.
 #[derive(Debug, Serialize)]
 struct Lagging {
-    /// When it was looked at, of a watch.
+    /// When it was measured, if it is watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
     group: String,
@@ -94,7 +95,7 @@ pub(super) async fn lag<W: Write>(
     }
 }
 
-/// Looking again and again.
+/// A watch.
 struct Watch<'a> {
     globals: &'a Globals,
     args: &'a LagArgs,
@@ -102,7 +103,7 @@ struct Watch<'a> {
     picture: Picture,
 }
 
-/// What the last look of a watch has seen.
+/// What the last measurement of a watch found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     /// There was none.
@@ -114,14 +115,14 @@ enum Seen {
 }
 
 impl Seen {
-    /// A look found the groups; returns what is to be said of it.
+    /// Notes that the groups were found; returns what to say about it.
     fn hit(&mut self) -> Option<String> {
         let before = std::mem::replace(self, Self::Groups);
         (before == Self::Silence).then(|| "the broker is back".to_owned())
     }
 
-    /// A look failed; returns what is to be said of it, or the error if no more looks are worth it:
-    /// none found anything, or the broker is not only away for a while.
+    /// Notes a failure; returns what to say about it, or the error if there is no point in trying
+    /// again: if none ever succeeded, or if it is not the kind of error that passes.
     fn miss(&mut self, error: anyhow::Error) -> anyhow::Result<Option<String>> {
         if *self == Self::Nothing || !passes(&error) {
             return Err(error);
@@ -141,7 +142,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Goes on until it fails for good.
+    /// Repeats until it fails for good.
     async fn run<W: Write>(
         mut self,
         client: &Client,
@@ -197,7 +198,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Whether the broker may only be away for a while.
+/// Whether the broker may come back.
 fn passes(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<ClientError>()
@@ -224,22 +225,22 @@ async fn lags_of(client: &Client, group: &str) -> anyhow::Result<Lagging> {
     let described = client.describe_group(group).await?;
     let committed = client.committed_offsets(group).await?;
     let mut readers: BTreeMap<TopicPartition, Option<String>> = BTreeMap::new();
-    readers.extend(committed.keys().map(|place| (place.clone(), None)));
+    readers.extend(committed.keys().map(|partition| (partition.clone(), None)));
     for member in described.members {
-        let places = member.partitions.into_iter();
-        readers.extend(places.map(|place| (place, Some(member.client_id.clone()))));
+        let partitions = member.partitions.into_iter();
+        readers.extend(partitions.map(|partition| (partition, Some(member.client_id.clone()))));
     }
-    let places: Vec<_> = readers.keys().cloned().collect();
-    let ends = client.list_offsets(&places, OffsetSpec::Latest).await?;
-    let partitions = readers.into_iter().map(|(place, reader)| {
-        let offset = committed.get(&place).map(|offset| offset.0);
-        let end = ends[&place].0;
+    let partitions: Vec<_> = readers.keys().cloned().collect();
+    let ends = client.list_offsets(&partitions, OffsetSpec::Latest).await?;
+    let partitions = readers.into_iter().map(|(partition, reader)| {
+        let offset = committed.get(&partition).map(|offset| offset.0);
+        let end = ends[&partition].0;
         Progress {
-            topic: place.topic.to_string(),
-            partition: place.partition.0,
+            topic: partition.topic.to_string(),
+            partition: partition.partition.0,
             offset,
             end,
-            // What was deleted since is not to be read any more, but still counts, as in Kafka.
+            // Records deleted since then still count, as in Kafka.
             lag: offset.map(|offset| (end - offset).max(0)),
             client: reader,
         }

@@ -1,11 +1,25 @@
-//! `group`: list, describe, move and delete consumer groups; their offsets to a file and back.
+//! `group`: list, describe, move and delete consumer groups; export and import their offsets.
+//!
+//! | verb | does | changes something |
+//! |---|---|---|
+//! | `list`, `describe` | shows groups and their members | no |
+//! | [`lag`] | shows how far groups are behind, once or repeatedly | no |
+//! | [`seek`] | moves a group to the beginning, the end, an offset or a time | with `--execute` |
+//! | [`export`] | writes committed offsets in the format of Kafka's own tool | no |
+//! | [`import`] | moves groups to the offsets in such a file | with `--execute` |
+//! | `delete` | deletes groups and their offsets | yes |
+//!
+//! A group is only moved or deleted while it has no members ([`moves`] says why). All verbs work with
+//! any Kafka broker.
+
+mod lag;
+
+mod moves;
+mod seek;
 
 mod csv;
 mod export;
 mod import;
-mod lag;
-mod moves;
-mod seek;
 
 use std::io::Write;
 
@@ -41,15 +55,16 @@ pub(crate) struct Args {
 enum Verb {
     /// List all groups
     List(ListArgs),
-    /// Show groups: their members, and what each reads
+    /// Show groups: their members, and the partitions that each one reads
     Describe(DescribeArgs),
-    /// Show how far groups are behind the end of what they read
+    /// Show how far groups are behind the end of their partitions
     Lag(lag::LagArgs),
-    /// Move a group without members; shows what it would do, and does it with --execute
+    /// Move a group without members to other offsets; only shows what it would do without --execute
     Seek(seek::SeekArgs),
-    /// Write what groups have committed, in the form of Kafka's kafka-consumer-groups.sh
+    /// Write committed offsets, in the format of Kafka's kafka-consumer-groups.sh
     Export(export::ExportArgs),
-    /// Move groups without members to the offsets of such a file; does it with --execute
+    /// Move groups without members to the offsets in such a file; only shows what it would do
+    /// without --execute
     Import(import::ImportArgs),
     /// Delete groups without members, and their offsets
     Delete(DeleteArgs),
@@ -163,7 +178,7 @@ struct Described {
 #[derive(Debug, Serialize)]
 struct DescribedMember {
     member: String,
-    /// Of a static member.
+    /// The name of a static member.
     instance: Option<String>,
     client: String,
     host: String,

@@ -1,7 +1,8 @@
-//! Moving groups to offsets: what `seek` and `import` have in common.
+//! Moving groups to offsets, for `seek` and `import`.
 //!
-//! Nothing is done without `--execute`. A group with members is refused in either case, and before any
-//! group is moved: the members would go on where they are, and commit that over what was set.
+//! Without `--execute`, nothing is changed. A group with members is always refused, before any
+//! group is moved: its members would read on from where they are, and overwrite the new offsets
+//! when they commit.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,13 +18,13 @@ use crate::output::{Output, OutputFormat, print_all};
 use crate::start_offset::OffsetRange;
 use crate::text::{Text, table};
 
-/// Where a group goes.
+/// The offsets that a group is moved to.
 pub(super) type Targets = BTreeMap<TopicPartition, Offset>;
 
 /// How a verb moves groups.
 #[derive(Debug, clap::Args)]
 pub(super) struct MoveArgs {
-    /// Do it
+    /// Make the change instead of only showing it
     #[arg(long)]
     execute: bool,
     /// How to print
@@ -31,7 +32,7 @@ pub(super) struct MoveArgs {
     output: OutputFormat,
 }
 
-/// Where a group goes in one partition.
+/// The move of a group in one partition.
 #[derive(Debug, Serialize)]
 struct Move {
     group: String,
@@ -41,24 +42,26 @@ struct Move {
     to: i64,
 }
 
-/// What there is of each partition.
+/// The offsets that each partition has.
 ///
 /// # Errors
 /// No answer, no such partition.
 pub(super) async fn ranges(
     client: &Client,
-    places: &[TopicPartition],
+    partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, OffsetRange>, ClientError> {
-    let starts = client.list_offsets(places, OffsetSpec::Earliest).await?;
-    let ends = client.list_offsets(places, OffsetSpec::Latest).await?;
-    let range = |(place, start)| {
-        let end = ends[&place];
-        (place, OffsetRange { start, end })
+    let starts = client
+        .list_offsets(partitions, OffsetSpec::Earliest)
+        .await?;
+    let ends = client.list_offsets(partitions, OffsetSpec::Latest).await?;
+    let range = |(partition, start)| {
+        let end = ends[&partition];
+        (partition, OffsetRange { start, end })
     };
     Ok(starts.into_iter().map(range).collect())
 }
 
-/// Moves each group, or only says where it would go; prints either.
+/// Prints the moves, and makes them if told to.
 ///
 /// # Errors
 /// A group has members; no answer. Groups that were moved before that are named.
@@ -73,11 +76,11 @@ pub(super) async fn move_groups<W: Write>(
     for (group, targets) in targets {
         refuse_members(client, group).await?;
         let committed = client.committed_offsets(group).await?;
-        moves.extend(targets.iter().map(|(place, to)| Move {
+        moves.extend(targets.iter().map(|(partition, to)| Move {
             group: group.clone(),
-            topic: place.topic.to_string(),
-            partition: place.partition.0,
-            from: committed.get(place).map(|offset| offset.0),
+            topic: partition.topic.to_string(),
+            partition: partition.partition.0,
+            from: committed.get(partition).map(|offset| offset.0),
             to: to.0,
         }));
     }
@@ -87,7 +90,7 @@ pub(super) async fn move_groups<W: Write>(
             globals.note(format_args!("moved group {group}"));
         }
     } else {
-        globals.note("nothing was done yet; do it with --execute");
+        globals.note("nothing was changed: to make these changes, add --execute");
     }
     let name_groups = targets.len() > 1;
     print_all(
@@ -98,8 +101,8 @@ pub(super) async fn move_groups<W: Write>(
     )
 }
 
-/// Fails as the broker would if a group with members were moved. It has the last word: someone may join
-/// in between, and of a group of the next protocol (KIP-848) DescribeGroups knows nothing.
+/// Fails as the broker would when a group with members is moved. The broker still decides: a member
+/// may join in between, and DescribeGroups does not know groups of the next protocol (KIP-848).
 async fn refuse_members(client: &Client, group: &str) -> Result<(), ClientError> {
     match client.describe_group(group).await {
         Ok(described) if described.members.is_empty() => Ok(()),

@@ -14,17 +14,17 @@ use crate::start_offset::StartOffset;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  brooklet group seek readers --to beginning             shows what would be done
+  brooklet group seek readers --to beginning             only shows what it would do
   brooklet group seek readers --to beginning --execute
   brooklet group seek readers --topic clicks --to @2013-03-08T12:00:00Z --execute")]
 pub(super) struct SeekArgs {
-    /// The group; it comes into being if it is not there
+    /// The group; created if it does not exist
     #[arg(value_name = "GROUP")]
     group: String,
-    /// Where to: beginning, end, an offset, -N (before the end), @TIME
+    /// Where to move it: beginning, end, an offset, -N (before the end), @TIME
     #[arg(long, value_name = "START", allow_hyphen_values = true)]
     to: StartOffset,
-    /// This topic, may be repeated; without it all that the group has offsets of
+    /// Only this topic; may be repeated [default: all topics with committed offsets]
     #[arg(long, value_name = "NAME", value_parser = TopicName::new)]
     topic: Vec<TopicName>,
     #[command(flatten)]
@@ -37,33 +37,37 @@ pub(super) async fn seek<W: Write>(
     args: &SeekArgs,
     output: &mut Output<W>,
 ) -> anyhow::Result<()> {
-    let mut places: Vec<TopicPartition> = Vec::new();
+    let mut partitions: Vec<TopicPartition> = Vec::new();
     for topic in &args.topic {
         let count = client.partition_count(topic).await?;
-        places.extend((0..count).map(|p| TopicPartition::new(topic.clone(), PartitionId(p))));
+        partitions.extend((0..count).map(|p| TopicPartition::new(topic.clone(), PartitionId(p))));
     }
     if args.topic.is_empty() {
-        places.extend(client.committed_offsets(&args.group).await?.into_keys());
+        partitions.extend(client.committed_offsets(&args.group).await?.into_keys());
     }
-    let targets = targets(client, &places, args.to).await?;
+    let targets = targets(client, &partitions, args.to).await?;
     let targets = BTreeMap::from([(args.group.clone(), targets)]);
     moves::move_groups(globals, client, &targets, &args.how, output).await
 }
 
-/// The offset of a start in each partition.
+/// The offset that a start means in each partition.
 async fn targets(
     client: &Client,
-    places: &[TopicPartition],
+    partitions: &[TopicPartition],
     to: StartOffset,
 ) -> anyhow::Result<Targets> {
-    let ranges = moves::ranges(client, places).await?;
+    let ranges = moves::ranges(client, partitions).await?;
     let times = match to {
-        StartOffset::Time(time) => client.list_offsets(places, OffsetSpec::At(time)).await?,
+        StartOffset::Time(time) => {
+            client
+                .list_offsets(partitions, OffsetSpec::At(time))
+                .await?
+        }
         _ => BTreeMap::new(),
     };
-    let target = |place: &TopicPartition| {
-        let placed = ranges[place].place(to, times.get(place).copied());
-        (place.clone(), placed)
+    let target = |partition: &TopicPartition| {
+        let placed = ranges[partition].resolve(to, times.get(partition).copied());
+        (partition.clone(), placed)
     };
-    Ok(places.iter().map(target).collect())
+    Ok(partitions.iter().map(target).collect())
 }

@@ -1,4 +1,4 @@
-//! Prometheus' text format 0.0.4, as far as it is written here.
+//! Prometheus' text format 0.0.4, the part of it that is written here.
 //!
 //! ```text
 //! # HELP NAME What it is.

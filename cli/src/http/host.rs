@@ -1,21 +1,21 @@
-//! Whom a request takes us for: the allow-list of the Host header.
+//! The Host headers that are allowed.
 
 use std::net::IpAddr;
 
-/// The names that we answer to: those of loopback, and the address that we are bound to.
+/// The hosts that we answer to: those of loopback, and the address that we are bound to.
 ///
-/// Numbers are safe as far as they are ours: a page of somebody else's that points its name to our
-/// address makes a browser say that name, never a number. The port is not looked at, since it may have
-/// been forwarded.
+/// Our own IP addresses are safe: a foreign page that points its name at our address (DNS
+/// rebinding) makes a browser send that name, never an IP address. The port is ignored, since it
+/// may have been forwarded.
 #[derive(Debug)]
 pub(super) struct Names {
     bound: IpAddr,
-    /// As the address was given, if it was a name.
+    /// The name in the address, if it has one.
     given: Option<String>,
 }
 
 impl Names {
-    /// Of a listener at `address`, which turned out to be `bound`.
+    /// The hosts of a listener at `address`, which is bound to `bound`.
     pub(super) fn of(address: &str, bound: IpAddr) -> Self {
         let given = host_of(address).filter(|host| host.parse::<IpAddr>().is_err());
         Self { bound, given }
@@ -27,7 +27,7 @@ impl Names {
             return false;
         };
         if let Ok(ip) = host.parse::<IpAddr>() {
-            // Bound to every interface, each of the machine's numbers is ours.
+            // Bound to every interface: each IP address of the machine is ours.
             return ip.is_loopback() || self.bound.is_unspecified() || ip == self.bound;
         }
         let is_loopback = host == "localhost" || host.ends_with(".localhost");

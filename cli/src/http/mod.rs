@@ -1,13 +1,13 @@
-//! HTTP: what a broker tells of itself to whoever watches over it.
+//! HTTP: what a broker reports to the people and programs that monitor it.
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/metrics` | numbers, in Prometheus' text format 0.0.4 ([`metrics`]) |
+//! | `/metrics` | metrics, in Prometheus' text format 0.0.4 ([`metrics`]) |
 //! | `/healthz` | 200 as long as the process answers at all |
 //! | `/readyz` | 200 while everything is served; else 503 with the reasons, a line each |
 //!
-//! A reason says what is wrong, where, and since when, where that is known; the first reasons are about
-//! the whole broker, as a full disk, the others about partitions that are offline:
+//! A reason says what is wrong, where, and since when if that is known. Reasons that concern the
+//! whole broker, such as a full disk, come first; then come the partitions that are offline:
 //!
 //! ```text
 //! the volume of /var/lib/brooklet is full; … (since 2026-11-30T12:00:00.000Z)
@@ -16,19 +16,20 @@
 //!
 //! The metric `brooklet_unready` counts them by kind.
 //!
-//! It listens before the broker starts, so that a long recovery is told as "starting", and until the
+//! It listens from before the broker starts, so that a long recovery shows as "starting", until the
 //! process ends.
 //!
 //! Invariants:
 //! - a request changes nothing: only GET and HEAD are answered;
-//! - a browser on this machine cannot be made to ask for somebody else: the Host has to be a name of
-//!   ours ([`host`]), which a page that points its own name here (DNS rebinding) does not know to say;
-//! - little is given to each client: one request per connection, 5 seconds to send it, 30 seconds in all;
-//! - a new connection is always let in: there are few, and the oldest that has sent no complete request
-//!   makes room ([`seats`]);
-//! - who is wrong here leaves a line in the log, with the address that was meant.
+//! - no foreign page can make a browser on this machine read the answers: the Host header must be
+//!   one of ours ([`host`]), which a page that points its own name here (DNS rebinding) cannot
+//!   send;
+//! - each client gets little: one request per connection, 5 seconds to send it, 30 seconds in all;
+//! - a new connection is always accepted: there are few seats, and the oldest connection that has
+//!   sent no complete request makes room ([`seats`]);
+//! - a client that came to the wrong port leaves a log line, with the address that it should use.
 //!
-//! Left out: TLS, passwords. Whoever binds it to more than loopback lets the network read it.
+//! Left out: TLS, passwords. Bound to more than loopback, it can be read by the whole network.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -58,43 +59,46 @@ use crate::time;
 use host::Names;
 use seats::{Seat, Seats};
 
-mod exposition;
 mod host;
-mod metrics;
+
 mod seats;
 
-/// Where it listens if nobody says otherwise.
+mod metrics;
+
+mod exposition;
+
+/// Where it listens by default.
 pub(crate) const ADDRESS_DEFAULT: &str = "127.0.0.1:7092";
-/// The same beside a broker that picks a free port: whoever starts several of them wants no
-/// collision here either.
+/// The default beside a broker that picks a free port: several such brokers must not collide here
+/// either.
 pub(crate) const ADDRESS_FREE: &str = "127.0.0.1:0";
-/// Instead of an address.
+/// The value of `--http` that turns it off.
 pub(crate) const OFF: &str = "off";
 
-/// For the request, its headers included.
+/// How long a client may take to send a request with its headers.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
-/// For all of a connection.
+/// How long a connection may last.
 const CONNECTION_MAX: Duration = Duration::from_secs(30);
-/// For the numbers; those of groups may have to wait for the disk.
+/// How long collecting the metrics may take; those of groups may have to wait for the disk.
 const SNAPSHOT_MAX: Duration = Duration::from_secs(10);
-/// How long to wait after an accept that failed, for example because there are no more files.
+/// How long to wait after a failed accept, for example for want of file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const STARTING: &str = "the broker is starting\n";
 const PATHS: &str = "/metrics\n/healthz\n/readyz\n";
 
-/// Why HTTP is not served.
+/// HTTP cannot be served.
 #[derive(Debug, Error)]
 pub(crate) enum HttpError {
-    /// The address is taken, or not ours.
+    /// The address is in use, or not ours.
     #[error(
         "cannot bind {address} for HTTP (metrics, health): {}. Try --http 127.0.0.1:0 for a free \
          port, or --http off; a second broker also needs its own --kafka and --data-dir",
         bind_reason(.source)
     )]
     Bind {
-        /// Asked for.
+        /// The address asked for.
         address: String,
         /// Why not.
         source: io::Error,
@@ -126,12 +130,11 @@ struct Shared {
 }
 
 impl Http {
-    /// Listens at `address`, as `HOST:PORT`, and answers from now on. `up` is how long
-    /// the process has been running, `open_files_max` how many files it may have open. Needs a
-    /// runtime.
+    /// Listens at `address` (`HOST:PORT`) and answers from now on. `up` is how long the process has
+    /// been running, `open_files_max` its limit of open files. Needs a runtime.
     ///
     /// # Errors
-    /// The address is taken, is not ours, or is no address.
+    /// The address is in use, is not ours, or is malformed.
     pub(crate) async fn start(
         address: &str,
         up: Duration,
@@ -163,12 +166,12 @@ impl Http {
         })
     }
 
-    /// With the port that was picked.
+    /// The address, with the port that was picked.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The broker is there.
+    /// Announces that the broker serves.
     pub(crate) fn serves(&self, broker: &Broker) {
         if self.shared.broker.set(broker.clone()).is_err() {
             unreachable!("a process starts one broker");
@@ -188,7 +191,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, seats: Seats) {
                 let here = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
                 let text = format!("cannot accept an HTTP connection: {error}");
                 shared.warn("accept", here, text);
-                // It may be for want of a descriptor.
+                // Perhaps for want of a file descriptor.
                 seats.free_one();
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
@@ -214,11 +217,11 @@ async fn serve((stream, peer): (TcpStream, SocketAddr), shared: Arc<Shared>, sea
     match serving.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("an HTTP connection broke: {error}"),
-        Err(_) => tracing::debug!("an HTTP connection took too long"),
+        Err(_) => tracing::debug!("an HTTP connection exceeded its time limit"),
     }
 }
 
-/// What somebody speaks who is wrong here.
+/// The protocol of a client that came to the wrong port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stranger {
     Kafka,
@@ -226,7 +229,8 @@ enum Stranger {
 }
 
 impl Stranger {
-    /// By the first bytes: a request of Kafka begins with its length, whose first byte is 0.
+    /// Recognizes it by the first bytes: a Kafka request begins with its length, whose first byte
+    /// is 0.
     fn of(first: &[u8]) -> Option<Self> {
         match first {
             [0, ..] => Some(Self::Kafka),
@@ -242,24 +246,27 @@ impl Stranger {
         }
     }
 
-    /// The line for it, where Kafka is at `kafka`.
+    /// The log line for it; `kafka` is the address of the Kafka port.
     fn line(self, kafka: Option<SocketAddr>) -> String {
         match (self, kafka) {
-            (Self::Tls, _) => "a TLS handshake came to the HTTP port, which takes no TLS: use \
+            (Self::Tls, _) => {
+                "a TLS handshake arrived at the HTTP port, which does not support TLS: use \
                                http:// instead of https://"
-                .to_owned(),
+                    .to_owned()
+            }
             (Self::Kafka, Some(kafka)) => format!(
-                "a request of Kafka came to the HTTP port: set bootstrap.servers={kafka} in this \
+                "a Kafka request arrived at the HTTP port: set bootstrap.servers={kafka} in this \
                  client"
             ),
             (Self::Kafka, None) => {
-                "a request of Kafka came to the HTTP port: --kafka names the Kafka port".to_owned()
+                "a Kafka request arrived at the HTTP port: connect to the port of --kafka instead"
+                    .to_owned()
             }
         }
     }
 }
 
-/// What is asked for, by a request that is allowed.
+/// The page that an allowed request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
     Paths,
@@ -268,20 +275,23 @@ enum Page {
     Readiness,
 }
 
-/// A request that is not answered: the status, and what to say.
+/// A refused request: the status, and the text of the response.
 type Refusal = (StatusCode, String);
 
-/// Judges a request by its method, its path and whom it takes us for.
+/// Checks a request's Host header, method and path.
 fn page(names: &Names, method: &Method, path: &str, host: Option<&str>) -> Result<Page, Refusal> {
     let Some(host) = host else {
-        return Err((StatusCode::BAD_REQUEST, "no Host\n".to_owned()));
+        return Err((
+            StatusCode::BAD_REQUEST,
+            "expected a Host header, found none\n".to_owned(),
+        ));
     };
     if !names.has(host) {
-        let text = "this Host is no name of the broker; ask for its address\n";
+        let text = "unknown Host header; use the broker's own address\n";
         return Err((StatusCode::FORBIDDEN, text.to_owned()));
     }
     if method != Method::GET && method != Method::HEAD {
-        let text = "only GET and HEAD are answered\n".to_owned();
+        let text = "expected GET or HEAD\n".to_owned();
         return Err((StatusCode::METHOD_NOT_ALLOWED, text));
     }
     match path {
@@ -291,7 +301,7 @@ fn page(names: &Names, method: &Method, path: &str, host: Option<&str>) -> Resul
         "/readyz" => Ok(Page::Readiness),
         _ => Err((
             StatusCode::NOT_FOUND,
-            format!("not here; there are\n{PATHS}"),
+            format!("no such path; expected one of\n{PATHS}"),
         )),
     }
 }
@@ -332,7 +342,7 @@ fn readiness(reasons: Option<Vec<Unready>>) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, lines.collect())
 }
 
-/// `TEXT (since TIME)`, on one line whatever the text has in it.
+/// `TEXT (since TIME)`, always on one line.
 fn reason_line(reason: &Unready) -> String {
     let text = reason.text.replace(char::is_control, " ");
     match reason.since {
@@ -347,10 +357,10 @@ impl Shared {
         self.notices.warn(now, kind, client, text);
     }
 
-    /// Waits for the first bytes, which stay where they are, and writes a line if they are not HTTP's.
+    /// Peeks at the first bytes, and logs a line if they are not HTTP.
     async fn notice_strangers(&self, stream: &TcpStream, peer: SocketAddr) {
         let mut first = [0; 1];
-        // What goes wrong goes wrong in the same way when the request is read.
+        // An error here comes again when the request is read.
         let count = stream.peek(&mut first).await.unwrap_or(0);
         if let Some(stranger) = Stranger::of(&first[..count]) {
             let kafka = self.broker.get().and_then(Broker::kafka_address);
@@ -365,7 +375,9 @@ impl Shared {
             return unavailable(STARTING);
         };
         let Ok(snapshot) = tokio::time::timeout(SNAPSHOT_MAX, broker.metrics()).await else {
-            return unavailable("the log of the groups does not answer\n");
+            return unavailable(
+                "the log of the consumer groups does not answer; the broker's log may say why\n",
+            );
         };
         let process = ProcessSnapshot::take(self.process_started);
         let text = metrics::render(&snapshot, &broker.unready(), &process);

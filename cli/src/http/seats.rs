@@ -1,7 +1,8 @@
-//! Places for connections: there are few, and the one that is least worth its place makes room.
+//! Seats for connections: there are few, and the connection that deserves its seat least makes
+//! room.
 //!
-//! First the oldest of those that have not sent a complete request; if all have, the oldest, whose client
-//! is then slow to read. So a new connection is always let in, no matter who holds the others.
+//! That is the oldest that has not sent a complete request; if all have, the oldest, whose client
+//! is slow to read. So a new connection is always accepted, whoever holds the others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-/// The places of a listener.
+/// The seats of a listener.
 #[derive(Clone, Debug)]
 pub(super) struct Seats {
     max: usize,
@@ -18,12 +19,12 @@ pub(super) struct Seats {
 
 #[derive(Debug, Default)]
 struct Taken {
-    /// By (whether a request has come, number): the first makes room first.
+    /// Ordered by (whether its request is complete, number): the first makes room first.
     tasks: BTreeMap<(bool, u64), Option<AbortHandle>>,
     next_number: u64,
 }
 
-/// A place; free again when it is dropped.
+/// A seat, which is free again once this is dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     number: u64,
@@ -38,7 +39,7 @@ impl Seats {
         }
     }
 
-    /// A place, if need be that of another connection.
+    /// Takes a seat, if need be that of another connection.
     pub(super) fn take(&self) -> Arc<Seat> {
         let mut taken = self.taken.lock();
         while taken.tasks.len() >= self.max {
@@ -68,7 +69,7 @@ impl Taken {
 }
 
 impl Seat {
-    /// The task that is ended when the place is needed.
+    /// The task to end when the seat is needed.
     pub(super) fn taken_by(&self, task: AbortHandle) {
         let mut taken = self.taken.lock();
         for has_asked in [false, true] {
@@ -79,7 +80,7 @@ impl Seat {
         }
     }
 
-    /// A complete request has come.
+    /// Notes that a complete request has arrived.
     pub(super) fn has_asked(&self) {
         let mut taken = self.taken.lock();
         if let Some(task) = taken.tasks.remove(&(false, self.number)) {

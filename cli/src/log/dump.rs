@@ -1,5 +1,14 @@
-//! `log dump`: batches, records or bytes of a segment, with their places; what brokers write for themselves
-//! in words, too.
+//! `log dump`: the batches, records or bytes of a segment, with their positions.
+//!
+//! | option | prints |
+//! |---|---|
+//! | (none), `--batches` | a line per batch: position, offsets, sizes, codec, times, checksum |
+//! | `--records` | also the records; those that brokers write for themselves are explained in words |
+//! | `--hex` | also each field of the header: its bytes, and what they mean |
+//!
+//! A batch whose checksum is wrong is printed with both checksums, and the dump goes on. It stops
+//! where batches cannot be told apart any longer, and says how many bytes follow. The exit code is 5
+//! if any corruption was found. Zeros at the end are preallocated space, not corruption.
 
 use std::path::PathBuf;
 
@@ -15,7 +24,7 @@ use crate::exit::Exit;
 use crate::output::{Output, OutputFormat};
 use crate::time;
 
-/// Records are decompressed to at most so many bytes.
+/// Bytes that a batch may have once it is decompressed.
 const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 
 /// Arguments of `log dump`.
@@ -24,25 +33,25 @@ const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 Examples:
   brooklet log dump brooklet-data/clicks-0
   brooklet log dump brooklet-data/clicks-0 --records --from 4096 --count 3
-  brooklet log dump brooklet-data/__consumer_offsets-0 --records     groups and their offsets, in words
+  brooklet log dump brooklet-data/__consumer_offsets-0 --records     groups and their offsets
   brooklet log dump brooklet-data/clicks-0/00000000000000000000.log --hex --count 1")]
 pub(super) struct Args {
     /// A segment (BASE.log), or the directory of a partition
     #[arg(value_name = "DIR|SEGMENT")]
     path: PathBuf,
-    /// One line per batch (the default)
+    /// Print one line per batch (the default)
     #[arg(long, conflicts_with_all = ["records", "hex"])]
     batches: bool,
-    /// The records of each batch, too
+    /// Print the records of each batch, too
     #[arg(long, conflicts_with = "hex")]
     records: bool,
-    /// The bytes of each batch, field by field
+    /// Print the bytes of each batch, field by field
     #[arg(long)]
     hex: bool,
-    /// Begin with the batch that contains this offset
+    /// Start at the batch that contains this offset
     #[arg(long, value_name = "OFFSET", default_value_t = 0)]
     from: i64,
-    /// So many batches at most
+    /// Print at most this many batches
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     count: u64,
     /// How to print; `json` and `jsonl` are the same here, one object per batch
@@ -50,7 +59,7 @@ pub(super) struct Args {
     output: OutputFormat,
 }
 
-/// What was printed and found.
+/// What was printed, and whether corruption was found.
 #[derive(Debug, Default)]
 struct Seen {
     batches: u64,
@@ -152,8 +161,8 @@ fn line(batch: &PlacedBatch) -> String {
     words.join("  ")
 }
 
-/// The times of a batch. One that compaction has marked keeps its delete horizon where its base
-/// timestamp was: of its records only the highest time is known then.
+/// The times of a batch. In a batch that compaction has marked, the delete horizon replaces the
+/// base timestamp, so that only the highest time of its records is known.
 fn times(header: &BatchHeader) -> Vec<String> {
     let highest = time(header.max_timestamp);
     match header.delete_horizon() {
@@ -235,7 +244,7 @@ fn hex(bytes: &[u8]) -> String {
         .concat()
 }
 
-/// The fields of a batch header: name, bytes, what it says.
+/// The fields of a batch header: name, size, meaning.
 fn fields(header: &BatchHeader) -> [(&'static str, usize, String); 13] {
     [
         ("base offset", 8, header.base_offset.to_string()),
@@ -266,7 +275,7 @@ fn fields(header: &BatchHeader) -> [(&'static str, usize, String); 13] {
     ]
 }
 
-/// What the field of the base timestamp holds.
+/// The name of the field where the base timestamp usually is.
 fn base_timestamp_name(header: &BatchHeader) -> &'static str {
     match header.delete_horizon() {
         Some(_) => "delete horizon",

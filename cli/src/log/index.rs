@@ -1,4 +1,23 @@
 //! `log index`: the entries of the indexes, and the steps of a search.
+//!
+//! Without an option it lists every entry of a segment's files:
+//!
+//! ```text
+//! BASE.index      (last offset of a batch, byte where the batch begins)    sparse, 8 bytes each
+//! BASE.timeindex  (time, last offset of the batch that first reached it)   sparse, 12 bytes each
+//! BASE.txnindex   aborted transactions, if there are any
+//! BASE.snapshot   producers, if there is one
+//! ```
+//!
+//! With `--find` it shows how the broker finds an offset, and with `--find-time` a time: a binary
+//! search in the index, then a scan of batches from the position that it points to.
+//!
+//! ```text
+//! offset 117 ─▶ BASE.index: nearest entry at or before it ─▶ byte 8192 ─▶ batch by batch ─▶ found
+//! time       ─▶ BASE.timeindex: nearest entry at or before it ─▶ its offset ─▶ as above
+//! ```
+//!
+//! An index is a hint: a missing one is reported, not an error, since the broker rebuilds it.
 
 use std::path::{Path, PathBuf};
 

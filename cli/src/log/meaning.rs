@@ -1,5 +1,5 @@
-//! What the records say that brokers write for themselves: groups and their offsets, transactions and
-//! their ends.
+//! The meaning of records that brokers write for themselves: groups and their offsets, transactions
+//! and their markers.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use brooklet_machines::transaction::record::TransactionRecord;
 use brooklet_protocol::records::{EndTxnMarker, Record, RecordBatch};
 use bytes::Bytes;
 
-/// Who wrote the records, by the name of the directory.
+/// The kind of records in a directory, by its name.
 const KINDS: [(&str, Kind); 2] = [
     ("__consumer_offsets-", Kind::Groups),
     ("__transaction_state-", Kind::Transactions),
@@ -21,7 +21,7 @@ enum Kind {
     Transactions,
 }
 
-/// How the records of a segment, or of a partition's directory, are to be understood.
+/// What the records of a segment, or of a partition's directory, are about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Meaning {
     kind: Option<Kind>,
@@ -41,7 +41,7 @@ impl Meaning {
         }
     }
 
-    /// A record in words; `None` for one of users.
+    /// A record in words; `None` for a user's record.
     pub(super) fn words(self, batch: &RecordBatch, record: &Record<'_>) -> Option<String> {
         if batch.header().is_control() {
             let marker = EndTxnMarker::read(batch).ok().flatten()?;
@@ -60,12 +60,12 @@ impl Meaning {
         Some(match kind {
             Kind::Groups => match GroupRecord::decode(&record) {
                 Ok(Some(record)) => group_words(record),
-                Ok(None) => "a record of another group protocol".to_owned(),
+                Ok(None) => "a record of an unsupported group protocol".to_owned(),
                 Err(error) => error.to_string(),
             },
             Kind::Transactions => match TransactionRecord::decode(&record) {
                 Ok(Some(record)) => transaction_words(&record),
-                Ok(None) => "a record of a version that is not known".to_owned(),
+                Ok(None) => "a record of an unknown version".to_owned(),
                 Err(error) => error.to_string(),
             },
         })
@@ -75,7 +75,7 @@ impl Meaning {
 fn transaction_words(record: &TransactionRecord) -> String {
     let id = &record.id;
     let Some(known) = &record.known else {
-        return format!("transactional id {id}: forgotten");
+        return format!("transactional id {id}: deleted");
     };
     let (status, producer) = (known.status.name(), known.producer);
     let partitions: Vec<_> = known.partitions.iter().map(ToString::to_string).collect();
@@ -101,7 +101,7 @@ fn group_words(record: GroupRecord) -> String {
             let place = format!("group {group}: {topic}-{}", partition.0);
             match committed {
                 Some(committed) => format!("{place} read up to {}", committed.offset),
-                None => format!("{place} forgotten"),
+                None => format!("{place} deleted"),
             }
         }
         GroupRecord::Group {

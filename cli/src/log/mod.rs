@@ -1,7 +1,7 @@
-//! `log`: look at what is on the disk, without a broker.
+//! `log`: inspect the files of a log, without a broker.
 //!
-//! The files are those of a broker that is stopped or runs, or of Kafka's own; nothing is changed but
-//! by `repair`.
+//! The broker may be running or stopped, and the files may be Apache Kafka's. Only `repair` changes
+//! anything.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,10 +18,13 @@ use crate::exit::{CliError, Exit};
 use crate::globals::Globals;
 
 mod dump;
-mod index;
 mod meaning;
-mod repair;
+
+mod index;
+
 mod verify;
+
+mod repair;
 
 /// Arguments of `log`.
 #[derive(Debug, clap::Args)]
@@ -39,13 +42,14 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Print the batches of a segment or a directory, with their places and checksums
+    /// Print the batches of a segment or a partition, with their positions and checksums
     Dump(dump::Args),
-    /// Show the entries of the indexes, and how a search goes
+    /// Show the entries of the indexes, and the steps of a search
     Index(index::Args),
-    /// Check everything; exit code 5 on corruption
+    /// Check every batch and index; exit code 5 on corruption
     Verify(verify::Args),
-    /// Cut a damaged log where the damage begins, or rewrite partition.metadata; what was there is kept
+    /// Cut a damaged log where the damage begins, or rewrite partition.metadata; the old bytes are
+    /// kept
     Repair(repair::Args),
 }
 
@@ -58,7 +62,7 @@ pub(crate) fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// The files of a path that is a segment or a directory with some.
+/// The segment files at a path: that of a segment, or a directory.
 fn segments(path: &Path) -> anyhow::Result<Vec<SegmentFiles>> {
     let vfs = DiskVfs;
     if !vfs.exists(path) {
@@ -73,7 +77,7 @@ fn segments(path: &Path) -> anyhow::Result<Vec<SegmentFiles>> {
         .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))?;
     if segments.is_empty() {
         let message = format!(
-            "{}: no segment here. Name a .log file or the directory of a partition",
+            "{}: no segments here. Expected a .log file or the directory of a partition",
             path.display()
         );
         return Err(CliError::NotFound(message).into());
@@ -81,16 +85,16 @@ fn segments(path: &Path) -> anyhow::Result<Vec<SegmentFiles>> {
     Ok(segments)
 }
 
-/// The directory of a partition, and what the checkpoint files beside it say.
+/// The directory of a partition, with the offsets in the checkpoint files beside it.
 struct Partition {
     dir: PathBuf,
     id: Option<TopicPartition>,
     start: RecoveryStart,
 }
 
-/// The partition in `dir`; without checkpoint files everything counts as not synced.
+/// The partition in `dir`. Without checkpoint files, everything counts as not synced.
 fn partition(dir: &Path) -> anyhow::Result<Partition> {
-    // The name of a relative path may be that of its parent's entry: `.` has none.
+    // A path such as `.` has no file name; its absolute form has one.
     let dir_name = std::path::absolute(dir)?;
     let name = dir_name
         .file_name()
@@ -103,7 +107,7 @@ fn partition(dir: &Path) -> anyhow::Result<Partition> {
     };
     let start = RecoveryStart {
         clean_shutdown: false,
-        // Where nobody knows it, whatever is bad is found all the same.
+        // If it is unknown, damage is found all the same.
         recovery_point: (known.recovery_point)
             .filter(|point| *point != UNKNOWN)
             .unwrap_or(Offset::ZERO),

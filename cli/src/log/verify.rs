@@ -1,4 +1,4 @@
-//! `log verify`: is what is on the disk what was written?
+//! `log verify`: checks that the bytes on the disk are those that were written.
 
 use std::path::{Path, PathBuf};
 
@@ -45,18 +45,18 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     output.flush()?;
     match worst {
         Some(Severity::Corrupt) => globals.note(
-            "corruption was found. `brooklet log repair DIR --dry-run` shows what could be cut",
+            "found corruption. See what could be cut with: brooklet log repair DIR --dry-run",
         ),
         Some(Severity::Unreadable) => globals.note(
-            "consumers fail at the batches named above; \
-             `brooklet group seek` takes a group past them",
+            "consumers fail at the batches named above. \
+             Move a group past them with: brooklet group seek",
         ),
         _ => return Ok(Exit::Ok),
     }
     Ok(Exit::Corruption)
 }
 
-/// The directory itself, or those of the partitions in it.
+/// The directory itself, or the directories of the partitions in it.
 fn partitions(vfs: &dyn Vfs, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !SegmentFiles::in_dir(vfs, dir)?.is_empty() {
         return Ok(vec![dir.to_owned()]);
@@ -66,7 +66,10 @@ fn partitions(vfs: &dyn Vfs, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .filter(|entry| entry.is_dir && TopicPartition::from_dir_name(&entry.name).is_some());
     let partitions: Vec<_> = partitions.map(|entry| dir.join(entry.name)).collect();
     if partitions.is_empty() {
-        let message = format!("{}: no partition here", dir.display());
+        let message = format!(
+            "{}: no partitions here. Expected a data directory or the directory of a partition",
+            dir.display()
+        );
         return Err(CliError::NotFound(message).into());
     }
     Ok(partitions)

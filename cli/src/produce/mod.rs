@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Reading blocks, so it has a thread of its own; both queues are bounded, so that a slow broker
-//! slows the reading down instead of filling memory. The first Ctrl-C stops the reading, what was
+//! slows the reading down instead of filling memory. The first Ctrl-C stops the reading; what was
 //! read is still delivered.
 
 use std::path::PathBuf;
@@ -39,8 +39,8 @@ mod sender;
 use reading::{Chunk, start_reading};
 use sender::{Sender, Tally};
 
-/// Longer lines are not kept in memory: more than the largest request that a broker takes by default
-/// (`socket.request.max.bytes`).
+/// Longer lines are not kept in memory. It is more than the largest request that a broker accepts
+/// by default (`socket.request.max.bytes`).
 const LINE_BYTES_MAX: usize = 128 << 20;
 
 /// Arguments of `produce`.
@@ -53,54 +53,54 @@ Examples:
   printf 'EWR:' | brooklet produce flights -K: -Z        a tombstone: key, null value
   brooklet produce flights departures.csv --transactional-id loader
 
-Empty lines are skipped. Without -K a record has no key, and neither has a line without the
-separator. Prints what was stored to stderr; exits 1 if any record was not.
+Empty lines are skipped. A record has no key without -K, or if its line has no separator. Prints
+the number of stored records on stderr; exits with 1 if any record was not stored.
 
-A record that the topic does not take (too large, without the key that a compacted topic needs) is named
-by its line, and the others are sent. The end says how to send the missing ones, with --lines. In a
-transaction it is all or nothing: the first record that is refused ends it.")]
+If the topic refuses a record (too large, or without a key in a compacted topic), its line is
+named, the others are sent, and the last message says how to send the missing ones with --lines.
+A transaction stores all records or none: the first refused record ends it.")]
 pub(crate) struct Args {
-    /// The topic; an unknown one is created if the broker allows it
+    /// The topic; created if it does not exist and the broker allows that
     #[arg(value_parser = TopicName::new)]
     topic: TopicName,
-    /// Where records are read from, `-` or nothing: stdin
+    /// The file to read; - is stdin [default: -]
     file: Option<PathBuf>,
-    /// What stands between key and value [escapes: \n \t \xNN]
+    /// The separator between key and value [escapes: \n \t \xNN]
     #[arg(short = 'K', long, value_name = "SEP", value_parser = delimiter)]
     key_separator: Option<Delimiter>,
-    /// The key of records that have none of their own
+    /// The key of records without one of their own
     #[arg(short, long)]
     key: Option<String>,
-    /// What ends a record [escapes: \n \t \xNN]
+    /// The delimiter at the end of each record [escapes: \n \t \xNN]
     #[arg(short = 'D', long, value_name = "SEP", default_value = "\\n", value_parser = delimiter)]
     delimiter: Delimiter,
-    /// The partition; without it the key's hash decides
+    /// The partition [default: by the hash of the key]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
-    /// A header of every record, may be repeated; without `=` its value is null
+    /// A header for every record; may be repeated; without `=` its value is null
     #[arg(short = 'H', long, value_name = "NAME=VALUE")]
     header: Vec<Header>,
     /// Compress batches: none, gzip, snappy, lz4, zstd
     #[arg(short = 'z', long, value_name = "CODEC", default_value = "none")]
     compression: Compression,
-    /// With -K: an empty key or value becomes null
+    /// With -K, an empty key or value becomes null
     #[arg(short = 'Z', long)]
     null: bool,
-    /// Send only these lines of the input, counted from 1, as in 17,23-40,100-
+    /// Send only these lines of the input, counted from 1, for example 17,23-40,100-
     #[arg(long, value_name = "LIST")]
     lines: Option<Ranges>,
-    /// The largest record in bytes, before compression, with what a batch adds [default: what the topic's
-    /// max.message.bytes allows]
+    /// The most bytes in a record, before compression, with the batch's overhead [default: what the
+    /// topic's max.message.bytes allows]
     #[arg(long, value_name = "BYTES")]
     max_request_size: Option<usize>,
-    /// Who has to confirm a record: 0 nobody, 1 in memory, all durable
+    /// When a record is confirmed: 0 never, 1 once it is in memory, all once it is durable
     #[arg(long, value_enum, default_value_t = AcksArg::All)]
     acks: AcksArg,
-    /// Send all as one transaction of this id: it counts once the input has ended, and not at all after
-    /// an error or Ctrl-C
+    /// Send all records in one transaction with this id: committed at the end of the input, aborted
+    /// on an error or Ctrl-C
     #[arg(long, value_name = "ID", conflicts_with = "acks")]
     transactional_id: Option<String>,
-    /// Commit whenever so many records were sent
+    /// Commit after every N records
     #[arg(long, value_name = "N", requires = "transactional_id")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     commit_every: Option<u64>,
@@ -145,7 +145,7 @@ impl FromStr for Header {
     }
 }
 
-/// Makes records out of lines.
+/// Makes records from lines.
 #[derive(Debug)]
 struct RecordMaker {
     partition: Option<PartitionId>,
@@ -204,7 +204,7 @@ pub(crate) async fn produce(
     let config = ProducerConfig {
         acks,
         compression: args.compression,
-        // A producer can only be idempotent if it learns what was stored.
+        // A producer can only be idempotent if every record is confirmed.
         idempotence: acks == Acks::All,
         transactional_id: args.transactional_id.clone(),
         request_bytes_max: args.max_request_size,
@@ -233,7 +233,7 @@ pub(crate) async fn produce(
     conclude(globals, args, sent, tally)
 }
 
-/// What a piece of the input is called.
+/// The word for a piece of the input: line or record.
 fn noun(args: &Args) -> &'static str {
     if args.delimiter.0 == b"\n" {
         "line"
@@ -245,10 +245,10 @@ fn noun(args: &Args) -> &'static str {
 /// How the sending ended.
 #[derive(Debug)]
 enum End {
-    /// With the input.
+    /// At the end of the input.
     Whole,
     Signal(Signal),
-    /// With something that no other record would have got past.
+    /// With an error that would also stop every other record.
     Failed(anyhow::Error),
 }
 
@@ -260,7 +260,7 @@ struct Sent {
     next_line: u64,
 }
 
-/// What becomes records.
+/// The input, as it becomes records.
 struct Feed<'a> {
     maker: &'a RecordMaker,
     lines: Option<&'a Ranges>,
@@ -269,7 +269,7 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    /// Sends until the input ends, a signal comes or it makes no sense to go on.
+    /// Sends until the input ends, a signal arrives, or an error makes it pointless to continue.
     async fn send_all(
         &self,
         mut chunks: mpsc::Receiver<anyhow::Result<Chunk>>,
@@ -308,7 +308,7 @@ impl Feed<'_> {
                 return Some(End::Signal(signal));
             }
             let number = line.number;
-            // Whatever becomes of this one, the tally knows it.
+            // The tally knows what becomes of this one.
             *next_line = number + 1;
             if self.lines.is_none_or(|lines| lines.contains(number)) {
                 let sent = match line.record {
@@ -325,7 +325,7 @@ impl Feed<'_> {
     }
 }
 
-/// Says what is missing, and how to send it.
+/// Reports what is missing, and how to send it.
 fn conclude(globals: &Globals, args: &Args, sent: Sent, tally: Tally) -> anyhow::Result<Exit> {
     let (mut missing, refused) = (tally.missing, tally.refused);
     if !matches!(sent.end, End::Whole) {
@@ -338,7 +338,7 @@ fn conclude(globals: &Globals, args: &Args, sent: Sent, tally: Tally) -> anyhow:
     if let Some(lines) = &args.lines {
         missing = missing.and(lines);
     }
-    let go_on = format!("send what is missing with: --lines {missing}");
+    let go_on = format!("send the missing records with: --lines {missing}");
     let source = match (sent.end, tally.first_error) {
         (End::Failed(error), _) => match error.downcast::<ClientError>() {
             Ok(error) => error,
@@ -361,7 +361,7 @@ fn conclude(globals: &Globals, args: &Args, sent: Sent, tally: Tally) -> anyhow:
     Err(incomplete(what, &go_on, source).into())
 }
 
-/// A bar on stderr when a person watches a file being sent, else an invisible one.
+/// A progress bar on stderr if a file is sent and a person watches, else a hidden one.
 fn progress_bar(globals: &Globals, bytes_total: Option<u64>) -> ProgressBar {
     match bytes_total {
         Some(total) if !globals.quiet && is_terminal(Stream::Stderr) => {
@@ -387,7 +387,7 @@ fn summarize(globals: &Globals, topic: &TopicName, tally: &Tally, took: Duration
     ));
     if tally.aborted > 0 {
         globals.note(format_args!(
-            "aborted the last transaction: its {} records do not count",
+            "aborted the last transaction with {} records",
             HumanCount(tally.aborted)
         ));
     }

@@ -13,14 +13,14 @@ const READ_BYTES: usize = 64 * 1024;
 /// Chunks that may wait between reader and producer.
 const CHUNKS_MAX: usize = 4;
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) lines: Vec<Line>,
     pub(super) bytes_read: u64,
 }
 
-/// Begins to read.
+/// Starts the thread that reads.
 pub(super) fn start_reading(
     input: Input,
     splitter: Splitter,
@@ -30,11 +30,11 @@ pub(super) fn start_reading(
         .name("input".into())
         .spawn(move || {
             if let Err(error) = read_all(input.reader, splitter, &chunks) {
-                // Without a receiver the verb has ended, and with it the interest in errors.
+                // Without a receiver the verb has ended, and nobody wants the error.
                 drop(chunks.blocking_send(Err(error)));
             }
         })
-        .context("cannot start a thread")?;
+        .context("cannot start the thread that reads the input")?;
     Ok(receiver)
 }
 

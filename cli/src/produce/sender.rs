@@ -1,4 +1,22 @@
-//! Sends records, in transactions if need be, and remembers what is under way.
+//! Sends records, in transactions if asked to, and keeps track of those under way.
+//!
+//! ```text
+//!  record ─▶ Producer::send ─▶ under way (bounded) ─▶ oldest delivery ─▶ stored: counted
+//!               │ refused                                      │ refused
+//!               └──────────────▶ named, its line noted ◀───────┘
+//! ```
+//!
+//! **Plain.** A refused record is named and noted, and the others are sent. An error that is not about
+//! one record ends the run.
+//!
+//! **In transactions.** Records count only once they are committed: every `every` records, or all of
+//! them at the end of the input. The first refused record, an error or a signal aborts the open
+//! transaction; its first line is then the first that is missing.
+//!
+//! Invariants:
+//! - every line that was sent is either counted as stored or noted as missing;
+//! - at most [`DELIVERIES_MAX`] deliveries are under way, and memory is bounded by them;
+//! - deliveries are awaited in the order in which they were sent.
 
 use std::collections::VecDeque;
 
@@ -12,20 +30,20 @@ use bytes::Bytes;
 use crate::ranges::Ranges;
 use crate::refused::{Refusals, is_of_record};
 
-/// Records sent and not yet looked at again.
+/// Records under way at most.
 const DELIVERIES_MAX: usize = 16 * 1024;
 
-/// What became of the records.
+/// The outcome of all records.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) stored: u64,
     pub(super) bytes_stored: u64,
-    /// How many records were refused, or are not known to be stored.
+    /// Records that were refused, or that may not be stored.
     pub(super) refused: u64,
-    /// Their lines.
+    /// The lines of those records.
     pub(super) missing: Ranges,
     pub(super) first_error: Option<ClientError>,
-    /// Records that are stored and do not count, as their transaction was aborted.
+    /// Records that are stored but do not count, because their transaction was aborted.
     pub(super) aborted: u64,
     /// The first line of a transaction that was not committed.
     pub(super) uncommitted_from: Option<u64>,
@@ -36,16 +54,16 @@ enum Way {
     Plain(Producer),
     InTransactions {
         producer: Box<TransactionalProducer>,
-        /// Records of a transaction; `None`: all are in one.
+        /// Records per transaction; `None`: one transaction for all.
         every: Option<u64>,
-        /// Records of the open one.
+        /// Records in the open transaction.
         open: u64,
-        /// The line that it begins with, once it has one.
+        /// The first line of the open transaction.
         from: Option<u64>,
     },
 }
 
-/// Sends records and remembers what is under way.
+/// Sends records and keeps track of those under way.
 #[derive(Debug)]
 pub(super) struct Sender {
     way: Way,
@@ -66,7 +84,7 @@ struct UnderWay {
 }
 
 impl Sender {
-    /// `every`: how many records are committed at a time, if the settings have a transactional id.
+    /// `every`: records per transaction, if the settings have a transactional id.
     pub(super) async fn new(
         client: Client,
         (topic, noun): (TopicName, &'static str),
@@ -95,8 +113,8 @@ impl Sender {
         })
     }
 
-    /// Queues a record. When too many are under way, waits for the oldest; when a transaction is full, for
-    /// its end. Fails if it makes no sense to send more.
+    /// Queues a record. If too many are under way, waits for the oldest; if the transaction is
+    /// full, commits it. Fails if it is pointless to send more.
     pub(super) async fn send(&mut self, record: NewRecord, line: u64) -> Result<(), ClientError> {
         let size = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len) as u64;
         let bytes = size(&record.key) + size(&record.value);
@@ -143,7 +161,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Notes a line that is too long to be kept.
+    /// Notes a line that is too long to keep.
     pub(super) fn refuse_long(&mut self, line: u64, bytes_max: usize) -> Result<(), ClientError> {
         if let Way::InTransactions { from, .. } = &mut self.way {
             from.get_or_insert(line);
@@ -158,13 +176,13 @@ impl Sender {
             limit: Some(Box::new(SizeLimit {
                 setting: "a line's length",
                 bytes: bytes_max,
-                because: Some("is the delimiter (-D) right?".to_owned()),
+                because: Some("check the delimiter (-D)".to_owned()),
             })),
         };
         self.refuse(line, error)
     }
 
-    /// Notes a record that was not stored; returns the error if it makes no sense to send more.
+    /// Notes a record that was not stored; returns the error if it is pointless to send more.
     fn refuse(&mut self, line: u64, error: ClientError) -> Result<(), ClientError> {
         self.tally.refused += 1;
         self.tally.missing.insert(line);
@@ -200,13 +218,13 @@ impl Sender {
         }
     }
 
-    /// Waits for all that is under way, and ends the open transaction: commits it if the input was
-    /// `whole` and all of it is stored, and aborts it otherwise.
+    /// Waits for all records under way, and ends the open transaction: commits it if the input was
+    /// `whole` and every record is stored, else aborts it.
     pub(super) async fn finish(mut self, whole: bool) -> Tally {
         let (ended, from) = match &mut self.way {
             Way::Plain(producer) => {
                 if let Err(error) = producer.flush().await {
-                    tracing::debug!(%error, "the flush failed; the deliveries say of which records");
+                    tracing::debug!(%error, "the flush failed; the deliveries say for which records");
                 }
                 (Ok(0), None)
             }
@@ -235,7 +253,7 @@ impl Sender {
     }
 }
 
-/// Tells how many records do not count.
+/// Ends the transaction; returns how many records do not count.
 async fn end(
     producer: &mut TransactionalProducer,
     whole: bool,
@@ -245,7 +263,7 @@ async fn end(
         match producer.commit().await {
             Ok(()) => return Ok(0),
             Err(error) => {
-                // Whatever it was, the broker aborts it in the end.
+                // If this fails, too, the broker aborts it once it times out.
                 if let Err(error) = producer.abort().await {
                     tracing::debug!(%error, "the abort failed, too");
                 }

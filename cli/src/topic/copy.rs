@@ -1,12 +1,13 @@
-//! `topic copy`: the records of a topic, with their keys, timestamps and headers, to another topic or
-//! another cluster.
+//! `topic copy`: the records of a topic, with their keys, timestamps and headers, to another topic
+//! or another cluster.
 //!
-//! Each record goes to the partition of the number that it came from, in the order that it has there, in a
-//! batch of the codec that it had: else it might not fit where it did before. What counts is copied:
-//! records of committed transactions, up to the last stable offset of the beginning.
+//! Each record goes to the partition with the same number, in the same order, in a batch with the
+//! same codec, since with another one it might no longer fit. Only what counts is copied: records
+//! of committed transactions, up to the last stable offset at the start.
 //!
-//! A record that the target does not take is named and passed over, and the copy fails at its end. It
-//! says what is missing as `--only` wants it; so the copy can be completed and need not start over.
+//! A record that the target refuses is named and skipped, and the copy fails at its end. It then
+//! names what is missing in the form of `--only`, so that the copy can be completed without
+//! starting over.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
@@ -25,9 +26,9 @@ use crate::globals::Globals;
 use crate::ranges::Ranges;
 use crate::refused::{Refusals, incomplete, is_of_record};
 
-/// What a batch may grow to when it is decompressed: as much as any that Brooklet stores.
+/// Bytes that a batch may have once it is decompressed: as many as any that Brooklet stores.
 const DECOMPRESSED_BYTES_MAX: usize = 1 << 30;
-/// Records sent and not yet looked at again.
+/// Records under way at most.
 const DELIVERIES_MAX: usize = 16 * 1024;
 
 #[derive(Debug, clap::Args)]
@@ -37,11 +38,11 @@ Examples:
   brooklet topic copy flights flights --to kafka:9092
   brooklet topic copy flights flights-copy --only 0:17,23-40 --only 2:100-
 
-A target that is not there is created, with as many partitions and the settings of the source.
+The target is created if it does not exist, with the partitions and settings of the source.
 
-A record that the target does not take (too large, too old) is named by its partition and offset, and the
-others are copied. Exits 1 then, and says how to copy what is missing, with --only: that comes behind what
-was copied before.")]
+A record that the target refuses (too large, too old) is named by its partition and offset, and
+the others are copied. The exit code is then 1, and the last message says how to copy the missing
+records with --only; they are appended after those that were copied before.")]
 pub(super) struct CopyArgs {
     /// The topic to read
     #[arg(value_name = "FROM", value_parser = TopicName::new)]
@@ -49,14 +50,14 @@ pub(super) struct CopyArgs {
     /// The topic to write
     #[arg(value_name = "TARGET", value_parser = TopicName::new)]
     target: TopicName,
-    /// The brokers of the target, if they are others
+    /// The brokers of the target, if it is another cluster
     #[arg(long, value_name = "HOST:PORT,..")]
     to: Option<String>,
-    /// Copy only these offsets of a partition, as in 0:17,23-40,100-; may be repeated
+    /// Copy only these offsets of a partition, for example 0:17,23-40,100-; may be repeated
     #[arg(long, value_name = "PARTITION:LIST")]
     only: Vec<Only>,
-    /// The largest record in bytes, before compression, with what a batch adds [default: what the target's
-    /// max.message.bytes allows]
+    /// The most bytes in a record, before compression, with the batch's overhead [default: what the
+    /// target's max.message.bytes allows]
     #[arg(long, value_name = "BYTES")]
     max_request_size: Option<usize>,
 }
@@ -72,7 +73,7 @@ impl FromStr for Only {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected PARTITION:LIST as in 0:17,23-40, found '{text}'");
+        let expected = || format!("expected PARTITION:LIST such as 0:17,23-40, found '{text}'");
         let (partition, offsets) = text.split_once(':').ok_or_else(expected)?;
         Ok(Self {
             partition: (partition.parse().ok())
@@ -83,7 +84,7 @@ impl FromStr for Only {
     }
 }
 
-/// What is to be copied of each partition.
+/// The offsets to copy, by partition.
 type Wanted = BTreeMap<TopicPartition, Ranges>;
 
 pub(super) async fn copy(globals: &Globals, client: &Client, args: CopyArgs) -> anyhow::Result<()> {
@@ -91,7 +92,7 @@ pub(super) async fn copy(globals: &Globals, client: &Client, args: CopyArgs) -> 
         Some(servers) => Client::connect(servers, "brooklet-cli").await?,
         None if args.from == args.target => {
             let words =
-                "a topic cannot be copied to itself: name another one, or brokers with --to";
+                "cannot copy a topic to itself: name another topic, or other brokers with --to";
             return Err(CliError::Usage(words.to_owned()).into());
         }
         None => client.clone(),
@@ -125,25 +126,27 @@ pub(super) async fn copy(globals: &Globals, client: &Client, args: CopyArgs) -> 
     copier.conclude(outcome, &wanted)
 }
 
-/// What there is of what is asked for.
+/// The requested offsets that exist.
 async fn wanted(client: &Client, args: &CopyArgs, count: i32) -> anyhow::Result<Wanted> {
     if let Some(only) = args.only.iter().find(|only| only.partition >= count) {
         let words = format!(
-            "topic '{}' has no partition {}, it has {count}, from 0",
+            "topic '{}' has no partition {}: it has {count}, counted from 0",
             args.from, only.partition
         );
         return Err(CliError::NotFound(words).into());
     }
-    let places: Vec<_> = (0..count)
+    let partitions: Vec<_> = (0..count)
         .map(|number| TopicPartition::new(args.from.clone(), PartitionId(number)))
         .collect();
-    let starts = client.list_offsets(&places, OffsetSpec::Earliest).await?;
+    let starts = client
+        .list_offsets(&partitions, OffsetSpec::Earliest)
+        .await?;
     let ends = client
-        .list_offsets_in(&places, OffsetSpec::Latest, Isolation::ReadCommitted)
+        .list_offsets_in(&partitions, OffsetSpec::Latest, Isolation::ReadCommitted)
         .await?;
     let mut wanted = Wanted::new();
-    for (place, end) in ends {
-        let (start, end) = (starts[&place].0 as u64, end.0 as u64);
+    for (partition, end) in ends {
+        let (start, end) = (starts[&partition].0 as u64, end.0 as u64);
         let mut offsets = Ranges::default();
         if start < end {
             offsets.insert_range(start, end - 1);
@@ -151,19 +154,19 @@ async fn wanted(client: &Client, args: &CopyArgs, count: i32) -> anyhow::Result<
         if !args.only.is_empty() {
             let mut asked = Ranges::default();
             let only = args.only.iter();
-            for only in only.filter(|only| only.partition == place.partition.0) {
+            for only in only.filter(|only| only.partition == partition.partition.0) {
                 asked = asked.or(&only.offsets);
             }
             offsets = offsets.and(&asked);
         }
         if !offsets.is_empty() {
-            wanted.insert(place, offsets);
+            wanted.insert(partition, offsets);
         }
     }
     Ok(wanted)
 }
 
-/// Sees to it that the target is there, and has partitions enough.
+/// Makes sure that the target exists and has enough partitions.
 async fn prepare(
     client: &Client,
     target: &Client,
@@ -185,7 +188,7 @@ async fn prepare(
     let found = target.partition_count(&args.target).await?;
     if found < count {
         let words = format!(
-            "topic '{}' has {found} partitions, '{}' has {count}: add some with brooklet topic add-partitions",
+            "topic '{}' has {found} partitions, but '{}' has {count}. Add some with: brooklet topic add-partitions",
             args.target, args.from
         );
         return Err(CliError::Usage(words).into());
@@ -193,7 +196,7 @@ async fn prepare(
     Ok(())
 }
 
-/// What was copied.
+/// The outcome so far.
 #[derive(Debug, Default)]
 struct Tally {
     copied: u64,
@@ -206,16 +209,16 @@ struct Copier {
     producer: Producer,
     target: TopicName,
     under_way: VecDeque<(TopicPartition, Offset, Delivery)>,
-    /// What was sent, and is not known to be in the target.
+    /// The offsets that were sent but may not be in the target.
     failed: Wanted,
-    /// Up to where each partition was sent.
+    /// The next offset to send, by partition.
     next: BTreeMap<TopicPartition, u64>,
     refusals: Refusals,
     tally: Tally,
 }
 
 impl Copier {
-    /// Sends all that is wanted.
+    /// Sends all wanted records.
     async fn run(&mut self, client: &Client, wanted: &Wanted) -> anyhow::Result<()> {
         let config = ConsumerConfig {
             isolation: Isolation::ReadCommitted,
@@ -224,7 +227,7 @@ impl Copier {
         let mut consumer = Consumer::new(client.clone(), config);
         let first = |offsets: &Ranges| Offset(offsets.next(0).map_or(0, |first| first as i64));
         let starts = wanted.iter();
-        consumer.assign(starts.map(|(place, offsets)| (place.clone(), first(offsets))));
+        consumer.assign(starts.map(|(partition, offsets)| (partition.clone(), first(offsets))));
         let mut remaining = wanted.clone();
         while !remaining.is_empty() {
             for fetched in consumer.poll().await? {
@@ -232,12 +235,14 @@ impl Copier {
                     self.send_fetched(&fetched, offsets).await?;
                 }
             }
-            remaining.retain(|place, offsets| {
-                let position = consumer.position(place).map_or(0, |offset| offset.0 as u64);
+            remaining.retain(|partition, offsets| {
+                let position = consumer
+                    .position(partition)
+                    .map_or(0, |offset| offset.0 as u64);
                 let next = offsets.next(position);
-                // What is not wanted is not read.
+                // Skip what is not wanted.
                 if let Some(next) = next.filter(|next| *next > position) {
-                    consumer.seek(place, Offset(next as i64));
+                    consumer.seek(partition, Offset(next as i64));
                 }
                 next.is_some()
             });
@@ -245,13 +250,13 @@ impl Copier {
         Ok(())
     }
 
-    /// Sends what is wanted of a fetch.
+    /// Sends the wanted records of a fetch.
     async fn send_fetched(&mut self, fetched: &Fetched, wanted: &Ranges) -> anyhow::Result<()> {
         for batch in &fetched.batches {
-            let place = &fetched.partition;
+            let partition = &fetched.partition;
             let records = decompressed(batch).map_err(|error| {
                 let offset = batch.header().base_offset;
-                error.context(format!("{place}, batch at offset {offset}"))
+                error.context(format!("{partition}, batch at offset {offset}"))
             })?;
             let compression = batch.header().compression().ok();
             for record in &records {
@@ -264,15 +269,15 @@ impl Copier {
                     .headers()
                     .map(|(name, value)| (name.into_owned(), value.map(Bytes::copy_from_slice)));
                 let copy = NewRecord {
-                    partition: Some(place.partition),
+                    partition: Some(partition.partition),
                     timestamp: Some(record.timestamp),
                     key: record.key.map(Bytes::copy_from_slice),
                     value: record.value.map(Bytes::copy_from_slice),
                     headers: headers.collect(),
                     compression,
                 };
-                self.next.insert(place.clone(), offset.0 as u64 + 1);
-                self.send(place, offset, copy).await?;
+                self.next.insert(partition.clone(), offset.0 as u64 + 1);
+                self.send(partition, offset, copy).await?;
             }
         }
         Ok(())
@@ -280,13 +285,15 @@ impl Copier {
 
     async fn send(
         &mut self,
-        place: &TopicPartition,
+        partition: &TopicPartition,
         offset: Offset,
         copy: NewRecord,
     ) -> Result<(), ClientError> {
         match self.producer.send(&self.target, copy).await {
-            Ok(delivery) => self.under_way.push_back((place.clone(), offset, delivery)),
-            Err(error) => return self.refuse(place, offset, error),
+            Ok(delivery) => self
+                .under_way
+                .push_back((partition.clone(), offset, delivery)),
+            Err(error) => return self.refuse(partition, offset, error),
         }
         if self.under_way.len() >= DELIVERIES_MAX {
             self.settle_oldest().await?;
@@ -294,39 +301,39 @@ impl Copier {
         Ok(())
     }
 
-    /// Names a record that the target does not take; returns the error if it makes no sense to go on.
+    /// Names a record that the target refuses; returns the error if it is pointless to continue.
     fn refuse(
         &mut self,
-        place: &TopicPartition,
+        partition: &TopicPartition,
         offset: Offset,
         error: ClientError,
     ) -> Result<(), ClientError> {
-        let failed = self.failed.entry(place.clone()).or_default();
+        let failed = self.failed.entry(partition.clone()).or_default();
         failed.insert(offset.0 as u64);
         if !is_of_record(&error) {
             return Err(error);
         }
         self.refusals
-            .say(&format!("{place} offset {offset}"), &error);
+            .say(&format!("{partition} offset {offset}"), &error);
         self.tally.refused += 1;
         self.tally.first_refusal.get_or_insert(error);
         Ok(())
     }
 
     async fn settle_oldest(&mut self) -> Result<(), ClientError> {
-        if let Some((place, offset, delivery)) = self.under_way.pop_front() {
+        if let Some((partition, offset, delivery)) = self.under_way.pop_front() {
             if let Err(error) = delivery.wait().await {
-                return self.refuse(&place, offset, error);
+                return self.refuse(&partition, offset, error);
             }
             self.tally.copied += 1;
         }
         Ok(())
     }
 
-    /// Waits for all that is under way.
+    /// Waits for all records under way.
     async fn finish(&mut self) -> anyhow::Result<()> {
         if let Err(error) = self.producer.flush().await {
-            tracing::debug!(%error, "the flush failed; the deliveries say of which records");
+            tracing::debug!(%error, "the flush failed; the deliveries say for which records");
         }
         let mut outcome = Ok(());
         while !self.under_way.is_empty() {
@@ -338,15 +345,15 @@ impl Copier {
         outcome
     }
 
-    /// Says what is missing, and how to copy it.
+    /// Reports what is missing, and how to copy it.
     fn conclude(self, outcome: anyhow::Result<()>, wanted: &Wanted) -> anyhow::Result<()> {
         let mut missing = self.failed;
         if outcome.is_err() {
-            for (place, offsets) in wanted {
+            for (partition, offsets) in wanted {
                 let mut rest = Ranges::default();
-                rest.insert_from(self.next.get(place).copied().unwrap_or(0));
-                let failed = missing.remove(place).unwrap_or_default();
-                missing.insert(place.clone(), failed.or(&rest.and(offsets)));
+                rest.insert_from(self.next.get(partition).copied().unwrap_or(0));
+                let failed = missing.remove(partition).unwrap_or_default();
+                missing.insert(partition.clone(), failed.or(&rest.and(offsets)));
             }
             missing.retain(|_, offsets| !offsets.is_empty());
         }
@@ -380,8 +387,9 @@ fn decompressed(batch: &RecordBatch) -> anyhow::Result<Records> {
 
 fn go_on(missing: &Wanted) -> String {
     let each = missing.iter();
-    let each = each.map(|(place, offsets)| format!(" --only {}:{offsets}", place.partition));
-    format!("copy what is missing with:{}", each.collect::<String>())
+    let each =
+        each.map(|(partition, offsets)| format!(" --only {}:{offsets}", partition.partition));
+    format!("copy the missing records with:{}", each.collect::<String>())
 }
 
 #[cfg(test)]

@@ -1,4 +1,18 @@
-//! `topic`: create, list, describe, alter, grow, trim, copy and delete topics.
+//! `topic`: create, list, describe, alter, extend, trim, copy and delete topics.
+//!
+//! | verb | does |
+//! |---|---|
+//! | `create`, `delete` | a topic with partitions and settings; `--if-not-exists`, `--if-exists` for scripts |
+//! | `list`, `describe` | names; settings, partitions with leader, replicas and offsets |
+//! | `alter` | sets or resets settings while the topic is served |
+//! | `add-partitions` | raises the number of partitions, which cannot be lowered |
+//! | `trim` | deletes the oldest records, before an offset or all |
+//! | [`copy`] | copies records to another topic or another cluster |
+//!
+//! All verbs work with any Kafka broker. A verb that names several topics stops at the first that
+//! fails; those before it are done, and notes on stderr say which.
+//!
+//! A partition without a leader is described without offsets, since nobody knows them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -44,11 +58,12 @@ enum Verb {
     Create(CreateArgs),
     /// List all topics
     List(ListArgs),
-    /// Show topics: settings that differ from the defaults, partitions with leader, replicas, first and next offset
+    /// Show topics: settings that differ from the defaults, partitions with leader, replicas and
+    /// offsets
     Describe(DescribeArgs),
     /// Change the settings of a topic while it is served
     Alter(AlterArgs),
-    /// Give a topic more partitions; records of a key may go to another one from then on
+    /// Add partitions to a topic; from then on, a key may map to another partition
     AddPartitions(AddPartitionsArgs),
     /// Delete the oldest records of a topic
     Trim(TrimArgs),
@@ -64,16 +79,16 @@ Examples:
   brooklet topic create flights -p 3
   brooklet topic create tiny -c segment.bytes=256 -c retention.ms=60000")]
 struct CreateArgs {
-    /// The name: up to 249 of a-z A-Z 0-9 . _ -
+    /// The name: 1 to 249 characters of a-z A-Z 0-9 . _ -
     #[arg(value_parser = TopicName::new)]
     name: TopicName,
-    /// How many partitions; without it the broker's num.partitions
+    /// Number of partitions [default: the broker's num.partitions]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
-    /// A setting of the topic, may be repeated
+    /// A setting of the topic; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE")]
     config: Vec<Setting>,
-    /// Succeed if the topic exists already
+    /// Succeed if the topic already exists
     #[arg(long)]
     if_not_exists: bool,
 }
@@ -87,7 +102,7 @@ struct ListArgs {
     /// How to print
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     output: OutputFormat,
-    /// Show the broker's own topics too
+    /// Include the broker's own topics
     #[arg(long)]
     internal: bool,
 }
@@ -129,10 +144,10 @@ struct AlterArgs {
     /// The topic
     #[arg(value_name = "NAME", value_parser = TopicName::new)]
     name: TopicName,
-    /// Give a setting this value, may be repeated
+    /// Set a setting; may be repeated
     #[arg(long, value_name = "KEY=VALUE", required_unless_present = "unset")]
     set: Vec<Setting>,
-    /// Let a setting go back to the broker's default, may be repeated
+    /// Reset a setting to the broker's default; may be repeated
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
 }
@@ -145,7 +160,7 @@ struct AddPartitionsArgs {
     /// The topic
     #[arg(value_name = "NAME", value_parser = TopicName::new)]
     name: TopicName,
-    /// How many it is to have in all
+    /// The new total number of partitions
     #[arg(value_name = "COUNT", value_parser = clap::value_parser!(i32).range(1..))]
     count: i32,
 }
@@ -159,7 +174,7 @@ struct TrimArgs {
     /// The topic
     #[arg(value_name = "NAME", value_parser = TopicName::new)]
     name: TopicName,
-    /// Only this partition; without it all
+    /// Only this partition [default: all]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
     /// The first record to keep, or `end` to keep none
@@ -167,7 +182,7 @@ struct TrimArgs {
     before: TrimOffset,
 }
 
-/// Where a partition is to begin.
+/// The new start of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TrimOffset {
     At(Offset),
@@ -179,7 +194,7 @@ fn trim_offset(text: &str) -> Result<TrimOffset, String> {
         "end" => Ok(TrimOffset::End),
         number => match number.parse() {
             Ok(offset @ 0..) => Ok(TrimOffset::At(Offset(offset))),
-            _ => Err("expected an offset, or end".into()),
+            _ => Err("expected an offset or end".into()),
         },
     }
 }
@@ -191,7 +206,7 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Runs one of the verbs with that client, printing there.
+/// Runs one of the verbs with this client and output.
 pub(crate) async fn topic<W: Write>(
     globals: &Globals,
     client: Client,
@@ -206,7 +221,7 @@ pub(crate) async fn topic<W: Write>(
         Verb::AddPartitions(args) => {
             client.add_partitions(&args.name, args.count).await?;
             globals.note(format_args!(
-                "topic {} has {} partitions",
+                "topic {} now has {} partitions",
                 args.name, args.count
             ));
         }
@@ -230,7 +245,7 @@ async fn create(globals: &Globals, client: &Client, args: CreateArgs) -> anyhow:
             code: ErrorCode::TopicAlreadyExists,
             ..
         }) if args.if_not_exists => {
-            globals.note(format_args!("topic {} exists already", args.name));
+            globals.note(format_args!("topic {} already exists", args.name));
         }
         Err(error) => return Err(error.into()),
     }
@@ -267,7 +282,7 @@ async fn trim(globals: &Globals, client: &Client, args: TrimArgs) -> anyhow::Res
             TrimOffset::End => None,
         };
         let start = client.delete_records(&id, before).await?;
-        globals.note(format_args!("{id} begins at offset {start}"));
+        globals.note(format_args!("{id} now starts at offset {start}"));
     }
     Ok(())
 }
@@ -330,7 +345,8 @@ struct Described {
     name: String,
     id: String,
     internal: bool,
-    /// Its own settings, and those that the broker was started with; all others have their defaults.
+    /// Its own settings, and those that the broker was started with; the others have their
+    /// defaults.
     configs: BTreeMap<String, String>,
     partitions: Vec<DescribedPartition>,
 }
@@ -341,9 +357,9 @@ struct DescribedPartition {
     leader: i32,
     replicas: Vec<i32>,
     isr: Vec<i32>,
-    /// The first offset that is still there; `None` while the partition has no leader.
+    /// The log start offset; `None` while the partition has no leader.
     start_offset: Option<i64>,
-    /// The next offset to come; `None` while the partition has no leader.
+    /// The next offset; `None` while the partition has no leader.
     end_offset: Option<i64>,
 }
 
@@ -366,7 +382,7 @@ async fn describe<W: Write>(
     })
 }
 
-/// What the error of one topic in the metadata means.
+/// The error that one topic has in the metadata.
 pub(crate) fn topic_error(name: &str, code: ErrorCode) -> ClientError {
     match code {
         ErrorCode::UnknownTopicOrPartition => ClientError::UnknownTopic(name.into()),
@@ -381,7 +397,7 @@ pub(crate) fn topic_error(name: &str, code: ErrorCode) -> ClientError {
 async fn describe_topic(client: &Client, topic: &TopicMetadata) -> anyhow::Result<Described> {
     let name = TopicName::new(&topic.name)?;
     let key = |p| TopicPartition::new(name.clone(), p);
-    // Without a leader nobody can say the offsets; the partition is listed all the same.
+    // Without a leader the offsets are unknown; the partition is listed all the same.
     let led = topic.partitions.iter().filter(|p| p.leader >= 0);
     let all: Vec<_> = led.map(|p| key(p.partition)).collect();
     let starts = client.list_offsets(&all, OffsetSpec::Earliest).await?;

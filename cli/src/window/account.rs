@@ -1,13 +1,13 @@
-//! The account of a query: what became of everything that was read.
+//! The account of a query: what happened to every record that was read.
 //!
 //! ```text
 //! records read = records with rows + records without a value
 //! rows         = counted + too late + malformed + header lines + with an impossible time
 //! ```
 //!
-//! A record of JSON is one row, and so is a line of CSV; where every record is one row, both sums are
-//! printed as one. A row is *counted* if any window took it, and *too late* if none did. A run that is
-//! stopped before its end has rows that are still on their way to the windows: they are named, too.
+//! A JSON record is one row, and so is a line of CSV; if every record is one row, both sums are
+//! printed as one. A row is *counted* if any window accepted it, and *too late* if none did. If a
+//! run is stopped early, some rows are still on their way to the windows; they are reported, too.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,19 +16,19 @@ use brooklet_engine::RunReport;
 
 use super::number::Number;
 
-/// What the readers and aggregates count themselves, beside the engine.
+/// Counts of the readers and aggregates, in addition to the engine's.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Lines that repeat the names of the columns; the engine counts them as malformed.
+    /// Lines that repeat the column names; the engine counts them as malformed.
     pub(super) headers: AtomicU64,
-    /// Sums that did not fit and were rounded, or got lost in infinity.
+    /// Sums that did not fit and were rounded or became infinite.
     pub(super) overflows: AtomicU64,
-    /// Rows without a number, by field.
+    /// Rows without a number, for each field.
     absent: Vec<(String, AtomicU64)>,
 }
 
 impl Tally {
-    /// For rows that have these numbers.
+    /// For rows with these numbers.
     pub(super) fn new(numbers: &[String]) -> Self {
         let absent = numbers.iter().map(|name| (name.clone(), AtomicU64::new(0)));
         Self {
@@ -37,7 +37,7 @@ impl Tally {
         }
     }
 
-    /// Notes which numbers a row does not have.
+    /// Counts the numbers that a row does not have.
     pub(super) fn note_absent(&self, numbers: &[Option<Number>]) {
         for ((_, count), number) in self.absent.iter().zip(numbers) {
             if number.is_none() {
@@ -47,7 +47,7 @@ impl Tally {
     }
 }
 
-/// What became of the records, and of the rows in them.
+/// What happened to the records, and to the rows in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Account {
     records: u64,
@@ -55,7 +55,7 @@ pub(super) struct Account {
     rows: u64,
     counted: u64,
     late: u64,
-    /// Pairs of a row and a window that was closed to it.
+    /// Pairs of a row and a window that had closed before it.
     late_pairs: u64,
     malformed: u64,
     headers: u64,
@@ -66,7 +66,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Of a run that has this report.
+    /// The account of a run with this report.
     pub(super) fn new(report: &RunReport, tally: &Tally) -> Self {
         let mut account = Self {
             headers: tally.headers.load(Relaxed),
@@ -93,17 +93,17 @@ impl Account {
         account
     }
 
-    /// Rows that no window has judged: none, at the end of a run.
+    /// Rows that no window has seen: none, at the end of a run.
     pub(super) fn under_way(&self) -> u64 {
         let judged = self.counted + self.late;
         let skipped = self.malformed + self.headers + self.impossible_times;
         self.rows.saturating_sub(judged + skipped)
     }
 
-    /// All of it on one line.
+    /// The account on one line.
     pub(super) fn to_text(&self) -> String {
         let mut text = format!("{} read", counted(self.records, "record"));
-        // Every record with a value has a row at least.
+        // Every record with a value has at least one row.
         let is_row_each = self.rows == self.records - self.no_value;
         if !is_row_each {
             if self.no_value > 0 {
@@ -136,7 +136,7 @@ impl Account {
     fn add_remarks(&self, text: &mut String) {
         if self.late_pairs > self.late {
             let times = counted(self.late_pairs, "time");
-            write!(text, "; {times} a window was closed to a row").expect(ENOUGH);
+            write!(text, "; {times} a row came after its window had closed").expect(ENOUGH);
         }
         for (field, count) in &self.absent {
             write!(text, "; {} without {field}", counted(*count, "row")).expect(ENOUGH);
@@ -218,7 +218,7 @@ mod tests {
             account.to_text(),
             "2 records read, 1 of them without a value; 9 rows: 5 counted, 1 too late, \
              0 malformed, 1 with an impossible time, 2 still on their way; 1 result; \
-             4 times a window was closed to a row; 2 rows without price; \
+             4 times a row came after its window had closed; 2 rows without price; \
              1 sum too large to be exact"
         );
     }
@@ -338,7 +338,8 @@ mod tests {
                 prop_assert_eq!(account.rows, rows.sum::<usize>() as u64);
             }
             prop_assert!(is_csv || account.rows == account.records - no_value);
-            // What is skipped was shown, what is late was written, and what is counted is in the results.
+            // What is skipped was shown, what is late was written, and what is counted is in the
+            // results.
             prop_assert_eq!(skipped.load(Relaxed), skipped_rows + no_value);
             prop_assert_eq!(driver.read("late").len() as u64, account.late_pairs);
             let in_windows = results.load(Relaxed);

@@ -1,12 +1,12 @@
-//! Aggregates that are chosen at run time, as one aggregate for the engine.
+//! Aggregates that are chosen at run time, combined into one for the engine.
 //!
 //! The engine folds one value per window and key. Here that value is a small vector: for each
-//! `--agg` a count, a sum, a minimum or a maximum of the numbers that were there. A field that is
-//! null or absent contributes nothing, as in SQL.
+//! `--agg` a count, a sum, a minimum or a maximum. A field that is null or absent contributes
+//! nothing, as in SQL.
 //!
-//! Integers are summed exactly, in 128 bits, and apart from the floats: so the order in which they come
-//! does not matter, and a sum of integers is an integer. Only where 128 bits are not enough, a sum goes on
-//! as a float, and that is counted.
+//! Integers are summed exactly, in 128 bits, and apart from the floats, so that their order does
+//! not matter and a sum of integers is an integer. Only if 128 bits are not enough does a sum
+//! continue as a float, and that is counted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::number::Number;
 use super::row::Row;
 use super::spec::{AggregateSpec, Function};
 
-/// One part of an aggregate: the function and which of the row's numbers it takes.
+/// One part of an aggregate: the function, and the index of the row's number that it takes.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     function: Function,
@@ -33,26 +33,26 @@ pub(super) struct Aggregates {
     tally: Arc<Tally>,
 }
 
-/// What is kept of one aggregate.
+/// The state of one aggregate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kept {
-    /// There was no number.
+    /// No number has come.
     Nothing,
-    /// So many rows.
+    /// The number of rows.
     Count(u64),
-    /// So many numbers, and their sum.
+    /// The number of numbers, and their sum.
     Total(u64, Total),
-    /// The least or the greatest.
+    /// The smallest or the greatest number.
     Extreme(Number),
 }
 
-/// A sum, of the integers and of the floats.
+/// The sum of the integers, and that of the floats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Total {
     whole: i128,
-    /// `None`: all were integers.
+    /// `None`: all numbers were integers.
     float: Option<f64>,
-    /// Whether the integers went beyond 128 bits, and the float has them.
+    /// Whether the integers exceeded 128 bits, so that they are in the float.
     is_rounded: bool,
 }
 
@@ -101,14 +101,14 @@ impl Total {
     }
 }
 
-/// The result of one aggregate; displays as JSON, where a number that is none is null.
+/// The result of one aggregate; displays as JSON, with null for a missing or infinite number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Answer {
-    /// There was no number.
+    /// No number has come.
     Nothing,
     /// A number.
     Number(Number),
-    /// A sum beyond all numbers.
+    /// A sum that became infinite.
     Overflow,
 }
 
@@ -132,7 +132,7 @@ impl Answer {
 }
 
 impl Aggregates {
-    /// Of these specifications, over rows whose numbers are `fields`.
+    /// The aggregates of these specifications, over rows with the numbers `fields`.
     pub(super) fn new(specs: &[AggregateSpec], fields: &[String], tally: Arc<Tally>) -> Self {
         let part = |spec: &AggregateSpec| Part {
             function: spec.function,
@@ -147,7 +147,7 @@ impl Aggregates {
         }
     }
 
-    /// A sum that is not what it should be is counted; results go out once.
+    /// Also counts a sum that is not exact: each result is made once.
     fn noted(&self, kept: Kept, answer: Answer) -> Answer {
         let is_rounded = matches!(kept, Kept::Total(_, total) if total.is_rounded);
         if is_rounded || answer == Answer::Overflow {

@@ -1,7 +1,7 @@
-//! What a query needs of a record, and how it is read: JSON by pointers, CSV by the names of columns.
+//! The fields that a query needs, and how they are read: JSON by pointers, CSV by column names.
 //!
-//! One record of JSON is one row; a record of CSV may be a whole file, header and all. Whatever cannot be
-//! read is an error in words: the engine counts the row as malformed, and the run goes on.
+//! A JSON record is one row; a CSV record may be a whole file with its header. A row that cannot be
+//! read is an error in words: the engine counts it as malformed, and the run goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,33 +15,33 @@ use super::json::Pointers;
 use super::lines::Rows;
 use super::row::{Cell, Row, Unit, joined};
 
-/// What spreadsheets put before a text to say that it is UTF-8.
+/// The byte order mark that spreadsheets write before UTF-8 text.
 const BOM: char = '\u{feff}';
 
-/// What a line is called that repeats the names of the columns.
-const HEADER: &str = "a header line: it has the names of the columns";
+/// The reason for skipping a line that repeats the column names.
+const HEADER: &str = "a header line: it repeats the column names";
 
 /// How values are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
-    /// With the names of the columns, in order.
+    /// CSV, with the column names in order.
     Csv(Vec<String>),
 }
 
-/// What a query asks of each row, by the names of fields.
+/// The fields that a query reads from each row.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
     pub(super) format: Format,
     /// Event time; the record's timestamp when absent.
     pub(super) time: Option<String>,
-    /// The unit of times that are numbers.
+    /// The unit of numeric times.
     pub(super) unit: Unit,
     /// The parts of the key.
     pub(super) by: Vec<String>,
     /// The numbers that are aggregated.
     pub(super) numbers: Vec<String>,
-    /// Whether rows carry what they were read from.
+    /// Whether rows carry the text that they were read from.
     pub(super) keep_original: bool,
 }
 
@@ -56,7 +56,7 @@ struct Reader {
     tally: Arc<Tally>,
 }
 
-/// Where the fields are that are asked for: in the order of time, key and numbers.
+/// Where the fields are, in the order of time, key and numbers.
 #[derive(Debug)]
 enum Places {
     Json(Pointers),
@@ -82,7 +82,7 @@ impl Query {
                     let index = columns.iter().position(|column| column == name(field));
                     index.ok_or_else(|| {
                         let columns = columns.join(", ");
-                        format!("there is no column {field}, only {columns}")
+                        format!("unknown column {field}; expected one of {columns}")
                     })
                 };
                 self.fields()
@@ -94,7 +94,7 @@ impl Query {
     }
 }
 
-/// The column that a field names, with or without a leading slash.
+/// The column of a field, with or without a leading slash.
 pub(super) fn name(field: &str) -> &str {
     field.strip_prefix('/').unwrap_or(field)
 }
@@ -105,24 +105,24 @@ impl Codec<Row> for Fields {
         self.decode_each(bytes, |row| {
             first.get_or_insert(row);
         });
-        first.unwrap_or_else(|| Err(DecodeError("it holds no row".into())))
+        first.unwrap_or_else(|| Err(DecodeError("expected a row, found none".into())))
     }
 
     fn decode_each(&self, bytes: &[u8], mut take: impl FnMut(Result<Row, DecodeError>)) {
         self.read(bytes, |row| take(row.map_err(DecodeError)));
     }
 
-    /// Rows travel as JSON, whatever they were read from.
+    /// Rows are repartitioned as JSON, whatever they were read from.
     fn encode(&self, row: &Row) -> Result<Bytes, EncodeError> {
         json().encode(row)
     }
 }
 
 impl Fields {
-    /// Finds the places of the fields.
+    /// Finds where the fields are.
     ///
     /// # Errors
-    /// In words: a JSON field that is no pointer, a CSV column that is not there.
+    /// In words: a JSON field that is not a pointer, a CSV column that does not exist.
     pub(super) fn new(query: Query, tally: Arc<Tally>) -> Result<Self, String> {
         let places = query.places()?;
         Ok(Self(Arc::new(Reader {
@@ -135,11 +135,13 @@ impl Fields {
     /// A row's event time, given its record's timestamp.
     ///
     /// # Errors
-    /// In words: windows cannot have it.
+    /// In words: the time is outside the range of windows.
     pub(super) fn event_time(&self, row: &Row, record: Timestamp) -> Result<Timestamp, String> {
         match &row.time {
             Some(time) => time.clone(),
-            None if record == Timestamp::NONE => Err("its record has no timestamp".into()),
+            None if record == Timestamp::NONE => {
+                Err("its record has no timestamp; name a field with --time".into())
+            }
             None => {
                 let number = record.0.to_string();
                 self.0.query.unit.time("its timestamp", &number)
@@ -147,8 +149,8 @@ impl Fields {
         }
     }
 
-    /// Hands the rows of one value to `take`, at least one. Errors, in words: not UTF-8, JSON or CSV, a
-    /// field that is missing, no time, no number.
+    /// Passes the rows of one value to `take`, at least one. Errors, in words: the value is not
+    /// UTF-8, JSON or CSV; a field is missing, not a time, or not a number.
     fn read(&self, value: &[u8], mut take: impl FnMut(Result<Row, String>)) {
         let text = match str::from_utf8(value) {
             Ok(text) => text.strip_prefix(BOM).unwrap_or(text),
@@ -184,7 +186,7 @@ impl Reader {
         for row in Rows::of(text) {
             count += 1;
             let read = match row.fields {
-                None => Err("not CSV: a quote is not closed".into()),
+                None => Err("not CSV: expected a closing quote, found the end of the text".into()),
                 Some(fields) if is_header(&fields, columns) => {
                     self.tally.headers.fetch_add(1, Relaxed);
                     Err(HEADER.into())
@@ -205,11 +207,11 @@ impl Reader {
             }));
         }
         if count == 0 {
-            take(Err("it is empty".into()));
+            take(Err("expected a row, found an empty value".into()));
         }
     }
 
-    /// Makes a row of the cells, which are in the order of [`Query::fields`].
+    /// Makes a row from the cells, which are in the order of [`Query::fields`].
     fn row<'a>(
         &self,
         cells: impl Iterator<Item = Result<Option<Cell<'a>>, String>>,
@@ -250,7 +252,7 @@ impl Reader {
     }
 }
 
-/// Whether a line repeats the names of the columns.
+/// Whether a line repeats the column names.
 fn is_header(fields: &[impl AsRef<str>], columns: &[String]) -> bool {
     let is_name = |(field, column): (&_, &String)| {
         AsRef::<str>::as_ref(field)
@@ -261,7 +263,7 @@ fn is_header(fields: &[impl AsRef<str>], columns: &[String]) -> bool {
 }
 
 fn missing(field: &str) -> String {
-    format!("no field {field}")
+    format!("field {field} is missing")
 }
 
 #[cfg(test)]
@@ -326,11 +328,15 @@ mod tests {
             Fields::new(query, Arc::default()).err()
         };
         assert_eq!(refused(Format::Json, "/a/b"), None);
-        assert!(refused(Format::Json, "a").unwrap().contains("/a, not a"));
+        assert!(
+            refused(Format::Json, "a")
+                .unwrap()
+                .contains("such as /a, found a")
+        );
         assert_eq!(refused(columns(), "/seat"), None);
         assert_eq!(
             refused(columns(), "seats").unwrap(),
-            "there is no column seats, only at, from, seat, delay"
+            "unknown column seats; expected one of at, from, seat, delay"
         );
     }
 
@@ -338,15 +344,15 @@ mod tests {
     fn what_cannot_be_read_is_said_in_words() {
         let words = |text: &str| read(Format::Json, text)[0].clone().unwrap_err();
         assert!(words("{").starts_with("not JSON"));
-        assert_eq!(words(r#"{"at":1}"#), "no field /from");
-        assert_eq!(words(r#"{"from":"a"}"#), "no field /at");
+        assert_eq!(words(r#"{"at":1}"#), "field /from is missing");
+        assert_eq!(words(r#"{"from":"a"}"#), "field /at is missing");
         let noon = words(r#"{"at":"noon","from":"a","seat":1}"#);
         assert!(
-            noon.contains("/at is \"noon\", expected milliseconds"),
+            noon.contains("/at is \"noon\": expected milliseconds"),
             "{noon}"
         );
         let number = words(r#"{"at":1,"from":"a","seat":1,"delay":"x"}"#);
-        assert_eq!(number, "/delay is \"x\", expected a number");
+        assert_eq!(number, "/delay is \"x\": expected a number");
         let tally = Arc::new(Tally::default());
         let fields = Fields::new(query(Format::Json), tally).unwrap();
         fields.read(b"{\"at\":\"\xff\"}", |row| {
@@ -369,11 +375,14 @@ mod tests {
             words,
             [
                 "expected 4 fields between commas, found 2",
-                "row 2: /delay is \"NaN\", expected a number",
-                "row 3: not CSV: a quote is not closed"
+                "row 2: /delay is \"NaN\": expected a number",
+                "row 3: not CSV: expected a closing quote, found the end of the text"
             ]
         );
-        assert_eq!(read(columns(), "\r\n"), [Err("it is empty".into())]);
+        assert_eq!(
+            read(columns(), "\r\n"),
+            [Err("expected a row, found an empty value".into())]
+        );
         assert_eq!(
             read(columns(), "1500,\"a,b\",7,3")[0].clone().unwrap().key,
             "\"a,b\",7"

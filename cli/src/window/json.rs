@@ -1,19 +1,19 @@
 //! Fields of a JSON text, found by pointers (RFC 6901) without building the rest of it.
 //!
 //! ```text
-//! /a~1b/c~0d/1/k      {"a/b": {"c~d": [{"k": "x"}, {"k": 7}]}}      7, as it is spelled
+//! /a~1b/c~0d/1/k      {"a/b": {"c~d": [{"k": "x"}, {"k": 7}]}}      7, as it is written
 //! ```
 //!
-//! All pointers of a query make one tree, and one pass over the text follows it. What is found is a
-//! piece of the text, so that a number keeps all of its digits. Of a name that comes twice in one object
-//! the last counts, as most parsers have it.
+//! All pointers of a query form one tree, and one pass over the text follows it. A result is a
+//! piece of the text, so that a number keeps all its digits. If a name occurs twice in one object,
+//! the last one counts, as in most parsers.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The pieces of a text that were found, one for each pointer.
+/// The pieces of a text that were found, one per pointer.
 pub(super) type Found<'a> = Vec<Option<&'a str>>;
 
 /// The pointers of a query, as a tree of their steps.
@@ -25,7 +25,7 @@ pub(super) struct Pointers {
 
 #[derive(Debug, Default)]
 struct Node {
-    /// Which pointer ends here.
+    /// The index of the pointer that ends here.
     pointer: Option<usize>,
     children: Vec<(String, Node)>,
 }
@@ -34,17 +34,17 @@ impl Pointers {
     /// Adds the next pointer.
     ///
     /// # Errors
-    /// In words: it is none.
+    /// In words: it is not a pointer.
     pub(super) fn add(&mut self, pointer: &str) -> Result<(), String> {
         if !pointer.is_empty() && !pointer.starts_with('/') {
             return Err(format!(
-                "a field of JSON is named by a pointer: /{pointer}, not {pointer}"
+                "expected a JSON pointer such as /{pointer}, found {pointer}"
             ));
         }
         let mut node = &mut self.root;
         for step in pointer.split('/').skip(1) {
             let name = unescaped(step).ok_or_else(|| {
-                format!("in the pointer {pointer} a ~ is written ~0 and a / within a name ~1")
+                format!("in the pointer {pointer}, write ~ as ~0, and / within a name as ~1")
             })?;
             let index = node.children.iter().position(|(child, _)| *child == name);
             let index = index.unwrap_or_else(|| {
@@ -98,7 +98,7 @@ impl Node {
         children.find(|(child, _)| child == name).map(|(_, n)| n)
     }
 
-    /// Drops what was found here and below, for an object that has the same name again.
+    /// Forgets what was found here and below, because the object repeats the name.
     fn forget(&self, found: &mut [Option<&str>]) {
         if let Some(pointer) = self.pointer {
             found[pointer] = None;
@@ -107,7 +107,7 @@ impl Node {
     }
 }
 
-/// A value of the text, and the node that stands for it.
+/// A value of the text, with its node in the tree.
 struct At<'n, 'f, 'a> {
     node: &'n Node,
     found: &'f mut [Option<&'a str>],
@@ -130,7 +130,7 @@ impl<'a> DeserializeSeed<'a> for At<'_, '_, 'a> {
     }
 }
 
-/// Goes one step down; a value without parts has nothing to be found in.
+/// Goes one step down; nothing can be found in a value without parts.
 impl<'a> Visitor<'a> for At<'_, '_, 'a> {
     type Value = ();
 
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn what_is_no_pointer_and_what_is_no_json_is_said() {
         for (pointer, words) in [
-            ("a", "named by a pointer: /a, not a"),
+            ("a", "a JSON pointer such as /a, found a"),
             ("/a~2", "~0"),
             ("/~", "~0"),
         ] {

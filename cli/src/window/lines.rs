@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! 1,a,1.5 CR LF        a row ends with CR, LF or both, the last one with the text
-//!   CR LF              an empty line is no row
+//!   CR LF              an empty line is not a row
 //! 2,"a,b ""c""",2 LF   a field in quotes may hold anything; two quotes stand for one
 //! 3,5" pipe,4          a quote within a field stands for itself
 //! ```
 //!
-//! A quote that is never closed takes in the rest of the text, and with it perhaps more rows: such a row
-//! is an error, so that none of them counts as something else than it is.
+//! A quote that is never closed swallows the rest of the text, perhaps with more rows. Such a row
+//! is an error, so that no row is misread.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ pub(super) struct Rows<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CsvRow<'a> {
     pub(super) text: &'a str,
-    /// `None`: a quote is never closed.
+    /// `None` if a quote is never closed.
     pub(super) fields: Option<Vec<Cow<'a, str>>>,
 }
 
@@ -59,7 +59,8 @@ impl<'a> Iterator for Rows<'a> {
     }
 }
 
-/// The first field and what follows it: a comma, a line's end or nothing. `None`: a quote is not closed.
+/// The first field and what follows it: a comma, a line's end or nothing. `None` if a quote is not
+/// closed.
 fn field(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (field, rest) = text.split_at(text.find([',', '\r', '\n']).unwrap_or(text.len()));
@@ -77,7 +78,7 @@ fn field(text: &str) -> Option<(Cow<'_, str>, &str)> {
         append(&mut field, "\"");
         rest = next;
     }
-    // What stands between the closing quote and the comma belongs to the field.
+    // Text between the closing quote and the comma belongs to the field.
     let (tail, rest) = rest.split_at(rest.find([',', '\r', '\n']).unwrap_or(rest.len()));
     append(&mut field, tail);
     Some((field, rest))

@@ -5,21 +5,26 @@
 //!                                               └─ late ────▶ --late-to TOPIC
 //! ```
 //!
-//! A result is printed once, when its window closes; `-e` reads what is there, closes all windows and
-//! exits, and prints the same in each run. The keys meet in one task, so that results come in order
-//! of closing time, window and key. Nothing vanishes: at the end an account says what became of every
-//! record and row ([`account`]).
+//! A result is printed once, when its window closes. With `-e` it reads to the present end, closes
+//! all windows and exits, and prints the same in each run. All keys meet in one task, so that
+//! results come in order of closing time, window and key. At the end, an account says what happened
+//! to every record and row ([`account`]).
 
-mod account;
-mod aggregate;
+mod spec;
+
 mod fields;
 mod json;
 mod lines;
+
 mod number;
-mod printer;
-mod program;
 mod row;
-mod spec;
+
+mod aggregate;
+mod program;
+
+mod printer;
+
+mod account;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -53,7 +58,7 @@ enum InputFormat {
     Csv,
 }
 
-/// How long a partition may be silent before the others go on without it.
+/// How long a partition may be silent before the others continue without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Idle(Option<Duration>);
 
@@ -79,44 +84,46 @@ Examples:
   brooklet window prices --format csv --columns at,symbol,price --time at --by symbol \\
       --size 1m --grace 5s --agg min:price --agg max:price
 
-A record is late for a window once the highest event time seen has reached the window's end plus the
-grace; with several partitions the lowest of their highest counts. A window's results are printed when
-it closes: so the last ones wait for records that move time on, or with -e for the end.
+A record is too late for a window once the highest event time seen reaches the window's end plus
+the grace period; with several partitions, the lowest of their highest event times counts. Results
+are printed when their window closes, so the last ones appear only after later records, or, with
+-e, at the end.
 
-Times are RFC 3339 with any offset, or numbers: milliseconds since 1970, unless --time-unit says
-otherwise. Windows begin in 1970 and end with the year 9999; other times are named and counted.
-Keys are text. A string is its characters, a number its value, anything else its JSON: so 7, 7.0 and
-\"7\" are one key. A record without the field, or with null in it, has no key and is malformed.
-Numbers may be in quotes. Whole ones (7, 7.0, 70e-1; -0.0 is 0) are summed exactly, up to 128 bits,
-others as 64-bit floats; what fits neither (1e400) and NaN are malformed; null, an absent field and an
-empty cell add nothing. If a JSON object repeats a name, the last one counts.
-A record of CSV may hold any number of lines. One that repeats the names of --columns is a header. A
-field is quoted as in RFC 4180; blanks around times and numbers and a byte order mark do not matter.
+Times are RFC 3339 with any offset, or numbers: milliseconds since 1970 unless --time-unit says
+otherwise. Windows cover 1970 to the end of the year 9999; rows outside are reported and counted.
+Keys are text: the characters of a string, the value of a number, the JSON of anything else; so 7,
+7.0 and \"7\" are one key. A record whose key field is missing or null is malformed.
+Numbers may be in quotes. Whole numbers (7, 7.0, 70e-1; -0.0 is 0) are summed exactly, up to 128
+bits, others as 64-bit floats. NaN, and numbers that fit neither (1e400), are malformed; null, a
+missing field and an empty cell add nothing. If a JSON object repeats a name, the last one counts.
+A CSV record may hold any number of lines. A line that repeats the names of --columns is a header.
+Fields are quoted as in RFC 4180; blanks around times and numbers, and a byte order mark, are
+ignored.
 
-At the end an account is printed: records (and rows, where records hold several) = counted + too late +
-malformed + those that were skipped for another reason.
+At the end an account is printed: records (and rows, if records hold several) = counted + too late
++ malformed + skipped for another reason.
 
-While it follows a topic, a partition without anything to read for --idle does not hold up the others. What
-it then brings may be late: choose never, if your producers pause and no record may be missed.")]
+When it follows a topic, a partition that is silent for --idle no longer holds up the others. Its
+next records may then be too late: use never if producers pause and no record may be missed.")]
 pub(crate) struct Args {
     /// The topic to read
     topic: String,
-    /// The field that holds the event time, as RFC 3339 or a number [default: the record's timestamp]
+    /// The field with the event time, in RFC 3339 or as a number [default: the record's timestamp]
     #[arg(long, value_name = "FIELD")]
     time: Option<String>,
-    /// The unit of times that are numbers, record timestamps included
+    /// The unit of numeric times, record timestamps included
     #[arg(long, value_name = "UNIT", value_enum, default_value_t)]
     time_unit: Unit,
-    /// The field to group by; several make one key, none groups all records together
+    /// The field to group by; may be repeated to form one key [default: all records in one group]
     #[arg(long, value_name = "FIELD")]
     by: Vec<String>,
-    /// The windows' size, for example 1h or 30s
+    /// The size of windows, for example 1h or 30s
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     size: Duration,
-    /// How long windows wait for stragglers
+    /// How long a window waits for late records after its end
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     grace: Duration,
-    /// Hopping windows: one begins at every multiple of this [default: the size]
+    /// Hopping windows: start one at every multiple of this [default: the size]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     hop: Option<Duration>,
     /// What to compute: count, or sum:FIELD, mean:FIELD, min:FIELD, max:FIELD
@@ -125,7 +132,7 @@ pub(crate) struct Args {
     /// Write late records, with the reason, to this topic
     #[arg(long, value_name = "TOPIC")]
     late_to: Option<String>,
-    /// How values are read; fields of JSON are named by pointers (/a/b), of CSV by columns
+    /// The format of values; JSON fields are named by pointers (/a/b), CSV fields by column
     #[arg(long, value_enum, default_value_t = InputFormat::Json)]
     format: InputFormat,
     /// The names of the CSV columns, in order
@@ -136,16 +143,17 @@ pub(crate) struct Args {
         required_if_eq("format", "csv")
     )]
     columns: Vec<String>,
-    /// read_committed leaves out records of aborted and of open transactions, read_uncommitted reads them
+    /// read_committed skips records of aborted and open transactions, read_uncommitted includes
+    /// them
     #[arg(long, value_name = "LEVEL", default_value = "read_committed", value_parser = isolation)]
     isolation: Isolation,
-    /// Begin with what comes from now on instead of the beginning
+    /// Start at the end of the topic instead of the beginning
     #[arg(long)]
     from_now: bool,
-    /// Exit at the end of what is there now, closing all windows
+    /// Exit at the present end of the topic, closing all windows
     #[arg(short = 'e', long)]
     exit_at_end: bool,
-    /// Go on without a partition that has had nothing to read for so long, or never
+    /// Continue without a partition that has been silent for this long, or never
     #[arg(
         long,
         value_name = "DURATION|never",
@@ -153,7 +161,7 @@ pub(crate) struct Args {
         conflicts_with = "exit_at_end"
     )]
     idle: Idle,
-    /// How results are printed: json is one array, jsonl one object per line
+    /// How to print results: json is one array, jsonl one object per line
     #[arg(short, long, value_enum, default_value_t = OutputFormat::Table)]
     output: OutputFormat,
 }
@@ -161,7 +169,7 @@ pub(crate) struct Args {
 /// Runs the query.
 ///
 /// # Errors
-/// No broker, no such topic, impossible windows.
+/// No broker, no such topic, invalid windows.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let topic = TopicName::new(&args.topic).map_err(|e| CliError::Usage(e.to_string()))?;
     let windows = windows(&args)?;
@@ -215,7 +223,7 @@ fn options(args: &Args) -> RunOptions {
         } else {
             Bound::Never
         },
-        // With -e the ends are known, and nobody needs to guess.
+        // With -e the ends are known, so that no partition needs to be called idle.
         idle: args.idle.0.filter(|_| !args.exit_at_end),
         consumer: ConsumerConfig {
             isolation: args.isolation,
@@ -238,10 +246,10 @@ async fn ends(
         .await
 }
 
-/// What the arguments ask of each row.
+/// The fields that the arguments name.
 ///
 /// # Errors
-/// In words: a name that is given twice.
+/// In words: a name occurs twice.
 fn query(args: &Args) -> Result<Query, String> {
     let columns: Vec<_> = args.columns.iter().map(|c| c.trim().to_owned()).collect();
     let is_csv = args.format == InputFormat::Csv;
@@ -275,19 +283,20 @@ fn query(args: &Args) -> Result<Query, String> {
     })
 }
 
-/// Two results of one name could not be told apart, and of two columns one would never be read.
+/// Two results with one name would be indistinguishable, and one of two columns would never be
+/// read.
 fn refuse_twice(what: &str, names: impl Iterator<Item = impl ToString>) -> Result<(), String> {
     let mut seen = std::collections::BTreeSet::new();
     for name in names.map(|name| name.to_string()) {
         if seen.contains(&name) {
-            return Err(format!("{what} {name} is given twice"));
+            return Err(format!("{what} {name} is given twice: name it once"));
         }
         seen.insert(name);
     }
     Ok(())
 }
 
-/// A name that no other query has at the same time, on whatever machine: process ids repeat.
+/// A name that no other query has at the same time on any machine: process ids alone may repeat.
 fn app_name(globals: &Globals) -> String {
     let (process, started) = (std::process::id(), globals.clock.wall().0);
     format!("brooklet-window-{process}-{started}")
@@ -303,8 +312,8 @@ fn windows(args: &Args) -> anyhow::Result<Windows> {
         .map_err(|e| CliError::Usage(e.to_string()))?)
 }
 
-/// A run that is cut short leaves its repartition topic behind. What cut it short matters more than
-/// a topic that stays.
+/// Removes the repartition topic that an interrupted run leaves behind. A failure is only noted:
+/// the reason for the interruption matters more.
 async fn remove_repartition_topic(globals: &Globals, client: &Client, app_name: &str) {
     let topic = format!("{app_name}-{BY_KEY}-repartition");
     let removed = match TopicName::new(&topic) {
@@ -313,6 +322,8 @@ async fn remove_repartition_topic(globals: &Globals, client: &Client, app_name: 
     };
     match removed {
         Err(ClientError::UnknownTopic(_)) | Ok(()) => {}
-        Err(error) => globals.note(format_args!("topic {topic} stays behind: {error}")),
+        Err(error) => globals.note(format_args!(
+            "cannot delete topic {topic}: {error}. Delete it with: brooklet topic delete {topic}"
+        )),
     }
 }

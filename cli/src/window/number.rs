@@ -1,41 +1,42 @@
-//! Numbers as records spell them: whole ones exactly, all others as 64-bit floats.
+//! Numbers as records write them: whole ones exactly, all others as 64-bit floats.
 //!
-//! A number is *whole* by its value, not by its spelling: `7`, `7.0`, `70e-1` and `-0.0` are 7, 7, 7 and
-//! 0. Whole numbers have 128 bits, so that identifiers and sums of 64-bit integers are right to the last
-//! digit. What fits neither, as `1e400` or an integer of 50 digits, is refused rather than rounded.
+//! A number is *whole* by its value, not by its spelling: `7`, `7.0` and `70e-1` are all 7, and
+//! `-0.0` is 0. Whole numbers have 128 bits, so that identifiers and sums of 64-bit integers are
+//! exact. A number that fits neither kind, such as `1e400` or an integer of 50 digits, is refused
+//! rather than rounded.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// 2^127: from here on no float fits 128 bits.
+/// 2^127: a float of this size or more does not fit 128 bits.
 const WHOLE_END: f64 = 1.701_411_834_604_692_3e38;
 
-/// A number that can be summed and compared. Travels as its text.
+/// A number that can be summed and compared. It is serialized as its text.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub(super) enum Number {
-    /// Whole.
+    /// A whole number.
     Whole(i128),
-    /// Finite, and not whole or beyond 128 bits.
+    /// A finite number that is not whole or exceeds 128 bits.
     Float(f64),
 }
 
-/// Why a text is no number that can be taken.
+/// Why a text cannot be read as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NumberError {
-    /// It is none.
+    /// It is not one.
     NotANumber,
-    /// It would have to be rounded, or made infinite.
+    /// It would have to be rounded or become infinite.
     TooLarge,
 }
 
 impl Number {
-    /// Reads a number in decimal, with a fraction and an exponent if it has them.
+    /// Reads a decimal number, with an optional fraction and exponent.
     ///
     /// # Errors
-    /// It is none, or it fits neither kind.
+    /// It is not a number, or it fits neither kind.
     pub(super) fn parse(text: &str) -> Result<Self, NumberError> {
         let decimal = Decimal::parse(text).ok_or(NumberError::NotANumber)?;
         if let Some((whole, true)) = decimal.floor(0) {
@@ -48,7 +49,8 @@ impl Number {
         }
     }
 
-    /// A float of 2^53 or more has no fraction left, whatever its spelling had.
+    /// Whether a float is a whole number: from 2^53 on, it has no fraction left, whatever its
+    /// spelling.
     fn from_float(float: f64) -> Self {
         if float.fract() == 0.0 && float.abs() < WHOLE_END {
             Self::Whole(float as i128)
@@ -58,8 +60,8 @@ impl Number {
     }
 }
 
-/// By value. Where an integer is rounded to be compared with a float, it is beyond all floats that have
-/// a fraction, so that the order stays right.
+/// Compares by value. An integer that is rounded for a comparison with a float is greater than all
+/// floats with a fraction, so the order stays right.
 impl PartialOrd for Number {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         match (*self, *other) {
@@ -94,7 +96,7 @@ impl TryFrom<String> for Number {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).map_err(|_| format!("{text:?} is no number"))
+        Self::parse(&text).map_err(|_| format!("expected a number, found {text:?}"))
     }
 }
 
@@ -105,7 +107,7 @@ pub(super) struct Decimal<'a> {
     whole: &'a str,
     fraction: &'a str,
     exponent: i64,
-    /// Whether it has neither point nor exponent.
+    /// Whether it has neither a point nor an exponent.
     is_plain: bool,
 }
 
@@ -131,8 +133,8 @@ impl<'a> Decimal<'a> {
         })
     }
 
-    /// The greatest integer that is not above this number times ten to the power of `shift`, and whether
-    /// it is equal. `None`: it does not fit 128 bits.
+    /// The greatest integer that is not above this number times ten to the power of `shift`, and
+    /// whether it is equal. `None`: it does not fit 128 bits.
     pub(super) fn floor(self, shift: i64) -> Option<(i128, bool)> {
         let digits = self.whole.bytes().chain(self.fraction.bytes());
         let point = (self.whole.len() as i64 + shift).saturating_add(self.exponent);
@@ -147,7 +149,7 @@ impl<'a> Decimal<'a> {
             }
             index += 1;
         }
-        // A number that is not 0 gets too large after some forty digits.
+        // A number other than 0 overflows after some forty digits.
         while index < point && number != 0 {
             number = number.checked_mul(10)?;
             index += 1;
@@ -160,7 +162,7 @@ impl<'a> Decimal<'a> {
 }
 
 fn read_exponent(text: &str) -> Option<i64> {
-    /// Beyond any number's digits, and far from overflow.
+    /// More than any number has digits, and far from overflow.
     const EXPONENT_MAX: i64 = 1 << 40;
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

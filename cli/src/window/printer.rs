@@ -15,15 +15,15 @@ use crate::escape::printable;
 use crate::output::{Output, OutputError, OutputFormat};
 use crate::time;
 
-/// Columns of the table that hold the key, and an aggregate at least.
+/// The width of the key's column, and the least width of an aggregate's.
 const KEY_WIDTH: usize = 12;
 const CELL_WIDTH_MIN: usize = 10;
 
-/// Where two decimals still say something: from here on and up to there.
+/// The range in which two decimals are informative.
 const PLAIN_MIN: f64 = 0.01;
 const PLAIN_END: f64 = 1e15;
 
-/// Prints finals in the asked format; the engine's tasks call it.
+/// Prints finals in the chosen format; the engine's tasks call it.
 #[derive(Debug)]
 pub(super) struct Printer {
     state: Mutex<PrinterState>,
@@ -40,7 +40,7 @@ struct PrinterState {
 }
 
 impl Printer {
-    /// Prints the aggregates of these names; results leave at once, unless they are `buffered`.
+    /// Prints aggregates with these names; results leave at once unless they are `buffered`.
     pub(super) fn new(
         format: OutputFormat,
         columns: Vec<String>,
@@ -88,7 +88,7 @@ impl Printer {
         }
     }
 
-    /// Ready once stdout takes no more.
+    /// Ready once stdout cannot be written to.
     pub(super) async fn failure(&self) -> OutputError {
         loop {
             self.failed.notified().await;
@@ -98,7 +98,7 @@ impl Printer {
         }
     }
 
-    /// Prints what is left.
+    /// Prints the rest.
     pub(super) fn finish(&self) -> Result<(), OutputError> {
         let mut state = self.state.lock();
         if self.format == OutputFormat::Json && state.failure.is_none() {
@@ -150,7 +150,8 @@ fn object(result: &Final<String, Vec<Answer>>, columns: &[String]) -> String {
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
-/// A line as wide as its heading; results leave one by one, so no column can wait for its widest cell.
+/// A line with the widths of the heading: results leave one by one, so that no column can wait for
+/// its widest cell.
 fn table_line(start: &str, end: &str, key: &str, cells: &[String], columns: &[String]) -> String {
     let mut line = format!("{start:<20}  {end:<20}  {key:<KEY_WIDTH$}");
     for (cell, column) in cells.iter().zip(columns) {

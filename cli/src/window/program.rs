@@ -20,10 +20,10 @@ use super::{Args, BY_KEY};
 use crate::output::say;
 use crate::time;
 
-/// Malformed rows that are shown one by one; the others are counted.
+/// Malformed rows that are shown one by one; the others are only counted.
 const MALFORMED_SHOWN_MAX: u32 = 3;
 
-/// Declares the query; `read` are how rows are read, their numbers, and where they are counted.
+/// Declares the query; `read` is the decoder of rows, the fields of their numbers, and the counts.
 pub(super) fn program(
     name: &str,
     args: &Args,
@@ -69,7 +69,7 @@ pub(super) fn show_malformed(quiet: bool) -> impl Fn(&Malformed<'_>) + Send + Sy
     }
 }
 
-/// What `--late-to` gets of a row and a window that was closed to it.
+/// The record that `--late-to` gets for a row and a window that had closed before it.
 #[derive(Debug, Serialize, Deserialize)]
 struct LateRecord {
     key: String,
@@ -80,7 +80,7 @@ struct LateRecord {
     stream_time: String,
     late_by_ms: u64,
     reason: String,
-    /// JSON as it was, other text as a string.
+    /// JSON unchanged, other text as a string.
     record: Box<RawValue>,
 }
 

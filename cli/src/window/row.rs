@@ -1,13 +1,13 @@
-//! A row: what a query needs of one JSON value or of one line of CSV, and the rules by which its fields
-//! become times, keys and numbers.
+//! A row: the fields that a query needs from one JSON value or one line of CSV, and the rules by
+//! which they become times, keys and numbers.
 //!
-//! | a field is asked for as | it may be |
+//! | a field is read as | it may be |
 //! |---|---|
-//! | time | RFC 3339, or a number in the unit that was named; as a string, too, with blanks around it |
-//! | key | anything but null: of a string its characters, of a number its value, else its JSON |
+//! | time | RFC 3339, or a number in the chosen unit; also as a string, with blanks around it |
+//! | key | anything except null: the characters of a string, the value of a number, else its JSON |
 //! | number | a number, also as a string with blanks around it; null, absent or an empty cell is none |
 //!
-//! What cannot be read is an error in words, with the field and what was found in it.
+//! A field that cannot be read is an error in words, with the field and what it contains.
 
 use std::borrow::Cow;
 
@@ -18,31 +18,31 @@ use serde_json::Value;
 use super::number::{Decimal, Number, NumberError};
 use crate::time;
 
-/// Characters of a field that an error shows.
+/// Characters of a field that an error shows at most.
 const SHOWN_CHARS: usize = 60;
 
-/// What is left of a record, or of one line in it. Key and time travel beside it.
+/// The fields of a record, or of one line in it. The engine carries key and time separately.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
-    /// Event time; `None`: the record's timestamp, an error: why it cannot be one.
+    /// Event time. `None`: the record's timestamp; an error: why the time is invalid.
     #[serde(skip)]
     pub(super) time: Option<Result<Timestamp, String>>,
-    /// The key's parts: one as it is, several as a line of CSV, so that no two keys look alike.
+    /// The key: one part unchanged, several parts as a line of CSV, so that no two keys look alike.
     #[serde(skip)]
     pub(super) key: String,
-    /// In the order of the query's numbers; what is absent is `None`.
+    /// In the order of the query's numbers; `None` if absent.
     pub(super) numbers: Vec<Option<Number>>,
-    /// What it was read from, if that was asked for.
+    /// The text that it was read from, if the query keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) original: Option<String>,
 }
 
-/// A field that is there.
+/// A field that is present.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Cell<'a> {
-    /// Characters: a cell of CSV, or a string of JSON.
+    /// Characters: a CSV cell, or a JSON string.
     Text(Cow<'a, str>),
-    /// A number of JSON, as it is spelled.
+    /// A JSON number, as it is written.
     Number(&'a str),
     /// Any other JSON.
     Other(&'a str),
@@ -52,7 +52,7 @@ impl<'a> Cell<'a> {
     /// A piece of JSON; null counts as absent.
     ///
     /// # Errors
-    /// A string that stands for no characters, as half of a surrogate pair.
+    /// A string that is not text, such as half of a surrogate pair.
     pub(super) fn of_json(json: &'a str) -> Result<Option<Self>, String> {
         Ok(match json.as_bytes().first() {
             Some(b'n') => None,
@@ -66,12 +66,12 @@ impl<'a> Cell<'a> {
         })
     }
 
-    /// A cell of CSV; an empty one counts as absent, with blanks in it or without.
+    /// A CSV cell; an empty or blank one counts as absent.
     pub(super) fn of_csv(cell: Cow<'a, str>) -> Option<Self> {
         (!cell.trim().is_empty()).then_some(Self::Text(cell))
     }
 
-    /// What is read where a number or a time is expected.
+    /// The text to read a number or a time from.
     fn literal(&self) -> &str {
         match self {
             Self::Text(text) => text.trim(),
@@ -79,7 +79,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// As an error shows it.
+    /// The field as an error shows it.
     fn shown(&self) -> String {
         let shown = match self {
             Self::Text(text) => Value::from(text.as_ref()).to_string(),
@@ -91,16 +91,16 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Its part of the key.
+    /// The field as a part of the key.
     ///
     /// # Errors
-    /// JSON with a number that is beyond all numbers.
+    /// JSON with a number that is out of range.
     pub(super) fn key(self) -> Result<String, String> {
         Ok(match self {
             Self::Text(text) => text.into_owned(),
-            // Without more digits than a number has, it is its own spelling.
+            // A number that cannot be read keeps its spelling.
             Self::Number(json) => Number::parse(json).map_or_else(|_| json.into(), String::from),
-            // Names in order and no blanks: objects that mean the same are one key.
+            // Sorted names and no blanks, so that equal objects are one key.
             Self::Other(json) => {
                 let value: Value =
                     serde_json::from_str(json).map_err(|e| format!("not JSON: {e}"))?;
@@ -109,24 +109,24 @@ impl<'a> Cell<'a> {
         })
     }
 
-    /// Its number.
+    /// The field as a number.
     ///
     /// # Errors
-    /// It has none, or one that would have to be rounded.
+    /// It is not a number, or would have to be rounded.
     pub(super) fn number(&self, field: &str) -> Result<Number, String> {
         Number::parse(self.literal()).map_err(|error| match error {
-            NumberError::NotANumber => format!("{field} is {}, expected a number", self.shown()),
+            NumberError::NotANumber => format!("{field} is {}: expected a number", self.shown()),
             NumberError::TooLarge => format!(
-                "{field} is {}, beyond the largest numbers: integers up to 1.7e38, others up to 1.8e308",
+                "{field} is {}: expected an integer up to 1.7e38, or another number up to 1.8e308",
                 self.shown()
             ),
         })
     }
 
-    /// Its time; the inner error is that of a time that windows cannot have.
+    /// The field as a time; the inner error is that of a time outside the range of windows.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not one.
     pub(super) fn time(
         &self,
         field: &str,
@@ -144,7 +144,7 @@ impl<'a> Cell<'a> {
             Some(date) if date < Timestamp(0) => Ok(Err(before_1970(field, literal))),
             Some(date) => Ok(Ok(date)),
             None => Err(format!(
-                "{field} is {}, expected {}",
+                "{field} is {}: expected {}",
                 self.shown(),
                 unit.expected()
             )),
@@ -153,10 +153,10 @@ impl<'a> Cell<'a> {
 }
 
 fn before_1970(what: &str, time: &str) -> String {
-    format!("{what} is {time}, before 1970, where windows begin")
+    format!("{what} is {time}: expected 1970 or later, where windows start")
 }
 
-/// The unit of a time that is a number.
+/// The unit of a numeric time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Unit {
     /// Seconds
@@ -184,7 +184,7 @@ impl Unit {
         time::EXPECTED.replace("milliseconds", self.name())
     }
 
-    /// The milliseconds of a number in this unit; none if a calendar does not have them.
+    /// The milliseconds of a number in this unit; `None` if the calendar does not have that time.
     fn millis(self, number: &str) -> Option<Timestamp> {
         let powers_of_ten = match self {
             Self::S => 3,
@@ -200,7 +200,7 @@ impl Unit {
     /// The time that a number means.
     ///
     /// # Errors
-    /// Windows cannot have it: it is before 1970, or so far away that the unit must be another one.
+    /// It is outside the range of windows: before 1970, or so far away that the unit must be wrong.
     pub(super) fn time(self, what: &str, number: &str) -> Result<Timestamp, String> {
         match self.millis(number) {
             Some(time) if time >= Timestamp(0) => return Ok(time),
@@ -217,12 +217,12 @@ impl Unit {
         });
         let name = self.name();
         Err(format!(
-            "{what} is {number}, after the year 9999 if it is in {name}{advice}"
+            "{what} is {number}: in {name}, that is after the year 9999{advice}"
         ))
     }
 }
 
-/// Parts that hold a comma, a quote or a line break are quoted, unless there is only one.
+/// Quotes parts with a comma, a quote or a line break, unless there is only one part.
 pub(super) fn joined(mut parts: Vec<String>) -> String {
     if parts.len() > 1 {
         for part in &mut parts {
@@ -284,12 +284,12 @@ mod tests {
             Ok("9007199254740993".into())
         );
         let wrong = |cell| number(cell).unwrap_err();
-        assert_eq!(wrong(text("NaN")), "price is \"NaN\", expected a number");
+        assert_eq!(wrong(text("NaN")), "price is \"NaN\": expected a number");
         assert_eq!(
             wrong(Cell::Other("true")),
-            "price is true, expected a number"
+            "price is true: expected a number"
         );
-        assert!(wrong(Cell::Number("1e400")).starts_with("price is 1e400, beyond the largest"));
+        assert!(wrong(Cell::Number("1e400")).starts_with("price is 1e400: expected an integer"));
         let long = "9".repeat(5000);
         assert!(wrong(text(&long)).len() < 200);
         assert_eq!(Cell::of_csv(" ".into()), None);
@@ -331,20 +331,20 @@ mod tests {
         let words = |text: &str| Unit::Ms.time("/at", text).unwrap_err();
         assert_eq!(
             words("1782379000123456"),
-            "/at is 1782379000123456, after the year 9999 if it is in milliseconds; \
+            "/at is 1782379000123456: in milliseconds, that is after the year 9999; \
              in microseconds it is 2026-06-25T09:16:40.123Z: add --time-unit us"
         );
         assert!(words("1782379000123456789").ends_with("add --time-unit ns"));
-        assert!(words("1e400").ends_with("if it is in milliseconds"));
+        assert!(words("1e400").ends_with("in milliseconds, that is after the year 9999"));
         for past in ["-1", "-0.5", "-1e400", "-9223372036854775809"] {
             assert!(
-                words(past).ends_with("before 1970, where windows begin"),
+                words(past).ends_with("expected 1970 or later, where windows start"),
                 "{past}"
             );
         }
         let date = text("1969-12-31T23:59:59.9999Z")
             .time("/at", Unit::Ms)
             .unwrap();
-        assert!(date.unwrap_err().contains("before 1970"));
+        assert!(date.unwrap_err().contains("expected 1970 or later"));
     }
 }

@@ -1,4 +1,4 @@
-//! What `--agg` asks for: `count`, or `sum`, `mean`, `min`, `max` of a field.
+//! An `--agg`: `count`, or `sum`, `mean`, `min`, `max` of a field.
 
 use std::fmt;
 use std::str::FromStr;
@@ -51,10 +51,10 @@ impl FromStr for AggregateSpec {
             .iter()
             .find(|(n, _)| *n == name)
             .map(|(_, f)| *f);
-        let function =
-            function.ok_or_else(|| format!("{name:?} is not one of count, sum, mean, min, max"))?;
+        let function = function
+            .ok_or_else(|| format!("expected count, sum, mean, min or max, found {name:?}"))?;
         match (function, &field) {
-            (Function::Count, Some(_)) => Err("count takes no field".into()),
+            (Function::Count, Some(_)) => Err("count takes no field: write count".into()),
             (Function::Count, None) => Ok(Self { function, field }),
             (_, Some(field_name)) if !field_name.is_empty() => Ok(Self { function, field }),
             _ => Err(format!(
@@ -95,7 +95,7 @@ mod tests {
         let error = |text: &str| text.parse::<AggregateSpec>().unwrap_err();
         assert_eq!(
             error("median:/n"),
-            "\"median\" is not one of count, sum, mean, min, max"
+            "expected count, sum, mean, min or max, found \"median\""
         );
         assert_eq!(
             error("mean"),
@@ -105,6 +105,6 @@ mod tests {
             error("sum:"),
             "sum needs a field, for example sum:/delay_min"
         );
-        assert_eq!(error("count:/n"), "count takes no field");
+        assert_eq!(error("count:/n"), "count takes no field: write count");
     }
 }

@@ -1,5 +1,5 @@
-//! What clients make of refusals: `tests/clients/refused` and `tests/streams/Refused.java`. Each line
-//! is the client's answer, and the same with Apache Kafka 3.9.1.
+//! What clients make of refusals: `tests/clients/refused` and `tests/streams/Refused.java`. Each
+//! line is the client's answer, and the same with Apache Kafka 3.9.1.
 
 use brooklet_tests::{repository, text};
 
@@ -11,7 +11,7 @@ const SETTINGS: [&str; 2] = [
     "group.min.session.timeout.ms=100",
 ];
 
-/// What becomes of transactions, whatever the client, but for the last two lines: their errors.
+/// What happens to transactions, with any client; only the last two lines, the errors, differ.
 const TRANSACTIONS: [&str; 3] = [
     "aborted: not read",
     "broker killed: goes on",
@@ -109,7 +109,8 @@ fn transactions_of_kafka_python_end_in_spite_of_killed_brokers() {
     python("by_kafka_python.py", "transactions", &expected);
 }
 
-/// Apache Kafka's own clients of 3.9, whose transactions are of version 1, and of 4.1, of version 2.
+/// Apache Kafka's own clients of 3.9, whose transactions are of version 1, and of 4.1, of version
+/// 2.
 fn java(scenario: &str, expected: &[&str]) {
     for name in ["BROOKLET_STREAMS_3", "BROOKLET_STREAMS_4"] {
         let Some(lib) = brought(name) else {

@@ -1,4 +1,14 @@
 //! `kill -9`: what was acknowledged is there, where it was acknowledged, in order.
+//!
+//! ```text
+//!  producers write ─▶ kill -9 at some moment ─▶ start again ─▶ read everything ─▶ compare
+//! ```
+//!
+//! A kill loses the process, not the page cache, so every acknowledged record must survive it, with
+//! `acks=1` as well as with `acks=all`. Records that were sent but not acknowledged may be there, once
+//! and in order.
+//!
+//! What a power cut loses is not tested here but in the simulation (`tests/tests/sim/`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader};
@@ -231,8 +241,8 @@ async fn what_was_acknowledged_survives_five_times_kill_9() {
     assert_calm(&server.errors());
 }
 
-/// A batch whose acknowledgement was lost in a crash is sent again, and known again by its producer and
-/// its sequence. So each record is there once, in the order of sending.
+/// A batch whose acknowledgement was lost in a crash is sent again, and known again by its producer
+/// and its sequence. So each record is there once, in the order of sending.
 fn assert_each_once(found: &Records, count_sent: usize) {
     for (partition, records) in found {
         let number =

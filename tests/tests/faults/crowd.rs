@@ -1,5 +1,5 @@
-//! As many clients as one machine is asked to hold: connections that say nothing, and groups with many
-//! members.
+//! As many clients as one machine is asked to hold: connections that say nothing, and groups with
+//! many members.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Notify;
 
-/// Takes as many open files as the system gives, and says how many.
+/// Raises the limit of open files as far as the system allows, and returns it.
 fn open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -69,7 +69,7 @@ fn five_thousand_idle_connections_are_held() {
 }
 
 const GROUPS: usize = 50;
-/// Of each group, and so many partitions of the topic.
+/// Members of each group, and partitions of the topic.
 const MEMBERS: usize = 10;
 
 /// What the members of a group see.

@@ -79,7 +79,7 @@ fn more_partitions_and_connections_than_files_cost_no_partition() {
 }
 
 #[test]
-fn indexes_and_snapshots_that_are_garbage_or_gone_are_made_anew() {
+fn indexes_and_snapshots_that_are_garbage_or_gone_are_rebuilt() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::on(data.path());
     let settings = ["-c", "segment.bytes=256", "-c", "index.interval.bytes=0"];

@@ -1,5 +1,5 @@
-//! A disk that has lost a sector, and somebody who cuts a file under a running broker: each is an error of
-//! one partition, never a signal, and never silence.
+//! A disk that has lost a sector, and somebody who cuts a file under a running broker: each is an
+//! error of one partition, never a signal, and never silence.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn fill(server: &Server) {
     }
 }
 
-/// Of each partition: its error, or how many batches came, from these offsets on.
+/// For each partition: its error, or how many batches came, from these offsets on.
 fn fetch(server: &Server, from: [i64; 3]) -> Vec<Result<usize, ErrorCode>> {
     let partitions = from.iter().zip(0..PARTITIONS).map(|(from, partition)| {
         FetchPartition::default()

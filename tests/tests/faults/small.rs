@@ -1,5 +1,5 @@
-//! One small file of a data directory is damaged, or the directory goes: a sample, through the real binary. Each
-//! bit of each file is tried in `broker/src/broker/tests/small_files.rs`.
+//! One small file of a data directory is damaged, or the directory goes: a sample, through the real
+//! binary. Each bit of each file is tried in `broker/src/broker/tests/small_files.rs`.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,12 @@
 //! What `serve` finds when it starts: a port, a data directory, and what the last run has left.
+//!
+//! Each test makes one of them wrong and looks at what a user sees: the exit code, one message that
+//! names the cause and the next step, and, if the broker starts all the same, what it serves.
+//!
+//! - A port that is in use, a data directory that another broker uses or that cannot be written.
+//! - Files of something else, of an unknown version, or malformed.
+//! - A torn tail, and damage in synced records, which are not the same: the first is cut, the second
+//!   takes its partition offline.
 
 use std::fs;
 use std::net::TcpListener;
@@ -110,7 +118,7 @@ fn a_directory_of_something_else_is_left_alone() {
 }
 
 #[test]
-fn unknown_versions_are_named_and_malformed_properties_made_anew() {
+fn unknown_versions_are_named_and_malformed_properties_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Server::on(dir.path()).terminate().success());
     let meta = dir.path().join(META);

@@ -1,4 +1,5 @@
-//! `kill -9` in the middle of transactions: what is read, written and noted as read counts together, once.
+//! `kill -9` in the middle of transactions: what is read, written and noted as read counts
+//! together, once.
 
 use std::collections::BTreeMap;
 

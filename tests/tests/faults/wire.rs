@@ -315,7 +315,8 @@ fn good_requests() -> Vec<Request> {
     ]
 }
 
-/// Changes a few bytes, cuts, or makes longer; the length in front stays as it was one time in four.
+/// Changes a few bytes, cuts, or makes longer; the length in front stays as it was one time in
+/// four.
 fn mutated(frame: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = frame.to_vec();
     match random.below(4) {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! - The last stable offset is where the oldest open transaction begins.
-//! - A consumer that leaves out what the fetch's list of aborted transactions tells it to, as Kafka's
-//!   clients do, is left with exactly the records that count.
+//! - A consumer that leaves out what the fetch's list of aborted transactions tells it to, as
+//!   Kafka's clients do, is left with exactly the records that count.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -26,7 +26,7 @@ pub(crate) enum Fate {
     Open,
 }
 
-/// Of each transactional record, by its offset.
+/// The transaction of each transactional record, by its offset.
 pub(crate) type Fates = BTreeMap<i64, Fate>;
 
 pub(crate) fn fates(records: &BTreeMap<i64, Written>) -> Fates {
@@ -66,7 +66,7 @@ pub(crate) fn check(
     let stable = reader.last_stable_offset(Offset(end)).0;
     let open = fates.iter().filter(|(_, fate)| **fate == Fate::Open);
     let open: Vec<_> = open.map(|(offset, _)| *offset).collect();
-    // Of a transaction that began with records that are deleted by now the log may know either
+    // If a transaction began with records that are now deleted, the log may know either
     // where it began or its first record that is left.
     let at_least = open.first().map_or(end, |first| *first.max(&start));
     let at_most = open.iter().find(|offset| **offset >= start);

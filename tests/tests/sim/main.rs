@@ -1,11 +1,13 @@
 //! Histories: a log on a simulated disk, driven at random, against a model.
 //!
-//! A seed gives one history: appends of all kinds, transactions, syncs, rolls, changed settings, deletions,
-//! retention and compaction, with power cuts at any operation (also inside of a recovery), kills, a
-//! full disk, failed syncs and bit rot between and within them. The laws that have to hold are in
-//! `model.rs`. A failing seed prints its history and the command that replays it.
+//! A seed determines one history: appends of all kinds, transactions, syncs, rolls, changed
+//! settings, deletions, retention and compaction, with power cuts at any operation (also inside of
+//! a recovery), kills, a full disk, failed syncs and bit rot between and within them. The laws that
+//! have to hold are in `model.rs`. A failing seed prints its history and the command that replays
+//! it.
 //!
-//! `BROOKLET_SIM_SEEDS=0..1000000 cargo test --release -p brooklet-tests --test sim` runs a million.
+//! `BROOKLET_SIM_SEEDS=0..1000000 cargo test --release -p brooklet-tests --test sim` runs a
+//! million.
 
 #![expect(clippy::unwrap_used, reason = "a history fails where it unwraps")]
 

@@ -1,4 +1,17 @@
-//! One history: a log, its disk, what the checkpoint files say, and what happens to them.
+//! One history: a log, its disk, the checkpoint files beside it, and what happens to them.
+//!
+//! A world draws one event after the other from its random numbers, applies it to the real log on a
+//! simulated disk and to the model (`model.rs`), and checks after each step that they agree:
+//!
+//! ```text
+//!  seed ─▶ event ─▶ log on the simulated disk ─┐
+//!            └────▶ model ─────────────────────┴─▶ laws hold? ─▶ next event
+//! ```
+//!
+//! Power cuts, kills and full disks hit in the middle of an operation, a recovery included. What the
+//! model allows after one is a range: everything synced must be there, everything written may be.
+//!
+//! The broker's part, writing checkpoint files in the safe order, is done here as the broker does it.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -23,7 +23,7 @@ struct Layers {
 const LAYERS: [Layers; 5] = [
     Layers {
         folder: "broker/machines",
-        // The three machines know nothing of each other.
+        // The three machines do not know each other.
         row: &[],
         everywhere: &["machine", "log_record"],
     },

@@ -1,4 +1,5 @@
-//! What the crates depend on: each only on those below it, the pure ones on no runtime, and none on C.
+//! What the crates depend on: each only on those below it, the pure ones on no runtime, and none on
+//! C.
 
 use std::fs;
 use std::process::Command;
@@ -7,8 +8,8 @@ use serde_json::Value;
 
 use super::{assert_clean, root};
 
-/// Our crates from the bottom up: its folder, its name, what it may depend on among ours, and whether
-/// it is pure: no runtime below it, no unsafe code in it.
+/// Our crates from the bottom up: its folder, its name, what it may depend on among ours, and
+/// whether it is pure: no runtime below it, no unsafe code in it.
 pub(super) const CRATES: [Crate; 9] = [
     Crate::pure("protocol", "brooklet-protocol", &[]),
     Crate::pure(

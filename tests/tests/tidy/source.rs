@@ -1,7 +1,8 @@
-//! A source file taken apart: what of it is production code, its functions, and the modules it names.
+//! A source file taken apart: what of it is production code, its functions, and the modules it
+//! names.
 //!
-//! Items with `#[cfg(test)]` are tests wherever they stand, and so are the files of modules that are
-//! declared with it; all else is production code, above and below them.
+//! Items with `#[cfg(test)]` are tests wherever they stand, and so are the files of modules that
+//! are declared with it; all else is production code, above and below them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +22,7 @@ use super::root;
 pub(super) struct Source {
     /// From the root of the repository.
     pub(super) path: String,
-    /// Of the crate it belongs to, from the root of the repository.
+    /// The folder of its crate, from the root of the repository.
     pub(super) folder: &'static str,
     /// Where in the crate, as `["log", "segment"]`; empty for its root.
     pub(super) module: Vec<String>,
@@ -222,8 +223,8 @@ impl<'ast> Visit<'ast> for Functions {
     }
 }
 
-/// Collects what follows `crate::`, and `super::` as often as it takes to get to the root from a module
-/// at `depth`.
+/// Collects what follows `crate::`, and `super::` as often as it takes to get to the root from a
+/// module at `depth`.
 fn names(tokens: TokenStream, depth: usize, found: &mut Vec<(usize, String)>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut at = 0;

@@ -1,5 +1,14 @@
-//! `bench produce`, `consume` and `e2e`: any broker under load. The load itself is `brooklet_load`;
-//! here are the arguments and what is printed.
+//! `bench produce`, `consume` and `e2e`: any broker under load.
+//!
+//! The load generator is the crate `brooklet_load`. Here are the arguments, the broker that is
+//! started if `-b` names none, and what is printed:
+//!
+//! ```text
+//!  arguments ─▶ Load, Bench ─▶ brooklet_load::measure ─▶ Report ─▶ table or JSON, exit code
+//! ```
+//!
+//! The exit code is 6 if the run is not valid. After Ctrl-C the topic is deleted, and nothing is
+//! printed.
 
 use std::time::Duration;
 

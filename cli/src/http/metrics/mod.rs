@@ -2,14 +2,14 @@
 //!
 //! | names | as of |
 //! |---|---|
-//! | `kafka_brokers`, `kafka_topic_…`, `kafka_consumergroup_…` | kafka_exporter, whose dashboards can so be used |
+//! | `kafka_brokers`, `kafka_topic_…`, `kafka_consumergroup_…` | kafka_exporter, so that its dashboards work |
 //! | `kafka_server_…`, `kafka_network_…`, `kafka_controller_…`, `kafka_log_…` | Kafka's own beans, as the JMX exporter spells them |
 //! | `brooklet_…` | our own, in seconds and bytes |
 //! | `process_…` | Prometheus' libraries |
 //!
 //! One broker leads all partitions and is their only replica. A partition that is offline has the
-//! leader -1, no replica in sync and no offsets. As in Kafka the numbers of a topic stand beside those
-//! of all topics, which have no label: whoever adds them up picks one or the other.
+//! leader -1, no replica in sync and no offsets. As in Kafka, the numbers of each topic stand
+//! beside the sum of all topics, which has no label: add up one or the other.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -47,14 +47,14 @@ pub(super) fn render(
 
 type OfPartition = fn(&BrokerMetrics, &PartitionMetrics) -> Option<i64>;
 
-/// What kafka_exporter tells of each partition, and the bytes of its log.
+/// What kafka_exporter reports about each partition, and the bytes of its log.
 #[rustfmt::skip]
 const OF_PARTITIONS: [(&str, &str, OfPartition); 9] = [
     ("kafka_topic_partition_current_offset", "High watermark: consumers read up to here.",
         |_, p| p.log.map(|log| log.high_watermark.0)),
-    ("kafka_topic_partition_oldest_offset", "First offset that is there.",
+    ("kafka_topic_partition_oldest_offset", "First offset of the log.",
         |_, p| p.log.map(|log| log.start.0)),
-    ("kafka_topic_partition_leader", "Broker that leads; -1 while the partition is offline.",
+    ("kafka_topic_partition_leader", "Leading broker; -1 while the partition is offline.",
         |s, p| Some(p.log.map_or(-1, |_| i64::from(s.broker_id.0)))),
     ("kafka_topic_partition_leader_is_preferred", "Whether the preferred replica leads.",
         |_, p| Some(serving(p))),
@@ -66,7 +66,7 @@ const OF_PARTITIONS: [(&str, &str, OfPartition); 9] = [
         |_, p| Some(1 - serving(p))),
     ("kafka_log_log_size", "Bytes of the log's segments.",
         |_, p| p.log.and_then(|log| i64::try_from(log.size_bytes).ok())),
-    ("kafka_log_log_logstartoffset", "First offset that is there.",
+    ("kafka_log_log_logstartoffset", "First offset of the log.",
         |_, p| p.log.map(|log| log.start.0)),
 ];
 
@@ -98,7 +98,7 @@ fn labels<'a>(
     [("partition", &partition.0), ("topic", &topic.name)]
 }
 
-/// A committed offset, and how far it is behind; `None` of a partition that is offline or gone.
+/// A committed offset, and how far it is behind; `None` if the partition is offline or deleted.
 struct Committed<'a> {
     group: &'a str,
     topic: &'a str,
@@ -163,7 +163,7 @@ fn committed<'a>(
             topic: topic.as_str(),
             partition: partition.0,
             offset: offset.0,
-            // Behind what was deleted or is not there any more it is not less than nothing.
+            // After a deletion, the committed offset may be beyond the end: the lag is then 0.
             lag: end.map(|end| (end.0 - offset.0).max(0)),
         }
     })
@@ -234,13 +234,13 @@ fn traffic(page: &mut Page, snapshot: &BrokerMetrics) {
             |t| t.bytes_in),
         ("kafka_server_brokertopicmetrics_bytesout_total", "Bytes of batches to consumers.",
             |t| t.bytes_out),
-        ("kafka_server_brokertopicmetrics_totalproducerequests_total", "Partitions of produce requests.",
+        ("kafka_server_brokertopicmetrics_totalproducerequests_total", "Partitions in produce requests.",
             |t| t.produces),
-        ("kafka_server_brokertopicmetrics_failedproducerequests_total", "Those that were refused.",
+        ("kafka_server_brokertopicmetrics_failedproducerequests_total", "Partitions in produce requests that were refused.",
             |t| t.produces_failed),
-        ("kafka_server_brokertopicmetrics_totalfetchrequests_total", "Partitions in the answers of fetches.",
+        ("kafka_server_brokertopicmetrics_totalfetchrequests_total", "Partitions in fetch responses.",
             |t| t.fetches),
-        ("kafka_server_brokertopicmetrics_failedfetchrequests_total", "Those with an error.",
+        ("kafka_server_brokertopicmetrics_failedfetchrequests_total", "Partitions in fetch responses with an error.",
             |t| t.fetches_failed),
     ];
     for (name, help, value) in families {
@@ -272,7 +272,7 @@ fn requests(page: &mut Page, requests: &[ApiRequests]) {
         }
     }
     let name = "kafka_network_requestmetrics_totaltimems";
-    let help = "Milliseconds from the decoded request to its answer, waiting included.";
+    let help = "Milliseconds from the decoded request to its response, waiting included.";
     let mut family = page.family(Kind::Summary, name, help);
     for api in requests {
         for name in names(api.api_key) {
@@ -282,7 +282,7 @@ fn requests(page: &mut Page, requests: &[ApiRequests]) {
         }
     }
     let name = "brooklet_request_seconds";
-    let help = "From the decoded request to its answer, waiting included.";
+    let help = "Seconds from the decoded request to its response, waiting included.";
     let mut family = page.family(Kind::Histogram, name, help);
     for api in requests {
         let name = &names(api.api_key)[0];
@@ -305,7 +305,7 @@ fn partition_totals(page: &mut Page, topics: &[TopicMetrics]) {
     #[rustfmt::skip]
     let gauges = [
         ("kafka_server_replicamanager_partitioncount", "Partitions of this broker.", all),
-        ("kafka_server_replicamanager_leadercount", "Partitions that it leads.", served),
+        ("kafka_server_replicamanager_leadercount", "Partitions that this broker leads.", served),
         ("kafka_server_replicamanager_offlinereplicacount", "Partitions that are offline.", offline),
         ("kafka_server_replicamanager_underreplicatedpartitions", "Partitions with a replica that is not in sync.", 0),
         ("kafka_controller_kafkacontroller_activecontrollercount", "Whether this broker is the controller.", 1),
@@ -318,11 +318,11 @@ fn partition_totals(page: &mut Page, topics: &[TopicMetrics]) {
     }
 }
 
-/// As `/readyz` says, and why not by kind of reason.
+/// What `/readyz` says, with the reasons counted by kind.
 fn readiness(page: &mut Page, unready: &[Unready]) {
-    let help = "Whether everything is served, as /readyz says.";
+    let help = "Whether everything is served, as in /readyz.";
     page.gauge("brooklet_ready", help, u8::from(unready.is_empty()));
-    let help = "Reasons why not everything is served, by their kind; /readyz has the words.";
+    let help = "Reasons why not everything is served, by kind; /readyz has the details.";
     let mut family = page.family(Kind::Gauge, "brooklet_unready", help);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for reason in unready {
@@ -335,23 +335,27 @@ fn readiness(page: &mut Page, unready: &[Unready]) {
 
 fn own(page: &mut Page, snapshot: &BrokerMetrics) {
     let version = env!("CARGO_PKG_VERSION");
-    page.family(Kind::Gauge, "brooklet_build_info", "The version that runs.")
-        .sample(&[("version", &version)], 1);
+    page.family(
+        Kind::Gauge,
+        "brooklet_build_info",
+        "The version that is running.",
+    )
+    .sample(&[("version", &version)], 1);
     let uptime = snapshot.uptime.as_secs_f64();
     page.gauge(
         "brooklet_uptime_seconds",
-        "Since the broker serves.",
+        "Seconds since the broker began to serve.",
         uptime,
     );
     let sockets = &snapshot.sockets;
-    let help = "Connections of Kafka clients that are open.";
+    let help = "Open connections of Kafka clients.";
     page.gauge("brooklet_connections", help, sockets.connections);
     #[rustfmt::skip]
     let counters = [
-        ("brooklet_connections_accepted_total", "Connections that were let in.", sockets.connections_accepted),
+        ("brooklet_connections_accepted_total", "Connections accepted from Kafka clients.", sockets.connections_accepted),
         ("brooklet_received_bytes_total", "Bytes from Kafka clients.", sockets.received_bytes),
         ("brooklet_sent_bytes_total", "Bytes to Kafka clients.", sockets.sent_bytes),
-        ("brooklet_malformed_requests_total", "Frames that are no request; their connections were closed.", sockets.malformed_requests),
+        ("brooklet_malformed_requests_total", "Frames that are not a valid request; their connections were closed.", sockets.malformed_requests),
     ];
     for (name, help, value) in counters {
         page.counter(name, help, value);
@@ -364,19 +368,19 @@ fn limits(page: &mut Page, limits: &[LimitMetrics]) {
         (
             Kind::Counter,
             "brooklet_limit_rejections_total",
-            "How often clients ran into a limit.",
+            "Requests and connections refused because of a limit.",
             |limit| Some(limit.rejections),
         ),
         (
             Kind::Gauge,
             "brooklet_limit_maximum",
-            "How much there may be.",
+            "The limit.",
             |limit| Some(limit.maximum),
         ),
         (
             Kind::Gauge,
             "brooklet_limit_used",
-            "How much of it is used.",
+            "The part of the limit in use.",
             |limit| limit.used,
         ),
     ];
@@ -391,15 +395,15 @@ fn limits(page: &mut Page, limits: &[LimitMetrics]) {
 }
 
 fn of_process(page: &mut Page, process: &ProcessSnapshot) {
-    let help = "Time on processors.";
+    let help = "Processor time used, in seconds.";
     let cpu = process.cpu.as_secs_f64();
     page.counter("process_cpu_seconds_total", help, cpu);
     #[rustfmt::skip]
     let gauges = [
-        ("process_resident_memory_bytes", "Memory in use.", process.resident_bytes),
-        ("process_virtual_memory_bytes", "Addresses that are mapped, files among them.", process.virtual_bytes),
+        ("process_resident_memory_bytes", "Resident memory.", process.resident_bytes),
+        ("process_virtual_memory_bytes", "Virtual memory, mapped files included.", process.virtual_bytes),
         ("process_open_fds", "Open files and sockets.", process.open_fds),
-        ("process_max_fds", "How many there may be.", process.max_fds),
+        ("process_max_fds", "Limit of open files and sockets.", process.max_fds),
     ];
     for (name, help, value) in gauges {
         if let Some(value) = value {
@@ -407,7 +411,7 @@ fn of_process(page: &mut Page, process: &ProcessSnapshot) {
         }
     }
     if let Some(started) = process.started {
-        let help = "When the process began, in seconds since 1970.";
+        let help = "Start time of the process, in seconds since 1970.";
         page.gauge("process_start_time_seconds", help, started.as_secs_f64());
     }
 }

@@ -1,8 +1,9 @@
 //! The part of `log repair` that is about `partition.metadata`.
 //!
-//! The file says whose partition a directory holds, and the broker does not serve one where it does not
-//! fit: one flipped bit makes one topic's id into another. The coordination log knows the topic's id. Whether
-//! the records are the topic's, only a person can say; so the plan names both ids.
+//! The file says which topic a directory belongs to, and the broker does not serve a partition
+//! whose file does not match: one flipped bit may turn one topic's id into another's. The
+//! coordination log knows the topic's id, but only a person can say whether the records are that
+//! topic's, so the plan names both ids.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,14 +17,14 @@ use crate::globals::Globals;
 
 const METADATA_FILE: &str = "partition.metadata";
 
-/// A file to be written.
+/// A file to write.
 pub(super) struct IdentityPlan {
-    /// What is wrong, and what will be done about it.
+    /// The damage, and what will be done about it.
     pub(super) words: String,
     expected: Identity,
 }
 
-/// What is to be done about the file in `dir`; nothing if it is right, or if nobody knows the topic.
+/// The plan for the file in `dir`: empty if it is right, or if the topic is unknown.
 pub(super) fn plan(
     vfs: &dyn Vfs,
     data_dir: &Path,
@@ -39,7 +40,7 @@ pub(super) fn plan(
     let found = match Identity::read(vfs, dir) {
         Ok(Identity::Topic(found)) if found == id => return Ok(None),
         Ok(found) => found.to_string(),
-        Err(error) => format!("a file that cannot be read: {error}"),
+        Err(error) => format!("a file that cannot be decoded: {error}"),
     };
     let expected = Identity::Topic(id);
     let mut words = String::new();
@@ -49,19 +50,19 @@ pub(super) fn plan(
     )?;
     writeln!(
         words,
-        "write: {METADATA_FILE} with the id that topic '{topic}' has in the coordination log; the old file \
+        "write: {METADATA_FILE} with the id of topic '{topic}' in the coordination log; the old file \
          is kept as {METADATA_FILE}.old-N"
     )?;
     writeln!(
         words,
-        "check before: `brooklet log dump {} --records` shows whose records they are",
+        "check first: `brooklet log dump {} --records` shows which topic's records they are",
         dir.display()
     )?;
     Ok(Some(IdentityPlan { words, expected }))
 }
 
 impl IdentityPlan {
-    /// Does it, durably.
+    /// Writes the file, durably.
     pub(super) fn write(self, globals: &Globals, vfs: &dyn Vfs, dir: &Path) -> anyhow::Result<()> {
         let Identity::Topic(id) = self.expected else {
             unreachable!("a topic is expected");
@@ -75,7 +76,7 @@ impl IdentityPlan {
             globals.note(format_args!("kept {}", aside.display()));
         }
         write_partition_id(vfs, dir, id)?;
-        globals.note(format_args!("{} is rewritten", path.display()));
+        globals.note(format_args!("rewrote {}", path.display()));
         Ok(())
     }
 }

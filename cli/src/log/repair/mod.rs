@@ -1,10 +1,10 @@
-//! `log repair`: cuts a damaged log where the damage begins, so that the broker serves the rest.
+//! `log repair`: cuts a damaged log where the damage begins, so that the broker can serve the rest.
 //!
-//! What would be cut is written down first, in a file beside the log; what is cut stays in side
-//! files. Both are for a person: the broker never reads them.
+//! First a plan is written to a file beside the log. What is cut is kept in side files. Both are
+//! for people: the broker never reads them.
 //!
-//! A directory that does not say whose partition it holds is not served either, and is given its topic's id
-//! anew ([`identity`]).
+//! A directory that does not say which topic it belongs to is not served either; its topic's id is
+//! written to it again ([`identity`]).
 
 use std::fmt::Write as _;
 use std::io::IoSlice;
@@ -32,13 +32,13 @@ Examples:
   brooklet log repair brooklet-data/clicks-0 --dry-run
   brooklet log repair brooklet-data/clicks-0 --yes")]
 pub(super) struct Args {
-    /// The directory of a partition, inside of its data directory
+    /// The directory of a partition, inside its data directory
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Say what would be cut, and change nothing
+    /// Show what would be done, and change nothing
     #[arg(long, required_unless_present = "yes", conflicts_with = "yes")]
     dry_run: bool,
-    /// Do it
+    /// Make the repair
     #[arg(long)]
     yes: bool,
 }
@@ -52,13 +52,16 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let partition = super::partition(&args.dir)?;
     let dir = std::path::absolute(&args.dir)?;
     let (Some(id), Some(data_dir)) = (&partition.id, dir.parent()) else {
-        let message = format!("{}: not the directory of a partition", args.dir.display());
+        let message = format!(
+            "{}: not the directory of a partition, which is named TOPIC-PARTITION",
+            args.dir.display()
+        );
         return Err(CliError::Usage(message).into());
     };
     let lock_path = data_dir.join(".lock");
     let _lock = vfs.lock(&lock_path).with_context(|| {
         format!(
-            "{}: stop the broker before its log is repaired",
+            "{}: a broker may be using it: stop the broker before you repair its log",
             lock_path.display()
         )
     })?;
@@ -85,7 +88,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     }
     output.flush()?;
     if args.dry_run {
-        globals.note("nothing was changed; --yes does it");
+        globals.note("nothing was changed: to make these changes, use --yes");
         return Ok(Exit::Corruption);
     }
     if let Some(identity) = identity {
@@ -93,17 +96,17 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     }
     if let Some(plan) = cut_plan {
         let written = write_down(&*vfs, &dir, &plan)?;
-        globals.note(format_args!("written down in {}", written.display()));
-        // From here on what is bad counts as never synced.
+        globals.note(format_args!("wrote the plan to {}", written.display()));
+        // From here on, damage counts as bytes that were never synced.
         forget_synced(&*vfs, &dir)?;
         let end = cut(Arc::clone(&vfs), &dir, partition.start)?;
         note_end(&vfs, data_dir, id, end)?;
-        globals.note(format_args!("{id} ends at offset {end} now"));
+        globals.note(format_args!("{id} now ends at offset {end}"));
     }
     Ok(Exit::Ok)
 }
 
-/// Writes down that the log ends where it was cut, and that it was not shut down so.
+/// Writes down that the log ends where it was cut, and that this was not a clean shutdown.
 fn note_end(
     vfs: &Arc<dyn Vfs>,
     data_dir: &Path,
@@ -111,9 +114,9 @@ fn note_end(
     end: Offset,
 ) -> anyhow::Result<()> {
     let checkpoints = Checkpoints::new(vfs, data_dir);
-    // In their order, or those that are made before would count as lost.
+    // In this order; otherwise indexes that are built first would count as lost.
     checkpoints.make()?;
-    // A line that is missing means: scan everything. That is true of what is left, and safe.
+    // A missing line means that everything is scanned, which is right for the rest, and safe.
     checkpoints.recovery_points.retain(|known| known != id)?;
     checkpoints.recovery_points.raise(id, end)?;
     let mark = data_dir.join(".kafka_cleanshutdown");
@@ -124,7 +127,7 @@ fn note_end(
     Ok(())
 }
 
-/// Names the batches that stay, because they are what was written; returns how many there are.
+/// Names the batches that stay because their checksums are right; returns their number.
 fn say_unreadable(findings: &[Finding], output: &mut Output) -> anyhow::Result<usize> {
     let unreadable = findings
         .iter()
@@ -139,7 +142,7 @@ fn say_unreadable(findings: &[Finding], output: &mut Output) -> anyhow::Result<u
         let position = finding.position.unwrap_or(0);
         output.line(format!(
             "stays: {name} byte {position}: {}; its checksum is right, so nothing is cut. \
-             `brooklet group seek` takes a group past it",
+             Move a group past it with: brooklet group seek",
             finding.words
         ))?;
         count += 1;
@@ -147,7 +150,7 @@ fn say_unreadable(findings: &[Finding], output: &mut Output) -> anyhow::Result<u
     Ok(count)
 }
 
-/// What is wrong, and what will be done about it.
+/// The damage, and what will be done about it.
 fn plan(damage: &Finding, findings: &[Finding]) -> anyhow::Result<String> {
     let mut plan = String::new();
     let name = damage
@@ -159,11 +162,11 @@ fn plan(damage: &Finding, findings: &[Finding]) -> anyhow::Result<String> {
     match damage.position {
         Some(position) => writeln!(
             plan,
-            "cut: {name} from byte {position} on, and every segment behind it; kept as *.log.cut-N"
+            "cut: {name} from byte {position} on, and every later segment; the bytes are kept as *.log.cut-N"
         )?,
         None => writeln!(
             plan,
-            "cut: {name} and every segment behind it; kept as *.log.cut-N"
+            "cut: {name} and every later segment; the bytes are kept as *.log.cut-N"
         )?,
     }
     for other in findings
@@ -171,7 +174,7 @@ fn plan(damage: &Finding, findings: &[Finding]) -> anyhow::Result<String> {
         .filter(|other| *other != damage && other.severity == Severity::Corrupt)
     {
         let name = other.path.file_name().unwrap_or_default().to_string_lossy();
-        writeln!(plan, "with it goes: {name}: {}", other.words)?;
+        writeln!(plan, "this also cuts: {name}: {}", other.words)?;
     }
     Ok(plan)
 }
@@ -187,8 +190,8 @@ fn write_down(vfs: &dyn Vfs, dir: &Path, plan: &str) -> anyhow::Result<PathBuf> 
     Ok(path)
 }
 
-/// Recovers as if nothing had ever been synced: then all that is bad is a torn tail. Returns where the
-/// log ends.
+/// Recovers as if nothing had ever been synced, so that all damage is a torn tail. Returns the end
+/// of the log.
 fn cut(vfs: Arc<dyn Vfs>, dir: &Path, start: RecoveryStart) -> anyhow::Result<Offset> {
     let unsynced = RecoveryStart {
         recovery_point: Offset::ZERO,

@@ -91,7 +91,7 @@ fn unready() -> Vec<Unready> {
     ]
 }
 
-/// `BROOKLET_REGENERATE=1` writes it anew; read the difference.
+/// `BROOKLET_REGENERATE=1` writes it again; read the difference.
 #[test]
 fn the_page_is_as_it_was() {
     let process = ProcessSnapshot {
