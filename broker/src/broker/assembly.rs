@@ -146,7 +146,7 @@ impl Start {
             auto_create_topics: config.auto_create_topics,
             fetch_max_bytes: config.fetch_max_bytes,
             acks_all_sync: config.acks_all_sync,
-            told: settings::told(&BrokerConfig {
+            described: settings::described(&BrokerConfig {
                 storage: Storage::Directory(self.data.path.clone()),
                 kafka: self.kafka.map(|bound| bound.to_string()),
                 node_id: Some(self.opened.controller.image().broker_id),

@@ -208,8 +208,8 @@ impl BrokerConfig {
 }
 
 /// All settings that act, as clients see them.
-pub(super) fn told(config: &BrokerConfig) -> BTreeMap<&'static str, DescribedSetting> {
-    let told = |setting: &BrokerSetting| DescribedSetting {
+pub(super) fn described(config: &BrokerConfig) -> BTreeMap<&'static str, DescribedSetting> {
+    let described = |setting: &BrokerSetting| DescribedSetting {
         value: setting.value(config),
         default: setting.default,
         given: setting.given(config),
@@ -217,7 +217,7 @@ pub(super) fn told(config: &BrokerConfig) -> BTreeMap<&'static str, DescribedSet
         doc: setting.doc,
     };
     let settings = BROKER_SETTINGS.iter();
-    settings.map(|s| (s.name, told(s))).collect()
+    settings.map(|s| (s.name, described(s))).collect()
 }
 
 /// Logs, once per reason, which of the given settings have no effect.
