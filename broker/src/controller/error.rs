@@ -65,7 +65,7 @@ pub enum ControllerError {
         /// Why it failed.
         source: std::io::Error,
     },
-    /// A partition's directory does not say that it is the topic's.
+    /// A partition's directory does not name its topic.
     #[error(
         "{path}: expected topic_id {expected}, found {found}. Stop the broker; `brooklet log repair {dir} \
          --dry-run` says what can be done",

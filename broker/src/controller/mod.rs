@@ -17,7 +17,7 @@
 //! - a new topic that could not be opened is not in the image, and the request to create it fails
 //!   with the reason;
 //! - a topic created again under an old name has a new id and starts empty; a directory that does
-//!   not say that it is its topic's is neither opened nor moved (`identity.rs`).
+//!   not name its topic is neither opened nor moved (`identity.rs`).
 //!
 //! Left out: sessions (the znodes that are ephemeral in Kafka, `/brokers/ids/N` and `/controller`,
 //! are written again at each start), more than one broker.

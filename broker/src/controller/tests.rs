@@ -5,7 +5,7 @@ use std::path::Path;
 use brooklet_log::RecoveryStart;
 use brooklet_log::clock::ManualClock;
 use brooklet_log::vfs::sim::SimVfs;
-use brooklet_machines::coordination::{ANY_VERSION, GetChildren, Operation};
+use brooklet_machines::coordination::{ANY_VERSION, Operation};
 use brooklet_protocol::records::{BatchBuilder, Compression, RecordBatch};
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicPartition};
 use bytes::Bytes;
@@ -513,43 +513,7 @@ async fn producer_ids_are_never_given_twice() {
     assert_eq!(text_at(tree, "/latest_producer_id_block").await, value);
 }
 
-#[tokio::test]
-async fn a_watcher_that_does_not_read_is_cut_off_and_a_dropped_one_is_forgotten() {
-    let vfs = SimVfs::new(13);
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
-    let tree = open_tree(&vfs, &clock).unwrap();
-    let mut slow = tree.watcher();
-    let mut seen = 0;
-    for round in 0..1025 {
-        tree.get("/zookeeper/config", Some(slow.id()))
-            .await
-            .unwrap();
-        let data = Some(Bytes::from(round.to_string()));
-        tree.set("/zookeeper/config", data, ANY_VERSION)
-            .await
-            .unwrap();
-    }
-    while slow.next().await.is_some() {
-        seen += 1;
-    }
-    assert_eq!(
-        seen, 1024,
-        "what was delivered is still there, then comes the end"
-    );
-
-    let dropped = tree.watcher();
-    let watch = Some(dropped.id());
-    tree.children("/", watch).await.unwrap();
-    drop(dropped);
-    let listing = GetChildren {
-        path: "/".into(),
-        watch: None,
-    };
-    let answer = tree.submit(listing).await.unwrap();
-    assert!(answer.result.is_ok());
-}
-
-/// Create two topics, delete one, create it again; gives how many steps were acknowledged.
+/// Create two topics, delete one, create it again; returns how many steps were acknowledged.
 async fn scenario(vfs: &SimVfs) -> usize {
     let Ok(controller) = try_start(vfs).await else {
         return 0;

@@ -31,6 +31,9 @@ use tokio::sync::mpsc;
 use crate::driver::{Driver, DriverError};
 use crate::partition::{Durability, Partition};
 
+#[cfg(test)]
+mod tests;
+
 /// Events that wait for a watcher before it is cut off.
 const MAILBOX_EVENTS_MAX: usize = 1024;
 

@@ -10,6 +10,8 @@
 //!                     Ongoing                                       PrepareAbort; answered Ending
 //!  AddPartitions      Empty, Ongoing, CompleteCommit/Abort          Ongoing
 //!  EndTransaction     Ongoing                                       PrepareCommit or PrepareAbort
+//!                     an abort of version 2 (KIP-890): any state    PrepareAbort, with a higher epoch
+//!                     in which none is ending
 //!  Marked             PrepareCommit, PrepareAbort                   CompleteCommit or CompleteAbort
 //!  Tick               Ongoing, beyond its timeout                   PrepareAbort, with a higher epoch
 //!                     idle beyond transactional.id.expiration.ms    a tombstone: the id is forgotten
@@ -20,7 +22,8 @@
 //! returns those that an earlier process may have left unfinished.
 //!
 //! Invariants:
-//! - `HardState` changes only in replay; nothing in `SoftState` decides whether records count;
+//! - `HardState` changes only in replay; `SoftState` may be lost at any time: `Start` rebuilds the
+//!   deadlines, and a producer that repeats InitProducerId across a restart is fenced;
 //! - at most one transaction of an id is open or ends at a time;
 //! - once an end is prepared, its outcome never changes;
 //! - the epoch of a producer id only grows, and an id whose epochs are used up gets another

@@ -20,8 +20,8 @@
 //! when the record is replayed, makes the group Stable. After a restart the members are those of
 //! the record, and their sessions start over.
 //!
-//! Invariants: the generation only grows; a group is Empty exactly if it has no members and waits
-//! for none; the leader is a member; each static member has one entry in `instances`.
+//! Invariants: the generation only grows; a group that is Empty has no members; the leader, if there
+//! is one, is a member; `instances` has one entry for each static member.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
