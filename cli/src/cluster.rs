@@ -5,7 +5,7 @@
 //! | `info` | Metadata | the cluster's id, the brokers, and which one is the controller |
 //! | `apis` | ApiVersions | each API of one broker, with its versions |
 //! | `log-dirs` | DescribeLogDirs | the partitions on each broker, with directory and size |
-//! | `config` | DescribeConfigs | the settings of one broker that differ from their defaults, or all |
+//! | `config` | DescribeConfigs | the settings of one broker: those not at their default, or all |
 //!
 //! All of it works with any Kafka broker. `apis` and `config` are about one broker: the one that
 //! `--broker` names, or else the first in the metadata. An API that this program does not know by

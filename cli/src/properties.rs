@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!  # a comment, as is !          the first sign of the line
-//!  key = value                   or key: value, or key value; blanks around the separator are dropped
+//!  key = value                   or key: value, or key value; blanks around it are dropped
 //!  log.dirs = /var/lib/\
-//!             brooklet           a backslash at the end: the next line continues it, without its indent
-//!  name = \u00e9\t\\             \t \n \r \f, \uXXXX; before anything else the backslash is dropped
+//!             brooklet           a backslash at the end: the next line continues it
+//!  name = \u00e9\t\\             \t \n \r \f, \uXXXX; any other backslash is dropped
 //! ```
 //!
 //! One difference: the file is UTF-8, not ISO 8859-1.

@@ -140,7 +140,8 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         Some(address) => {
             match Http::start(address, globals.clock.monotonic().0, open_files_max).await {
                 Ok(http) => Some(http),
-                // The user did not ask for this port, so another broker on it must not stop this one.
+                // The user did not ask for this port, so another broker on it must not stop this
+                // one.
                 Err(error) if args.http.is_none() => {
                     globals.note(format_args!("no metrics and no health checks: {error:#}"));
                     None

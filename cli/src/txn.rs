@@ -7,12 +7,13 @@
 //! ```
 //!
 //! An open transaction holds up every consumer with `read_committed` in its partitions, so one that
-//! its producer has left behind has to be found and ended. Usually its coordinator does that, at the
-//! transaction's timeout or for `abort ID`.
+//! its producer has left behind has to be found and ended. Usually its coordinator does that, at
+//! the transaction's timeout or for `abort ID`.
 //!
-//! A *hanging* transaction is one that the coordinator does not know, so that nothing ends it. Older
-//! brokers could leave such transactions (KIP-664, KIP-890). `abort --topic T --partition P
-//! --start-offset O` writes an abort marker for the producer whose transaction starts at that offset.
+//! A *hanging* transaction is one that the coordinator does not know, so that nothing ends it.
+//! Older brokers could leave such transactions (KIP-664, KIP-890). `abort --topic T --partition P
+//! --start-offset O` writes an abort marker for the producer whose transaction starts at that
+//! offset.
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,13 +1,13 @@
 //! The command line, as a person or a script uses it: what it prints, where, and how it ends.
 //!
 //! - Data goes to stdout, everything else to stderr; `-q` silences notes, never errors.
-//! - An error says what was expected and found, where, and what to do next. The exit codes are part of
-//!   the interface, and each test of an error checks its code.
+//! - An error says what was expected and found, where, and what to do next. The exit codes are part
+//!   of the interface, and each test of an error checks its code.
 //! - JSON has a schema number and stable keys.
 //! - A name from outside never reaches a terminal with its control characters.
 //!
-//! The broker is the real binary in a process of its own. What needs no process is tested beside the
-//! code, in `cli/src/tests.rs`.
+//! The broker is the real binary in a process of its own. What needs no process is tested beside
+//! the code, in `cli/src/tests.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Output;

@@ -3,7 +3,8 @@
 //! - `dump` prints batches, records, bytes, and the broker's own records in words.
 //! - `index` lists entries and shows the steps of a search.
 //! - `verify` finds damage, names its position, and exits with 5.
-//! - `repair` shows a plan, changes nothing without `--yes`, and loses no byte: what it cuts is kept.
+//! - `repair` shows a plan, changes nothing without `--yes`, and loses no byte: what it cuts is
+//!   kept.
 //!
 //! `dump` and `verify` also run beside a running broker, since looking must not disturb it.
 

@@ -9,8 +9,9 @@
 //! | compress and decompress, per codec | producers and consumers |
 //! | loopback TCP ([`loopback`]) | fetches by clients on this machine |
 //!
-//! The loops do nothing else ([`files`]), and each row is the median of its rounds. Files are warm, so
-//! that reads measure the system and not the disk; only the rows with `fdatasync` wait for the disk.
+//! The loops do nothing else ([`files`]), and each row is the median of its rounds. Files are warm,
+//! so that reads measure the system and not the disk; only the rows with `fdatasync` wait for the
+//! disk.
 //!
 //! Left out: random reads of cold files, and several disks.
 

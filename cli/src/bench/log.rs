@@ -4,11 +4,12 @@
 //!  round 1: limit, ours    round 2: limit, ours    …    share = median(ours) / median(limit)
 //! ```
 //!
-//! The limit of a row is a bare loop that does only what cannot be avoided, on the same file system:
+//! The limit of a row is a bare loop that does only what cannot be avoided, on the same file
+//! system:
 //!
 //! | row | the limit |
 //! |---|---|
-//! | append of batches, of single records | the same checksums, walks and `write(2)`, without a log |
+//! | append of batches, of single records | the same checksums, walks and `write(2)` |
 //! | read of sealed segments | the CRC-32C of the same bytes, mapped |
 //! | group commit, 64 writers | one write and `fdatasync` per record |
 //! | steady load (`--long`) | fixed goals: the p99 of an append, the bytes not yet synced |

@@ -9,8 +9,8 @@
 //! | [`import`] | moves groups to the offsets in such a file | with `--execute` |
 //! | `delete` | deletes groups and their offsets | yes |
 //!
-//! A group is only moved or deleted while it has no members ([`moves`] says why). All verbs work with
-//! any Kafka broker.
+//! A group is only moved or deleted while it has no members ([`moves`] says why). All verbs work
+//! with any Kafka broker.
 
 mod lag;
 

@@ -2,7 +2,7 @@
 //! room.
 //!
 //! That is the oldest that has not sent a complete request; if all have, the oldest, whose client
-//! is slow to read. So a new connection is always accepted, whoever holds the others.
+//! is slow to read. So a new connection is always accepted, no matter who holds the others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,12 +3,12 @@
 //! | option | prints |
 //! |---|---|
 //! | (none), `--batches` | a line per batch: position, offsets, sizes, codec, times, checksum |
-//! | `--records` | also the records; those that brokers write for themselves are explained in words |
+//! | `--records` | also the records; the brokers' own are explained in words |
 //! | `--hex` | also each field of the header: its bytes, and what they mean |
 //!
 //! A batch whose checksum is wrong is printed with both checksums, and the dump goes on. It stops
-//! where batches cannot be told apart any longer, and says how many bytes follow. The exit code is 5
-//! if any corruption was found. Zeros at the end are preallocated space, not corruption.
+//! where batches cannot be told apart any longer, and says how many bytes follow. The exit code is
+//! 5 if any corruption was found. Zeros at the end are preallocated space, not corruption.
 
 use std::path::PathBuf;
 

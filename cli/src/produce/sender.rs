@@ -6,11 +6,11 @@
 //!               └──────────────▶ named, its line noted ◀───────┘
 //! ```
 //!
-//! **Plain.** A refused record is named and noted, and the others are sent. An error that is not about
-//! one record ends the run.
+//! **Plain.** A refused record is named and noted, and the others are sent. An error that is not
+//! about one record ends the run.
 //!
-//! **In transactions.** Records count only once they are committed: every `every` records, or all of
-//! them at the end of the input. The first refused record, an error or a signal aborts the open
+//! **In transactions.** Records count only once they are committed: every `every` records, or all
+//! of them at the end of the input. The first refused record, an error or a signal aborts the open
 //! transaction; its first line is then the first that is missing.
 //!
 //! Invariants:

@@ -2,7 +2,7 @@
 //!
 //! | verb | does |
 //! |---|---|
-//! | `create`, `delete` | a topic with partitions and settings; `--if-not-exists`, `--if-exists` for scripts |
+//! | `create`, `delete` | a topic, with partitions and settings |
 //! | `list`, `describe` | names; settings, partitions with leader, replicas and offsets |
 //! | `alter` | sets or resets settings while the topic is served |
 //! | `add-partitions` | raises the number of partitions, which cannot be lowered |

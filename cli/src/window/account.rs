@@ -95,9 +95,9 @@ impl Account {
 
     /// Rows that no window has seen: none, at the end of a run.
     pub(super) fn under_way(&self) -> u64 {
-        let judged = self.counted + self.late;
+        let seen = self.counted + self.late;
         let skipped = self.malformed + self.headers + self.impossible_times;
-        self.rows.saturating_sub(judged + skipped)
+        self.rows.saturating_sub(seen + skipped)
     }
 
     /// The account on one line.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | time | RFC 3339, or a number in the chosen unit; also as a string, with blanks around it |
 //! | key | anything except null: the characters of a string, the value of a number, else its JSON |
-//! | number | a number, also as a string with blanks around it; null, absent or an empty cell is none |
+//! | number | a number, also as a string with blanks around it; null, absent, empty: none |
 //!
 //! A field that cannot be read is an error in words, with the field and what it contains.
 

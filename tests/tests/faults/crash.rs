@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A kill loses the process, not the page cache, so every acknowledged record must survive it, with
-//! `acks=1` as well as with `acks=all`. Records that were sent but not acknowledged may be there, once
-//! and in order.
+//! `acks=1` as well as with `acks=all`. Records that were sent but not acknowledged may be there,
+//! once and in order.
 //!
 //! What a power cut loses is not tested here but in the simulation (`tests/tests/sim/`).
 

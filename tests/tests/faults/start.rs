@@ -5,8 +5,8 @@
 //!
 //! - A port that is in use, a data directory that another broker uses or that cannot be written.
 //! - Files of something else, of an unknown version, or malformed.
-//! - A torn tail, and damage in synced records, which are not the same: the first is cut, the second
-//!   takes its partition offline.
+//! - A torn tail, and damage in synced records, which are not the same: the first is cut, the
+//!   second takes its partition offline.
 
 use std::fs;
 use std::net::TcpListener;

@@ -8,10 +8,12 @@
 //!            └────▶ model ─────────────────────┴─▶ laws hold? ─▶ next event
 //! ```
 //!
-//! Power cuts, kills and full disks hit in the middle of an operation, a recovery included. What the
-//! model allows after one is a range: everything synced must be there, everything written may be.
+//! Power cuts, kills and full disks hit in the middle of an operation, a recovery included. What
+//! the model allows after one is a range: everything synced must be there, everything written may
+//! be.
 //!
-//! The broker's part, writing checkpoint files in the safe order, is done here as the broker does it.
+//! The broker's part, writing checkpoint files in the safe order, is done here as the broker does
+//! it.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -60,10 +60,8 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     };
     let lock_path = data_dir.join(".lock");
     let _lock = vfs.lock(&lock_path).with_context(|| {
-        format!(
-            "{}: a broker may be using it: stop the broker before you repair its log",
-            lock_path.display()
-        )
+        let path = lock_path.display();
+        format!("{path}: a broker may be using it: stop the broker before you repair its log")
     })?;
     let identity = identity::plan(&*vfs, data_dir, &dir, id)?;
     let summary = verify_log(&*vfs, &dir, partition.start)?;
@@ -75,13 +73,14 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let cut_plan = damage.map(|damage| plan(damage, &summary.findings));
     let cut_plan = cut_plan.transpose()?;
     if identity.is_none() && cut_plan.is_none() {
-        if unreadable > 0 {
-            output.flush()?;
-            return Ok(Exit::Corruption);
-        }
-        output.line(format!("{id}: nothing to repair"))?;
+        let exit = if unreadable > 0 {
+            Exit::Corruption
+        } else {
+            output.line(format!("{id}: nothing to repair"))?;
+            Exit::Ok
+        };
         output.flush()?;
-        return Ok(Exit::Ok);
+        return Ok(exit);
     }
     for words in identity.iter().map(|plan| &plan.words).chain(&cut_plan) {
         words.lines().try_for_each(|line| output.line(line))?;
