@@ -10,12 +10,12 @@
 //!                  └──── Serve ────┘   frames, decoding, dispatch: the protocol's part
 //! ```
 //!
-//! Two halves meet at the traits in [`serve`]:
+//! Two halves meet at the traits in `serve`:
 //!
 //! - *Neutral*: accepting, admission, memory, deadlines, slow clients, notices, shutdown. Written
-//!   once ([`listener`], [`admission`], [`connection`], [`client`], [`memory`]) and without any
+//!   once (`listener`, `admission`, `connection`, `client`, `memory`) and without any
 //!   knowledge of what the bytes mean.
-//! - *The protocol*: where a request ends, what it means, and how its answer is encoded. [`kafka`]
+//! - *The protocol*: where a request ends, what it means, and how its answer is encoded. `kafka`
 //!   is one; a line-by-line echo in the tests is another, and proves that the neutral half is
 //!   neutral.
 //!

@@ -166,7 +166,7 @@ enum Harm {
 }
 
 impl Harm {
-    /// Everything that can be done to a file of so many bytes.
+    /// Everything that can be done to a file of this length.
     fn all(bytes: usize) -> impl Iterator<Item = Self> {
         let bits = (0..bytes * 8).map(Self::Bit);
         let cuts = (0..bytes).map(Self::Cut);

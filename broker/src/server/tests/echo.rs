@@ -13,7 +13,7 @@ use super::strangers::Lines;
 use super::*;
 use crate::counters::{Counters, Limit};
 
-/// Answers each line with itself, so many times. `wait` is answered at shutdown.
+/// Answers each line with itself, `times` times. The line `wait` is answered at shutdown.
 #[derive(Clone, Debug)]
 struct Echo {
     times: usize,
