@@ -10,21 +10,22 @@ use brooklet_machines::coordination::ANY_VERSION;
 use brooklet_protocol::{PartitionId, Timestamp, TopicName, TopicPartition};
 
 use super::*;
+use crate::partition::PartitionSetup;
 
 fn tree() -> Arc<CoordinationTree> {
     let vfs = SimVfs::new(13);
     let dir = Path::new("/data/tree-0");
     vfs.create_dir_all(dir).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
-    let (log, _) = Partition::open(
-        Arc::new(vfs),
-        Arc::clone(&clock),
-        TopicPartition::new(TopicName::new("tree").unwrap(), PartitionId(0)),
+    let (log, _) = Partition::open(PartitionSetup {
+        vfs: Arc::new(vfs),
+        clock: Arc::clone(&clock),
+        id: TopicPartition::new(TopicName::new("tree").unwrap(), PartitionId(0)),
         dir,
-        LogConfig::default(),
-        RecoveryStart::default(),
-        None,
-    )
+        config: LogConfig::default(),
+        start: RecoveryStart::default(),
+        dirty: None,
+    })
     .unwrap();
     CoordinationTree::open(log, clock, Durability::Synced).unwrap()
 }

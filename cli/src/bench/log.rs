@@ -254,10 +254,9 @@ fn touch_keys(reader: &LogReader, end: Offset) -> anyhow::Result<u64> {
     Ok(touched)
 }
 
-fn partition(dir: &Path) -> anyhow::Result<Arc<Partition>> {
+fn partition(dir: &Path, dirty: &Arc<DirtyBudget>) -> anyhow::Result<Arc<Partition>> {
     let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
     let id = TopicPartition::new(TopicName::new("bench")?, PartitionId(0));
-    let dirty = DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT);
     let clock = Arc::new(SystemClock::new());
     let (config, start) = (LogConfig::default(), RecoveryStart::default());
     Ok(Partition::open(PartitionSetup {
@@ -267,7 +266,7 @@ fn partition(dir: &Path) -> anyhow::Result<Arc<Partition>> {
         dir,
         config,
         start,
-        dirty: Some(&dirty),
+        dirty: Some(dirty),
     })?
     .0)
 }
@@ -290,7 +289,8 @@ async fn group_commit(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         shared.limit.push(1.0);
 
         let dir = bench.path().join("bench-0");
-        let partition = partition(&dir)?;
+        let dirty = DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT);
+        let partition = partition(&dir, &dirty)?;
         let mut writers = tokio::task::JoinSet::new();
         for _ in 0..WRITERS {
             let partition = Arc::clone(&partition);
@@ -338,19 +338,7 @@ async fn steady(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.say(name);
     let dir = bench.path().join("bench-0");
     let dirty = DirtyBudget::new(DirtyBudget::BYTES_MAX_DEFAULT);
-    let vfs: Arc<dyn Vfs> = Arc::new(DiskVfs);
-    let id = TopicPartition::new(TopicName::new("bench")?, PartitionId(0));
-    let clock = Arc::new(SystemClock::new());
-    let (config, start) = (LogConfig::default(), RecoveryStart::default());
-    let (partition, _) = Partition::open(PartitionSetup {
-        vfs,
-        clock,
-        id,
-        dir: &dir,
-        config,
-        start,
-        dirty: Some(&dirty),
-    })?;
+    let partition = partition(&dir, &dirty)?;
     let batch = [batch(Compression::None, 64 << 10, 100)];
     let gap = Duration::from_secs_f64(60.0 * batch[0].bytes().len() as f64 / f64::from(1 << 30));
     let (begin, mut times) = (Instant::now(), Vec::new());

@@ -79,7 +79,7 @@ const LAYERS: [Layers; 5] = [
 const FILE_LINES_MAX: usize = 600;
 
 /// Lines that a function may have, from `fn` to its closing brace.
-const FUNCTION_LINES_MAX: usize = 110;
+const FUNCTION_LINES_MAX: usize = 60;
 
 /// Calls that belong to one home: (text, the paths where it may stand, why).
 const BANNED: [(&str, &[&str], &str); 11] = [

@@ -96,8 +96,6 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     if let Some(plan) = cut_plan {
         let written = write_down(&*vfs, &dir, &plan)?;
         globals.note(format_args!("wrote the plan to {}", written.display()));
-        // From here on, damage counts as bytes that were never synced.
-        forget_synced(&*vfs, &dir)?;
         let end = cut(Arc::clone(&vfs), &dir, partition.start)?;
         note_end(&vfs, data_dir, id, end)?;
         globals.note(format_args!("{id} now ends at offset {end}"));
@@ -192,6 +190,8 @@ fn write_down(vfs: &dyn Vfs, dir: &Path, plan: &str) -> anyhow::Result<PathBuf> 
 /// Recovers as if nothing had ever been synced, so that all damage is a torn tail. Returns the end
 /// of the log.
 fn cut(vfs: Arc<dyn Vfs>, dir: &Path, start: RecoveryStart) -> anyhow::Result<Offset> {
+    // From here on, damage counts as bytes that were never synced.
+    forget_synced(&*vfs, dir)?;
     let unsynced = RecoveryStart {
         recovery_point: Offset::ZERO,
         log_start_offset: Offset::ZERO,
