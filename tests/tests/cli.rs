@@ -276,7 +276,7 @@ fn settings_come_from_a_file_and_from_the_command_line_and_topics_inherit_them()
         "node.id=8",
     ];
     let again = run(&again);
-    let words = ["meta.properties", "node.id 7, not 8", "node.id=7"];
+    let words = ["meta.properties", "node.id 7, expected 8", "node.id=7"];
     assert_fails(&again, 1, &words);
 }
 

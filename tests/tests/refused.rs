@@ -245,7 +245,7 @@ fn a_producer_says_that_nobody_is_there_and_that_somebody_is_again() {
     assert_eq!(first, "one\n");
     server.kill();
     fed.feed("two\n");
-    let said = fed.wait_for("trying again");
+    let said = fed.wait_for("still retrying");
     assert!(
         said.contains(&format!("cannot connect to {kafka}")),
         "{said}"

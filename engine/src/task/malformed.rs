@@ -20,7 +20,7 @@ pub enum MalformedReason {
     NoValue,
     /// Its event time is before the epoch, or the very end of time.
     EventTime(Timestamp),
-    /// It has no event time, and the program says why ([`Stream::try_event_time`]).
+    /// It has no event time, and the program says why ([`Stream::try_event_time`](crate::Stream::try_event_time)).
     NoEventTime(String),
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for MalformedReason {
     }
 }
 
-/// A record that was skipped, or one value of a record that holds several ([`Codec::decode_each`]).
+/// A record that was skipped, or one value of a record that holds several ([`Codec::decode_each`](crate::Codec::decode_each)).
 #[derive(Clone, Debug)]
 pub struct Malformed<'a> {
     /// The partition of the source topic.
