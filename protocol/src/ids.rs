@@ -53,6 +53,36 @@ impl Timestamp {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(pub Duration);
 
+/// Which records a reader sees (`isolation.level`, KIP-98).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// All records below the high watermark.
+    #[default]
+    ReadUncommitted,
+    /// Those below the last stable offset, without those of aborted transactions: a broker says
+    /// which were aborted, and a consumer leaves them out.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// As requests write it.
+    pub fn level(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+
+    /// From a request: 1 is read_committed; every other number is taken as 0, as in Kafka.
+    pub fn of_level(level: i8) -> Self {
+        if level == 1 {
+            Self::ReadCommitted
+        } else {
+            Self::ReadUncommitted
+        }
+    }
+}
+
 /// The number of a partition within its topic, from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub i32);

@@ -29,6 +29,6 @@ pub mod jute;
 
 pub use checksum::crc32c;
 pub use ids::{
-    BrokerId, LeaderEpoch, Monotonic, Offset, PartitionId, Producer, ProducerEpoch, ProducerId,
-    Timestamp, TopicName, TopicPartition,
+    BrokerId, Isolation, LeaderEpoch, Monotonic, Offset, PartitionId, Producer, ProducerEpoch,
+    ProducerId, Timestamp, TopicName, TopicPartition,
 };

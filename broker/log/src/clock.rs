@@ -64,8 +64,11 @@ impl Clock for SystemClock {
     }
 
     fn sleep_until(&self, deadline: Monotonic) -> Sleep {
-        let until = self.start + deadline.0;
-        Box::pin(tokio::time::sleep_until(until.into()))
+        match self.start.checked_add(deadline.0) {
+            Some(until) => Box::pin(tokio::time::sleep_until(until.into())),
+            // Beyond what an instant can hold.
+            None => Box::pin(std::future::pending()),
+        }
     }
 }
 
@@ -144,5 +147,13 @@ mod tests {
         clock.advance(Duration::from_millis(1));
         sleep.await;
         assert_eq!(clock.wall(), Timestamp(1020));
+    }
+
+    #[tokio::test]
+    async fn a_deadline_beyond_all_times_never_comes() {
+        let clock = SystemClock::new();
+        let mut sleep = clock.sleep_until(Monotonic(Duration::MAX));
+        let came = tokio::select! { biased; () = &mut sleep => true, () = std::future::ready(()) => false };
+        assert!(!came);
     }
 }

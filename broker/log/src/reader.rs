@@ -282,8 +282,10 @@ fn read_on(segments: &[Arc<Segment>], mut wanted: Wanted) -> Result<ReadBatches,
         if wanted.from >= wanted.up_to {
             break;
         }
-        if let Some((bytes, next_offset)) = segment.read(wanted)? {
-            return Ok(ReadBatches { bytes, next_offset });
+        match segment.read(wanted)? {
+            Some((bytes, _)) if bytes.is_empty() => break,
+            Some((bytes, next_offset)) => return Ok(ReadBatches { bytes, next_offset }),
+            None => {}
         }
     }
     Ok(ReadBatches::none(from))

@@ -35,7 +35,7 @@ use brooklet_protocol::messages::kafka::fetch_response::{
     AbortedTransaction, FetchableTopicResponse, PartitionData,
 };
 use brooklet_protocol::messages::kafka::{FetchRequest, FetchResponse};
-use brooklet_protocol::{Monotonic, Offset};
+use brooklet_protocol::{Isolation, Monotonic, Offset};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -49,7 +49,7 @@ use super::topics::{TopicRef, check_leader_epoch, find_state, find_topic, served
 use super::traffic::count_fetched;
 use crate::controller::{MetadataImage, joined};
 use crate::counters::Limit;
-use crate::partition::{ChangeGuard, Isolation, Partition, PartitionState};
+use crate::partition::{ChangeGuard, Partition, PartitionState};
 
 pub(super) async fn handle(
     ctx: &ApiContext,

@@ -22,7 +22,7 @@ use brooklet_protocol::messages::kafka::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
 use brooklet_protocol::messages::kafka::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
-use brooklet_protocol::{Offset, Timestamp};
+use brooklet_protocol::{Isolation, Offset, Timestamp};
 use tokio::task::spawn_blocking;
 
 use super::call::Call;
@@ -30,7 +30,7 @@ use super::context::ApiContext;
 use super::error::ApiError;
 use super::topics::{TopicRef, check_leader_epoch, find_partition, find_topic};
 use crate::controller::{MetadataImage, joined};
-use crate::partition::{Isolation, Partition};
+use crate::partition::Partition;
 
 /// The timestamp that asks for the record with the highest one.
 const MAX_TIMESTAMP: i64 = -3;

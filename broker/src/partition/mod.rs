@@ -68,7 +68,6 @@ pub use dirty::DirtyBudget;
 use dirty::DirtyBytes;
 use group_commit::{GroupCommit, Unsynced};
 use progress::Progress;
-pub use reading::Isolation;
 pub use refusals::Refusal;
 use refusals::{Refusals, Refused};
 use reports::Reports;
@@ -358,7 +357,8 @@ impl Partition {
             synced.map_err(|unsynced| self.not_synced(unsynced))?;
             self.refusals.clear(Refused::Sync);
         }
-        self.progress.publish(offset);
+        // What a damaged snapshot says of a batch that was sent twice may lie beyond the log.
+        self.progress.publish(offset.min(self.log_end_offset()));
         Ok(())
     }
 

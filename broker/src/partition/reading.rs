@@ -10,30 +10,9 @@
 //! ```
 
 use brooklet_log::{LogError, ReadBatches};
-use brooklet_protocol::{Offset, Timestamp};
+use brooklet_protocol::{Isolation, Offset, Timestamp};
 
 use super::Partition;
-
-/// Whether records of open and aborted transactions are seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// All records below the high watermark.
-    #[default]
-    ReadUncommitted,
-    /// Those below the last stable offset; the answer says which of them were aborted.
-    ReadCommitted,
-}
-
-impl Isolation {
-    /// From a request: 1 is read_committed.
-    pub fn of_level(level: i8) -> Self {
-        if level == 1 {
-            Self::ReadCommitted
-        } else {
-            Self::ReadUncommitted
-        }
-    }
-}
 
 impl Partition {
     /// Batches from `from` up to where a reader of this isolation ends; see

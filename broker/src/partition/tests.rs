@@ -9,11 +9,11 @@ use std::task::Poll;
 use brooklet_log::clock::{Clock, ManualClock};
 use brooklet_log::{LogConfig, LogError, RecoveryStart};
 use brooklet_protocol::records::{BatchBuilder, Batches, Compression, RecordBatch};
-use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use brooklet_protocol::{Isolation, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 use tokio::sync::Notify;
 
 use super::testing::GatedVfs;
-use super::{DirtyBudget, Durability, Isolation, Partition, PartitionSetup};
+use super::{DirtyBudget, Durability, Partition, PartitionSetup};
 
 fn open(vfs: &GatedVfs, sync: bool) -> Arc<Partition> {
     let id = TopicPartition::new(TopicName::new("clicks").unwrap(), PartitionId(0));

@@ -34,6 +34,18 @@ pub(crate) fn answer<R: ApiRequest>(answer: ResponseKind) -> Result<R::Response,
     R::from_kind(answer).ok_or_else(|| ClientError::unexpected(R::API, found))
 }
 
+/// Reads the answer to an `R` with `read`, and puts what it says into `found`: for loops that try
+/// again and know neither type.
+pub(crate) fn take_into<'a, R: ApiRequest, T: Send>(
+    found: &'a mut Option<T>,
+    mut read: impl FnMut(R::Response) -> Result<T, ClientError> + Send + 'a,
+) -> impl FnMut(ResponseKind) -> Result<(), ClientError> + Send + 'a {
+    move |kind| {
+        *found = Some(read(answer::<R>(kind)?)?);
+        Ok(())
+    }
+}
+
 impl Client {
     /// Sends one request.
     pub(crate) async fn call<R: Call>(

@@ -30,7 +30,7 @@ impl Client {
 
     /// Ready after a while, by this client's clock.
     pub fn pause(&self, pause: Duration) -> BoxFuture<'static, ()> {
-        self.sleep_until(self.now() + pause)
+        self.sleep_until(self.now().saturating_add(pause))
     }
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    let deadline = Monotonic(clock.monotonic().0 + limit);
+    let deadline = Monotonic(clock.monotonic().0.saturating_add(limit));
     tokio::select! {
         biased;
         done = work => Some(done),

@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use brooklet_protocol::Isolation;
 use brooklet_protocol::records::Compression;
 
 use super::{Assignor, MissingTopic};
@@ -111,27 +112,6 @@ impl ProducerConfig {
             MissingTopic::Create
         } else {
             MissingTopic::Report
-        }
-    }
-}
-
-/// Which records a consumer sees (`isolation.level`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// All.
-    #[default]
-    ReadUncommitted,
-    /// Those of no transaction, and of transactions that were committed: up to the last stable
-    /// offset, and without what was aborted.
-    ReadCommitted,
-}
-
-impl Isolation {
-    /// As the protocol writes it.
-    pub(crate) fn code(self) -> i8 {
-        match self {
-            Self::ReadUncommitted => 0,
-            Self::ReadCommitted => 1,
         }
     }
 }

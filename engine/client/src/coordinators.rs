@@ -11,7 +11,7 @@ use brooklet_protocol::messages::kafka::FindCoordinatorRequest;
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 use parking_lot::Mutex;
 
-use super::calls::{Call, answer};
+use super::calls::{Call, take_into};
 use super::trouble::Trouble;
 use super::{Client, ClientError, backoff};
 use crate::transport::Node;
@@ -50,15 +50,13 @@ impl Coordinator<'_> {
         &self,
         what: &str,
         request: R,
-        mut read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
+        read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
     ) -> Result<T, ClientError> {
         let (version, mut found) = (request.version(), None);
-        let mut take = |kind| {
-            found = Some(read(answer::<R>(kind)?)?);
-            Ok(())
-        };
+        let mut take = take_into::<R, T>(&mut found, read);
         self.ask(what, (version, request.into_kind()), &mut take)
             .await?;
+        drop(take);
         Ok(found.expect("an accepted answer was taken"))
     }
 

@@ -19,7 +19,7 @@ use brooklet_protocol::messages::kafka::{
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
 
-use super::calls::{Call, answer};
+use super::calls::{Call, take_into};
 use super::coordinators::{Kind, check, text};
 use super::group::membership::Identity;
 use super::group::protocol::{Partitions, decode_assignment};
@@ -175,15 +175,13 @@ impl Client {
         &self,
         group: &str,
         request: R,
-        mut read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
+        read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
     ) -> Result<T, ClientError> {
         let (version, mut found) = (request.version(), None);
-        let mut take = |kind| {
-            found = Some(read(answer::<R>(kind)?)?);
-            Ok(())
-        };
+        let mut take = take_into::<R, T>(&mut found, read);
         self.ask_coordinator(group, (version, request.into_kind()), &mut take)
             .await?;
+        drop(take);
         Ok(found.expect("an accepted answer was taken"))
     }
 

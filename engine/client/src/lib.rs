@@ -53,9 +53,10 @@ use brooklet_protocol::messages::{ErrorCode, StrBytes, kafka};
 use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use parking_lot::RwLock;
 
+pub use brooklet_protocol::Isolation;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cluster::{BrokerSetting, LogDir, ServedApi};
-pub use config::{Acks, ConsumerConfig, GroupConfig, Isolation, OffsetReset, ProducerConfig};
+pub use config::{Acks, ConsumerConfig, GroupConfig, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
 pub use error::{ClientError, RecordSize, SizeLimit};
 pub use group::{Assignor, Commit, GroupConsumer, GroupEvent, Polled};
@@ -86,7 +87,8 @@ impl Client {
         Self::with_clock(transport, Arc::new(SystemClock::new()))
     }
 
-    /// A client over any transport, on any clock.
+    /// A client over any transport, on any clock. [`SystemClock`] does not stand still where a test
+    /// has paused tokio's time; such a test brings a clock that does.
     pub fn with_clock(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self {
             transport,

@@ -170,7 +170,7 @@ fn request(partitions: &[TopicPartition], (spec, isolation): Wanted) -> ListOffs
     };
     ListOffsetsRequest::default()
         .with_replica_id((-1).into())
-        .with_isolation_level(isolation.code())
+        .with_isolation_level(isolation.level())
         .with_topics(topics.into_iter().map(topic).collect())
 }
 

@@ -10,11 +10,11 @@ use brooklet_protocol::messages::kafka::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use brooklet_protocol::messages::kafka::{GroupId, OffsetCommitRequest};
-use brooklet_protocol::{Producer, ProducerEpoch, ProducerId, TopicPartition};
+use brooklet_protocol::{Isolation, Producer, ProducerEpoch, ProducerId, TopicPartition};
 use bytes::Bytes;
 
 use super::*;
-use crate::partition::{Isolation, PartitionState};
+use crate::partition::PartitionState;
 
 const DATA: &str = "/data";
 const PRODUCER: Producer = Producer {

@@ -340,7 +340,7 @@ fn request(config: &ConsumerConfig, asked: &Asked) -> FetchRequest {
         .with_max_wait_ms(wait_ms)
         .with_min_bytes(config.fetch_bytes_min)
         .with_max_bytes(config.fetch_bytes_max)
-        .with_isolation_level(config.isolation.code())
+        .with_isolation_level(config.isolation.level())
         .with_topics(topics)
 }
 
