@@ -3,8 +3,10 @@
 //!
 //! Brokers send it to each other; here the coordinator writes markers itself. Operators use it to
 //! end a hanging transaction (`kafka-transactions.sh abort`, KIP-664). A marker with a coordinator
-//! epoch below the last one is refused.
+//! epoch below the last one is refused, and so is one for `__transaction_state`
+//! (INVALID_TOPIC_EXCEPTION), whose coordinators are the only writers there.
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::write_txn_markers_request::{
     WritableTxnMarker, WritableTxnMarkerTopic,
 };
@@ -77,6 +79,10 @@ async fn mark(
 ) -> Result<(), i16> {
     let code = |error: ApiError| error.code.code();
     let topic = find_topic(image, TopicRef::Name(&topic.name)).map_err(code)?;
+    if topic.is_internal {
+        // Its coordinator is the only writer of its partitions.
+        return Err(ErrorCode::InvalidTopicException.code());
+    }
     let partition = find_partition(topic, index).map_err(code)?;
     let epoch = Some(marker.coordinator_epoch);
     let appended = partition.append_marker(who, marker.transaction_result, epoch);

@@ -91,7 +91,7 @@ impl SoftState {
                 generation_before,
             } => {
                 // Live only: the records of an adopted log are another program's decisions.
-                assert!(
+                debug_assert!(
                     generation_before.is_none_or(|before| before <= stored.generation),
                     "the generation of a group only grows"
                 );

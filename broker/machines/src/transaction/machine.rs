@@ -292,7 +292,7 @@ impl StateMachine for Transactions {
         let before = self.hard.by_id.insert(id, known);
         let before = before.map(|before| before.producer);
         // Live only: the records of an adopted log are another program's decisions.
-        assert!(
+        debug_assert!(
             !is_live || before.is_none_or(|b| b.id != producer.id || b.epoch <= producer.epoch),
             "the epoch of a producer id only grows"
         );

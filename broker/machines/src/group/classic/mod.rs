@@ -170,7 +170,7 @@ impl Group {
 
     /// The leader's assignment is in the log, and counts: completes the syncs that wait for it.
     pub(super) fn assignment_is_stored(&mut self, stored: &StoredGroup) -> Vec<Completion> {
-        assert!(
+        debug_assert!(
             stored.generation <= self.generation,
             "only a generation that has begun is stored"
         );

@@ -529,9 +529,9 @@ async fn an_operator_ends_what_nobody_else_ends() {
     fixture.create("t", 1).await;
     let mut producer = fixture.begin(BEFORE).await;
     producer.write(0, "a").await;
-    let mark = |epoch: i16, partition| {
+    let mark_in = |name: &str, epoch: i16, partition| {
         let topic = WritableTxnMarkerTopic::default()
-            .with_name(topic("t"))
+            .with_name(topic(name))
             .with_partition_indexes(vec![partition]);
         let marker = WritableTxnMarker::default()
             .with_producer_id(kafka::ProducerId(producer.id))
@@ -539,10 +539,13 @@ async fn an_operator_ends_what_nobody_else_ends() {
             .with_topics(vec![topic]);
         WriteTxnMarkersRequest::default().with_markers(vec![marker])
     };
+    let internal = code(ErrorCode::InvalidTopicException);
     let codes = [
-        (mark(0, 3), code(ErrorCode::UnknownTopicOrPartition)),
-        (mark(0, 0), 0),
-        (mark(-1, 0), code(ErrorCode::InvalidProducerEpoch)),
+        (mark_in("t", 0, 3), code(ErrorCode::UnknownTopicOrPartition)),
+        (mark_in("t", 0, 0), 0),
+        (mark_in("t", -1, 0), code(ErrorCode::InvalidProducerEpoch)),
+        // Its coordinator would not know of the record.
+        (mark_in("__transaction_state", 0, 0), internal),
     ];
     for (request, expected) in codes {
         let mut answer = body!(WriteTxnMarkers, fixture.call(1, request.into()).await);
@@ -556,6 +559,7 @@ async fn an_operator_ends_what_nobody_else_ends() {
         assert_eq!(partition.error_code, expected);
     }
     assert_eq!(fixture.values(2).await, [""; 0]);
+    fixture.begin(BEFORE).await;
 }
 
 #[tokio::test]
