@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::{Client, ClientError};
+
 const FIRST: Duration = Duration::from_millis(100);
 const MAX: Duration = Duration::from_secs(1);
 
@@ -15,6 +17,45 @@ pub(crate) const ATTEMPTS_MAX: u32 = 8;
 pub(crate) fn after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (FIRST * (1 << doublings)).min(MAX)
+}
+
+/// The attempts at one request that have failed so far, and the pauses between them.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    failures: u32,
+}
+
+impl Attempts {
+    /// After an attempt that failed with `error`: waits until it is time for the next one.
+    ///
+    /// # Errors
+    /// `error`, if it does not pass by itself or this was the last attempt.
+    pub(crate) async fn pause(
+        &mut self,
+        client: &Client,
+        error: ClientError,
+    ) -> Result<(), ClientError> {
+        let passes = error.is_retriable();
+        self.pause_if(passes, client, error).await
+    }
+
+    /// The same, where the caller knows whether the error `passes`.
+    ///
+    /// # Errors
+    /// As [`Attempts::pause`].
+    pub(crate) async fn pause_if(
+        &mut self,
+        passes: bool,
+        client: &Client,
+        error: ClientError,
+    ) -> Result<(), ClientError> {
+        self.failures += 1;
+        if !passes || self.failures >= ATTEMPTS_MAX {
+            return Err(error);
+        }
+        client.pause(after(self.failures)).await;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -19,11 +19,12 @@ use brooklet_protocol::messages::kafka::{
 use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
 use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
 
+use super::backoff::Attempts;
 use super::calls::{Call, take_into};
 use super::coordinators::{Kind, check, text};
 use super::group::membership::Identity;
 use super::group::protocol::{Partitions, decode_assignment};
-use super::{Client, ClientError, backoff, wire_name};
+use super::{Client, ClientError, wire_name};
 use crate::transport::{BoxFuture, Node};
 
 /// A group in a list.
@@ -191,35 +192,25 @@ impl Client {
         (version, body): (i16, RequestKind),
         take: &mut (dyn FnMut(ResponseKind) -> Result<(), ClientError> + Send),
     ) -> Result<(), ClientError> {
-        let mut failures = 0;
+        let mut attempts = Attempts::default();
         loop {
             let node = self.coordinator(group).await?;
             let answer = self.ask_again(node, version, body.clone()).await?;
-            let error = match take(answer) {
-                Err(error) if error.is_retriable() => error,
-                outcome => return outcome,
-            };
-            failures += 1;
-            if failures >= backoff::ATTEMPTS_MAX {
-                return Err(error);
+            match take(answer) {
+                Ok(()) => return Ok(()),
+                Err(error) => attempts.pause(self, error).await?,
             }
-            self.pause(backoff::after(failures)).await;
         }
     }
 
     /// The broker that runs a group; asked until there is one.
     pub(super) async fn coordinator(&self, group: &str) -> Result<Node, ClientError> {
-        let mut failures = 0;
+        let mut attempts = Attempts::default();
         loop {
-            let error = match self.find_coordinator(Kind::Group, group).await {
+            match self.find_coordinator(Kind::Group, group).await {
                 Ok(node) => return Ok(node),
-                Err(error) => error,
-            };
-            failures += 1;
-            if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
-                return Err(error);
+                Err(error) => attempts.pause(self, error).await?,
             }
-            self.pause(backoff::after(failures)).await;
         }
     }
 }
@@ -418,7 +409,7 @@ mod tests {
         use ErrorCode::{CoordinatorLoadInProgress, InvalidGroupId, NotCoordinator};
         let starting = vec![NotCoordinator, CoordinatorLoadInProgress, NotCoordinator];
         assert_eq!(described_after(starting).await, (Ok("Empty".into()), 0));
-        let attempts = backoff::ATTEMPTS_MAX as usize;
+        let attempts = crate::backoff::ATTEMPTS_MAX as usize;
         let never = vec![NotCoordinator; attempts + 1];
         assert_eq!(described_after(never).await, (Err(NotCoordinator), 1));
         let wrong = vec![NotCoordinator, InvalidGroupId];

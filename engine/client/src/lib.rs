@@ -69,6 +69,7 @@ pub use transactions::{
     ActiveProducer, TransactionDescription, TransactionFilter, TransactionListing,
 };
 
+use self::backoff::Attempts;
 use self::metadata::{Cache, CachedTopic};
 use crate::transport::BoxFuture;
 use crate::transport::{Node, Tcp, TcpConfig, Transport};
@@ -214,21 +215,17 @@ impl Client {
         name: &TopicName,
         missing: MissingTopic,
     ) -> Result<Arc<CachedTopic>, ClientError> {
-        let mut failures = 0;
+        let mut attempts = Attempts::default();
         loop {
             let error = match self.look_up_once(name, missing).await {
                 Ok(topic) => return Ok(topic),
                 Err(error) => error,
             };
-            failures += 1;
             // A topic that is being created is not there yet; that passes too.
             let passes = error.is_retriable()
                 || (missing == MissingTopic::Create
                     && matches!(error, ClientError::UnknownTopic(_)));
-            if !passes || failures >= backoff::ATTEMPTS_MAX {
-                return Err(error);
-            }
-            self.pause(backoff::after(failures)).await;
+            attempts.pause_if(passes, self, error).await?;
         }
     }
 

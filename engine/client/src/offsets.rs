@@ -12,7 +12,8 @@ use brooklet_protocol::messages::kafka::list_offsets_request::{
 use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsResponse;
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
-use super::{Client, ClientError, Isolation, MissingTopic, backoff, wire_name};
+use super::backoff::Attempts;
+use super::{Client, ClientError, Isolation, MissingTopic, wire_name};
 use crate::transport::{BoxFuture, Node};
 
 /// Which offset to look up (ListOffsets).
@@ -97,7 +98,7 @@ impl Client {
         wanted: Wanted,
     ) -> Result<Found, ClientError> {
         let mut found = Found::new();
-        let mut failures = 0;
+        let mut attempts = Attempts::default();
         loop {
             let missing = partitions.iter().filter(|p| !found.contains_key(*p));
             let missing: Vec<_> = missing.cloned().collect();
@@ -107,14 +108,10 @@ impl Client {
             let Err(error) = self.list_offsets_once(&missing, wanted, &mut found).await else {
                 continue;
             };
-            failures += 1;
-            if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
-                return Err(error);
-            }
+            attempts.pause(self, error).await?;
             for partition in &missing {
                 self.forget(&partition.topic);
             }
-            self.pause(backoff::after(failures)).await;
         }
     }
 

@@ -18,10 +18,11 @@ use tokio::task::JoinSet;
 use super::assignor::PartitionCounts;
 use super::membership::{Identity, Membership, Outcome, Task};
 use super::protocol::Partitions;
+use crate::backoff::Attempts;
 use crate::calls::{Call, answer};
 use crate::transport::Node;
 use crate::trouble::Trouble;
-use crate::{Client, ClientError, backoff, groups};
+use crate::{Client, ClientError, groups};
 
 /// What the consumer and its driver share.
 #[derive(Debug)]
@@ -150,17 +151,12 @@ impl Shared {
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<T, ClientError> {
-        let mut failures = 0;
+        let mut attempts = Attempts::default();
         loop {
-            let error = match attempt().await {
+            match attempt().await {
                 Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            failures += 1;
-            if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
-                return Err(error);
+                Err(error) => attempts.pause(&self.client, error).await?,
             }
-            self.client.pause(backoff::after(failures)).await;
         }
     }
 

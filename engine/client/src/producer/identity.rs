@@ -5,22 +5,18 @@ use brooklet_protocol::messages::kafka::InitProducerIdRequest;
 use brooklet_protocol::{ProducerEpoch, ProducerId};
 
 use super::batch::Identity;
+use crate::backoff::Attempts;
 use crate::transport::Node;
-use crate::{Client, ClientError, backoff};
+use crate::{Client, ClientError};
 
 /// Asks until an id is given or the error is one that stays.
 pub(super) async fn ask_until_given(client: &Client) -> Result<Identity, ClientError> {
-    let mut failures = 0;
+    let mut attempts = Attempts::default();
     loop {
-        let error = match ask(client).await {
+        match ask(client).await {
             Ok(identity) => return Ok(identity),
-            Err(error) => error,
-        };
-        failures += 1;
-        if !error.is_retriable() || failures >= backoff::ATTEMPTS_MAX {
-            return Err(error);
+            Err(error) => attempts.pause(client, error).await?,
         }
-        client.pause(backoff::after(failures)).await;
     }
 }
 
