@@ -119,7 +119,8 @@ impl BrokerConfig {
     /// `node.id` of a new data directory.
     pub const NODE_ID_DEFAULT: BrokerId = BrokerId(1);
 
-    /// Host and port that clients are told to connect to, for a listener that is bound to `bound`.
+    /// The host and port that clients should connect to; `bound` is the address that the listener is
+    /// bound to.
     pub(super) fn advertised_address(&self, bound: SocketAddr) -> (String, u16) {
         match &self.advertised {
             Some((host, 0)) => (host.clone(), bound.port()),

@@ -23,8 +23,8 @@
 //!   because the permit says under its lock which of the two came first;
 //! - at shutdown a request that is being answered is answered, and no other one is begun.
 //!
-//! A connection ends by returning: dropping it closes the socket, frees its permit and gives back
-//! its memory. It knows nothing of what the bytes mean; see [`Serve`].
+//! A connection ends when its function returns: dropping it closes the socket and releases its
+//! permit and its memory. It knows nothing of what the bytes mean; see [`Serve`].
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -21,7 +21,7 @@
 //!
 //! Waiting connections are served in the order of the time when their requests could be whole if
 //! each client sent [`FAIR_BYTES_PER_SECOND`] from its first byte on: small requests go before
-//! large ones that began at the same time, and a large one does not wait for ever.
+//! large ones that began at the same time, and a large one does not wait forever.
 //!
 //! A buffer is kept for the next request while less than half of the memory is lent, so that a busy
 //! producer does not ask the kernel for pages each time; a connection that is idle for a second

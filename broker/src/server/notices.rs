@@ -1,6 +1,6 @@
 //! Log lines about clients: one per minute for each kind of trouble and client address.
 //!
-//! A misconfigured client retries for ever, and an attacker who wants to fill the log has many
+//! A misconfigured client retries forever, and an attacker who wants to fill the log has many
 //! addresses. So a line that was written less than a minute ago is suppressed, and so is every line
 //! once [`LINES_MAX`] have been written in that minute; the first line after it says how many were
 //! suppressed.
