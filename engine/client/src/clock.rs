@@ -10,12 +10,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use brooklet_log::clock::Sleep;
-pub use brooklet_log::clock::{Clock, ManualClock, SystemClock};
+pub use brooklet_log::clock::{Clock, ManualClock, Sleep, SystemClock};
 use brooklet_protocol::Monotonic;
 
 use crate::Client;
-use crate::transport::BoxFuture;
 
 impl Client {
     /// Time that never goes back.
@@ -29,7 +27,7 @@ impl Client {
     }
 
     /// Ready after a while, by this client's clock.
-    pub fn pause(&self, pause: Duration) -> BoxFuture<'static, ()> {
+    pub fn pause(&self, pause: Duration) -> Sleep {
         self.sleep_until(self.now().saturating_add(pause))
     }
 }

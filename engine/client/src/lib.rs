@@ -54,7 +54,7 @@ use brooklet_protocol::{BrokerId, PartitionId, TopicName};
 use parking_lot::RwLock;
 
 pub use brooklet_protocol::Isolation;
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use cluster::{BrokerSetting, LogDir, ServedApi};
 pub use config::{Acks, ConsumerConfig, GroupConfig, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
