@@ -68,12 +68,12 @@ impl Target {
         &self,
         window_start: Timestamp,
         origin: String,
-        (count, sum): (u64, i64),
+        (count, sum): (u64, i128),
         closed: bool,
     ) {
         let cell = Cell {
             count: count.cast_signed(),
-            delay_min_sum: sum,
+            delay_min_sum: i64::try_from(sum).unwrap_or(i64::MAX),
             closed,
         };
         self.board.lock().queries[self.index].note(window_start.0, origin, cell);

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use brooklet_engine::Aggregate;
+use brooklet_engine::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::account::Tally;
 use super::number::Number;
@@ -34,7 +36,7 @@ pub(super) struct Aggregates {
 }
 
 /// The state of one aggregate.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Kept {
     /// No number has come.
     Nothing,
@@ -47,7 +49,7 @@ pub(super) enum Kept {
 }
 
 /// The sum of the integers, and that of the floats.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Total {
     whole: i128,
     /// `None`: all numbers were integers.
@@ -207,7 +209,7 @@ impl Aggregate<Row> for Aggregates {
     type Acc = Vec<Kept>;
     type Out = Vec<Answer>;
 
-    fn lift(&self, row: &Row) -> Vec<Kept> {
+    fn lift(&self, row: &Row, _: Timestamp) -> Vec<Kept> {
         self.parts.iter().map(|part| part.lift(row)).collect()
     }
 
@@ -221,6 +223,10 @@ impl Aggregate<Row> for Aggregates {
         let all = self.parts.iter().zip(acc);
         all.map(|(part, kept)| self.noted(*kept, part.lower(*kept)))
             .collect()
+    }
+
+    fn name(&self) -> String {
+        "a list of aggregates".into()
     }
 }
 
@@ -243,7 +249,9 @@ mod tests {
                 .to_vec(),
             original: None,
         });
-        let lifted: Vec<_> = rows.map(|row| aggregates.lift(&row)).collect();
+        let lifted: Vec<_> = rows
+            .map(|row| aggregates.lift(&row, Timestamp(0)))
+            .collect();
         let mut acc = lifted[0].clone();
         for later in &lifted[1..] {
             aggregates.combine(&mut acc, later);

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 use super::source::SourceRoot;
 use super::stream::{PortRoot, Root, Stream};
-use crate::aggregate::{Aggregate, Count, Max, Mean, Min, Sum, Summand};
+use crate::aggregate::{Aggregate, Count, Max, Mean, Min, Stored, Sum, Summand};
 use crate::branch::TaskInfo;
 use crate::branch::ops::{Identity, Ops};
 use crate::branch::port::Port;
@@ -112,8 +112,8 @@ impl<K: Key, V: Clone + Send + 'static> WindowedStream<K, V> {
         self.aggregate(name, Count)
     }
 
-    /// The sum of a number.
-    pub fn sum<N: Summand, F>(self, name: &str, of: F) -> Windowed<K, V, N>
+    /// The sum of a number: of integers exactly, as an `i128`.
+    pub fn sum<N: Summand, F>(self, name: &str, of: F) -> Windowed<K, V, N::Sum>
     where
         F: Fn(&V) -> N + Clone + Send + 'static,
     {
@@ -131,7 +131,7 @@ impl<K: Key, V: Clone + Send + 'static> WindowedStream<K, V> {
     /// The least of a number.
     pub fn min<N, F>(self, name: &str, of: F) -> Windowed<K, V, N>
     where
-        N: PartialOrd + Copy + Send + 'static,
+        N: PartialOrd + Stored,
         F: Fn(&V) -> N + Clone + Send + 'static,
     {
         self.aggregate(name, Min::of(of))
@@ -140,7 +140,7 @@ impl<K: Key, V: Clone + Send + 'static> WindowedStream<K, V> {
     /// The greatest of a number.
     pub fn max<N, F>(self, name: &str, of: F) -> Windowed<K, V, N>
     where
-        N: PartialOrd + Copy + Send + 'static,
+        N: PartialOrd + Stored,
         F: Fn(&V) -> N + Clone + Send + 'static,
     {
         self.aggregate(name, Max::of(of))

@@ -162,8 +162,8 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
         }
         let slice_ms = self.windows.slice_ms();
         let (aggregate, slice) = (&self.aggregate, time / slice_ms * slice_ms);
-        let lift = || aggregate.lift(value);
-        let add = |acc: &mut A::Acc| aggregate.add(acc, value);
+        let lift = || aggregate.lift(value, at.event_time);
+        let add = |acc: &mut A::Acc| aggregate.add(acc, value, at.event_time);
         if self.store.fold(slice, key, at.event_time, lift, add) {
             self.open_windows += self.windows_of_slice_alone(slice);
         }
