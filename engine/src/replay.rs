@@ -18,7 +18,7 @@ use crate::task::InputRecord;
 use crate::task::repartition::origin::{Kind, Origin};
 use crate::time::millis;
 use crate::topology::StageId;
-use crate::window::{Hopping, Windows};
+use crate::window::{Aligned, Hopping, Windows};
 use crate::{App, TestDriver};
 
 /// A record of the source: partition, record timestamp, event time, key.

@@ -9,7 +9,7 @@ use brooklet_protocol::Timestamp;
 use crate::codec::{json, text};
 use crate::operator::results::{Final, Late, Update};
 use crate::time::millis;
-use crate::window::{Hopping, Tumbling, Window, Windows};
+use crate::window::{Aligned, Hopping, Tumbling, Window, Windows};
 use crate::{App, TestDriver};
 
 /// What a script gave, each line in order.

@@ -27,7 +27,7 @@ use crate::branch::outbox::Outbox;
 use crate::branch::port::Port;
 use crate::key::Key;
 use crate::metrics::{WindowCounts, WindowGauge, WindowMetrics};
-use crate::window::{Window, Windows};
+use crate::window::{Aligned, Window, Windows};
 
 /// The three outputs of a window operator.
 pub(crate) struct Ports<K, V, T> {
@@ -101,7 +101,7 @@ impl<K: Key, V: Clone, A: Aggregate<V>> WindowOperator<K, V, A> {
             if start >= open_from.0 {
                 break;
             }
-            self.emit_final(at, self.windows.window(start));
+            self.emit_final(at, self.windows.window_at(start));
             self.open_windows -= 1;
             start = start.saturating_add(self.windows.advance_ms());
             self.store.drop_before(start);
