@@ -134,8 +134,11 @@ impl Codec<i64> for Int64 {
 }
 
 pub(crate) fn utf8(bytes: &[u8]) -> Result<String, DecodeError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| DecodeError(error.to_string()))?;
-    Ok(text.to_owned())
+    is_utf8(bytes).map(str::to_owned)
+}
+
+pub(crate) fn is_utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|error| DecodeError(error.to_string()))
 }
 
 pub(crate) fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], DecodeError> {

@@ -18,6 +18,13 @@ pub trait Key: Clone + Eq + Hash + Send + 'static {
     /// # Errors
     /// No key has these bytes.
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError>;
+    /// Whether a key has these bytes; [`Key::from_bytes`] without making it.
+    ///
+    /// # Errors
+    /// As [`Key::from_bytes`].
+    fn validate(bytes: &[u8]) -> Result<(), DecodeError> {
+        Self::from_bytes(bytes).map(drop)
+    }
 }
 
 impl Key for String {
@@ -27,6 +34,9 @@ impl Key for String {
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         crate::codec::utf8(bytes)
     }
+    fn validate(bytes: &[u8]) -> Result<(), DecodeError> {
+        crate::codec::is_utf8(bytes).map(drop)
+    }
 }
 
 impl Key for Vec<u8> {
@@ -35,6 +45,9 @@ impl Key for Vec<u8> {
     }
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         Ok(bytes.to_vec())
+    }
+    fn validate(_: &[u8]) -> Result<(), DecodeError> {
+        Ok(())
     }
 }
 

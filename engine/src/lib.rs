@@ -69,7 +69,9 @@ pub mod window;
 
 pub mod aggregate;
 
-mod operator;
+pub mod operator;
+
+mod store;
 
 // What runs.
 mod branch;
@@ -102,4 +104,5 @@ pub use operator::results::{Final, Late, Update};
 pub use runtime::{Bound, RunError, RunOptions, Start};
 pub use test_driver::TestDriver;
 pub use topology::TopologyError;
-pub use window::{Hopping, Tumbling, Window, Windows};
+pub use topology::describe::Plan;
+pub use window::{Calendar, Cumulative, Hopping, Sessions, Sliding, Tumbling, Window};

@@ -87,7 +87,7 @@ counters! {
 #[derive(Debug)]
 pub(crate) struct WindowGauge {
     pub(crate) stream_time: AtomicI64,
-    pub(crate) open_from: AtomicI64,
+    pub(crate) closed_to: AtomicI64,
     pub(crate) open_windows: AtomicU64,
 }
 
@@ -102,7 +102,7 @@ impl WindowMetrics {
     pub(crate) fn gauge(&self) -> Arc<WindowGauge> {
         let gauge = Arc::new(WindowGauge {
             stream_time: AtomicI64::new(Timestamp::MIN.0),
-            open_from: AtomicI64::new(0),
+            closed_to: AtomicI64::new(Timestamp::MIN.0),
             open_windows: AtomicU64::new(0),
         });
         self.gauges.lock().push(Arc::clone(&gauge));
@@ -118,7 +118,7 @@ impl WindowMetrics {
         WindowReport {
             counts: self.counters.read(),
             stream_time: lowest(|gauge| &gauge.stream_time),
-            open_from: lowest(|gauge| &gauge.open_from),
+            closed_to: lowest(|gauge| &gauge.closed_to),
             open_windows: gauges.iter().map(|g| g.open_windows.load(Relaxed)).sum(),
         }
     }
@@ -167,9 +167,10 @@ pub struct WindowReport {
     /// [`Timestamp::MAX`] after the end of a bounded input.
     #[serde(with = "crate::time::as_millis")]
     pub stream_time: Timestamp,
-    /// Windows that begin before this are closed in every task.
+    /// Windows that end at or before this are closed in every task; a session counts as ended a gap
+    /// after its last record.
     #[serde(with = "crate::time::as_millis")]
-    pub open_from: Timestamp,
+    pub closed_to: Timestamp,
     /// Windows that hold data and are open, summed over tasks.
     pub open_windows: u64,
 }

@@ -18,7 +18,7 @@ use crate::task::InputRecord;
 use crate::task::repartition::origin::{Kind, Origin};
 use crate::time::millis;
 use crate::topology::StageId;
-use crate::window::{Aligned, Hopping, Windows};
+use crate::window::{Aligned as _, Hopping, TimeWindows};
 use crate::{App, TestDriver};
 
 /// A record of the source: partition, record timestamp, event time, key.
@@ -27,7 +27,7 @@ type Event = (u8, i64);
 
 const SOURCES: i32 = 3;
 
-fn windows(grace: u64) -> Windows {
+fn windows(grace: u64) -> TimeWindows {
     Hopping::of(millis(6))
         .advance(millis(3))
         .grace(millis(grace))
@@ -64,17 +64,21 @@ fn run(records: &[Record], partitions: i32, grace: u64, seed: Option<u64>) -> Te
     if let Some(seed) = seed {
         driver = driver.scheduled(seed);
     }
+    feed(&mut driver, records);
+    driver
+}
+
+fn feed(driver: &mut TestDriver, records: &[Record]) {
     for (partition, arrival, event_time, key) in records {
         let value = serde_json::to_vec(&(key, event_time)).unwrap();
         driver.pipe("in", *partition, None, Some(&value), Timestamp(*arrival));
     }
     driver.end();
-    driver
 }
 
 /// All results in an order of their own: tasks that write to one topic interleave as they come.
-fn results(driver: &mut TestDriver) -> Vec<Vec<u8>> {
-    let bytes = |record: OutRecord| record.value.unwrap().to_vec();
+fn results(driver: &mut TestDriver) -> Vec<String> {
+    let bytes = |record: OutRecord| String::from_utf8(record.value.unwrap().to_vec()).unwrap();
     let mut all = Vec::new();
     for topic in ["finals", "late", "totals"] {
         let mut of_topic: Vec<_> = driver.read(topic).into_iter().map(bytes).collect();
@@ -123,7 +127,7 @@ type Said = (i32, u8, i64, i64);
 fn receive(log: &[Said], cuts: &[usize]) -> Vec<OutRecord> {
     let app = program(1, 1);
     let registry = app.shared.lock();
-    let parallelism = registry.parallelism(|_| SOURCES);
+    let parallelism = registry.parallelism(None, |_| SOURCES);
     let mut task = registry.task(StageId::Repartition(0), 0, &parallelism);
     let mut times = [(0, 0); SOURCES as usize];
     let mut stored = Vec::new();
@@ -148,9 +152,9 @@ fn receive(log: &[Said], cuts: &[usize]) -> Vec<OutRecord> {
         stored.push((origin.encode(), value));
     }
     let mut inputs = Vec::new();
-    for (origin, value) in &stored {
+    for (offset, (origin, value)) in (0..).map(Offset).zip(&stored) {
         inputs.push(InputRecord {
-            offset: Offset(0),
+            offset,
             timestamp: Timestamp(0),
             key: Some(&[0, 0, 0, 1]),
             value: Some(value),
@@ -193,6 +197,17 @@ proptest! {
         let expected = results(&mut run(&records, 1, grace, None));
         for (partitions, seed) in [(1, seed), (2, seed), (3, !seed), (7, seed / 2)] {
             let mut driver = run(&records, partitions, grace, Some(seed));
+            prop_assert_eq!(&results(&mut driver), &expected, "{} partitions", partitions);
+        }
+    }
+
+    #[test]
+    fn no_crash_changes_a_byte(records in any_records(), grace in 0u64..6, seed: u64) {
+        let expected = results(&mut run(&records, 1, grace, None));
+        for partitions in [1, 3] {
+            let driver = TestDriver::new(program(partitions, grace), SOURCES).unwrap();
+            let mut driver = driver.scheduled(seed).crashing();
+            feed(&mut driver, &records);
             prop_assert_eq!(&results(&mut driver), &expected, "{} partitions", partitions);
         }
     }
@@ -283,11 +298,11 @@ fn nobody_waits_for_an_idle_source_until_it_speaks() {
         pipe(&mut driver, 0, time);
         pipe(&mut driver, 1, time);
     }
-    driver.idle_partition("in", 2);
+    driver.idle("in", 2);
     // 1 and 50 of both are through, and 99 of the first, which the second may not precede any more.
     assert_eq!(driver.read("finals").len(), 1, "[0, 6) closed at 50");
     // The first falls idle: stream time is 99, the second's.
-    driver.idle_partition("in", 0);
+    driver.idle("in", 0);
     assert_eq!(driver.read("finals").len(), 2, "two windows at 50");
     pipe(&mut driver, 2, 40);
     assert_eq!(
@@ -300,7 +315,7 @@ fn nobody_waits_for_an_idle_source_until_it_speaks() {
     assert_eq!(driver.read("finals").len(), 0);
     // The second repartition is told as well: its totals are out without an end.
     for partition in 0..SOURCES {
-        driver.idle_partition("in", partition);
+        driver.idle("in", partition);
     }
     assert_eq!(driver.read("finals").len(), 2, "two windows at 99");
     assert_eq!(

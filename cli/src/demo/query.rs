@@ -85,9 +85,12 @@ fn attach(flights: &KeyedStream<String, Flight>, name: &str, grace: Duration, ta
         .window(Tumbling::of(hours(1)).grace(grace))
         .aggregate(name, (Count, Sum::of(|flight: &Flight| flight.delay_min)));
     let (on_update, on_final, on_late) = (target.clone(), target.clone(), target);
-    delays
-        .updates()
-        .for_each(move |u| on_update.note(u.window.start, u.key, u.value, false));
+    delays.updates().for_each(move |u| {
+        // Hours do not merge, so none is ever retracted.
+        if let Some(value) = u.value {
+            on_update.note(u.window.start, u.key, value, false);
+        }
+    });
     delays
         .finals()
         .for_each(move |f| on_final.note(f.window.start, f.key, f.value, true));

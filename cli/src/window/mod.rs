@@ -32,7 +32,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brooklet_client::{Client, ClientError, ConsumerConfig, Isolation, OffsetSpec};
-use brooklet_engine::{Bound, Hopping, RunOptions, Start, Tumbling, Windows};
+use brooklet_engine::window::TimeWindows;
+use brooklet_engine::{Bound, Hopping, RunOptions, Start, Tumbling};
 use brooklet_log::clock::Clock as _;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
@@ -302,7 +303,7 @@ fn app_name(globals: &Globals) -> String {
     format!("brooklet-window-{process}-{started}")
 }
 
-fn windows(args: &Args) -> anyhow::Result<Windows> {
+fn windows(args: &Args) -> anyhow::Result<TimeWindows> {
     let without_grace = match args.hop {
         Some(hop) => Hopping::of(args.size).advance(hop),
         None => Tumbling::of(args.size),

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use brooklet_engine::codec::json;
 use brooklet_engine::dsl::{Malformed, MalformedReason};
-use brooklet_engine::{App, Final, Late, Repartition, Windows};
+use brooklet_engine::window::TimeWindows;
+use brooklet_engine::{App, Final, Late, Repartition};
 use brooklet_protocol::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub(super) fn program(
     name: &str,
     args: &Args,
     (fields, numbers, tally): (Fields, Vec<String>, Arc<Tally>),
-    windows: Windows,
+    windows: TimeWindows,
     print: impl FnMut(Final<String, Vec<Answer>>) + Clone + Send + 'static,
     malformed: impl Fn(&Malformed<'_>) + Send + Sync + 'static,
 ) -> App {

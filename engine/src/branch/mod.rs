@@ -10,6 +10,7 @@
 //! - A *port* ([`port`]) is an output of an operator.
 //! - The *outbox* ([`outbox`]) holds what a task wants written; the runtime or the test driver
 //!   writes it.
+//! - *Progress* ([`progress`]) is what a task remembers besides its stores.
 //!
 //! A branch belongs to one task, and no two tasks share one. Each call of `to`, `for_each` or
 //! `key_by` in a program makes a branch in every task of its stage.
@@ -26,11 +27,15 @@ pub(crate) mod terminal;
 pub(crate) mod port;
 
 pub(crate) mod outbox;
+pub(crate) mod progress;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName};
+
+use self::progress::{Progress, Standing};
+use crate::codec::DecodeError;
 
 /// The identity of a task within its stage.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct TaskInfo {
     pub(crate) senders: i32,
     /// The partition counts of the repartition topics.
     pub(crate) partitions: Arc<BTreeMap<TopicName, i32>>,
+    /// Whether changes of state are kept for changelogs.
+    pub(crate) is_logged: bool,
 }
 
 /// The place of an item in its task's input.
@@ -78,5 +85,21 @@ impl At {
             arrival: Timestamp::MAX,
             ..self
         }
+    }
+}
+
+/// The event time and the step are those of the next input.
+impl Standing for At {
+    fn save(&self, to: &mut Progress) {
+        to.put_time(self.stream_time);
+        to.put_time(self.arrival);
+        to.put_count((self.offset.0 + 1).unsigned_abs());
+    }
+
+    fn load(&mut self, from: &mut Progress) -> Result<(), DecodeError> {
+        self.stream_time = from.time()?;
+        self.arrival = from.time()?;
+        self.offset = Offset(from.count()?.cast_signed().saturating_sub(1));
+        Ok(())
     }
 }

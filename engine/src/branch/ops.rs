@@ -9,6 +9,8 @@ pub trait Ops<T>: Clone + Send + 'static {
     type Out: 'static;
     /// Pushes one input through; `sink` takes what comes out, in order.
     fn push<S: FnMut(Self::Out)>(&mut self, item: T, sink: &mut S);
+    /// Their names, in order, for a plan.
+    fn names(&self) -> Vec<&'static str>;
 }
 
 /// No step.
@@ -19,6 +21,9 @@ impl<T: 'static> Ops<T> for Identity {
     type Out = T;
     fn push<S: FnMut(T)>(&mut self, item: T, sink: &mut S) {
         sink(item);
+    }
+    fn names(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 }
 
@@ -64,6 +69,9 @@ where
         let f = &mut self.f;
         self.before.push(item, &mut |item| sink(f(item)));
     }
+    fn names(&self) -> Vec<&'static str> {
+        named(self.before.names(), "map")
+    }
 }
 
 impl<T, O, F> Ops<T> for Filter<O, F>
@@ -80,6 +88,9 @@ where
             }
         });
     }
+    fn names(&self) -> Vec<&'static str> {
+        named(self.before.names(), "filter")
+    }
 }
 
 impl<T, O, F, I> Ops<T> for FlatMap<O, F>
@@ -95,6 +106,14 @@ where
         self.before
             .push(item, &mut |item| f(item).into_iter().for_each(&mut *sink));
     }
+    fn names(&self) -> Vec<&'static str> {
+        named(self.before.names(), "flat_map")
+    }
+}
+
+fn named(mut before: Vec<&'static str>, name: &'static str) -> Vec<&'static str> {
+    before.push(name);
+    before
 }
 
 #[cfg(test)]
@@ -118,5 +137,6 @@ mod tests {
         let mut found = Vec::new();
         (1..=3).for_each(|x| twice.push(x, &mut |y| found.push(y)));
         assert_eq!(found, [2, 3, 4, 5]);
+        assert_eq!(twice.names(), ["map", "filter", "flat_map"]);
     }
 }

@@ -7,6 +7,7 @@
 use super::At;
 use super::ops::Ops;
 use super::outbox::Outbox;
+use super::progress::Walk;
 use super::terminal::Terminal;
 
 /// Items in the order of their causes; `None` is stream time that advanced without an item.
@@ -18,6 +19,7 @@ pub(crate) trait PortBranch<T>: Send {
     fn idle(&mut self, at: &At, out: &mut Outbox);
     fn end(&mut self, at: &At, out: &mut Outbox);
     fn wants_time(&self) -> bool;
+    fn walk(&mut self, walk: &mut dyn Walk);
 }
 
 /// Collects an operator's items and hands them, batch by batch, to the branches.
@@ -73,6 +75,12 @@ impl<T: Clone> Port<T> {
             branch.end(at, out);
         }
     }
+
+    pub(crate) fn walk(&mut self, walk: &mut dyn Walk) {
+        for branch in &mut self.branches {
+            branch.walk(walk);
+        }
+    }
 }
 
 /// A branch from a port: steps and terminal, in one loop.
@@ -105,5 +113,9 @@ impl<T: Send + 'static, O: Ops<T>, Z: Terminal<O::Out>> PortBranch<T> for FromPo
 
     fn wants_time(&self) -> bool {
         self.wants_time
+    }
+
+    fn walk(&mut self, walk: &mut dyn Walk) {
+        self.terminal.walk(walk);
     }
 }

@@ -12,6 +12,7 @@ use brooklet_protocol::TopicName;
 use bytes::Bytes;
 
 use super::outbox::{OutRecord, Outbox};
+use super::progress::Walk;
 use super::{At, TaskInfo};
 use crate::codec::Codec;
 
@@ -27,6 +28,9 @@ pub trait Terminal<T>: Send + 'static {
     fn idle(&mut self, _at: &At, _out: &mut Outbox) {}
     /// The input has ended.
     fn end(&mut self, _at: &At, _out: &mut Outbox) {}
+    /// Visits what it remembers.
+    #[doc(hidden)]
+    fn walk(&mut self, _walk: &mut dyn Walk) {}
 }
 
 /// Makes a terminal for each task.

@@ -13,13 +13,13 @@
 //! makes one operator, and all of them share the task's keyed input. A [`WindowedStream`] is a
 //! keyed stream and its windows; it becomes an operator only with an aggregate.
 //!
-//! To add an operator of another kind: write it in `operator/` as a `KeyedOperator`, and here a
-//! verb of [`KeyedStream`] that pushes its recipe and returns handles on its ports.
+//! A program's own operator ([`Operator`]) hangs on a keyed stream in the same way.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
 
+use brooklet_protocol::TopicName;
 use parking_lot::Mutex;
 
 use super::source::SourceRoot;
@@ -32,36 +32,42 @@ use crate::branch::terminal::TerminalSpec;
 use crate::codec::Codec;
 use crate::key::Key;
 use crate::metrics::SourceCounters;
+use crate::operator::custom::{CustomOperator, Operator};
+use crate::operator::emit::{Emitter, Ports};
 use crate::operator::results::{Final, Late, Update};
-use crate::operator::window::{Ports, WindowOperator};
 use crate::operator::{KeyedOperator, Operators};
 use crate::task::direct::Direct;
 use crate::task::event_time::EventTime;
+use crate::topology::describe::{NodeId, What};
 use crate::topology::{Shared, StageId};
-use crate::window::Windows;
 
-type OperatorFactory<K, V> = Box<dyn Fn(&TaskInfo) -> Box<dyn KeyedOperator<K, V>> + Send>;
+use super::windowing::{Parts, Windowing};
+
+type OperatorFactory<V> = Box<dyn Fn(&TaskInfo) -> Box<dyn KeyedOperator<V>> + Send>;
 
 /// A stream whose values of equal key are in one task. Several windows may hang on it.
 pub struct KeyedStream<K, V> {
     shared: Shared,
-    stage: Arc<OnceLock<StageId>>,
-    operators: Arc<Mutex<Vec<OperatorFactory<K, V>>>>,
+    /// Its stage, and its step of the plan. Without them its name was illegal: nothing will run.
+    place: Arc<OnceLock<(StageId, NodeId)>>,
+    operators: Arc<Mutex<Vec<OperatorFactory<V>>>>,
+    key: PhantomData<fn() -> K>,
 }
 
 impl<K, V> Clone for KeyedStream<K, V> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            stage: Arc::clone(&self.stage),
+            place: Arc::clone(&self.place),
             operators: Arc::clone(&self.operators),
+            key: PhantomData,
         }
     }
 }
 
 impl<K, V> fmt::Debug for KeyedStream<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyedStream({:?})", self.stage)
+        write!(f, "KeyedStream({:?})", self.place)
     }
 }
 
@@ -69,17 +75,45 @@ impl<K, V> KeyedStream<K, V> {
     pub(super) fn new(shared: Shared) -> Self {
         Self {
             shared,
-            stage: Arc::default(),
+            place: Arc::default(),
             operators: Arc::default(),
+            key: PhantomData,
         }
     }
 
-    pub(super) fn set_stage(&self, stage: StageId) {
-        self.stage.get_or_init(|| stage);
+    pub(super) fn set_stage(&self, stage: StageId, node: NodeId) {
+        self.place.get_or_init(|| (stage, node));
+    }
+
+    /// Adds an operator to the program, and the recipe by which each task makes its own. `make`
+    /// takes what the operator needs: the topic of its changelog.
+    pub(super) fn add<P>(
+        &self,
+        (name, does): (&str, String),
+        ports: impl FnOnce(StageId, Option<NodeId>) -> P,
+        factory: impl FnOnce(&P, TopicName) -> OperatorFactory<V>,
+    ) -> P {
+        let mut registry = self.shared.lock();
+        registry.claim(name);
+        let changelog = registry.changelog(name);
+        let (Some((stage, parent)), Some(changelog)) = (self.place.get().copied(), changelog)
+        else {
+            return ports(StageId::Source(usize::MAX), None);
+        };
+        let what = What::Operator {
+            name: name.to_owned(),
+            does,
+            changelog: changelog.clone(),
+        };
+        let node = registry.node(Some((parent, "")), Vec::new(), what);
+        drop(registry);
+        let ports = ports(stage, Some(node));
+        self.operators.lock().push(factory(&ports, changelog));
+        ports
     }
 
     /// Makes one task's operators.
-    pub(super) fn open(&self, info: &TaskInfo) -> Vec<Box<dyn KeyedOperator<K, V>>> {
+    pub(super) fn open(&self, info: &TaskInfo) -> Vec<Box<dyn KeyedOperator<V>>> {
         self.operators
             .lock()
             .iter()
@@ -90,29 +124,87 @@ impl<K, V> KeyedStream<K, V> {
 
 impl<K: Key, V: Clone + Send + 'static> KeyedStream<K, V> {
     /// Cuts the stream into windows of event time.
-    pub fn window(&self, windows: Windows) -> WindowedStream<K, V> {
+    pub fn window<W: Windowing>(&self, windows: W) -> WindowedStream<K, V, W> {
         WindowedStream {
             keyed: self.clone(),
             windows,
         }
+    }
+
+    /// Runs an operator of the program's own over the records. `name` distinguishes it from the
+    /// program's others.
+    pub fn operator<O: Operator<K, V>>(&self, name: &str, operator: O) -> Custom<O::Out, O::Side> {
+        let does = operator.name();
+        let ports = |stage, node: Option<NodeId>| {
+            let origin = |port| node.map(|node| (node, port));
+            let shared = || Arc::clone(&self.shared);
+            Custom {
+                results: PortRoot::new(shared(), stage, origin("results")),
+                side: PortRoot::new(shared(), stage, origin("side")),
+            }
+        };
+        self.add((name, does), ports, |ports, changelog| {
+            let ports = ports.clone();
+            Box::new(move |info| {
+                let opened = (open(&ports.results, info), open(&ports.side, info));
+                let (operator, changelog) = (operator.clone(), changelog.clone());
+                let logged = info.is_logged;
+                Box::new(CustomOperator::<K, V, O>::new(
+                    operator, opened, changelog, logged,
+                ))
+            })
+        })
+    }
+}
+
+/// The results of an operator of the program's own, as two streams.
+pub struct Custom<T, S> {
+    results: PortRoot<T>,
+    side: PortRoot<S>,
+}
+
+impl<T, S> Clone for Custom<T, S> {
+    fn clone(&self) -> Self {
+        Self {
+            results: self.results.clone(),
+            side: self.side.clone(),
+        }
+    }
+}
+
+impl<T, S> fmt::Debug for Custom<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Custom({:?})", self.results)
+    }
+}
+
+impl<T: Clone + Send + 'static, S: Clone + Send + 'static> Custom<T, S> {
+    /// What the operator emits.
+    pub fn results(&self) -> Stream<PortRoot<T>, Identity> {
+        Stream::new(self.results.clone())
+    }
+
+    /// What it emits beside its results.
+    pub fn side(&self) -> Stream<PortRoot<S>, Identity> {
+        Stream::new(self.side.clone())
     }
 }
 
 /// A keyed stream cut into windows; say next what to keep of each.
 #[derive(Debug)]
 #[must_use = "a window does nothing until it aggregates"]
-pub struct WindowedStream<K, V> {
+pub struct WindowedStream<K, V, W> {
     keyed: KeyedStream<K, V>,
-    windows: Windows,
+    windows: W,
 }
 
-impl<K: Key, V: Clone + Send + 'static> WindowedStream<K, V> {
+impl<K: Key, V: Clone + Send + 'static, W: Windowing> WindowedStream<K, V, W> {
     /// How many.
     pub fn count(self, name: &str) -> Windowed<K, V, u64> {
         self.aggregate(name, Count)
     }
 
-    /// The sum of a number: of integers exactly, as an `i128`.
+    /// The sum of a number.
     pub fn sum<N: Summand, F>(self, name: &str, of: F) -> Windowed<K, V, N::Sum>
     where
         F: Fn(&V) -> N + Clone + Send + 'static,
@@ -149,24 +241,21 @@ impl<K: Key, V: Clone + Send + 'static> WindowedStream<K, V> {
     /// Any aggregate. `name` distinguishes the operator from the program's others.
     pub fn aggregate<A: Aggregate<V>>(self, name: &str, aggregate: A) -> Windowed<K, V, A::Out> {
         let Self { keyed, windows } = self;
-        let metrics = {
-            let mut registry = keyed.shared.lock();
-            registry.claim(name);
-            registry.metrics.window(name)
-        };
-        let windowed = Windowed::new(&keyed);
-        let ports = windowed.clone();
-        let factory: OperatorFactory<K, V> = Box::new(move |info| {
-            let (aggregate, metrics) = (aggregate.clone(), Arc::clone(&metrics));
-            Box::new(WindowOperator::new(
-                windows,
-                aggregate,
-                ports.open(info),
-                metrics,
-            ))
-        });
-        keyed.operators.lock().push(factory);
-        windowed
+        let metrics = keyed.shared.lock().metrics.window(name);
+        let does = windows.plan(&aggregate.name(), aggregate.retracts());
+        let ports = |stage, node| Windowed::new(&keyed.shared, stage, node);
+        keyed.add((name, does), ports, |ports, changelog| {
+            let ports = ports.clone();
+            Box::new(move |info| {
+                let emitter = Emitter::new(ports.open(info), Arc::clone(&metrics));
+                windows.operator(Parts {
+                    aggregate: aggregate.clone(),
+                    emitter,
+                    changelog: changelog.clone(),
+                    is_logged: info.is_logged,
+                })
+            })
+        })
     }
 }
 
@@ -194,18 +283,13 @@ impl<K, V, T> fmt::Debug for Windowed<K, V, T> {
 }
 
 impl<K: Key, V: Clone + Send + 'static, T: Clone + Send + 'static> Windowed<K, V, T> {
-    fn new(keyed: &KeyedStream<K, V>) -> Self {
-        // Without a stage the repartition's name was illegal: nothing will run.
-        let stage = keyed
-            .stage
-            .get()
-            .copied()
-            .unwrap_or(StageId::Source(usize::MAX));
-        let shared = || Arc::clone(&keyed.shared);
+    fn new(shared: &Shared, stage: StageId, node: Option<NodeId>) -> Self {
+        let origin = |port| node.map(|node| (node, port));
+        let shared = || Arc::clone(shared);
         Self {
-            finals: PortRoot::new(shared(), stage),
-            updates: PortRoot::new(shared(), stage),
-            late: PortRoot::new(shared(), stage),
+            finals: PortRoot::new(shared(), stage, origin("finals")),
+            updates: PortRoot::new(shared(), stage, origin("updates")),
+            late: PortRoot::new(shared(), stage, origin("late")),
         }
     }
 
@@ -249,7 +333,14 @@ where
     /// partitioned by them. Each task then has its own stream time, that of its partition.
     pub fn keyed_by_record_key<K: Key>(self) -> KeyedStream<K, O::Out> {
         let keyed = KeyedStream::new(Arc::clone(self.root.shared()));
-        keyed.set_stage(self.root.stage());
+        let mut registry = self.root.shared().lock();
+        let origin = self.root.origin(&mut registry);
+        let node = registry.node(origin, self.ops.names(), What::RecordKey);
+        drop(registry);
+        if let StageId::Source(usize::MAX) = self.root.stage() {
+            return keyed;
+        }
+        keyed.set_stage(self.root.stage(), node);
         let direct = DirectSpec {
             keyed: keyed.clone(),
             counters: Arc::clone(self.root.counters()),

@@ -34,12 +34,13 @@
 //! The program names its operators, because topics and counters carry the names. Windows
 //! without a grace do not compile.
 //!
-//! Left out: joins, tables, sessions, several topics in one stream, and closures that fail.
+//! Left out: joins, tables, several topics in one stream, and closures that fail.
 
 mod source;
 mod stream;
 
 mod keyed;
+mod windowing;
 
 use std::sync::Arc;
 
@@ -47,14 +48,16 @@ use parking_lot::Mutex;
 
 use crate::codec::Codec;
 use crate::metrics::Metrics;
-use crate::topology::{Registry, Shared, SourceNode};
+use crate::topology::describe::Plan;
+use crate::topology::{Registry, Shared};
 
 pub use crate::branch::ops::{Filter, FlatMap, Identity, Map, Ops};
 pub use crate::task::event_time::{ByBoth, ByEvent, ByRecord};
 pub use crate::task::malformed::{Malformed, MalformedReason};
-pub use keyed::{KeyedStream, Windowed, WindowedStream};
+pub use keyed::{Custom, KeyedStream, Windowed, WindowedStream};
 pub use source::SourceRoot;
 pub use stream::{PortRoot, Repartition, Root, Stream};
+pub use windowing::Windowing;
 
 /// A program: streams and what happens to them.
 pub struct App {
@@ -84,16 +87,15 @@ impl App {
     ) -> Stream<SourceRoot<T, C, ByRecord>, Identity> {
         let mut registry = self.shared.lock();
         let counters = registry.metrics.source(topic);
-        let index = registry.topic(topic).map(|topic| {
-            registry.sources.push(SourceNode {
-                topic,
-                branches: Vec::new(),
-                counters: Arc::clone(&counters),
-            });
-            registry.sources.len() - 1
-        });
+        let topic = registry.topic(topic);
+        let index = topic.map(|topic| registry.source(&topic, Arc::clone(&counters)));
         let shared = Arc::clone(&self.shared);
         Stream::new(SourceRoot::new(shared, index, codec, counters))
+    }
+
+    /// What the program will do, as it is declared so far.
+    pub fn describe(&self) -> Plan {
+        self.shared.lock().plan()
     }
 
     /// The program's counters, also while it runs.

@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use brooklet_protocol::Timestamp;
 
@@ -19,7 +19,8 @@ use crate::metrics::{SourceCounters, SourceCounts};
 use crate::task::event_time::{ByBoth, ByEvent, ByRecord, EventTime};
 use crate::task::malformed::{Malformed, MalformedHook, Skipped};
 use crate::task::source::{Chain, FromSource};
-use crate::topology::{Shared, SourceFactory, StageId};
+use crate::topology::describe::{NodeId, What};
+use crate::topology::{Registry, Shared, SourceFactory, StageId};
 
 /// The root of a stream that reads a topic.
 pub struct SourceRoot<T, C, E> {
@@ -32,12 +33,17 @@ pub struct SourceRoot<T, C, E> {
     hook: Option<MalformedHook>,
     /// Whether a branch counts already: each record is counted once, however many branches.
     is_counted: Arc<AtomicBool>,
+    /// Its step of the plan, made when it is first used.
+    node: Arc<OnceLock<NodeId>>,
     item: PhantomData<fn() -> T>,
 }
 
 impl<T, C: Clone, E: Clone> Clone for SourceRoot<T, C, E> {
     fn clone(&self) -> Self {
-        self.with_event_time(self.event_time.clone())
+        Self {
+            node: Arc::clone(&self.node),
+            ..self.with_event_time(self.event_time.clone())
+        }
     }
 }
 
@@ -62,6 +68,7 @@ impl<T, C> SourceRoot<T, C, ByRecord> {
             counters,
             hook: None,
             is_counted: Arc::default(),
+            node: Arc::default(),
             item: PhantomData,
         }
     }
@@ -77,6 +84,7 @@ impl<T, C: Clone, E> SourceRoot<T, C, E> {
             counters: Arc::clone(&self.counters),
             hook: self.hook.clone(),
             is_counted: Arc::clone(&self.is_counted),
+            node: Arc::default(),
             item: PhantomData,
         }
     }
@@ -123,6 +131,18 @@ impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Root for SourceRoot<T, C, 
 
     fn stage(&self) -> StageId {
         StageId::Source(self.index.unwrap_or(usize::MAX))
+    }
+
+    fn origin(&self, registry: &mut Registry) -> Option<(NodeId, &'static str)> {
+        let topic = registry.sources[self.index?].topic.clone();
+        let what = What::Source {
+            topic,
+            time: E::FROM,
+        };
+        let node = self
+            .node
+            .get_or_init(|| registry.node(None, Vec::new(), what));
+        Some((*node, ""))
     }
 
     fn attach<U, O: Ops<Self::Item, Out = U>, Z: TerminalSpec<U>>(self, ops: O, terminal: Z) {

@@ -32,7 +32,8 @@ use crate::key::Key;
 use crate::operator::Operators;
 use crate::task::Task;
 use crate::task::repartition::{KeyBy, Receiver};
-use crate::topology::{RepartitionNode, Shared, StageId};
+use crate::topology::describe::{NodeId, What};
+use crate::topology::{Registry, RepartitionNode, Shared, StageId};
 
 /// Where a stream begins: a topic, or an operator's port.
 pub trait Root: Clone + Send + 'static {
@@ -42,6 +43,8 @@ pub trait Root: Clone + Send + 'static {
     fn shared(&self) -> &Shared;
     #[doc(hidden)]
     fn stage(&self) -> StageId;
+    #[doc(hidden)]
+    fn origin(&self, registry: &mut Registry) -> Option<(NodeId, &'static str)>;
     #[doc(hidden)]
     fn attach<U, O: Ops<Self::Item, Out = U>, Z: TerminalSpec<U>>(self, ops: O, terminal: Z);
 }
@@ -145,6 +148,9 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
             return;
         };
         registry.sinks.insert(topic.clone());
+        let what = What::To(topic.clone());
+        let origin = self.root.origin(&mut registry);
+        registry.node(origin, self.ops.names(), what);
         let unencodable = registry.metrics.unencodable();
         drop(registry);
         let to = ToTopic {
@@ -161,6 +167,10 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
     where
         F: FnMut(O::Out) + Clone + Send + 'static,
     {
+        let mut registry = self.root.shared().lock();
+        let origin = self.root.origin(&mut registry);
+        registry.node(origin, self.ops.names(), What::ForEach);
+        drop(registry);
         self.root.attach(self.ops, ForEach(f));
     }
 
@@ -189,11 +199,17 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
             return keyed;
         };
         let metrics = registry.metrics.repartition(topic.as_str());
+        let what = What::KeyBy {
+            name,
+            topic: topic.clone(),
+        };
+        let origin = self.root.origin(&mut registry);
+        let node = registry.node(origin, self.ops.names(), what);
         let (operators, receiver_codec) = (keyed.clone(), codec.clone());
         let receiver = move |info: &TaskInfo| -> Box<dyn Task> {
             let operators = Operators::new(operators.open(info));
             let codec = receiver_codec.clone();
-            Box::new(Receiver::new(
+            Box::new(Receiver::<K, _, _>::new(
                 codec,
                 info.senders,
                 operators,
@@ -206,7 +222,7 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
             written_by: self.root.stage(),
             receiver: Box::new(receiver),
         });
-        keyed.set_stage(StageId::Repartition(registry.repartitions.len() - 1));
+        keyed.set_stage(StageId::Repartition(registry.repartitions.len() - 1), node);
         let unencodable = registry.metrics.unencodable();
         drop(registry);
         let key_by = KeyBy {
@@ -228,14 +244,21 @@ type BranchFactory<T> = Box<dyn Fn(&TaskInfo) -> Box<dyn PortBranch<T>> + Send>;
 pub struct PortRoot<T> {
     shared: Shared,
     stage: StageId,
+    /// The operator in the plan, and the port's name.
+    origin: Option<(NodeId, &'static str)>,
     pub(super) branches: Branches<T>,
 }
 
 impl<T> PortRoot<T> {
-    pub(super) fn new(shared: Shared, stage: StageId) -> Self {
+    pub(super) fn new(
+        shared: Shared,
+        stage: StageId,
+        origin: Option<(NodeId, &'static str)>,
+    ) -> Self {
         Self {
             shared,
             stage,
+            origin,
             branches: Arc::default(),
         }
     }
@@ -246,6 +269,7 @@ impl<T> Clone for PortRoot<T> {
         Self {
             shared: Arc::clone(&self.shared),
             stage: self.stage,
+            origin: self.origin,
             branches: Arc::clone(&self.branches),
         }
     }
@@ -266,6 +290,10 @@ impl<T: Send + 'static> Root for PortRoot<T> {
 
     fn stage(&self) -> StageId {
         self.stage
+    }
+
+    fn origin(&self, _: &mut Registry) -> Option<(NodeId, &'static str)> {
+        self.origin
     }
 
     fn attach<U, O: Ops<Self::Item, Out = U>, Z: TerminalSpec<U>>(self, ops: O, terminal: Z) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use brooklet_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::rule::between;
 use crate::window::Window;
 
 /// The result of one key in one window: emitted exactly once, in the step that closes the window.
@@ -27,14 +28,18 @@ pub struct Final<K, T> {
 }
 
 /// The result so far of one key in one open window: emitted for every record that changes it.
+///
+/// Sessions merge. Before the result of the merged session come the retractions of those that it
+/// replaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Update<K, T> {
     /// The key.
     pub key: K,
     /// The window.
     pub window: Window,
-    /// The result so far.
-    pub value: T,
+    /// The result so far; `None` retracts what was emitted for this window: it is part of another
+    /// by now.
+    pub value: Option<T>,
     /// The highest event time among the records so far; the event time of this result.
     #[serde(with = "crate::time::as_millis")]
     pub timestamp: Timestamp,
@@ -84,9 +89,4 @@ impl<K, V> Late<K, V> {
             self.late_by()
         )
     }
-}
-
-fn between(earlier: Timestamp, later: Timestamp) -> Duration {
-    let millis = later.0.saturating_sub(earlier.0).max(0);
-    Duration::from_millis(millis.unsigned_abs())
 }

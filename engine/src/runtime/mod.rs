@@ -230,7 +230,7 @@ impl Run {
             let count = client.partition_count(&topic).await?;
             counts.insert(topic, count);
         }
-        let parallelism = app.shared.lock().parallelism(|topic| counts[topic]);
+        let parallelism = app.shared.lock().parallelism(None, |topic| counts[topic]);
         for (topic, partitions) in parallelism.repartitions.iter() {
             create_repartition(client, topic, *partitions).await?;
         }

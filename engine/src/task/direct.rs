@@ -9,6 +9,7 @@ use brooklet_protocol::Timestamp;
 
 use crate::branch::At;
 use crate::branch::outbox::Outbox;
+use crate::branch::progress::Walk;
 use crate::branch::terminal::Terminal;
 use crate::key::Key;
 use crate::metrics::{SourceCounters, SourceCounts};
@@ -16,22 +17,22 @@ use crate::operator::Operators;
 
 /// Keyed operators in the source's own task.
 pub(crate) struct Direct<K, V> {
-    operators: Operators<K, V>,
+    operators: Operators<V>,
     counts: SourceCounts,
     counters: Arc<SourceCounters>,
     /// What the operators have heard of.
     stream_time: Timestamp,
-    value: PhantomData<fn(V)>,
+    key: PhantomData<fn(K)>,
 }
 
 impl<K, V> Direct<K, V> {
-    pub(crate) fn new(operators: Operators<K, V>, counters: Arc<SourceCounters>) -> Self {
+    pub(crate) fn new(operators: Operators<V>, counters: Arc<SourceCounters>) -> Self {
         Self {
             operators,
             counts: SourceCounts::default(),
             counters,
             stream_time: At::START.stream_time,
-            value: PhantomData,
+            key: PhantomData,
         }
     }
 }
@@ -42,10 +43,10 @@ impl<K: Key, V: Clone + Send + 'static> Terminal<V> for Direct<K, V> {
             self.counts.null_keys += 1;
             return;
         };
-        match K::from_bytes(key) {
-            Ok(key) => {
+        match K::validate(key) {
+            Ok(()) => {
                 self.stream_time = at.stream_time;
-                self.operators.push(*at, Some((key, item)));
+                self.operators.inputs().push(*at, key, item);
             }
             Err(error) => {
                 self.counts.malformed_keys += 1;
@@ -57,7 +58,7 @@ impl<K: Key, V: Clone + Send + 'static> Terminal<V> for Direct<K, V> {
     fn after(&mut self, at: &At, _out: &mut Outbox) {
         if at.stream_time > self.stream_time {
             self.stream_time = at.stream_time;
-            self.operators.push(*at, None);
+            self.operators.inputs().push_time(*at);
         }
     }
 
@@ -72,5 +73,9 @@ impl<K: Key, V: Clone + Send + 'static> Terminal<V> for Direct<K, V> {
 
     fn end(&mut self, at: &At, out: &mut Outbox) {
         self.operators.end(at, out);
+    }
+
+    fn walk(&mut self, walk: &mut dyn Walk) {
+        self.operators.walk(walk);
     }
 }

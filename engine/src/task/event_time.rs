@@ -6,6 +6,8 @@ use brooklet_protocol::Timestamp;
 
 /// Where a value's event time comes from.
 pub trait EventTime<T>: Clone + Send + 'static {
+    /// Where, for a plan.
+    const FROM: &'static str;
     /// The value's event time, given its record's timestamp.
     ///
     /// # Errors
@@ -18,6 +20,7 @@ pub trait EventTime<T>: Clone + Send + 'static {
 pub struct ByRecord;
 
 impl<T> EventTime<T> for ByRecord {
+    const FROM: &'static str = "the record's timestamp";
     fn of(&mut self, _: &T, record: Timestamp) -> Result<Timestamp, String> {
         Ok(record)
     }
@@ -34,6 +37,7 @@ impl<F> fmt::Debug for ByEvent<F> {
 }
 
 impl<T, F: FnMut(&T) -> Timestamp + Clone + Send + 'static> EventTime<T> for ByEvent<F> {
+    const FROM: &'static str = "the value";
     fn of(&mut self, value: &T, _: Timestamp) -> Result<Timestamp, String> {
         Ok((self.0)(value))
     }
@@ -53,6 +57,7 @@ impl<T, F> EventTime<T> for ByBoth<F>
 where
     F: FnMut(&T, Timestamp) -> Result<Timestamp, String> + Clone + Send + 'static,
 {
+    const FROM: &'static str = "the value and the record's timestamp";
     fn of(&mut self, value: &T, record: Timestamp) -> Result<Timestamp, String> {
         (self.0)(value, record)
     }

@@ -17,6 +17,7 @@
 
 pub(crate) mod event_time;
 pub(crate) mod malformed;
+pub(crate) mod memory;
 pub(crate) mod source;
 
 pub(crate) mod direct;
@@ -25,6 +26,7 @@ pub(crate) mod repartition;
 use brooklet_protocol::{Offset, Timestamp};
 
 use crate::branch::outbox::Outbox;
+use crate::branch::progress::Walk;
 
 /// A record as a task reads it, borrowed from its batch.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,13 @@ pub(crate) trait Task: Send {
     fn idle(&mut self, _out: &mut Outbox) {}
     /// The input has ended. Call it once, and nothing after it.
     fn end(&mut self, out: &mut Outbox);
+    /// Visits what the task remembers.
+    fn walk(&mut self, walk: &mut dyn Walk);
+    /// The offset from which a task that has been restored to this state must read on; `None`: from
+    /// the end of what was processed. What lies between was read and waits in memory.
+    fn reads_from(&self) -> Option<Offset> {
+        None
+    }
     /// Whether the input itself has said that it ended.
     fn is_ended(&self) -> bool {
         false

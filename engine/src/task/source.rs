@@ -21,6 +21,7 @@ use super::{InputRecord, Task};
 use crate::branch::At;
 use crate::branch::ops::Ops;
 use crate::branch::outbox::Outbox;
+use crate::branch::progress::Walk;
 use crate::branch::terminal::Terminal;
 use crate::codec::{Codec, DecodeError};
 use crate::metrics::{SourceCounters, SourceCounts};
@@ -30,12 +31,14 @@ pub(crate) trait SourceBranch: Send {
     fn run(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox);
     fn idle(&mut self, out: &mut Outbox);
     fn end(&mut self, out: &mut Outbox);
+    fn walk(&mut self, walk: &mut dyn Walk);
 }
 
 /// Feeds each branch of a source.
 pub(crate) struct SourceTask {
     pub(crate) branches: Vec<Box<dyn SourceBranch>>,
-    pub(crate) counters: Arc<SourceCounters>,
+    /// Of each `stream(…)` that reads the topic.
+    pub(crate) counters: Vec<Arc<SourceCounters>>,
 }
 
 impl Task for SourceTask {
@@ -43,10 +46,12 @@ impl Task for SourceTask {
         for branch in &mut self.branches {
             branch.run(batch, out);
         }
-        self.counters.add(&SourceCounts {
-            records: batch.len() as u64,
-            ..SourceCounts::default()
-        });
+        for counters in &self.counters {
+            counters.add(&SourceCounts {
+                records: batch.len() as u64,
+                ..SourceCounts::default()
+            });
+        }
     }
 
     fn idle(&mut self, out: &mut Outbox) {
@@ -58,6 +63,12 @@ impl Task for SourceTask {
     fn end(&mut self, out: &mut Outbox) {
         for branch in &mut self.branches {
             branch.end(out);
+        }
+    }
+
+    fn walk(&mut self, walk: &mut dyn Walk) {
+        for branch in &mut self.branches {
+            branch.walk(walk);
         }
     }
 }
@@ -163,5 +174,10 @@ where
 
     fn end(&mut self, out: &mut Outbox) {
         self.chain.terminal.end(&self.chain.at.end(), out);
+    }
+
+    fn walk(&mut self, walk: &mut dyn Walk) {
+        walk.standing(&mut self.chain.at);
+        self.chain.terminal.walk(walk);
     }
 }

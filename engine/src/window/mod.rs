@@ -56,7 +56,6 @@ use std::iter::successors;
 use brooklet_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
-mod shim;
 mod time_windows;
 
 mod cumulative;
@@ -78,7 +77,6 @@ pub use cumulative::{Cumulative, CumulativeWindows};
 pub use data_driven::{SessionWindows, Sessions, Sliding, SlidingWindows};
 pub use error::WindowError;
 pub use grace::{SetGrace, WithoutGrace};
-pub use shim::Windows;
 pub use time_windows::{Hopping, TimeWindows, Tumbling};
 
 /// In how many windows a record may be at most.

@@ -33,11 +33,16 @@
 
 use std::collections::VecDeque;
 
-use brooklet_protocol::Timestamp;
+use brooklet_protocol::{Offset, Timestamp};
+
+use crate::branch::progress::{Progress, Standing};
+use crate::codec::DecodeError;
 
 /// One thing a sender sent: a record, or (`None`) a marker.
 #[derive(Debug)]
 pub(crate) struct Sent<T> {
+    /// Where it lies in the topic.
+    pub(crate) offset: Offset,
     /// How far the sender had read; see [`super::origin`].
     pub(crate) arrival: Timestamp,
     /// The sender's stream time, this included.
@@ -59,6 +64,8 @@ pub(crate) struct Released<T> {
 #[derive(Debug)]
 struct Sender<T> {
     queue: VecDeque<Queued<T>>,
+    /// What it sent before this offset has been released.
+    released_to: Offset,
     /// The arrival of the last thing it sent: nothing earlier will come.
     past: Timestamp,
     /// As of the last thing released.
@@ -74,14 +81,23 @@ enum Queued<T> {
     Sent(Sent<T>),
     /// Has its turn like a record, at the sender's last arrival: so it is no matter of luck which
     /// of the others' records are released before it.
-    End,
+    End(Offset),
+}
+
+impl<T> Queued<T> {
+    fn offset(&self) -> Offset {
+        match self {
+            Self::Sent(sent) => sent.offset,
+            Self::End(offset) => *offset,
+        }
+    }
 }
 
 impl<T> Sender<T> {
     fn next_arrival(&self) -> Option<Timestamp> {
         match self.queue.front()? {
             Queued::Sent(sent) => Some(sent.arrival),
-            Queued::End => Some(self.past),
+            Queued::End(_) => Some(self.past),
         }
     }
 
@@ -104,12 +120,15 @@ pub(crate) struct Merge<T> {
     /// Highest so far.
     arrival: Timestamp,
     stream_time: Timestamp,
+    /// What lies before this offset has been pushed.
+    pushed_to: Offset,
 }
 
 impl<T> Merge<T> {
     pub(crate) fn new(senders: i32) -> Self {
         let sender = |_| Sender {
             queue: VecDeque::new(),
+            released_to: Offset(0),
             past: Timestamp::MIN,
             stream_time: Timestamp::MIN,
             said_idle: false,
@@ -120,30 +139,67 @@ impl<T> Merge<T> {
             waiting: 0,
             arrival: Timestamp::MIN,
             stream_time: Timestamp::MIN,
+            pushed_to: Offset(0),
         }
+    }
+
+    /// Whether what lies at this offset was pushed before the merge was restored: it must be pushed
+    /// again, because what waits is not part of the standing, and that changes nothing else.
+    pub(crate) fn is_replay(&self, offset: Offset) -> bool {
+        offset < self.pushed_to
+    }
+
+    fn replay(&mut self, sender: i32, again: Queued<T>) {
+        let sender = &mut self.senders[sender as usize];
+        if again.offset() >= sender.released_to {
+            sender.queue.push_back(again);
+            self.waiting += 1;
+        }
+    }
+
+    /// The offset of the first thing that waits.
+    pub(crate) fn waits_from(&self) -> Option<Offset> {
+        let heads = self
+            .senders
+            .iter()
+            .filter_map(|sender| sender.queue.front());
+        heads.map(Queued::offset).min()
     }
 
     /// Queues what a sender sent, in its order. The sender is no longer idle.
     pub(crate) fn push(&mut self, sender: i32, mut sent: Sent<T>) {
+        if self.is_replay(sent.offset) {
+            return self.replay(sender, Queued::Sent(sent));
+        }
+        self.pushed_to = sent.offset.plus(1);
         let sender = &mut self.senders[sender as usize];
         // A sender never goes back; a forged header must not break the order.
         sent.arrival = sent.arrival.max(sender.past);
         sender.past = sent.arrival;
         sender.said_idle = false;
+        sender.ended = false;
         sender.queue.push_back(Queued::Sent(sent));
         self.waiting += 1;
     }
 
     /// A sender has ended: it will send nothing more.
-    pub(crate) fn end(&mut self, sender: i32) {
+    pub(crate) fn end(&mut self, sender: i32, offset: Offset) {
+        if self.is_replay(offset) {
+            return self.replay(sender, Queued::End(offset));
+        }
+        self.pushed_to = offset.plus(1);
         let sender = &mut self.senders[sender as usize];
         sender.said_idle = false;
-        sender.queue.push_back(Queued::End);
+        sender.queue.push_back(Queued::End(offset));
         self.waiting += 1;
     }
 
     /// A sender has nothing to send for now.
-    pub(crate) fn idle(&mut self, sender: i32) {
+    pub(crate) fn idle(&mut self, sender: i32, offset: Offset) {
+        if self.is_replay(offset) {
+            return;
+        }
+        self.pushed_to = offset.plus(1);
         self.senders[sender as usize].said_idle = true;
         self.advance();
     }
@@ -160,21 +216,28 @@ impl<T> Merge<T> {
             return None;
         }
         let sender = &mut self.senders[next.1];
-        let record = match sender.queue.pop_front()? {
+        let released = sender.queue.pop_front()?;
+        sender.released_to = released.offset().plus(1);
+        let record = match released {
             Queued::Sent(sent) => {
                 sender.stream_time = sender.stream_time.max(sent.stream_time);
                 sent.record
             }
-            Queued::End => {
+            Queued::End(_) => {
                 sender.ended = true;
                 None
             }
         };
         self.waiting -= 1;
-        self.arrival = self.arrival.max(next.0);
+        // What a sender sends at its end comes last of all, and if there is more in another run,
+        // that begins where its input ended.
+        let is_at_end = next.0 == Timestamp::MAX;
+        if !is_at_end {
+            self.arrival = self.arrival.max(next.0);
+        }
         self.advance();
         Some(Released {
-            arrival: self.arrival,
+            arrival: if is_at_end { next.0 } else { self.arrival },
             stream_time: self.stream_time,
             record,
         })
@@ -213,6 +276,47 @@ impl<T> Merge<T> {
     }
 }
 
+/// Positions and times, without what waits: that is read again.
+impl<T> Standing for Merge<T> {
+    fn save(&self, to: &mut Progress) {
+        to.put_time(self.arrival);
+        to.put_time(self.stream_time);
+        to.put_count(self.pushed_to.0.unsigned_abs());
+        to.put_count(self.senders.len() as u64);
+        for sender in &self.senders {
+            to.put_time_near(sender.past, self.arrival);
+            to.put_time_near(sender.stream_time, self.stream_time);
+            let behind = self.pushed_to.0 - sender.released_to.0;
+            // A sender that ended may go on in another run, and if not it says so again.
+            to.put_count(behind.unsigned_abs() << 1 | u64::from(sender.said_idle));
+        }
+    }
+
+    fn load(&mut self, from: &mut Progress) -> Result<(), DecodeError> {
+        self.arrival = from.time()?;
+        self.stream_time = from.time()?;
+        self.pushed_to = Offset(from.count()?.cast_signed().max(0));
+        let senders = from.count()?;
+        if senders != self.senders.len() as u64 {
+            let expected = self.senders.len();
+            return Err(DecodeError(format!(
+                "expected {expected} senders, found {senders}"
+            )));
+        }
+        for sender in &mut self.senders {
+            let past = from.time_near(self.arrival)?;
+            let has_ended = past == Timestamp::MAX;
+            sender.past = if has_ended { Timestamp::MIN } else { past };
+            sender.stream_time = from.time_near(self.stream_time)?;
+            let word = from.count()?;
+            sender.said_idle = word & 1 != 0;
+            let behind = (word >> 1).cast_signed();
+            sender.released_to = Offset((self.pushed_to.0 - behind).max(0));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,21 +324,110 @@ mod tests {
 
     fn sent(arrival: i64, stream_time: i64, record: Option<&'static str>) -> Sent<&'static str> {
         Sent {
+            offset: Offset(0),
             arrival: Timestamp(arrival),
             stream_time: Timestamp(stream_time),
             record,
         }
     }
 
-    fn drain(merge: &mut Merge<&'static str>) -> Vec<(&'static str, i64)> {
-        let released = std::iter::from_fn(|| merge.release());
+    fn sent_by(arrival: i64, stream_time: i64, record: Option<usize>) -> Sent<usize> {
+        Sent {
+            offset: Offset(0),
+            arrival: Timestamp(arrival),
+            stream_time: Timestamp(stream_time),
+            record,
+        }
+    }
+
+    /// A topic that the senders write, and its receiver.
+    struct Topic<T> {
+        merge: Merge<T>,
+        log: Vec<(i32, Said<T>)>,
+    }
+
+    #[derive(Clone)]
+    enum Said<T> {
+        Sent(Timestamp, Timestamp, Option<T>),
+        Idle,
+        End,
+    }
+
+    impl<T: Clone> Topic<T> {
+        fn new(senders: i32) -> Self {
+            let (merge, log) = (Merge::new(senders), Vec::new());
+            Self { merge, log }
+        }
+        fn push(&mut self, sender: i32, sent: Sent<T>) {
+            self.say(
+                sender,
+                Said::Sent(sent.arrival, sent.stream_time, sent.record),
+            );
+        }
+        fn end(&mut self, sender: i32) {
+            self.say(sender, Said::End);
+        }
+        fn idle(&mut self, sender: i32) {
+            self.say(sender, Said::Idle);
+        }
+        fn say(&mut self, sender: i32, said: Said<T>) {
+            self.log.push((sender, said));
+            self.read(self.log.len() - 1);
+        }
+        fn read(&mut self, at: usize) {
+            let (offset, (sender, said)) = (Offset(at as i64), self.log[at].clone());
+            match said {
+                Said::Sent(arrival, stream_time, record) => {
+                    let sent = Sent {
+                        offset,
+                        arrival,
+                        stream_time,
+                        record,
+                    };
+                    self.merge.push(sender, sent);
+                }
+                Said::Idle => self.merge.idle(sender, offset),
+                Said::End => self.merge.end(sender, offset),
+            }
+        }
+        /// Loses the merge, and makes it again from its standing and what waits in the topic.
+        fn crash(&mut self) {
+            let mut progress = Progress::new();
+            self.merge.save(&mut progress);
+            let from = self
+                .merge
+                .waits_from()
+                .map_or(self.log.len(), |offset| offset.0 as usize);
+            let ended = self.merge.senders.iter().map(|sender| sender.ended);
+            let ended: Vec<_> = ended.collect();
+            self.merge = Merge::new(self.merge.senders.len() as i32);
+            self.merge
+                .load(&mut Progress::of(progress.into_bytes()))
+                .unwrap();
+            (from..self.log.len()).for_each(|at| self.read(at));
+            // Who had ended says so again.
+            for (sender, _) in ended.iter().enumerate().filter(|(_, ended)| **ended) {
+                self.end(sender as i32);
+            }
+        }
+    }
+
+    impl<T> std::ops::Deref for Topic<T> {
+        type Target = Merge<T>;
+        fn deref(&self) -> &Merge<T> {
+            &self.merge
+        }
+    }
+
+    fn drain(topic: &mut Topic<&'static str>) -> Vec<(&'static str, i64)> {
+        let released = std::iter::from_fn(|| topic.merge.release());
         let released = released.map(|r| (r.record.unwrap_or("-"), r.stream_time.0));
         released.collect()
     }
 
     #[test]
     fn the_lowest_head_waits_for_the_silent() {
-        let mut merge = Merge::new(3);
+        let mut merge = Topic::new(3);
         merge.push(0, sent(8, 80, Some("a")));
         merge.push(0, sent(11, 110, Some("c")));
         merge.push(1, sent(9, 70, Some("b")));
@@ -260,7 +453,7 @@ mod tests {
 
     #[test]
     fn who_ended_without_a_time_is_not_in_the_minimum() {
-        let mut merge = Merge::new(3);
+        let mut merge = Topic::new(3);
         merge.push(0, sent(8, 80, Some("a")));
         merge.push(2, sent(7, i64::MIN, None));
         assert_eq!(drain(&mut merge), [], "sender 1 has not spoken");
@@ -274,7 +467,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_the_idle() {
-        let mut merge = Merge::new(3);
+        let mut merge = Topic::new(3);
         merge.push(0, sent(8, 80, Some("a")));
         merge.push(1, sent(9, 70, Some("b")));
         merge.idle(2);
@@ -299,7 +492,7 @@ mod tests {
 
     #[test]
     fn when_all_are_idle_the_highest_time_counts() {
-        let mut merge = Merge::new(2);
+        let mut merge = Topic::new(2);
         merge.push(0, sent(8, 80, None));
         merge.push(1, sent(9, 70, Some("b")));
         assert_eq!(drain(&mut merge), [("-", i64::MIN)]);
@@ -326,7 +519,7 @@ mod tests {
 
     #[test]
     fn at_the_same_arrival_the_lower_sender_goes_first() {
-        let mut merge = Merge::new(2);
+        let mut merge = Topic::new(2);
         merge.push(1, sent(5, 1, Some("one")));
         merge.push(0, sent(5, 1, Some("zero")));
         assert_eq!(drain(&mut merge)[0].0, "zero");
@@ -338,9 +531,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_does_not_depend_on_the_interleaving(
+        fn the_order_depends_neither_on_the_interleaving_nor_on_crashes(
             gaps in proptest::collection::vec((0i32..3, 0i64..4, 0i64..9), 0..40),
             picks in proptest::collection::vec(0usize..3, 0..60),
+            mut crashes in proptest::collection::vec(0usize..40, 0..4),
         ) {
             let mut of_sender: [Vec<(i64, i64)>; 3] = Default::default();
             for (sender, gap, time) in gaps {
@@ -359,20 +553,24 @@ mod tests {
                 (*arrival, *latest.iter().min().unwrap(), *sender)
             }).collect();
 
-            let mut merge = Merge::new(3);
+            let mut merge = Topic::new(3);
             let mut found = Vec::new();
             let mut next = [0; 3];
-            for sender in picks.into_iter().chain((0..3).cycle().take(130)) {
+            for sender in picks.into_iter().chain((0..3).cycle().take(150)) {
                 if let Some((arrival, time)) = of_sender[sender].get(next[sender]) {
                     let record = Some(sender);
-                    merge.push(sender as i32, Sent { arrival: Timestamp(*arrival), stream_time: Timestamp(*time), record });
+                    merge.push(sender as i32, sent_by(*arrival, *time, record));
                 } else if next[sender] == of_sender[sender].len() {
                     merge.end(sender as i32);
                 }
                 next[sender] += 1;
-                let released = std::iter::from_fn(|| merge.release());
+                let released = std::iter::from_fn(|| merge.merge.release());
                 let records = released.filter_map(|r| Some((r.arrival.0, r.stream_time.0, r.record?)));
                 found.extend(records);
+                if let Some(at) = crashes.iter().position(|count| *count == found.len()) {
+                    crashes.swap_remove(at);
+                    merge.crash();
+                }
             }
             prop_assert!(merge.is_finished());
             prop_assert_eq!(found, model);

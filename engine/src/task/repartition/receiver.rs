@@ -1,15 +1,17 @@
 //! The receiving side of a repartition: the task that merges its senders and feeds the keyed
 //! operators.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use brooklet_protocol::Timestamp;
+use brooklet_protocol::{Offset, Timestamp};
 
 use super::merge::{Merge, Sent};
 use super::origin::{Kind, Origin};
 use crate::branch::At;
 use crate::branch::outbox::Outbox;
+use crate::branch::progress::Walk;
 use crate::codec::Codec;
 use crate::key::Key;
 use crate::metrics::{RepartitionCounts, RepartitionMetrics};
@@ -18,9 +20,9 @@ use crate::task::event_time::is_possible;
 use crate::task::{InputRecord, Task};
 
 /// A record that waits for its turn.
-struct Waiting<K, V> {
+struct Waiting<V> {
     event_time: Timestamp,
-    key: K,
+    key: Box<[u8]>,
     value: V,
 }
 
@@ -28,20 +30,21 @@ struct Waiting<K, V> {
 pub(crate) struct Receiver<K, V, C> {
     codec: C,
     senders: i32,
-    merge: Merge<Waiting<K, V>>,
-    operators: Operators<K, V>,
+    merge: Merge<Waiting<V>>,
+    operators: Operators<V>,
     at: At,
     /// Whether the operators know that there is no input for now.
     is_idle: bool,
     metrics: Arc<RepartitionMetrics>,
     waiting: Arc<AtomicU64>,
+    key: PhantomData<fn() -> K>,
 }
 
 impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
     pub(crate) fn new(
         codec: C,
         senders: i32,
-        operators: Operators<K, V>,
+        operators: Operators<V>,
         metrics: Arc<RepartitionMetrics>,
     ) -> Self {
         Self {
@@ -53,11 +56,13 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
             is_idle: false,
             waiting: metrics.gauge(),
             metrics,
+            key: PhantomData,
         }
     }
 
     /// Queues one record; `false` if it is malformed. Its sender's progress counts all the same.
     fn receive(&mut self, record: &InputRecord<'_>, counts: &mut RepartitionCounts) -> bool {
+        let is_replay = self.merge.is_replay(record.offset);
         let origin = record
             .origin
             .map(|bytes| Origin::decode(bytes, self.senders));
@@ -66,19 +71,20 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
         };
         let decoded = match origin.kind {
             Kind::End => {
-                self.merge.end(origin.sender);
+                self.merge.end(origin.sender, record.offset);
                 return true;
             }
             Kind::Idle => {
-                self.merge.idle(origin.sender);
+                self.merge.idle(origin.sender, record.offset);
                 return true;
             }
             Kind::Marker => Ok(None),
             Kind::Record => self.decode(&origin, record).map(Some).ok_or(()),
         };
-        counts.records += u64::from(origin.kind == Kind::Record);
+        counts.records += u64::from(origin.kind == Kind::Record && !is_replay);
         let is_well_formed = decoded.is_ok();
         let sent = Sent {
+            offset: record.offset,
             arrival: origin.arrival,
             stream_time: origin.stream_time,
             record: decoded.unwrap_or(None),
@@ -87,12 +93,12 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
         is_well_formed
     }
 
-    fn decode(&self, origin: &Origin, record: &InputRecord<'_>) -> Option<Waiting<K, V>> {
+    fn decode(&self, origin: &Origin, record: &InputRecord<'_>) -> Option<Waiting<V>> {
         let event_time = origin.event_time;
         is_possible(event_time).then_some(())?;
         Some(Waiting {
             event_time,
-            key: K::from_bytes(record.key?).ok()?,
+            key: valid_key::<K>(record.key?)?,
             value: self.codec.decode(record.value?).ok()?,
         })
     }
@@ -113,15 +119,17 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
         }
     }
 
-    fn forward(&mut self, stream_time: Timestamp, waiting: Option<Waiting<K, V>>) {
+    fn forward(&mut self, stream_time: Timestamp, waiting: Option<Waiting<V>>) {
         self.at.step += 1;
         self.at.stream_time = stream_time;
-        let record = waiting.map(|waiting| {
+        if let Some(waiting) = waiting {
             self.at.offset = self.at.offset.plus(1);
             self.at.event_time = waiting.event_time;
-            (waiting.key, waiting.value)
-        });
-        self.operators.push(self.at, record);
+            let inputs = self.operators.inputs();
+            inputs.push(self.at, &waiting.key, waiting.value);
+        } else {
+            self.operators.inputs().push_time(self.at);
+        }
     }
 }
 
@@ -130,11 +138,14 @@ impl<K: Key, V: Send, C: Codec<V>> Task for Receiver<K, V, C> {
         let mut counts = RepartitionCounts::default();
         self.at.step = 0;
         for record in batch {
+            let is_replay = self.merge.is_replay(record.offset);
             if !self.receive(record, &mut counts) {
                 counts.malformed += 1;
                 tracing::warn!(offset = %record.offset, "record skipped: malformed in the repartition topic");
             }
-            self.hand_on(out);
+            if !is_replay {
+                self.hand_on(out);
+            }
         }
         self.operators.run(out);
         self.metrics.counters.add(&counts);
@@ -145,7 +156,21 @@ impl<K: Key, V: Send, C: Codec<V>> Task for Receiver<K, V, C> {
         self.operators.end(&self.at.end(), out);
     }
 
+    fn walk(&mut self, walk: &mut dyn Walk) {
+        walk.standing(&mut self.at);
+        walk.standing(&mut self.merge);
+        self.operators.walk(walk);
+    }
+
+    fn reads_from(&self) -> Option<Offset> {
+        self.merge.waits_from()
+    }
+
     fn is_ended(&self) -> bool {
         self.merge.is_finished()
     }
+}
+
+fn valid_key<K: Key>(bytes: &[u8]) -> Option<Box<[u8]>> {
+    K::validate(bytes).is_ok().then(|| bytes.into())
 }

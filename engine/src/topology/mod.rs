@@ -4,6 +4,8 @@
 //! make tasks. A mistake in a declaration (an illegal name, a name used twice) is kept and reported
 //! when the program is run, so that declarations can be chained without a `?` at every step.
 
+pub(crate) mod describe;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use brooklet_protocol::{PartitionId, TopicName};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use self::describe::{Node, NodeId, Plan, What};
 use crate::branch::TaskInfo;
 use crate::metrics::{Metrics, SourceCounters};
 use crate::task::Task;
@@ -58,7 +61,8 @@ pub(crate) type TaskFactory = Box<dyn Fn(&TaskInfo) -> Box<dyn Task> + Send>;
 pub(crate) struct SourceNode {
     pub(crate) topic: TopicName,
     pub(crate) branches: Vec<SourceFactory>,
-    pub(crate) counters: Arc<SourceCounters>,
+    /// Of each `stream(…)` that reads it.
+    pub(crate) counters: Vec<Arc<SourceCounters>>,
 }
 
 pub(crate) struct RepartitionNode {
@@ -79,6 +83,7 @@ pub struct Registry {
     pub(crate) repartitions: Vec<RepartitionNode>,
     /// Topics written by `.to(…)`.
     pub(crate) sinks: BTreeSet<TopicName>,
+    nodes: Vec<Node>,
     names: BTreeSet<String>,
     errors: Vec<TopologyError>,
 }
@@ -97,6 +102,8 @@ pub(crate) type Shared = Arc<Mutex<Registry>>;
 pub(crate) struct Parallelism {
     pub(crate) tasks: BTreeMap<StageId, i32>,
     pub(crate) repartitions: Arc<BTreeMap<TopicName, i32>>,
+    /// Whether tasks keep what changes for changelogs.
+    pub(crate) is_logged: bool,
 }
 
 impl Registry {
@@ -107,6 +114,7 @@ impl Registry {
             sources: Vec::new(),
             repartitions: Vec::new(),
             sinks: BTreeSet::new(),
+            nodes: Vec::new(),
             names: BTreeSet::new(),
             errors: Vec::new(),
         }
@@ -122,6 +130,49 @@ impl Registry {
                 None
             }
         }
+    }
+
+    /// Adds a step to the plan.
+    pub(crate) fn node(
+        &mut self,
+        parent: Option<(NodeId, &'static str)>,
+        steps: Vec<&'static str>,
+        what: What,
+    ) -> NodeId {
+        self.nodes.push(Node {
+            parent,
+            steps,
+            what,
+        });
+        self.nodes.len() - 1
+    }
+
+    /// What has been declared so far.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan {
+            program: self.name.clone(),
+            nodes: self.nodes.clone(),
+        }
+    }
+
+    /// The stage that reads a topic from outside, with one more `stream(…)` of it.
+    pub(crate) fn source(&mut self, topic: &TopicName, counters: Arc<SourceCounters>) -> usize {
+        let known = self.sources.iter().position(|node| node.topic == *topic);
+        let index = known.unwrap_or_else(|| {
+            self.sources.push(SourceNode {
+                topic: topic.clone(),
+                branches: Vec::new(),
+                counters: Vec::new(),
+            });
+            self.sources.len() - 1
+        });
+        self.sources[index].counters.push(counters);
+        index
+    }
+
+    /// The topic that holds the changes of an operator's state.
+    pub(crate) fn changelog(&mut self, operator: &str) -> Option<TopicName> {
+        self.topic(&format!("{}-{operator}-changelog", self.name))
     }
 
     /// Claims an operator's name.
@@ -148,21 +199,28 @@ impl Registry {
         }
     }
 
-    /// Follows the partition counts of the sources through the repartition topics.
-    pub(crate) fn parallelism(&self, partitions: impl Fn(&TopicName) -> i32) -> Parallelism {
+    /// Follows the partition counts of the sources through the repartition topics; those that do
+    /// not name their partitions get `tasks_behind`, or as many as there are tasks before them.
+    pub(crate) fn parallelism(
+        &self,
+        tasks_behind: Option<i32>,
+        partitions: impl Fn(&TopicName) -> i32,
+    ) -> Parallelism {
         let mut tasks = BTreeMap::new();
         let mut repartitions = BTreeMap::new();
         for (index, source) in self.sources.iter().enumerate() {
             tasks.insert(StageId::Source(index), partitions(&source.topic));
         }
         for (index, node) in self.repartitions.iter().enumerate() {
-            let count = node.partitions.unwrap_or(tasks[&node.written_by]);
+            let count = node.partitions.or(tasks_behind);
+            let count = count.unwrap_or(tasks[&node.written_by]);
             tasks.insert(StageId::Repartition(index), count);
             repartitions.insert(node.topic.clone(), count);
         }
         Parallelism {
             tasks,
             repartitions: Arc::new(repartitions),
+            is_logged: false,
         }
     }
 
@@ -185,13 +243,14 @@ impl Registry {
             tasks: of.tasks[&stage],
             senders,
             partitions: Arc::clone(&of.repartitions),
+            is_logged: of.is_logged,
         };
         match stage {
             StageId::Source(index) => {
                 let source = &self.sources[index];
                 Box::new(SourceTask {
                     branches: source.branches.iter().map(|make| make(&info)).collect(),
-                    counters: Arc::clone(&source.counters),
+                    counters: source.counters.clone(),
                 })
             }
             StageId::Repartition(index) => (self.repartitions[index].receiver)(&info),

@@ -1,0 +1,344 @@
+//! Operators that a program writes for itself: state for each key, and a wake-up in event time.
+//!
+//! ```text
+//!  record ──▶ process(record, state of its key, context) ──▶ results, side results
+//!  stream time reaches the key's deadline ──▶ wake(key, state, context) ──▶ results
+//! ```
+//!
+//! The engine keeps the state: it is written to the operator's changelog with each commit, and
+//! restored before the first record. What an operator keeps elsewhere is lost in a crash. An
+//! operator reads no clock and draws no random numbers; time is what its context says.
+//!
+//! ```
+//! use brooklet_engine::codec::{json, text};
+//! use brooklet_engine::operator::{Context, Operator, Record};
+//! use brooklet_engine::time::Timestamp;
+//! use brooklet_engine::{App, TestDriver};
+//!
+//! /// Passes on a value only if it differs from the one before it with the same key.
+//! #[derive(Clone)]
+//! struct Changes;
+//!
+//! impl Operator<String, String> for Changes {
+//!     type State = String;
+//!     type Out = (String, String);
+//!     type Side = ();
+//!
+//!     fn process(
+//!         &mut self,
+//!         record: Record<'_, String, String>,
+//!         state: &mut Option<String>,
+//!         context: &mut Context<'_, Self::Out, ()>,
+//!     ) {
+//!         if state.as_ref() != Some(record.value) {
+//!             *state = Some(record.value.clone());
+//!             context.emit(record.event_time, (record.key.clone(), record.value.clone()));
+//!         }
+//!     }
+//! }
+//!
+//! let app = App::new("doors");
+//! let doors = app.stream("doors", text()).keyed_by_record_key::<String>();
+//! doors.operator("changes", Changes).results().to("changes", |_| None, json());
+//! let mut driver = TestDriver::new(app, 1)?;
+//! for (time, state) in [(1, "open"), (2, "open"), (3, "shut")] {
+//!     driver.pipe("doors", 0, Some(b"front"), Some(state.as_bytes()), Timestamp(time));
+//! }
+//! assert_eq!(driver.read("changes").len(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::marker::PhantomData;
+
+use brooklet_protocol::{Timestamp, TopicName};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::rule::Rule;
+use super::{KeyedBatch, KeyedOperator};
+use crate::branch::At;
+use crate::branch::outbox::Outbox;
+use crate::branch::port::Port;
+use crate::branch::progress::Walk;
+use crate::codec::DecodeError;
+use crate::key::Key;
+use crate::store::keyed::{KeyState, Keyed};
+use crate::store::{Rows, layout};
+
+/// A record of a keyed stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a, K, V> {
+    /// Its key.
+    pub key: &'a K,
+    /// Its value.
+    pub value: &'a V,
+    /// Its event time; it may be behind stream time.
+    pub event_time: Timestamp,
+}
+
+/// An operator of the program's own. Each task has a clone.
+pub trait Operator<K: Key, V>: Clone + Send + 'static {
+    /// What is kept of a key. `None` keeps nothing.
+    type State: Clone + Serialize + DeserializeOwned + Send + 'static;
+    /// What comes out.
+    type Out: Clone + Send + 'static;
+    /// What comes out beside it, as records that the operator does not take.
+    type Side: Clone + Send + 'static;
+
+    /// Processes a record; stream time includes it.
+    fn process(
+        &mut self,
+        record: Record<'_, K, V>,
+        state: &mut Option<Self::State>,
+        context: &mut Context<'_, Self::Out, Self::Side>,
+    );
+
+    /// Stream time has reached the deadline that was last set for this key.
+    fn wake(
+        &mut self,
+        _key: &K,
+        _state: &mut Option<Self::State>,
+        _context: &mut Context<'_, Self::Out, Self::Side>,
+    ) {
+    }
+
+    /// What a plan calls it.
+    fn name(&self) -> String {
+        "operator".to_owned()
+    }
+}
+
+/// What an operator can see of time, and where its results go.
+pub struct Context<'a, T, S> {
+    at: &'a At,
+    stream_time: Timestamp,
+    wake: Option<Timestamp>,
+    results: &'a mut Port<T>,
+    side: &'a mut Port<S>,
+}
+
+impl<T, S> std::fmt::Debug for Context<'_, T, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Context({})", self.stream_time)
+    }
+}
+
+impl<T: Clone, S: Clone> Context<'_, T, S> {
+    /// Stream time: the highest event time that the task has seen; [`Timestamp::MAX`] once the
+    /// input has ended.
+    pub fn stream_time(&self) -> Timestamp {
+        self.stream_time
+    }
+
+    /// Emits a result with its event time.
+    pub fn emit(&mut self, event_time: Timestamp, result: T) {
+        let at = At {
+            event_time,
+            ..*self.at
+        };
+        self.results.emit(at, result);
+    }
+
+    /// Emits a side result with its event time.
+    pub fn emit_side(&mut self, event_time: Timestamp, result: S) {
+        let at = At {
+            event_time,
+            ..*self.at
+        };
+        self.side.emit(at, result);
+    }
+
+    /// Wakes this key once stream time reaches `deadline`, in place of the deadline that was set
+    /// before. A key without state has no deadline.
+    pub fn wake_at(&mut self, deadline: Timestamp) {
+        self.wake = Some(deadline);
+    }
+
+    /// The deadline of this key.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.wake
+    }
+}
+
+/// The state of one key, and its deadline.
+#[derive(Debug)]
+pub(crate) struct One<S> {
+    state: Option<S>,
+    wake: Option<Timestamp>,
+    is_written: bool,
+}
+
+impl<S> Default for One<S> {
+    fn default() -> Self {
+        Self {
+            state: None,
+            wake: None,
+            is_written: false,
+        }
+    }
+}
+
+impl<S: Serialize + DeserializeOwned> KeyState for One<S> {
+    fn key_of(row: &[u8]) -> Result<&[u8], DecodeError> {
+        Ok(row)
+    }
+
+    fn restore(&mut self, _: &[u8], value: Option<&[u8]>) -> Result<(), DecodeError> {
+        *self = Self::default();
+        if let Some(value) = value {
+            let (wake, state) = layout::read_value(value)?;
+            self.state = Some(state);
+            self.wake = (wake != Timestamp::MIN).then_some(wake);
+            self.is_written = true;
+        }
+        Ok(())
+    }
+
+    fn changes(&mut self, key: &[u8], rows: &mut Rows) {
+        if let Some(state) = &self.state {
+            let wake = self.wake.unwrap_or(Timestamp::MIN);
+            rows.put(
+                |to| to.extend_from_slice(key),
+                |to| layout::value(wake, state, to),
+            );
+        } else if self.is_written {
+            rows.remove(|to| to.extend_from_slice(key));
+        }
+        self.is_written = self.state.is_some();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.state.is_none()
+    }
+}
+
+/// Runs an [`Operator`] in one task.
+pub(crate) struct CustomOperator<K, V, O: Operator<K, V>>
+where
+    K: Key,
+{
+    operator: O,
+    rule: Rule,
+    store: Keyed<One<O::State>>,
+    changelog: TopicName,
+    results: Port<O::Out>,
+    side: Port<O::Side>,
+    is_resumed: bool,
+    types: PhantomData<fn(K, V)>,
+}
+
+impl<K: Key, V, O: Operator<K, V>> CustomOperator<K, V, O> {
+    pub(crate) fn new(
+        operator: O,
+        (results, side): (Port<O::Out>, Port<O::Side>),
+        changelog: TopicName,
+        is_logged: bool,
+    ) -> Self {
+        Self {
+            operator,
+            rule: Rule::new(0),
+            store: Keyed::new(is_logged),
+            changelog,
+            results,
+            side,
+            is_resumed: false,
+            types: PhantomData,
+        }
+    }
+
+    fn advance(&mut self, at: &At) {
+        if !self.rule.advance(at.stream_time) {
+            return;
+        }
+        let now = self.rule.stream_time();
+        for key in self.store.take_due(now) {
+            self.with(at, &key, |operator, key, state, context| {
+                // It may have been moved since.
+                if context.wake.is_some_and(|wake| wake <= now) {
+                    context.wake = None;
+                    operator.wake(key, state, context);
+                }
+            });
+        }
+        self.results.advance(*at);
+        self.side.advance(*at);
+    }
+
+    fn with(
+        &mut self,
+        at: &At,
+        key: &[u8],
+        run: impl FnOnce(&mut O, &K, &mut Option<O::State>, &mut Context<'_, O::Out, O::Side>),
+    ) {
+        let Ok(typed) = K::from_bytes(key) else {
+            debug_assert!(false, "keys are validated before an operator sees them");
+            return;
+        };
+        let (operator, stream_time) = (&mut self.operator, self.rule.stream_time());
+        let (results, side) = (&mut self.results, &mut self.side);
+        self.store.change(key, |one| {
+            let wake = one.wake;
+            let mut context = Context {
+                at,
+                stream_time,
+                wake,
+                results,
+                side,
+            };
+            run(operator, &typed, &mut one.state, &mut context);
+            one.wake = context.wake.filter(|_| one.state.is_some());
+            one.wake
+        });
+    }
+}
+
+impl<K: Key, V: Send, O: Operator<K, V>> KeyedOperator<V> for CustomOperator<K, V, O> {
+    fn run(&mut self, inputs: &KeyedBatch<V>, out: &mut Outbox) {
+        if !std::mem::replace(&mut self.is_resumed, true) {
+            self.store.arm(|one| one.wake);
+        }
+        for (at, record) in inputs.iter() {
+            self.advance(at);
+            if let Some((key, value)) = record {
+                self.with(at, key, |operator, key, state, context| {
+                    let event_time = at.event_time;
+                    let record = Record {
+                        key,
+                        value,
+                        event_time,
+                    };
+                    operator.process(record, state, context);
+                });
+            }
+        }
+        if let Some(last) = inputs.last() {
+            self.results.flush(last, out);
+            self.side.flush(last, out);
+        }
+    }
+
+    fn idle(&mut self, at: &At, out: &mut Outbox) {
+        self.results.idle(at, out);
+        self.side.idle(at, out);
+    }
+
+    fn end(&mut self, at: &At, out: &mut Outbox) {
+        if !std::mem::replace(&mut self.is_resumed, true) {
+            self.store.arm(|one| one.wake);
+        }
+        let before = self.rule;
+        self.advance(at);
+        self.rule = before;
+        self.results.flush(at, out);
+        self.side.flush(at, out);
+        self.results.end(at, out);
+        self.side.end(at, out);
+    }
+
+    fn walk(&mut self, walk: &mut dyn Walk) {
+        walk.standing(&mut self.rule);
+        self.results.walk(walk);
+        self.side.walk(walk);
+        walk.store(&self.changelog, &mut self.store);
+    }
+}

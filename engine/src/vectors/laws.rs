@@ -1,0 +1,130 @@
+//! The laws of aligned windows, against a model that follows the rule word by word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use proptest::prelude::*;
+
+/// The rule, word by word: a list of windows, no slices.
+fn model(windows: TimeWindows, records: &[(u8, i64)]) -> (Vec<String>, usize) {
+    let mut open: BTreeMap<(Window, u8), u64> = BTreeMap::new();
+    let (mut finals, mut late_pairs, mut stream_time) = (Vec::new(), 0, Timestamp::MIN);
+    let mut close = |open: &mut BTreeMap<(Window, u8), u64>, now| {
+        let mut closed = open.clone();
+        closed.retain(|(window, _), _| windows.is_closed(*window, now));
+        open.retain(|(window, _), _| !windows.is_closed(*window, now));
+        let line = |((window, key), count)| format!("{key}{}={count}", in_short(window));
+        finals.extend(closed.into_iter().map(line));
+    };
+    for (key, time) in records {
+        stream_time = stream_time.max(Timestamp(*time));
+        close(&mut open, stream_time);
+        for window in windows.assign(Timestamp(*time)) {
+            if windows.is_closed(window, stream_time) {
+                late_pairs += 1;
+            } else {
+                *open.entry((window, *key)).or_default() += 1;
+            }
+        }
+    }
+    close(&mut open, Timestamp::MAX);
+    (finals, late_pairs)
+}
+
+fn script(records: &[(u8, i64)]) -> String {
+    let records = records.iter().map(|(key, time)| format!("{key}@{time} "));
+    records.collect()
+}
+
+fn any_records() -> impl Strategy<Value = Vec<(u8, i64)>> {
+    proptest::collection::vec((0u8..3, 0i64..60), 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn slices_give_what_the_rule_says(
+        records in any_records(), size in 1u64..20, advance in 1u64..20, grace in 0u64..20
+    ) {
+        let windows = hopping(size, advance.min(size), grace);
+        let played = play(windows, &script(&records));
+        let (finals, late_pairs) = model(windows, &records);
+        prop_assert_eq!(&played.finals, &finals);
+        prop_assert_eq!(played.late.len(), late_pairs);
+        let counts = played.driver.report().windows["count"].counts;
+        prop_assert_eq!(counts.late_pairs as usize, late_pairs);
+        prop_assert_eq!(counts.finals as usize, finals.len());
+    }
+
+    #[test]
+    fn the_last_update_is_the_final(records in any_records(), size in 1u64..20, advance in 1u64..20) {
+        let played = play(hopping(size, advance.min(size), 5), &script(&records));
+        let key = |line: &String| line.split('=').next().map(str::to_owned);
+        let last: BTreeMap<_, _> = played.updates.iter().map(|line| (key(line), line)).collect();
+        let finals: BTreeMap<_, _> = played.finals.iter().map(|line| (key(line), line)).collect();
+        prop_assert_eq!(last, finals);
+    }
+
+    #[test]
+    fn within_the_grace_disorder_changes_nothing(
+        mut records in any_records(), seed: u64, size in 1u64..20
+    ) {
+        // No record can be late if the grace covers all of time.
+        let windows = hopping(size, size.div_ceil(3), 60);
+        let sorted = play(windows, &script(&records)).finals;
+        let mut state = seed | 1;
+        records.sort_by_cached_key(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state >> 33
+        });
+        let mut shuffled = play(windows, &script(&records)).finals;
+        let mut expected = sorted;
+        expected.sort();
+        shuffled.sort();
+        prop_assert_eq!(shuffled, expected);
+    }
+
+    #[test]
+    fn open_windows_are_counted_as_they_come_and_go(
+        times in proptest::collection::vec(0i64..60, 1..40), size in 1u64..20, advance in 1u64..20
+    ) {
+        let windows = hopping(size, advance.min(size), 3);
+        let app = App::new("vectors");
+        let keyed = app.stream("in", text()).keyed_by_record_key::<String>();
+        keyed.window(windows).count("count").finals().for_each(|_| ());
+        let mut driver = TestDriver::new(app, 1).unwrap();
+        let (mut with_data, mut stream_time) = (BTreeSet::new(), Timestamp::MIN);
+        for time in times.into_iter().map(Timestamp) {
+            driver.pipe("in", 0, Some(b"k"), Some(b""), time);
+            stream_time = stream_time.max(time);
+            with_data.extend(windows.assign(time));
+            with_data.retain(|window| !windows.is_closed(*window, stream_time));
+            let report = driver.report().windows["count"];
+            prop_assert_eq!(report.open_windows, with_data.len() as u64);
+        }
+        driver.end();
+        prop_assert_eq!(driver.report().windows["count"].open_windows, 0);
+    }
+
+    #[test]
+    fn the_end_of_time_is_no_special_place(
+        times in proptest::collection::vec(i64::MAX - 40..=i64::MAX, 1..20),
+        size in 1u64..30, advance in 1u64..30,
+    ) {
+        let windows = hopping(size, advance.min(size), 3);
+        let script: Vec<_> = times.iter().map(|time| format!("k@{time}")).collect();
+        let played = play(windows, &script.join(" "));
+        let accepted = times.iter().filter(|time| **time < i64::MAX).count() as u64;
+        let counts = played.driver.report().windows["count"].counts;
+        prop_assert_eq!(counts.records, accepted);
+        prop_assert_eq!(counts.finals as usize, played.finals.len());
+    }
+
+    #[test]
+    fn tumbling_is_hopping_by_its_own_size(records in any_records(), size in 1u64..20) {
+        let script = script(&records);
+        let (tumble, hop) = (tumbling(size, 3), hopping(size, size, 3));
+        prop_assert_eq!(play(tumble, &script).finals, play(hop, &script).finals);
+    }
+}
