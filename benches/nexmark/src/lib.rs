@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A set of queries asks about these events; each exercises one ability of an engine. Here are ten
-//! of them, once as plain batch computations (`batch`) and once for the engine (`queries`). For
+//! of them, once as plain batch computations ([`batch`]) and once for the engine ([`queries`]). For
 //! the same events both must find the same rows.
 //!
 //! ```text
@@ -51,6 +51,10 @@ pub mod binary;
 mod random;
 
 pub mod generator;
+
+pub mod batch;
+
+pub mod queries;
 
 /// FNV-1a with 64 bits: in tests it stands for bytes that are too many to write down.
 #[cfg(test)]
