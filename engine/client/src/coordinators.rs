@@ -1,8 +1,8 @@
 //! Asking coordinators: of groups, and of transactional ids.
 //!
 //! A coordinator is looked up when it is first needed, and again when a broker says that it is not
-//! the coordinator. Retriable errors are retried for up to a minute (`max.block.ms`), so what is
-//! asked here must do no harm twice.
+//! the coordinator. Retriable errors are retried for up to a minute (`max.block.ms`), or as long as
+//! the caller says, so what is asked here must do no harm twice.
 
 use std::time::Duration;
 
@@ -36,15 +36,40 @@ impl Kind {
 }
 
 /// A coordinator, and the broker that it is on as far as known.
-pub(super) struct Coordinator<'a> {
-    pub(super) client: &'a Client,
-    pub(super) kind: Kind,
+#[derive(Debug)]
+pub(super) struct Coordinator {
+    client: Client,
+    kind: Kind,
     /// The group, or the transactional id.
-    pub(super) key: &'a str,
-    pub(super) node: &'a Mutex<Option<Node>>,
+    key: String,
+    node: Mutex<Option<Node>>,
+    /// How long an error that passes is retried.
+    retry_for: Duration,
 }
 
-impl Coordinator<'_> {
+impl Coordinator {
+    /// The coordinator of `key`, which is looked up when it is first needed. Errors that pass are
+    /// retried for a minute (`max.block.ms`).
+    pub(super) fn new(client: Client, kind: Kind, key: &str) -> Self {
+        Self {
+            client,
+            kind,
+            key: key.to_owned(),
+            node: Mutex::new(None),
+            retry_for: BLOCK_MAX,
+        }
+    }
+
+    /// The same, with errors that pass retried for this long.
+    pub(super) fn retrying_for(self, retry_for: Duration) -> Self {
+        Self { retry_for, ..self }
+    }
+
+    /// The group, or the transactional id.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Asks until there is an answer that `read` accepts, or an error that stays.
     pub(super) async fn call<R: Call, T: Send>(
         &self,
@@ -66,7 +91,7 @@ impl Coordinator<'_> {
         (version, body): (i16, RequestKind),
         take: &mut (dyn FnMut(ResponseKind) -> Result<(), ClientError> + Send),
     ) -> Result<(), ClientError> {
-        let deadline = self.client.now() + BLOCK_MAX;
+        let deadline = self.client.now().saturating_add(self.retry_for);
         let (mut failures, mut trouble) = (0, Trouble::default());
         loop {
             let answer = self.ask_once(version, body.clone()).await;
@@ -78,18 +103,20 @@ impl Coordinator<'_> {
                 Err(error) => error,
             };
             failures += 1;
-            let pause = backoff::after(failures);
-            if !passes(&error) || self.client.now() + pause > deadline {
+            let now = self.client.now();
+            let left = deadline.saturating_sub(now);
+            if !passes(&error) || left.is_zero() {
                 return Err(error);
             }
-            let now = self.client.now();
             match &error {
                 // Its own words say what was attempted.
                 ClientError::Broker { .. } => trouble.failed(&error, now),
                 _ => trouble.failed(&format_args!("{what}: {error}"), now),
             }
-            *self.node.lock() = None;
-            self.client.pause(pause).await;
+            if !is_from_coordinator(&error) {
+                *self.node.lock() = None;
+            }
+            self.client.pause(backoff::after(failures).min(left)).await;
         }
     }
 
@@ -97,7 +124,7 @@ impl Coordinator<'_> {
         let known = *self.node.lock();
         let node = match known {
             Some(node) => node,
-            None => self.client.find_coordinator(self.kind, self.key).await?,
+            None => self.client.find_coordinator(self.kind, &self.key).await?,
         };
         *self.node.lock() = Some(node);
         self.client.ask(node, version, body).await
@@ -132,6 +159,18 @@ fn passes(error: &ClientError) -> bool {
         }
     );
     is_ending || error.is_retriable()
+}
+
+/// Whether the broker that answered is the coordinator, and only not ready.
+fn is_from_coordinator(error: &ClientError) -> bool {
+    use ErrorCode::{ConcurrentTransactions, CoordinatorLoadInProgress, UnstableOffsetCommit};
+    matches!(
+        error,
+        ClientError::Broker {
+            code: ConcurrentTransactions | CoordinatorLoadInProgress | UnstableOffsetCommit,
+            ..
+        }
+    )
 }
 
 pub(super) fn check(what: &str, code: i16) -> Result<(), ClientError> {

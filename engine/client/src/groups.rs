@@ -1,30 +1,22 @@
-//! Describing consumer groups, and moving their offsets.
+//! Listing, describing and deleting consumer groups.
 //!
 //! What concerns one group is asked of its coordinator, which any broker names; a list of all
-//! groups is put together from every broker's. Taking part in one is a module of its own
-//! ([`super::group`]).
-
-use std::collections::BTreeMap;
+//! groups is put together from every broker's. Their offsets ([`super::committed`]) and taking part
+//! in one ([`super::group`]) are modules of their own.
 
 use brooklet_protocol::messages::kafka::describe_groups_response::DescribedGroupMember;
-use brooklet_protocol::messages::kafka::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use brooklet_protocol::messages::kafka::offset_fetch_request::OffsetFetchRequestTopic;
 use brooklet_protocol::messages::kafka::{
     DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
-    GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-    OffsetFetchResponse,
+    GroupId, ListGroupsRequest,
 };
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
-use brooklet_protocol::{BrokerId, Offset, PartitionId, TopicName, TopicPartition};
+use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind};
+use brooklet_protocol::{BrokerId, TopicPartition};
 
 use super::backoff::Attempts;
 use super::calls::{Call, take_into};
 use super::coordinators::{Kind, check, text};
-use super::group::membership::Identity;
-use super::group::protocol::{Partitions, decode_assignment};
-use super::{Client, ClientError, wire_name};
+use super::group::protocol::decode_assignment;
+use super::{Client, ClientError};
 use crate::transport::{BoxFuture, Node};
 
 /// A group in a list.
@@ -109,55 +101,6 @@ impl Client {
         })
     }
 
-    /// The offsets that a group has committed; empty for a group that does not exist.
-    ///
-    /// # Errors
-    /// No answer.
-    pub fn committed_offsets<'a>(
-        &'a self,
-        id: &'a str,
-    ) -> BoxFuture<'a, Result<BTreeMap<TopicPartition, Offset>, ClientError>> {
-        Box::pin(async move { self.fetch_offsets(id, false).await })
-    }
-
-    /// The same, once no transaction is open or ending that will say otherwise (`require_stable`,
-    /// KIP-447). Waits for that for a few seconds.
-    ///
-    /// # Errors
-    /// `Broker` with `UnstableOffsetCommit` if one is open for longer; no answer.
-    pub fn stable_offsets<'a>(
-        &'a self,
-        id: &'a str,
-    ) -> BoxFuture<'a, Result<BTreeMap<TopicPartition, Offset>, ClientError>> {
-        Box::pin(async move { self.fetch_offsets(id, true).await })
-    }
-
-    async fn fetch_offsets(
-        &self,
-        id: &str,
-        is_stable: bool,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let body = fetch_request(id, None, is_stable);
-        self.call_coordinator(id, body, |answer| read_offsets(id, answer))
-            .await
-    }
-
-    /// Moves a group that has no members to these offsets.
-    ///
-    /// # Errors
-    /// `Broker` with `UnknownMemberId` if it has members; no answer.
-    pub fn commit_offsets<'a>(
-        &'a self,
-        id: &'a str,
-        offsets: &'a BTreeMap<TopicPartition, Offset>,
-    ) -> BoxFuture<'a, Result<(), ClientError>> {
-        Box::pin(async move {
-            let body = commit_request(id, None, offsets);
-            self.call_coordinator(id, body, |answer| read_commit(id, &answer))
-                .await
-        })
-    }
-
     /// Deletes a group that has no members, with its offsets.
     ///
     /// # Errors
@@ -172,7 +115,7 @@ impl Client {
 
     /// Asks a group's coordinator, and again after an error that is retriable: the group has moved,
     /// or its coordinator still loads it.
-    async fn call_coordinator<R: Call, T: Send>(
+    pub(super) async fn call_coordinator<R: Call, T: Send>(
         &self,
         group: &str,
         request: R,
@@ -215,94 +158,6 @@ impl Client {
     }
 }
 
-/// Commits in the name of a member, or of nobody for a group that has none.
-pub(super) fn commit_request(
-    id: &str,
-    member: Option<&Identity>,
-    offsets: &BTreeMap<TopicPartition, Offset>,
-) -> OffsetCommitRequest {
-    let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-    for (tp, offset) in offsets {
-        let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(tp.partition.0)
-            .with_committed_offset(offset.0)
-            .with_committed_leader_epoch(-1)
-            .with_committed_metadata(Some(StrBytes::default()));
-        topics.entry(&tp.topic).or_default().push(partition);
-    }
-    let topics = topics.into_iter().map(|(name, partitions)| {
-        OffsetCommitRequestTopic::default()
-            .with_name(wire_name(name))
-            .with_partitions(partitions)
-    });
-    let body = OffsetCommitRequest::default()
-        .with_group_id(group_id(id))
-        .with_generation_id_or_member_epoch(member.map_or(-1, |member| member.generation))
-        .with_topics(topics.collect());
-    match member {
-        Some(member) => body
-            .with_member_id(text(&member.member_id))
-            .with_group_instance_id(member.instance_id.as_deref().map(text)),
-        None => body,
-    }
-}
-
-/// The first partition's error is that of all.
-pub(super) fn read_commit(id: &str, answer: &OffsetCommitResponse) -> Result<(), ClientError> {
-    let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-    let what = format!("commit offsets of group '{id}'");
-    partitions.try_for_each(|partition| check(&what, partition.error_code))
-}
-
-/// Asks for the offsets of these partitions, or of all; `is_stable`: not while a transaction may
-/// still move them.
-pub(super) fn fetch_request(
-    id: &str,
-    partitions: Option<&Partitions>,
-    is_stable: bool,
-) -> OffsetFetchRequest {
-    let topics = partitions.map(|partitions| {
-        let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
-        for tp in partitions {
-            let partitions = topics.entry(&tp.topic).or_default();
-            partitions.push(tp.partition.0);
-        }
-        let topic = |(name, partitions)| {
-            OffsetFetchRequestTopic::default()
-                .with_name(wire_name(name))
-                .with_partition_indexes(partitions)
-        };
-        topics.into_iter().map(topic).collect()
-    });
-    OffsetFetchRequest::default()
-        .with_group_id(group_id(id))
-        .with_topics(topics)
-        .with_require_stable(is_stable)
-}
-
-/// The offsets that there are.
-pub(super) fn read_offsets(
-    id: &str,
-    answer: OffsetFetchResponse,
-) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-    let what = format!("look up the offsets of group '{id}'");
-    check(&what, answer.error_code)?;
-    let mut found = BTreeMap::new();
-    for topic in answer.topics {
-        let name = TopicName::new(&topic.name)
-            .map_err(|error| ClientError::Unexpected(error.to_string()))?;
-        for partition in topic.partitions {
-            check(&what, partition.error_code)?;
-            let tp = TopicPartition::new(name.clone(), PartitionId(partition.partition_index));
-            // -1 stands for none.
-            if partition.committed_offset >= 0 {
-                found.insert(tp, Offset(partition.committed_offset));
-            }
-        }
-    }
-    Ok(found)
-}
-
 fn read_description(
     id: &str,
     answer: DescribeGroupsResponse,
@@ -334,7 +189,7 @@ fn no_group() -> ClientError {
     ClientError::Unexpected("no group in the response".into())
 }
 
-fn group_id(id: &str) -> GroupId {
+pub(super) fn group_id(id: &str) -> GroupId {
     GroupId(text(id))
 }
 
@@ -355,7 +210,7 @@ mod tests {
 
     use brooklet_protocol::messages::kafka::FindCoordinatorResponse;
     use brooklet_protocol::messages::kafka::describe_groups_response::DescribedGroup;
-    use brooklet_protocol::messages::{Request, Response};
+    use brooklet_protocol::messages::{Request, Response, StrBytes};
     use parking_lot::Mutex;
 
     use super::*;

@@ -40,6 +40,7 @@ mod group;
 
 mod admin;
 mod cluster;
+mod committed;
 mod groups;
 mod offsets;
 mod settings;
@@ -56,6 +57,7 @@ use parking_lot::RwLock;
 pub use brooklet_protocol::Isolation;
 pub use clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use cluster::{BrokerSetting, LogDir, ServedApi};
+pub use committed::OffsetAndMetadata;
 pub use config::{Acks, ConsumerConfig, GroupConfig, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, Fetched};
 pub use error::{ClientError, RecordSize, SizeLimit};

@@ -21,7 +21,6 @@ use brooklet_protocol::{
     BrokerId, Offset, PartitionId, Producer, ProducerEpoch, ProducerId, Timestamp, TopicName,
     TopicPartition,
 };
-use parking_lot::Mutex;
 
 use super::coordinators::{Coordinator, Kind, check, text};
 use super::{Client, ClientError, MissingTopic, wire_name};
@@ -143,8 +142,7 @@ impl Client {
                 check(&what, state.error_code)?;
                 Ok(state)
             };
-            let nowhere = Mutex::new(None);
-            let coordinator = self.transaction_coordinator(id, &nowhere);
+            let coordinator = Coordinator::new(self.clone(), Kind::Transaction, id);
             let state = coordinator.call(&what, body, read).await?;
             let mut partitions = Vec::new();
             for topic in state.topics {
@@ -182,8 +180,7 @@ impl Client {
                 .with_producer_id(kafka::ProducerId(-1))
                 .with_producer_epoch(-1);
             let what = format!("fence '{id}'");
-            let nowhere = Mutex::new(None);
-            let coordinator = self.transaction_coordinator(id, &nowhere);
+            let coordinator = Coordinator::new(self.clone(), Kind::Transaction, id);
             let read = |answer: InitProducerIdResponse| check(&what, answer.error_code);
             coordinator.call(&what, body, read).await
         })
@@ -266,18 +263,5 @@ impl Client {
             let code = ErrorCode::UnknownTopicOrPartition;
             ClientError::broker(format!("look up {id}"), code, None)
         })
-    }
-
-    fn transaction_coordinator<'a>(
-        &'a self,
-        id: &'a str,
-        node: &'a Mutex<Option<Node>>,
-    ) -> Coordinator<'a> {
-        Coordinator {
-            client: self,
-            kind: Kind::Transaction,
-            key: id,
-            node,
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! together, once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use brooklet_client::{
     Client, ClientError, Consumer, ConsumerConfig, GroupMetadata, Isolation, NewRecord, Producer,
@@ -19,6 +20,8 @@ const RECORDS: usize = 2000;
 const BATCH: usize = 20;
 const KILLS: usize = 5;
 const GROUP: &str = "copier";
+/// How long a transaction of the copier may be open before its offsets are looked up again.
+const STABLE_WAIT: Duration = Duration::from_secs(4);
 
 /// Copies `in` to `out` in transactions; each seventh is aborted and done again.
 struct Copier {
@@ -47,9 +50,9 @@ impl Copier {
 
     /// Goes on from what is committed.
     async fn rewind(&mut self) -> Result<(), ClientError> {
-        let committed = self.client.stable_offsets(GROUP).await?;
+        let committed = self.client.stable_offsets(GROUP, None, STABLE_WAIT).await?;
         let from = |place: &TopicPartition| {
-            let offset = committed.get(place).copied();
+            let offset = committed.get(place).map(|committed| committed.offset);
             (place.clone(), offset.unwrap_or(Offset::ZERO))
         };
         self.consumer.assign(self.input.iter().map(from));
@@ -75,7 +78,7 @@ impl Copier {
                 self.producer
                     .send(&self.output[number].topic, record)
                     .await?;
-                read.insert(fetched.partition.clone(), Offset(offset + 1));
+                read.insert(fetched.partition.clone(), Offset(offset + 1).into());
                 count += 1;
             }
         }
@@ -128,8 +131,11 @@ async fn restarted(client: &Client) -> Copier {
 /// How many records of the input count as read.
 async fn committed(client: &Client) -> usize {
     loop {
-        if let Ok(offsets) = client.stable_offsets(GROUP).await {
-            return offsets.values().map(|offset| offset.0 as usize).sum();
+        if let Ok(offsets) = client.stable_offsets(GROUP, None, STABLE_WAIT).await {
+            let offsets = offsets
+                .values()
+                .map(|committed| committed.offset.0 as usize);
+            return offsets.sum();
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::backoff::Attempts;
 use crate::calls::{Call, answer};
 use crate::transport::Node;
 use crate::trouble::Trouble;
-use crate::{Client, ClientError, groups};
+use crate::{Client, ClientError, committed};
 
 /// What the consumer and its driver share.
 #[derive(Debug)]
@@ -115,8 +115,8 @@ impl Shared {
         identity: &Identity,
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), ClientError> {
-        let body = groups::commit_request(&self.group, Some(identity), offsets);
-        let result = groups::read_commit(&self.group, &self.call(body).await?);
+        let body = committed::commit_request(&self.group, Some(identity), offsets);
+        let result = committed::read_commit(&self.group, &self.call(body).await?);
         if let Err(ClientError::Broker { code, .. }) = &result {
             self.note(code.code());
         }
@@ -138,12 +138,12 @@ impl Shared {
         partitions: &Partitions,
         is_stable: bool,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
-        let body = groups::fetch_request(&self.group, Some(partitions), is_stable);
-        let result = groups::read_offsets(&self.group, self.call(body).await?);
+        let body = committed::fetch_request(&self.group, Some(partitions), is_stable);
+        let result = committed::read_offsets(&self.group, self.call(body).await?);
         if let Err(ClientError::Broker { code, .. }) = &result {
             self.note(code.code());
         }
-        result
+        result.map(committed::without_metadata)
     }
 
     /// Again and again, as long as the error may pass.

@@ -5,48 +5,48 @@
 //! Spoken is version 1 of transactions, which every broker since Kafka 2.5 knows: partitions are
 //! added before they are written to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
+use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
-use brooklet_protocol::messages::kafka::txn_offset_commit_request::{
-    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
-};
 use brooklet_protocol::messages::kafka::{
     self, AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId,
-    InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    InitProducerIdRequest, TransactionalId, TxnOffsetCommitRequest,
 };
-use brooklet_protocol::messages::{ErrorCode, StrBytes};
-use brooklet_protocol::{Offset, ProducerEpoch, ProducerId, TopicName, TopicPartition};
+use brooklet_protocol::{ProducerEpoch, ProducerId, TopicPartition};
 use parking_lot::Mutex;
 
 use super::batch::Identity;
 use super::transaction::GroupMetadata;
-use crate::calls::Call;
 use crate::coordinators::{self, Kind, check, text};
-use crate::transport::Node;
-use crate::{Client, ClientError, wire_name};
+use crate::{Client, ClientError, OffsetAndMetadata, committed, wire_name};
 
-/// The coordinator of one transactional id.
+/// The coordinator of one transactional id, and those of the groups whose offsets it commits.
 #[derive(Debug)]
 pub(super) struct Coordinator {
     client: Client,
-    id: String,
-    /// The broker that it is on, as far as known.
-    node: Mutex<Option<Node>>,
+    own: coordinators::Coordinator,
+    groups: Mutex<HashMap<String, Arc<coordinators::Coordinator>>>,
 }
 
 impl Coordinator {
-    pub(super) fn new(client: Client, id: String) -> Self {
+    pub(super) fn new(client: Client, id: &str) -> Self {
+        let own = coordinators::Coordinator::new(client.clone(), Kind::Transaction, id);
         Self {
             client,
-            id,
-            node: Mutex::new(None),
+            own,
+            groups: Mutex::default(),
         }
     }
 
     pub(super) fn transactional_id(&self) -> TransactionalId {
-        TransactionalId(text(&self.id))
+        TransactionalId(text(self.id()))
+    }
+
+    fn id(&self) -> &str {
+        self.own.key()
     }
 
     /// Takes the id over: its previous producer is fenced. `known` is the caller's own identity so
@@ -62,15 +62,16 @@ impl Coordinator {
             .with_transaction_timeout_ms(millis(timeout))
             .with_producer_id(kafka::ProducerId(id))
             .with_producer_epoch(epoch);
-        let what = format!("begin as '{}'", self.id);
-        self.call(&what, body, |answer| {
-            check(&what, answer.error_code)?;
-            Ok(Identity {
-                id: ProducerId(answer.producer_id.0),
-                epoch: ProducerEpoch(answer.producer_epoch),
+        let what = format!("begin as '{}'", self.id());
+        self.own
+            .call(&what, body, |answer| {
+                check(&what, answer.error_code)?;
+                Ok(Identity {
+                    id: ProducerId(answer.producer_id.0),
+                    epoch: ProducerEpoch(answer.producer_epoch),
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Makes partitions part of the transaction.
@@ -93,26 +94,27 @@ impl Coordinator {
             .with_v3_and_below_producer_id(kafka::ProducerId(identity.id.0))
             .with_v3_and_below_producer_epoch(identity.epoch.0)
             .with_v3_and_below_topics(topics.collect());
-        let what = format!("add partitions to the transaction of '{}'", self.id);
-        self.call(&what, body, |answer| {
-            let results = answer.results_by_topic_v3_and_below.iter();
-            let codes = results.flat_map(|topic| &topic.results_by_partition);
-            let codes = codes.map(|result| result.partition_error_code);
-            // Beside one that is refused the others were not attempted; what is said of it counts.
-            let not_attempted = ErrorCode::OperationNotAttempted.code();
-            let worst = codes
-                .filter(|code| *code != 0)
-                .min_by_key(|code| *code == not_attempted);
-            check(&what, worst.unwrap_or(0))
-        })
-        .await
+        let what = format!("add partitions to the transaction of '{}'", self.id());
+        self.own
+            .call(&what, body, |answer| {
+                let results = answer.results_by_topic_v3_and_below.iter();
+                let codes = results.flat_map(|topic| &topic.results_by_partition);
+                let codes = codes.map(|result| result.partition_error_code);
+                // Beside one that is refused the others were not attempted; what is said of it counts.
+                let not_attempted = ErrorCode::OperationNotAttempted.code();
+                let worst = codes
+                    .filter(|code| *code != 0)
+                    .min_by_key(|code| *code == not_attempted);
+                check(&what, worst.unwrap_or(0))
+            })
+            .await
     }
 
     /// Makes a group's offsets part of the transaction, and then commits them with it.
     pub(super) async fn commit_offsets(
         &self,
         identity: Identity,
-        offsets: &BTreeMap<TopicPartition, Offset>,
+        offsets: &BTreeMap<TopicPartition, OffsetAndMetadata>,
         group: &GroupMetadata,
     ) -> Result<(), ClientError> {
         let body = AddOffsetsToTxnRequest::default()
@@ -122,44 +124,13 @@ impl Coordinator {
             .with_group_id(GroupId(text(&group.group_id)));
         let what = format!(
             "commit offsets of group '{}' as '{}'",
-            group.group_id, self.id
+            group.group_id,
+            self.id()
         );
-        self.call(&what, body, |answer| check(&what, answer.error_code))
+        self.own
+            .call(&what, body, |answer| check(&what, answer.error_code))
             .await?;
-        let body = self.offsets_request(identity, offsets, group);
-        let of_group = coordinators::Coordinator {
-            client: &self.client,
-            kind: Kind::Group,
-            key: &group.group_id,
-            node: &Mutex::new(None),
-        };
-        let read = |answer: TxnOffsetCommitResponse| {
-            let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-            partitions.try_for_each(|partition| check(&what, partition.error_code))
-        };
-        of_group.call(&what, body, read).await
-    }
-
-    fn offsets_request(
-        &self,
-        identity: Identity,
-        offsets: &BTreeMap<TopicPartition, Offset>,
-        group: &GroupMetadata,
-    ) -> TxnOffsetCommitRequest {
-        let mut topics = BTreeMap::<&TopicName, Vec<_>>::new();
-        for (tp, offset) in offsets {
-            let partition = TxnOffsetCommitRequestPartition::default()
-                .with_partition_index(tp.partition.0)
-                .with_committed_offset(offset.0)
-                .with_committed_metadata(Some(StrBytes::default()));
-            topics.entry(&tp.topic).or_default().push(partition);
-        }
-        let topics = topics.into_iter().map(|(name, partitions)| {
-            TxnOffsetCommitRequestTopic::default()
-                .with_name(wire_name(name))
-                .with_partitions(partitions)
-        });
-        TxnOffsetCommitRequest::default()
+        let body = TxnOffsetCommitRequest::default()
             .with_transactional_id(self.transactional_id())
             .with_group_id(GroupId(text(&group.group_id)))
             .with_producer_id(kafka::ProducerId(identity.id.0))
@@ -167,7 +138,20 @@ impl Coordinator {
             .with_generation_id(group.generation)
             .with_member_id(text(&group.member_id))
             .with_group_instance_id(group.instance_id.as_deref().map(text))
-            .with_topics(topics.collect())
+            .with_topics(committed::topics_of_transaction(offsets));
+        let read = |answer| committed::read_commit_of_transaction(&what, offsets, &answer);
+        let of_group = self.of_group(&group.group_id);
+        of_group.call(&what, body, read).await
+    }
+
+    /// The coordinator of a group, as far as known from earlier commits.
+    fn of_group(&self, group: &str) -> Arc<coordinators::Coordinator> {
+        let mut groups = self.groups.lock();
+        let known = groups.entry(group.to_owned()).or_insert_with(|| {
+            let client = self.client.clone();
+            Arc::new(coordinators::Coordinator::new(client, Kind::Group, group))
+        });
+        Arc::clone(known)
     }
 
     /// Ends the transaction.
@@ -178,24 +162,10 @@ impl Coordinator {
             .with_producer_epoch(identity.epoch.0)
             .with_committed(committed);
         let verb = if committed { "commit" } else { "abort" };
-        let what = format!("{verb} the transaction of '{}'", self.id);
-        self.call(&what, body, |answer| check(&what, answer.error_code))
+        let what = format!("{verb} the transaction of '{}'", self.id());
+        self.own
+            .call(&what, body, |answer| check(&what, answer.error_code))
             .await
-    }
-
-    async fn call<R: Call, T: Send>(
-        &self,
-        what: &str,
-        request: R,
-        read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
-    ) -> Result<T, ClientError> {
-        let of_transactions = coordinators::Coordinator {
-            client: &self.client,
-            kind: Kind::Transaction,
-            key: &self.id,
-            node: &self.node,
-        };
-        of_transactions.call(what, request, read).await
     }
 }
 

@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::{Offset, TopicName, TopicPartition};
+use brooklet_protocol::{TopicName, TopicPartition};
 
 use super::batch::Identity;
 use super::coordinator::Coordinator;
 use super::{Delivery, NewRecord, Producer};
 use crate::transport::BoxFuture;
-use crate::{Acks, Client, ClientError, ProducerConfig};
+use crate::{Acks, Client, ClientError, OffsetAndMetadata, ProducerConfig};
 
 /// On whose behalf offsets are committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl TransactionalProducer {
                 idempotence: true,
                 ..config
             };
-            let coordinator = Arc::new(Coordinator::new(client.clone(), id));
+            let coordinator = Arc::new(Coordinator::new(client.clone(), &id));
             let identity = coordinator.init(config.transaction_timeout, None).await?;
             let link = Some(Arc::clone(&coordinator));
             let producer = Producer::start(client, config.clone(), Some(identity), link);
@@ -171,11 +171,12 @@ impl TransactionalProducer {
     /// Commits offsets of a group with the transaction: the next to be read of each partition.
     ///
     /// # Errors
-    /// No transaction is open; the group has moved on without this member, or there is no answer.
-    /// The transaction can only be aborted then.
+    /// No transaction is open; the group has moved on without this member; metadata is too long
+    /// (`Broker` with `OffsetMetadataTooLarge`); there is no answer. The transaction can only be
+    /// aborted then.
     pub fn send_offsets<'a>(
         &'a mut self,
-        offsets: &'a BTreeMap<TopicPartition, Offset>,
+        offsets: &'a BTreeMap<TopicPartition, OffsetAndMetadata>,
         group: &'a GroupMetadata,
     ) -> BoxFuture<'a, Result<(), ClientError>> {
         Box::pin(async move {

@@ -2,11 +2,12 @@
 #![cfg(feature = "embedded")]
 
 use brooklet_broker::{Broker, BrokerConfig, Storage};
-use brooklet_protocol::PartitionId;
 use brooklet_protocol::messages::kafka::FetchRequest;
 use brooklet_protocol::messages::kafka::fetch_request::{FetchPartition, FetchTopic};
 use brooklet_protocol::messages::{ResponseKind, StrBytes};
+use brooklet_protocol::{Offset, PartitionId};
 use bytes::Bytes;
+use std::time::Duration;
 
 use super::*;
 use crate::transport::Node;
@@ -101,7 +102,7 @@ async fn offsets_count_with_it() {
     for (offset, committed, expected) in [(5, true, 5), (7, false, 5), (9, true, 9)] {
         producer.begin().unwrap();
         producer.send(&topic(), record(0, "a")).await.unwrap();
-        let offsets = [(place(0), Offset(offset))].into();
+        let offsets = [(place(0), Offset(offset).into())].into();
         producer
             .send_offsets(&offsets, &GroupMetadata::of("g"))
             .await
@@ -118,6 +119,53 @@ async fn offsets_count_with_it() {
         assert_eq!(found.get(&place(0)), Some(&Offset(expected)));
         producer.abort().await.unwrap();
     }
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn metadata_comes_back_once_its_transaction_is_committed() {
+    let (broker, client) = started().await;
+    let mut producer = producer(&client).await;
+    let noted = |offset, metadata: &str| OffsetAndMetadata {
+        offset: Offset(offset),
+        metadata: metadata.to_owned(),
+    };
+    let stable = async |partitions: Option<&_>| {
+        let found = client.stable_offsets("g", partitions, Duration::ZERO).await;
+        found.map_err(|error| error.to_string())
+    };
+    producer.begin().unwrap();
+    producer.send(&topic(), record(0, "a")).await.unwrap();
+    let offsets: BTreeMap<_, _> = [
+        (place(0), noted(5, "stream time 7")),
+        (place(1), noted(6, "")),
+    ]
+    .into();
+    let group = GroupMetadata::of("g");
+    producer.send_offsets(&offsets, &group).await.unwrap();
+    let unstable = "look up the offsets of group 'g': UnstableOffsetCommit";
+    assert_eq!(stable(None).await.unwrap_err(), unstable);
+    producer.commit().await.unwrap();
+    // The next transaction begins once the one before has ended.
+    producer.begin().unwrap();
+    producer.send(&topic(), record(0, "b")).await.unwrap();
+    producer.flush().await.unwrap();
+    assert_eq!(stable(None).await.unwrap(), offsets);
+    let some = [place(0), place(9)].into();
+    let expected = [(place(0), noted(5, "stream time 7"))].into();
+    assert_eq!(stable(Some(&some)).await.unwrap(), expected);
+
+    let long = [(place(0), noted(9, &"x".repeat(4097)))].into();
+    let refused = producer.send_offsets(&long, &group).await.unwrap_err();
+    let words = "commit offsets of group 'g' as 'tx': OffsetMetadataTooLarge (the metadata of t-0 \
+                 has 4097 bytes, and the broker's offset.metadata.max.bytes allows fewer)";
+    assert_eq!(refused.to_string(), words);
+    producer.commit().await.unwrap_err();
+    producer.abort().await.unwrap();
+    producer.begin().unwrap();
+    let fits = [(place(0), noted(9, &"x".repeat(4096)))].into();
+    producer.send_offsets(&fits, &group).await.unwrap();
+    producer.commit().await.unwrap();
     broker.shutdown().await.unwrap();
 }
 
