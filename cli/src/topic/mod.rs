@@ -275,14 +275,15 @@ async fn trim(globals: &Globals, client: &Client, args: TrimArgs) -> anyhow::Res
         },
         (None, None) => Vec::new(),
     };
+    let before = match args.before {
+        TrimOffset::At(offset) => offset,
+        TrimOffset::End => Offset(-1),
+    };
     for partition in partitions {
         let id = TopicPartition::new(args.name.clone(), partition);
-        let before = match args.before {
-            TrimOffset::At(offset) => Some(offset),
-            TrimOffset::End => None,
-        };
-        let start = client.delete_records(&id, before).await?;
-        globals.note(format_args!("{id} now starts at offset {start}"));
+        for (id, start) in client.delete_records(&[(id, before)].into()).await? {
+            globals.note(format_args!("{id} now starts at offset {start}"));
+        }
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ mod backoff;
 mod trouble;
 
 mod coordinators;
+mod leaders;
 
 mod producer;
 
@@ -41,6 +42,7 @@ mod group;
 mod admin;
 mod cluster;
 mod committed;
+mod delete_records;
 mod groups;
 mod offsets;
 mod settings;

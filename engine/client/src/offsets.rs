@@ -1,20 +1,18 @@
 //! Looking up offsets: where a partition begins and ends, and where a time of day is in it.
-//!
-//! Every leader is asked for its own partitions. Those that cannot be answered yet (the leader has
-//! moved) are asked again after a new look at the metadata; the rest is kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::messages::kafka::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
-use brooklet_protocol::messages::kafka::list_offsets_response::ListOffsetsResponse;
-use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use brooklet_protocol::messages::kafka::list_offsets_response::{
+    ListOffsetsResponse, ListOffsetsTopicResponse,
+};
+use brooklet_protocol::{Offset, Timestamp, TopicName, TopicPartition};
 
-use super::backoff::Attempts;
-use super::{Client, ClientError, Isolation, MissingTopic, wire_name};
-use crate::transport::{BoxFuture, Node};
+use super::leaders::{Answered, Found};
+use super::{Client, ClientError, Isolation, wire_name};
+use crate::transport::BoxFuture;
 
 /// Which offset to look up (ListOffsets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +36,6 @@ impl OffsetSpec {
         }
     }
 }
-
-/// Offsets found, by partition.
-type Found = BTreeMap<TopicPartition, Offset>;
 
 /// What is looked for.
 type Wanted = (OffsetSpec, Isolation);
@@ -97,58 +92,9 @@ impl Client {
         partitions: &[TopicPartition],
         wanted: Wanted,
     ) -> Result<Found, ClientError> {
-        let mut found = Found::new();
-        let mut attempts = Attempts::default();
-        loop {
-            let missing = partitions.iter().filter(|p| !found.contains_key(*p));
-            let missing: Vec<_> = missing.cloned().collect();
-            if missing.is_empty() {
-                return Ok(found);
-            }
-            let Err(error) = self.list_offsets_once(&missing, wanted, &mut found).await else {
-                continue;
-            };
-            attempts.pause(self, error).await?;
-            for partition in &missing {
-                self.forget(&partition.topic);
-            }
-        }
-    }
-
-    async fn list_offsets_once(
-        &self,
-        partitions: &[TopicPartition],
-        wanted: Wanted,
-        found: &mut Found,
-    ) -> Result<(), ClientError> {
-        for (node, partitions) in self.by_leader(partitions).await? {
-            let body = request(&partitions, wanted);
-            note(&partitions, &self.call_again(node, body).await?, found)?;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn by_leader(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<HashMap<Node, Vec<TopicPartition>>, ClientError> {
-        let mut by_leader = HashMap::<_, Vec<_>>::new();
-        for partition in partitions {
-            let topic = self.topic(&partition.topic, MissingTopic::Report).await?;
-            let unknown = !(0..topic.partition_count()).contains(&partition.partition.0);
-            let leader = topic.leader(partition.partition).ok_or_else(|| {
-                let what = format!("look up the leader of {partition}");
-                if unknown {
-                    let words = format!("it has {} partitions", topic.partition_count());
-                    let code = ErrorCode::InvalidPartitions;
-                    ClientError::broker(what, code, Some(&words))
-                } else {
-                    ClientError::broker(what, ErrorCode::LeaderNotAvailable, None)
-                }
-            })?;
-            by_leader.entry(leader).or_default().push(partition.clone());
-        }
-        Ok(by_leader)
+        let request = |partitions: &[TopicPartition]| request(partitions, wanted);
+        self.ask_leaders("look up offsets", partitions, request, answers)
+            .await
     }
 }
 
@@ -171,41 +117,16 @@ fn request(partitions: &[TopicPartition], (spec, isolation): Wanted) -> ListOffs
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
-/// Notes what was found; fails with the first error that is in the answer, or with what is not.
-fn note(
-    asked: &[TopicPartition],
-    answer: &ListOffsetsResponse,
-    found: &mut Found,
-) -> Result<(), ClientError> {
-    let mut failure = None;
-    for topic in &answer.topics {
-        let Ok(name) = TopicName::new(&topic.name) else {
-            continue;
-        };
-        for answered in &topic.partitions {
-            let number = PartitionId(answered.partition_index);
-            let partition = TopicPartition::new(name.clone(), number);
-            match ErrorCode::try_from_code(answered.error_code) {
-                None => {
-                    found.insert(partition, Offset(answered.offset));
-                }
-                Some(code) => {
-                    let what = format!("look up offsets of {partition}");
-                    failure.get_or_insert(ClientError::broker(what, code, None));
-                }
-            }
-        }
-    }
-    match (
-        failure,
-        asked
-            .iter()
-            .find(|partition| !found.contains_key(*partition)),
-    ) {
-        (Some(error), _) => Err(error),
-        (None, Some(partition)) => Err(ClientError::Unexpected(format!(
-            "the response to ListOffsets lacks {partition}"
-        ))),
-        (None, None) => Ok(()),
-    }
+fn answers(answer: ListOffsetsResponse) -> Vec<Answered> {
+    let of_topic = |topic: ListOffsetsTopicResponse| {
+        let name = topic.name;
+        let partitions = topic.partitions.into_iter();
+        partitions.map(move |partition| Answered {
+            topic: name.clone(),
+            index: partition.partition_index,
+            error_code: partition.error_code,
+            offset: partition.offset,
+        })
+    };
+    answer.topics.into_iter().flat_map(of_topic).collect()
 }

@@ -1,10 +1,8 @@
-//! Settings of topics, read and changed; and records deleted from their beginning.
+//! Settings of topics, read and changed.
 
 use std::collections::BTreeMap;
 
-use brooklet_protocol::messages::kafka::delete_records_request::{
-    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
-};
+use brooklet_protocol::TopicName;
 use brooklet_protocol::messages::kafka::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
 };
@@ -15,12 +13,10 @@ use brooklet_protocol::messages::kafka::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 use brooklet_protocol::messages::{ErrorCode, StrBytes};
-use brooklet_protocol::{Offset, TopicName, TopicPartition};
 
-use super::{Client, ClientError, wire_name};
+use super::{Client, ClientError};
 use crate::transport::{BoxFuture, Node};
 
-const TIMEOUT_MS: i32 = 30_000;
 /// Kafka's number for a topic, among the resources that have settings.
 const TOPIC: i8 = 2;
 /// Kafka's numbers for what happens to a setting.
@@ -119,41 +115,6 @@ impl Client {
         let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
         let configs = described(name, self.call_again(Node::Any, body).await?)?;
         Ok(values(configs.into_iter()))
-    }
-
-    /// Deletes the records of a partition below `offset`, `None` for all; returns where the
-    /// partition begins now.
-    ///
-    /// # Errors
-    /// `Broker` with `OffsetOutOfRange`; unknown partition.
-    pub fn delete_records<'a>(
-        &'a self,
-        id: &'a TopicPartition,
-        offset: Option<Offset>,
-    ) -> BoxFuture<'a, Result<Offset, ClientError>> {
-        Box::pin(async move {
-            let partition = DeleteRecordsPartition::default()
-                .with_partition_index(id.partition.0)
-                .with_offset(offset.map_or(-1, |offset| offset.0));
-            let topic = DeleteRecordsTopic::default()
-                .with_name(wire_name(&id.topic))
-                .with_partitions(vec![partition]);
-            let body = DeleteRecordsRequest::default()
-                .with_topics(vec![topic])
-                .with_timeout_ms(TIMEOUT_MS);
-            let leaders = self.by_leader(std::slice::from_ref(id)).await?;
-            let node = leaders.into_keys().next().expect("there is one partition");
-            let answer = self.call(node, body).await?;
-            let mut results = answer.topics.iter().flat_map(|topic| &topic.partitions);
-            let result = results.next().ok_or_else(nothing)?;
-            match ErrorCode::try_from_code(result.error_code) {
-                None => Ok(Offset(result.low_watermark)),
-                Some(code) => {
-                    let what = format!("delete records of {id}");
-                    Err(ClientError::broker(what, code, None))
-                }
-            }
-        })
     }
 }
 

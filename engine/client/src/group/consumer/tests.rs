@@ -286,9 +286,7 @@ async fn an_offset_that_is_gone_is_reset() {
         (OffsetReset::Latest, 6, vec![6]),
     ] {
         world.client.commit_offsets("g", &at(1)).await.unwrap();
-        let place = world.place(0);
-        let start = Some(Offset(3));
-        world.client.delete_records(&place, start).await.unwrap();
+        world.client.delete_records(&at(3)).await.unwrap();
         let config = GroupConfig {
             offset_reset: reset,
             ..config(Assignor::Range)
