@@ -67,7 +67,9 @@ pub use group::{Assignor, Commit, GroupConsumer, GroupEvent, Polled};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use metadata::{ClusterMetadata, PartitionMetadata, TopicMetadata};
 pub use offsets::OffsetSpec;
-pub use producer::{Delivery, GroupMetadata, NewRecord, Producer, TransactionalProducer};
+pub use producer::{
+    Delivery, GroupMetadata, NewRecord, Producer, RecordRef, TransactionalProducer,
+};
 pub use settings::ConfigChange;
 pub use transactions::{
     ActiveProducer, TransactionDescription, TransactionFilter, TransactionListing,

@@ -16,63 +16,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use brooklet_protocol::records::{
-    BatchBuilder, BatchError, Compression, RecordBatch, single_record_bytes,
-};
+use brooklet_protocol::records::{BatchBuilder, BatchError, Compression, RecordBatch};
 use brooklet_protocol::{Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::{ClientError, NewRecord};
+use super::{ClientError, RecordRef};
 use crate::RecordSize;
-
-/// The most that a record takes beside its key, value and headers: five varints of at most 5 bytes,
-/// one of at most 10, and a byte.
-const RECORD_OVERHEAD_BYTES: usize = 36;
-/// The most that a header takes beside its name and value: two varints.
-const HEADER_OVERHEAD_BYTES: usize = 10;
-
-/// The most bytes that a record takes in a batch that is not compressed.
-pub(super) fn record_bytes_max(record: &NewRecord) -> usize {
-    let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-    let headers = record.headers.iter();
-    let headers = headers.map(|(name, value)| HEADER_OVERHEAD_BYTES + name.len() + len(value));
-    RECORD_OVERHEAD_BYTES + len(&record.key) + len(&record.value) + headers.sum::<usize>()
-}
-
-/// The same, of a record that is in a batch already.
-fn share_of_buffer(
-    key: Option<&[u8]>,
-    value: Option<&[u8]>,
-    headers: &[(&str, Option<&[u8]>)],
-) -> usize {
-    let overhead = RECORD_OVERHEAD_BYTES + HEADER_OVERHEAD_BYTES * headers.len();
-    overhead + payload_bytes(key, value, headers)
-}
-
-/// What a user would count: key, value and headers.
-fn payload_bytes(
-    key: Option<&[u8]>,
-    value: Option<&[u8]>,
-    headers: &[(&str, Option<&[u8]>)],
-) -> usize {
-    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let headers = headers.iter();
-    let headers = headers.map(|(name, value)| name.len() + len(*value));
-    len(key) + len(value) + headers.sum::<usize>()
-}
-
-/// How large a record is that is sent by itself, not compressed. Exact.
-pub(super) fn size_alone(record: &NewRecord) -> RecordSize {
-    let headers = record.headers.iter();
-    let headers: Vec<_> = headers.map(|(n, v)| (n.as_str(), v.as_deref())).collect();
-    let (key, value) = (record.key.as_deref(), record.value.as_deref());
-    RecordSize {
-        record_bytes: payload_bytes(key, value, &headers),
-        batch_bytes: single_record_bytes(key, value, &headers),
-        is_compressed: false,
-    }
-}
 
 /// The producer's id and epoch, by which the broker recognizes repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +144,7 @@ pub(super) struct Batch {
     pub(super) maybe_stored: bool,
     /// The share of `buffer.memory` that it holds.
     pub(super) buffer_bytes: usize,
-    /// Bytes of all keys, values and headers.
+    /// Bytes of the first record's key, value and headers.
     payload_bytes: usize,
     compression: Compression,
     /// Bytes before compression; of a batch that is sealed.
@@ -251,29 +201,18 @@ impl Batch {
     /// its index.
     pub(super) fn append(
         &mut self,
-        record: &NewRecord,
+        record: &RecordRef<'_>,
         timestamp: Timestamp,
-        buffer_bytes: usize,
-    ) -> i64 {
-        let headers = record.headers.iter();
-        let headers: Vec<_> = headers.map(|(n, v)| (n.as_str(), v.as_deref())).collect();
-        let key_and_value = (record.key.as_deref(), record.value.as_deref());
-        self.put(timestamp, key_and_value, &headers, buffer_bytes)
-    }
-
-    fn put(
-        &mut self,
-        timestamp: Timestamp,
-        (key, value): (Option<&[u8]>, Option<&[u8]>),
-        headers: &[(&str, Option<&[u8]>)],
         buffer_bytes: usize,
     ) -> i64 {
         let Payload::Open(builder) = &mut self.payload else {
             unreachable!("only an open batch is appended to");
         };
-        builder.append(timestamp, key, value, headers);
+        builder.append(timestamp, record.key, record.value, record.headers);
         self.buffer_bytes += buffer_bytes;
-        self.payload_bytes += payload_bytes(key, value, headers);
+        if self.record_count == 0 {
+            self.payload_bytes = record.payload_bytes();
+        }
         self.record_count += 1;
         i64::from(self.record_count - 1)
     }
@@ -332,10 +271,15 @@ impl Batch {
             let batch = split.batches.last_mut().expect("there is one");
             let owned: Vec<_> = record.headers().collect();
             let headers: Vec<_> = owned.iter().map(|(key, value)| (&**key, *value)).collect();
-            let share = share_of_buffer(record.key, record.value, &headers).min(split.freed_bytes);
+            let again = RecordRef {
+                timestamp: None,
+                key: record.key,
+                value: record.value,
+                headers: &headers,
+            };
+            let share = again.bytes_max().min(split.freed_bytes);
             split.freed_bytes -= share;
-            let key_and_value = (record.key, record.value);
-            let index = batch.put(record.timestamp, key_and_value, &headers, share);
+            let index = batch.append(&again, record.timestamp, share);
             fates.push((Arc::clone(&batch.state), index));
         }
         split.batches.retain(|batch| batch.record_count > 0);

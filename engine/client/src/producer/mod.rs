@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  send ─▶ partition ─▶ buffer space ─▶ open batch of the partition        (this file, accumulator)
+//!  send_all ───────────▶ for a batchful ──▶│ the same, without a Delivery   (bulk)
 //!                                          │ full, lingered, or flushed
 //!                                          ▼
 //!                     sender task: one request per leader at a time each   (sender)
@@ -20,6 +21,7 @@
 //! but nobody learns whether it arrived, and a process or runtime that ends takes it along.
 
 mod partitioner;
+mod record;
 mod rules;
 
 mod batch;
@@ -32,6 +34,8 @@ mod verdict;
 
 mod identity;
 
+mod bulk;
+
 mod coordinator;
 mod transaction;
 
@@ -41,36 +45,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::records::Compression;
-use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
-use bytes::Bytes;
+use brooklet_protocol::{Offset, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-use self::accumulator::{Accumulator, Limits};
+use self::accumulator::{Accumulator, Limits, Moment};
 use self::batch::{BatchState, Identity};
 use self::coordinator::Coordinator;
+use self::record::Destination;
+pub use self::record::{NewRecord, RecordRef};
 use self::rules::Rules;
 pub use self::transaction::{GroupMetadata, TransactionalProducer};
 use super::{Client, ClientError, ProducerConfig};
 use crate::transport::BoxFuture;
-
-/// A record to be sent.
-#[derive(Clone, Debug, Default)]
-pub struct NewRecord {
-    /// The partition; `None`: by the key's murmur2, or sticky without a key.
-    pub partition: Option<PartitionId>,
-    /// `None`: now.
-    pub timestamp: Option<Timestamp>,
-    /// The key.
-    pub key: Option<Bytes>,
-    /// The value; `None` is a tombstone.
-    pub value: Option<Bytes>,
-    /// The headers.
-    pub headers: Vec<(String, Option<Bytes>)>,
-    /// The codec of its batch; `None`: the producer's.
-    pub compression: Option<Compression>,
-}
 
 /// `max.request.size` where nobody sets it.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
@@ -120,6 +107,13 @@ struct Shared {
 impl Shared {
     fn now(&self) -> Duration {
         self.client.now()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            wall: self.client.clock.wall(),
+            now: self.now(),
+        }
     }
 }
 
@@ -212,19 +206,23 @@ impl Producer {
         record: NewRecord,
     ) -> Result<Delivery, ClientError> {
         let shared = &*self.handle.shared;
-        shared.learn(topic, record.partition).await?;
-        shared.check_size(topic, &record).await?;
-        shared.warn_of_retention(topic, &record).await;
-        let share = shared.limits.share_of_buffer(&record);
+        let to = Destination {
+            topic,
+            partition: record.partition,
+            codec: record.compression.unwrap_or(shared.config.compression),
+        };
+        let headers = record.header_refs();
+        let record = record.borrowed(&headers);
+        shared.learn(&to).await?;
+        shared.check_size(&to, &record).await?;
+        shared.warn_of_retention(topic, record.timestamp).await;
+        let share = shared.limits.share_of_buffer(record.bytes_max());
         let space = shared.reserve(share).await?;
         let (delivery, wake) = {
-            let timestamp = record
-                .timestamp
-                .unwrap_or_else(|| shared.client.clock.wall());
-            let now = shared.now();
+            let at = shared.moment();
             let mut accumulator = shared.accumulator.lock();
             accumulator
-                .append(topic, &record, timestamp, now)
+                .append(&to, &record, at)
                 .ok_or(ClientError::Closed)?
         };
         // The space is given back when the batch is done.
@@ -294,11 +292,10 @@ impl Producer {
 
 impl Shared {
     /// Makes sure that the accumulator knows the topic and the partition.
-    async fn learn(
-        &self,
-        topic: &TopicName,
-        partition: Option<PartitionId>,
-    ) -> Result<(), ClientError> {
+    async fn learn(&self, to: &Destination<'_>) -> Result<(), ClientError> {
+        let Destination {
+            topic, partition, ..
+        } = *to;
         if self.accumulator.lock().knows(topic, partition) {
             return Ok(());
         }

@@ -16,8 +16,8 @@ use brooklet_protocol::records::Compression;
 use brooklet_protocol::{PartitionId, Timestamp, TopicName, TopicPartition};
 use tracing::warn;
 
-use super::batch::size_alone;
-use super::{NewRecord, REQUEST_BYTES_MAX, Shared};
+use super::record::{Destination, RecordRef};
+use super::{REQUEST_BYTES_MAX, Shared};
 use crate::{ClientError, SizeLimit};
 
 /// The length of a batch is an `i32`.
@@ -114,14 +114,14 @@ impl Shared {
     /// Whether a record can be sent at all.
     pub(super) async fn check_size(
         &self,
-        topic: &TopicName,
-        record: &NewRecord,
+        to: &Destination<'_>,
+        record: &RecordRef<'_>,
     ) -> Result<(), ClientError> {
-        let size = size_alone(record);
+        let size = record.size_alone();
         let too_large = |limit| ClientError::RecordTooLarge {
             partition: TopicPartition::new(
-                topic.clone(),
-                record.partition.unwrap_or(PartitionId(-1)),
+                to.topic.clone(),
+                to.partition.unwrap_or(PartitionId(-1)),
             ),
             size,
             limit: Some(Box::new(limit)),
@@ -140,27 +140,23 @@ impl Shared {
         if let Some(limit) = set.into_iter().find(|limit| size.batch_bytes > limit.bytes) {
             return Err(too_large(limit));
         }
-        let codec = record.compression.unwrap_or(self.config.compression);
         let is_checked_here = self.config.request_bytes_max.is_none()
-            && codec == Compression::None
+            && to.codec == Compression::None
             && size.batch_bytes > REQUEST_BYTES_MAX;
         if !is_checked_here {
             return Ok(());
         }
-        let rules = self.rules(topic, KNOWN_FOR).await;
+        let rules = self.rules(to.topic, KNOWN_FOR).await;
         if size.batch_bytes <= rules.limit().bytes {
             return Ok(());
         }
         Err(too_large(rules.limit()))
     }
 
-    /// Warns once per topic that its retention will delete what is sent there.
-    pub(super) async fn warn_of_retention(&self, topic: &TopicName, record: &NewRecord) {
+    /// Warns once per topic that its retention will delete what is sent there with this timestamp.
+    pub(super) async fn warn_of_retention(&self, topic: &TopicName, time: Option<Timestamp>) {
         let now = self.client.clock.wall();
-        let Some(time) = record
-            .timestamp
-            .filter(|time| now.0 - AGE_MIN_MS > time.0 && time.0 >= 0)
-        else {
+        let Some(time) = time.filter(|time| now.0 - AGE_MIN_MS > time.0 && time.0 >= 0) else {
             return;
         };
         if self.warned.lock().contains(topic) {

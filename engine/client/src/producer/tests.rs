@@ -5,6 +5,8 @@ use crate::Acks;
 use crate::testing::{FakeBroker, Fault};
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::records::{Compression, RecordBatch};
+use brooklet_protocol::{PartitionId, Timestamp};
+use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
@@ -490,6 +492,144 @@ async fn keyless_records_change_the_partition_with_the_batch() {
     assert_eq!(counts, [3, 3, 3]);
 }
 
+fn place(number: i32) -> TopicPartition {
+    TopicPartition::new(topic(), PartitionId(number))
+}
+
+fn value_ref(value: &str) -> RecordRef<'_> {
+    RecordRef {
+        value: Some(value.as_bytes()),
+        ..RecordRef::default()
+    }
+}
+
+/// Sends values to partition 0 at once.
+async fn send_all(producer: &Producer, values: &[&str]) -> Result<(), ClientError> {
+    // They are the caller's again as soon as they are queued.
+    let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+    let records: Vec<_> = values.iter().map(|value| value_ref(value)).collect();
+    producer.send_all(&place(0), &records).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_at_once_keep_their_order_among_single_ones() {
+    let broker = FakeBroker::new(1);
+    let config = ProducerConfig {
+        batch_bytes: 150,
+        ..ProducerConfig::default()
+    };
+    let producer = producer(&broker, config).await;
+    broker.fail_produce([Fault::LoseAnswer, Fault::LoseRequest]);
+    let numbers: Vec<_> = (0..30).map(|number: i32| number.to_string()).collect();
+    let numbers: Vec<_> = numbers.iter().map(String::as_str).collect();
+    send(&producer, numbers[0]).await;
+    send_all(&producer, &numbers[1..15]).await.unwrap();
+    let single = send(&producer, numbers[15]).await;
+    send_all(&producer, &[]).await.unwrap();
+    send_all(&producer, &numbers[16..]).await.unwrap();
+    producer.flush().await.unwrap();
+    assert_eq!(broker.values(0), numbers);
+    assert_eq!(single.wait().await.unwrap().1, Offset(15));
+    assert!(
+        broker
+            .batches(0)
+            .iter()
+            .all(|batch| batch.bytes().len() <= 150)
+    );
+    let free = producer.handle.shared.space.available_permits();
+    assert_eq!(free, 32 << 20, "all was given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_at_once_wait_for_space() {
+    let broker = FakeBroker::new(1);
+    let hour = Duration::from_secs(3600);
+    let config = ProducerConfig {
+        linger: hour,
+        delivery_timeout: 2 * hour,
+        buffer_bytes: 100,
+        ..ProducerConfig::default()
+    };
+    let producer = producer(&broker, config).await;
+    let before = Instant::now();
+    let huge = "h".repeat(200);
+    // Only two of the small ones have room at a time, and the huge one has all of it.
+    send_all(&producer, &["a", "b", "c", &huge, "d", "e"])
+        .await
+        .unwrap();
+    producer.flush().await.unwrap();
+    assert_eq!(broker.values(0), ["a", "b", "c", &huge, "d", "e"]);
+    assert!(Instant::now() - before < hour);
+    let free = producer.handle.shared.space.available_permits();
+    assert_eq!(free, 100, "all was given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_of_many_cannot_be_sent_is_refused_before_anything_is_queued() {
+    let broker = FakeBroker::new(1);
+    let producer = producer(&broker, ProducerConfig::default()).await;
+    let large = "x".repeat(1 << 20);
+    let refused = send_all(&producer, &["a", &large, "b"]).await.unwrap_err();
+    assert!(
+        matches!(refused, ClientError::RecordTooLarge { .. }),
+        "{refused}"
+    );
+    let refused = producer.send_all(&place(5), &[]).await.unwrap_err();
+    let words = refused.to_string();
+    assert!(words.contains("topic 't' has 1 partitions"), "{words}");
+    producer.flush().await.unwrap();
+    assert!(broker.values(0).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_one_of_many_is_reported_by_the_flush() {
+    let broker = FakeBroker::new(1);
+    broker.refuse_value("bad", true);
+    let producer = producer(&broker, ProducerConfig::default()).await;
+    send_all(&producer, &["a", "bad", "b"]).await.unwrap();
+    let error = producer.flush().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "send to t-0: InvalidRecord (not this one)"
+    );
+    assert_eq!(broker.values(0), ["a", "b"]);
+    send_all(&producer, &["c"]).await.unwrap();
+    producer.flush().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_at_once_have_their_keys_headers_and_times() {
+    let broker = FakeBroker::new(1);
+    let producer = producer(&broker, ProducerConfig::default()).await;
+    let headers = [("origin", Some(&b"here"[..])), ("none", None)];
+    let full = RecordRef {
+        timestamp: Some(Timestamp(77)),
+        key: Some(b"k"),
+        value: None,
+        headers: &headers,
+    };
+    let sent = [full, RecordRef::default()];
+    producer.send_all(&place(0), &sent).await.unwrap();
+    producer.flush().await.unwrap();
+    let stored = broker.batches(0).remove(0);
+    let records = stored.records(1 << 20).unwrap();
+    let records: Vec<_> = records.iter().map(Result::unwrap).collect();
+    assert_eq!(records[0].timestamp, Timestamp(77));
+    assert_eq!((records[0].key, records[0].value), (Some(&b"k"[..]), None));
+    let found: Vec<_> = records[0].headers().collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(name, value)| (&**name, *value))
+        .collect();
+    assert_eq!(found, headers);
+    let now = producer.handle.shared.client.clock().wall();
+    assert!(
+        (77..=now.0).contains(&records[1].timestamp.0),
+        "it is stamped"
+    );
+    assert_eq!((records[1].key, records[1].value), (None, None));
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         Just(Fault::LoseRequest),
@@ -506,7 +646,7 @@ proptest! {
     #[test]
     fn idempotent_records_are_stored_once_and_in_order(
         faults in prop::collection::vec(fault(), 0..12),
-        partitions in prop::collection::vec(0_i32..3, 1..40),
+        sends in prop::collection::vec((0_i32..3, 1_usize..5), 1..40),
         batch_bytes in 1_usize..300,
     ) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -517,11 +657,17 @@ proptest! {
             let producer = producer(&broker, config).await;
             broker.fail_produce(faults);
             let mut expected = vec![Vec::new(); 3];
-            for (index, partition) in partitions.iter().enumerate() {
-                let value = index.to_string();
-                let placed = NewRecord { partition: Some(PartitionId(*partition)), ..record(&value) };
-                producer.send(&topic(), placed).await.unwrap();
-                expected[*partition as usize].push(value);
+            for (index, (partition, count)) in sends.into_iter().enumerate() {
+                let values: Vec<_> = (0..count).map(|n| format!("{index}.{n}")).collect();
+                if let [value] = &values[..] {
+                    let to = Some(PartitionId(partition));
+                    let placed = NewRecord { partition: to, ..record(value) };
+                    producer.send(&topic(), placed).await.unwrap();
+                } else {
+                    let records: Vec<_> = values.iter().map(|value| value_ref(value)).collect();
+                    producer.send_all(&place(partition), &records).await.unwrap();
+                }
+                expected[partition as usize].extend(values);
             }
             producer.flush().await.unwrap();
             for (partition, expected) in expected.into_iter().enumerate() {

@@ -23,17 +23,21 @@
 //! [`retry`]: Accumulator::retry
 //! [`refused_in_part`]: Accumulator::refused_in_part
 
-use std::collections::{HashMap, VecDeque};
+mod queue;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brooklet_protocol::records::Compression;
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
-use super::batch::{Batch, BatchState, Identity, Split, Stamp, record_bytes_max};
+use self::queue::Queue;
+use super::batch::{Batch, BatchState, Identity, Split, Stamp};
 use super::gate::Gate;
 use super::partitioner::{Choice, choose};
-use super::{ClientError, Delivery, NewRecord, ProducerConfig};
+use super::record::{Destination, RecordRef};
+use super::{ClientError, Delivery, ProducerConfig};
 use crate::backoff;
 
 /// What the accumulator keeps to.
@@ -43,7 +47,6 @@ pub(super) struct Limits {
     pub(super) buffer_bytes: usize,
     pub(super) linger: Duration,
     pub(super) delivery_timeout: Duration,
-    pub(super) compression: Compression,
     pub(super) is_idempotent: bool,
     pub(super) is_transactional: bool,
 }
@@ -57,7 +60,6 @@ impl Limits {
             buffer_bytes: config.buffer_bytes,
             linger: config.linger,
             delivery_timeout: config.delivery_timeout,
-            compression: config.compression,
             is_idempotent: config.is_idempotent(),
             is_transactional: config.transactional_id.is_some(),
         }
@@ -65,10 +67,20 @@ impl Limits {
 }
 
 impl Limits {
-    /// The share of `buffer.memory` that a record takes: one that is larger takes all of it.
-    pub(super) fn share_of_buffer(&self, record: &NewRecord) -> usize {
-        record_bytes_max(record).min(self.buffer_bytes)
+    /// The share of `buffer.memory` that a record of so many bytes takes: one that is larger takes
+    /// all of it.
+    pub(super) fn share_of_buffer(&self, record_bytes: usize) -> usize {
+        record_bytes.min(self.buffer_bytes)
     }
+}
+
+/// When records are appended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// The timestamp of records that have none.
+    pub(super) wall: Timestamp,
+    /// In the accumulator's time.
+    pub(super) now: Duration,
 }
 
 /// The batches of all partitions.
@@ -103,24 +115,6 @@ struct Topic {
     queues: Vec<usize>,
     /// The partition that keyless records stick to; `None` before the first.
     sticky: Option<usize>,
-}
-
-#[derive(Debug)]
-struct Queue {
-    partition: TopicPartition,
-    open: Option<Batch>,
-    ready: VecDeque<Batch>,
-    /// Comes before `ready`.
-    retry: Option<Batch>,
-    in_flight: Option<Arc<BatchState>>,
-    /// Nothing is sent before.
-    backoff_until: Duration,
-    /// Why the last attempt failed, until one succeeds.
-    trouble: Option<ClientError>,
-    /// What a batch may grow to: less than `batch.size` once the broker has refused one for its
-    /// size.
-    batch_bytes: usize,
-    next_sequence: i32,
 }
 
 impl Accumulator {
@@ -160,20 +154,53 @@ impl Accumulator {
     /// for a topic that was not [learned](Self::learn) or after the end.
     pub(super) fn append(
         &mut self,
-        topic: &TopicName,
-        record: &NewRecord,
-        timestamp: Timestamp,
-        now: Duration,
+        to: &Destination<'_>,
+        record: &RecordRef<'_>,
+        at: Moment,
     ) -> Option<(Delivery, bool)> {
         if self.is_closed {
             return None;
         }
-        let topic = self.topics.get_mut(topic)?;
-        let queue = match choose(record, topic.queues.len())? {
+        let topic = self.topics.get_mut(to.topic)?;
+        let queue = match choose(to.partition, record.key, topic.queues.len())? {
             Choice::Fixed(number) => topic.queues[number],
-            Choice::Sticky => topic.sticky_queue(&self.queues, record, &self.limits),
+            Choice::Sticky => topic.sticky_queue(&self.queues, record, to.codec),
         };
-        Some(self.queues[queue].append(record, timestamp, now, &self.limits))
+        let queue = &mut self.queues[queue];
+        let bytes = record.bytes_max();
+        let (batch, begun) = queue.batch_for(bytes, to.codec, at.now);
+        let timestamp = record.timestamp.unwrap_or(at.wall);
+        let index = batch.append(record, timestamp, self.limits.share_of_buffer(bytes));
+        let delivery = Delivery {
+            batch: Arc::clone(&batch.state),
+            index,
+        };
+        Some((delivery, queue.close_if_full() || begun))
+    }
+
+    /// Takes records for one partition, as [`Accumulator::append`] takes one.
+    pub(super) fn append_all(
+        &mut self,
+        to: &TopicPartition,
+        codec: Compression,
+        records: &[RecordRef<'_>],
+        at: Moment,
+    ) -> Option<bool> {
+        if self.is_closed {
+            return None;
+        }
+        let number = usize::try_from(to.partition.0).ok()?;
+        let queue = *self.topics.get(&to.topic)?.queues.get(number)?;
+        let queue = &mut self.queues[queue];
+        let mut wake = false;
+        for record in records {
+            let bytes = record.bytes_max();
+            let (batch, begun) = queue.batch_for(bytes, codec, at.now);
+            let timestamp = record.timestamp.unwrap_or(at.wall);
+            batch.append(record, timestamp, self.limits.share_of_buffer(bytes));
+            wake |= queue.close_if_full() || begun;
+        }
+        Some(wake)
     }
 
     /// Takes every batch that may go: full, lingered (or all, when `hurried`), and its partition
@@ -465,120 +492,19 @@ impl Accumulator {
 
 impl Topic {
     /// The queue for a keyless record: moves on whenever a batch has to be begun.
-    fn sticky_queue(&mut self, queues: &[Queue], record: &NewRecord, limits: &Limits) -> usize {
+    fn sticky_queue(
+        &mut self,
+        queues: &[Queue],
+        record: &RecordRef<'_>,
+        codec: Compression,
+    ) -> usize {
         let number = match self.sticky {
-            Some(number) if queues[self.queues[number]].fits(record, limits) => number,
+            Some(number) if queues[self.queues[number]].fits(record.bytes_max(), codec) => number,
             Some(number) => (number + 1) % self.queues.len(),
             None => 0,
         };
         self.sticky = Some(number);
         self.queues[number]
-    }
-}
-
-impl Queue {
-    fn new(partition: TopicPartition, batch_bytes: usize) -> Self {
-        Self {
-            partition,
-            open: None,
-            ready: VecDeque::new(),
-            retry: None,
-            in_flight: None,
-            backoff_until: Duration::ZERO,
-            trouble: None,
-            batch_bytes,
-            next_sequence: 0,
-        }
-    }
-
-    /// Whether the open batch has room for a record.
-    fn fits(&self, record: &NewRecord, limits: &Limits) -> bool {
-        let codec = record.compression.unwrap_or(limits.compression);
-        let size = |batch: &Batch| batch.size() + record_bytes_max(record);
-        self.open
-            .as_ref()
-            .is_some_and(|batch| size(batch) <= self.batch_bytes && batch.compression() == codec)
-    }
-
-    fn append(
-        &mut self,
-        record: &NewRecord,
-        timestamp: Timestamp,
-        now: Duration,
-        limits: &Limits,
-    ) -> (Delivery, bool) {
-        let mut wake = false;
-        if !self.fits(record, limits) {
-            self.ready.extend(self.open.take());
-            wake = true;
-        }
-        let codec = record.compression.unwrap_or(limits.compression);
-        let begin = || Batch::new(self.partition.clone(), codec, now);
-        let batch = self.open.get_or_insert_with(begin);
-        let index = batch.append(record, timestamp, limits.share_of_buffer(record));
-        let delivery = Delivery {
-            batch: Arc::clone(&batch.state),
-            index,
-        };
-        if batch.size() >= self.batch_bytes {
-            self.ready.extend(self.open.take());
-            wake = true;
-        }
-        (delivery, wake)
-    }
-
-    fn is_sendable(&self, now: Duration, hurried: bool, linger: Duration) -> bool {
-        let lingered = |batch: &Batch| hurried || batch.created + linger <= now;
-        self.in_flight.is_none()
-            && self.backoff_until <= now
-            && (self.retry.is_some()
-                || !self.ready.is_empty()
-                || self.open.as_ref().is_some_and(lingered))
-    }
-
-    /// The first batch in line, stamped, in flight from now on.
-    fn take(&mut self, identity: Option<Identity>, in_transaction: bool) -> Option<Batch> {
-        let waiting = self.retry.take().or_else(|| self.ready.pop_front());
-        let mut batch = waiting.or_else(|| self.open.take())?;
-        if let (None, Some(identity)) = (batch.stamp, identity) {
-            batch.stamp = Some(Stamp {
-                identity,
-                base_sequence: self.next_sequence,
-                in_transaction,
-            });
-            // Sequences are 31 bits and wrap.
-            self.next_sequence = self.next_sequence.wrapping_add(batch.record_count) & i32::MAX;
-        }
-        self.in_flight = Some(Arc::clone(&batch.state));
-        Some(batch)
-    }
-
-    /// The moments at which something of this queue comes due.
-    fn times(&self, limits: &Limits) -> impl Iterator<Item = Duration> {
-        let oldest = self
-            .retry
-            .as_ref()
-            .or(self.ready.front())
-            .or(self.open.as_ref());
-        let expires = oldest.map(|batch| batch.created.saturating_add(limits.delivery_timeout));
-        let pauses = oldest.map(|_| self.backoff_until);
-        let lingers = self
-            .open
-            .as_ref()
-            .map(|batch| batch.created.saturating_add(limits.linger));
-        let is_idle = self.in_flight.is_none();
-        expires
-            .into_iter()
-            .chain(pauses.into_iter().chain(lingers).filter(move |_| is_idle))
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.is_waiting() && self.in_flight.is_none()
-    }
-
-    /// Whether there are batches that are not on their way.
-    fn is_waiting(&self) -> bool {
-        self.open.is_some() || !self.ready.is_empty() || self.retry.is_some()
     }
 }
 

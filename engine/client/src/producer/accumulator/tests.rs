@@ -6,7 +6,6 @@ use crate::{Acks, ProducerConfig};
 use brooklet_protocol::messages::ErrorCode;
 use brooklet_protocol::records::RecordBatch;
 use brooklet_protocol::{ProducerEpoch, ProducerId};
-use bytes::Bytes;
 use proptest::prelude::*;
 
 fn topic() -> TopicName {
@@ -36,20 +35,38 @@ fn accumulator(partition_count: i32) -> Accumulator {
     accumulator
 }
 
-fn record(partition: i32, value: &str) -> NewRecord {
-    NewRecord {
-        partition: Some(PartitionId(partition)),
-        value: Some(Bytes::copy_from_slice(value.as_bytes())),
-        ..NewRecord::default()
+fn record(value: &str) -> RecordRef<'_> {
+    RecordRef {
+        value: Some(value.as_bytes()),
+        ..RecordRef::default()
     }
 }
 
+fn at(now: Duration) -> Moment {
+    let wall = Timestamp(0);
+    Moment { wall, now }
+}
+
 fn append(accumulator: &mut Accumulator, partition: i32, value: &str, now: Duration) -> bool {
-    let record = record(partition, value);
-    accumulator
-        .append(&topic(), &record, Timestamp(0), now)
-        .unwrap()
-        .1
+    let to = Destination {
+        topic: &topic(),
+        partition: Some(PartitionId(partition)),
+        codec: Compression::None,
+    };
+    let appended = accumulator.append(&to, &record(value), at(now));
+    appended.unwrap().1
+}
+
+fn append_all(
+    accumulator: &mut Accumulator,
+    partition: i32,
+    values: &[String],
+    now: Duration,
+) -> bool {
+    let to = TopicPartition::new(topic(), PartitionId(partition));
+    let records: Vec<_> = values.iter().map(|value| record(value)).collect();
+    let appended = accumulator.append_all(&to, Compression::None, &records, at(now));
+    appended.unwrap()
 }
 
 fn drain(accumulator: &mut Accumulator, now: Duration) -> Vec<Batch> {
@@ -94,6 +111,26 @@ fn a_full_batch_does_not_linger() {
     let batches = drain(&mut accumulator, ms(10));
     assert_eq!(batches.len(), 1);
     assert_eq!(batches[0].record_count, 1);
+}
+
+#[test]
+fn many_at_once_fill_batches_and_wake_the_sender_for_a_new_one() {
+    let mut accumulator = accumulator(1);
+    append(&mut accumulator, 0, &"a".repeat(60), ms(10));
+    let few = vec!["b".repeat(9)];
+    assert!(!append_all(&mut accumulator, 0, &few, ms(10)));
+    let many = vec!["c".repeat(40); 6];
+    assert!(append_all(&mut accumulator, 0, &many, ms(10)));
+    let mut counts = Vec::new();
+    loop {
+        let Some(batch) = drain(&mut accumulator, ms(10)).pop() else {
+            break;
+        };
+        counts.push(batch.record_count);
+        accumulator.stored(batch, Offset(0));
+    }
+    assert_eq!(counts, [2, 2, 2], "the last two linger");
+    assert!(!append_all(&mut accumulator, 0, &[], ms(10)));
 }
 
 #[test]
@@ -195,7 +232,7 @@ fn what_waits_too_long_is_given_up_with_its_memory() {
     assert_eq!(accumulator.expire(ms(119_999)), 0);
     assert_eq!(
         accumulator.expire(delivery_timeout),
-        record_bytes_max(&record(0, "a"))
+        record("a").bytes_max()
     );
     assert!(accumulator.take_failure().is_some());
     assert!(accumulator.is_empty());
@@ -223,6 +260,7 @@ fn without_idempotence_nothing_is_stamped() {
 #[derive(Clone, Debug)]
 enum Step {
     Append { partition: i32, length: usize },
+    AppendAll { partition: i32, lengths: Vec<usize> },
     Pass(u64),
     Store,
     Retry,
@@ -232,6 +270,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..3, 0_usize..250).prop_map(|(partition, length)| Step::Append { partition, length }),
+        2 => (0..3, prop::collection::vec(0_usize..250, 0..9))
+            .prop_map(|(partition, lengths)| Step::AppendAll { partition, lengths }),
         2 => (1_u64..200).prop_map(Step::Pass),
         3 => Just(Step::Store),
         1 => Just(Step::Retry),
@@ -259,9 +299,17 @@ proptest! {
             match step.unwrap_or(if number % 2 == 0 { Step::Store } else { Step::Pass(1000) }) {
                 Step::Append { partition, length } => {
                     let value = format!("{number}:{}", "x".repeat(length));
-                    taken += record_bytes_max(&record(partition, &value));
+                    taken += record(&value).bytes_max();
                     append(&mut accumulator, partition, &value, now);
                     appended[partition as usize].push(value);
+                }
+                Step::AppendAll { partition, lengths } => {
+                    let values = lengths.iter().enumerate();
+                    let values = values.map(|(i, n)| format!("{number}.{i}:{}", "x".repeat(*n)));
+                    let values: Vec<_> = values.collect();
+                    taken += values.iter().map(|v| record(v).bytes_max()).sum::<usize>();
+                    append_all(&mut accumulator, partition, &values, now);
+                    appended[partition as usize].extend(values);
                 }
                 Step::Pass(millis) => now += ms(millis),
                 _ if in_flight.is_empty() => {}

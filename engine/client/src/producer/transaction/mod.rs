@@ -23,7 +23,7 @@ use brooklet_protocol::{TopicName, TopicPartition};
 
 use super::batch::Identity;
 use super::coordinator::Coordinator;
-use super::{Delivery, NewRecord, Producer};
+use super::{Delivery, NewRecord, Producer, RecordRef};
 use crate::transport::BoxFuture;
 use crate::{Acks, Client, ClientError, OffsetAndMetadata, ProducerConfig};
 
@@ -157,6 +157,19 @@ impl TransactionalProducer {
     ) -> Result<Delivery, ClientError> {
         self.check_open()?;
         self.producer.send(topic, record).await
+    }
+
+    /// Queues records for one partition as part of the transaction; see [`Producer::send_all`].
+    ///
+    /// # Errors
+    /// No transaction is open; as [`Producer::send_all`].
+    pub async fn send_all(
+        &self,
+        partition: &TopicPartition,
+        records: &[RecordRef<'_>],
+    ) -> Result<(), ClientError> {
+        self.check_open()?;
+        self.producer.send_all(partition, records).await
     }
 
     /// Waits until all that was sent is acknowledged.

@@ -95,6 +95,50 @@ async fn what_is_sent_counts_with_its_transaction() {
 }
 
 #[tokio::test]
+async fn many_at_once_count_and_fail_with_their_transaction() {
+    let (broker, client) = started().await;
+    let small = [("max.message.bytes".to_owned(), "100".to_owned())].into();
+    client
+        .create_topic(&topic(), Some(2), &small)
+        .await
+        .unwrap();
+    let mut producer = producer(&client).await;
+    let values = |count: usize| {
+        let value = RecordRef {
+            value: Some(b"0123456789"),
+            ..RecordRef::default()
+        };
+        vec![value; count]
+    };
+    assert!(
+        producer.send_all(&place(0), &values(1)).await.is_err(),
+        "none is open"
+    );
+    producer.begin().unwrap();
+    producer.send_all(&place(0), &values(7)).await.unwrap();
+    producer.send_all(&place(1), &values(2)).await.unwrap();
+    producer.commit().await.unwrap();
+    producer.begin().unwrap();
+    producer.send_all(&place(1), &values(1)).await.unwrap();
+    producer.flush().await.unwrap();
+    let found = (ends(&client, 0).await, ends(&client, 1).await);
+    assert_eq!(found, ((8, 8), (4, 3)));
+    let long = [0; 99];
+    let long = RecordRef {
+        value: Some(&long),
+        ..RecordRef::default()
+    };
+    producer.send_all(&place(0), &[long]).await.unwrap();
+    let error = producer.commit().await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::RecordTooLarge { .. }),
+        "{error}"
+    );
+    producer.abort().await.unwrap();
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn offsets_count_with_it() {
     let (broker, client) = started().await;
     let mut producer = producer(&client).await;
