@@ -6,20 +6,27 @@
 //!    roundrobin           A: t0 t2 u1          B: t1 u0 u2       like cards
 //!    sticky               as even as can be; what was read before stays where it was
 //!    cooperative-sticky   the same, but nobody stops reading what it keeps (KIP-429)
+//!    brooklet-cooperative-copartitioned
+//!                         A: t0 t2 u0 u2       B: t1 u1          so, of numbers: n of all topics
 //! ```
 //!
 //! All are pure functions of the members, what they are subscribed to, and how many partitions each
 //! topic has. `range` and `roundrobin` give what Kafka's assignors of these names give. The sticky
-//! ones keep Kafka's promises, not its every choice where several would do.
+//! ones keep Kafka's promises, not its every choice where several would do. The last is ours, and
+//! all members of its group have to be, too.
 //!
 //! Invariants, of all: each partition of a topic with a subscriber goes to exactly one of its
-//! subscribers, except that `cooperative-sticky` assigns a partition that changes hands to nobody
+//! subscribers, except that the cooperative ones assign a partition that changes hands to nobody
 //! for one generation: until its old reader has given it up.
 //!
 //! Left out: racks (KIP-881). They are sent to the leader, and ours ignores them.
 
 mod range;
 mod round_robin;
+
+mod sharing;
+
+mod copartitioned;
 mod sticky;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +49,10 @@ pub enum Assignor {
     Sticky,
     /// Even, with few moves; only what moves is not read while the group agrees.
     CooperativeSticky,
+    /// The same, and partition n of every topic goes to the same member: for programs that join
+    /// topics. Its name is `brooklet-cooperative-copartitioned`, and only Brooklet's clients know
+    /// it.
+    CooperativeCopartitioned,
 }
 
 /// How many partitions each topic has; a topic that is not there is not in it.
@@ -61,32 +72,38 @@ pub(crate) struct Member {
 
 impl Assignor {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Range,
         Self::RoundRobin,
         Self::Sticky,
         Self::CooperativeSticky,
+        Self::CooperativeCopartitioned,
     ];
 
-    /// Its name in Kafka.
+    /// Its name among the members of a group.
     pub fn name(self) -> &'static str {
         match self {
             Self::Range => "range",
             Self::RoundRobin => "roundrobin",
             Self::Sticky => "sticky",
             Self::CooperativeSticky => "cooperative-sticky",
+            Self::CooperativeCopartitioned => "brooklet-cooperative-copartitioned",
         }
     }
 
     /// Whether members may go on reading during a rebalance.
     pub(super) fn is_cooperative(self) -> bool {
-        self == Self::CooperativeSticky
+        match self {
+            Self::Range | Self::RoundRobin | Self::Sticky => false,
+            Self::CooperativeSticky | Self::CooperativeCopartitioned => true,
+        }
     }
 
     /// What a member sends to the leader for this assignor alone.
     pub(super) fn user_data(self, previous: &Partitions, generation: i32) -> Option<Bytes> {
         match self {
-            Self::Range | Self::RoundRobin => None,
+            // The subscription has the generation.
+            Self::Range | Self::RoundRobin | Self::CooperativeCopartitioned => None,
             Self::Sticky => Some(encode_sticky(previous, generation)),
             Self::CooperativeSticky => {
                 let mut out = BytesMut::new();
@@ -115,6 +132,11 @@ impl Assignor {
                 let claims: Vec<_> = claims.collect();
                 assignments = sticky::assign(counts, &members, &claims);
                 sticky::hold_back(&members, &mut assignments);
+            }
+            Self::CooperativeCopartitioned => {
+                let claims = members.iter().map(|member| cooperative_claim(member));
+                let claims: Vec<_> = claims.collect();
+                assignments = copartitioned::assign(counts, &members, &claims);
             }
         }
         assignments
@@ -161,6 +183,21 @@ fn subscribed(counts: &PartitionCounts, members: &[&Member]) -> Vec<(TopicName, 
     there.collect()
 }
 
+/// The members that are subscribed to all of these topics, by their index.
+fn subscribers<'a>(
+    members: &[&Member],
+    topics: impl IntoIterator<Item = &'a TopicName> + Clone,
+) -> Vec<usize> {
+    let knows_all = |member: &Member| {
+        let mut topics = topics.clone().into_iter();
+        topics.all(|topic| member.subscription.topics.contains(topic))
+    };
+    let all = members.iter().enumerate();
+    all.filter(|(_, member)| knows_all(member))
+        .map(|(index, _)| index)
+        .collect()
+}
+
 fn partitions_of(
     topic: &TopicName,
     partitions: std::ops::Range<i32>,
@@ -173,6 +210,28 @@ fn partitions_of(
 struct Claim {
     owned: Partitions,
     generation: i32,
+}
+
+/// The member that has had each partition, by its index: the one that claims it with the highest
+/// generation. Of two that claim it with the same one must be wrong, and nobody knows which.
+fn owners(claims: &[Claim]) -> BTreeMap<&TopicPartition, usize> {
+    let mut best = BTreeMap::<&TopicPartition, (i32, Option<usize>)>::new();
+    for (member, claim) in claims.iter().enumerate() {
+        for partition in &claim.owned {
+            let found = best
+                .entry(partition)
+                .or_insert((claim.generation, Some(member)));
+            if found.0 < claim.generation {
+                *found = (claim.generation, Some(member));
+            } else if found.0 == claim.generation && found.1 != Some(member) {
+                found.1 = None;
+            }
+        }
+    }
+    let owned = best.into_iter();
+    owned
+        .filter_map(|(partition, (_, member))| Some((partition, member?)))
+        .collect()
 }
 
 /// Members of an eager group have given everything up when they join, but remember it.

@@ -112,7 +112,11 @@ fn names_are_read_as_they_are_told() {
         assert_eq!(assignor.to_string().parse(), Ok(assignor));
     }
     let error = "Range".parse::<Assignor>().unwrap_err();
-    assert!(error.ends_with("expected one of range, roundrobin, sticky, cooperative-sticky"));
+    let names = "range, roundrobin, sticky, cooperative-sticky, brooklet-cooperative-copartitioned";
+    assert!(
+        error.ends_with(&format!("expected one of {names}")),
+        "{error}"
+    );
 }
 
 /// The example of Kafka's documentation of `StickyAssignor`: C0 leaves, and what C1 and C2 have
@@ -219,12 +223,25 @@ fn check_balanced(members: &[Member], found: &Assignments) {
     }
 }
 
-/// The fewest moves that make equal subscriptions even: the larger shares go to those who had most.
+/// Nobody gets what another still reads.
+fn check_given_up(members: &[Member], found: &Assignments) {
+    for (id, places) in found {
+        let others = members.iter().filter(|member| member.id != *id);
+        let read: Partitions = others.flat_map(|m| m.subscription.owned.clone()).collect();
+        assert!(places.is_disjoint(&read), "{found:?}");
+    }
+}
+
+/// The fewest moves that make equal subscriptions even.
 fn moves_min(members: &[Member], had: &Assignments, total: usize) -> usize {
     let sizes = members
         .iter()
         .map(|m| had.get(&m.id).map_or(0, Partitions::len));
-    let mut sizes: Vec<_> = sizes.collect();
+    moves_min_of(sizes.collect(), total)
+}
+
+/// The larger shares go to those who had most.
+fn moves_min_of(mut sizes: Vec<usize>, total: usize) -> usize {
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     let (each, odd) = (total / sizes.len(), total % sizes.len());
     let too_many = |(i, size): (usize, &usize)| size.saturating_sub(each + usize::from(i < odd));
@@ -318,14 +335,164 @@ proptest! {
         for generation in 1..=5 {
             let members = rejoined(assignor, &named(&after), &had, generation);
             let found = assignor.assign(&counts, &members);
-            for (id, places) in &found {
-                let others = members.iter().filter(|member| member.id != *id);
-                let read: Partitions = others.flat_map(|m| m.subscription.owned.clone()).collect();
-                prop_assert!(places.is_disjoint(&read), "{generation}: {found:?}");
-            }
+            check_given_up(&members, &found);
             had = found;
         }
         check_whole(&counts, &named(&after), &had);
         check_balanced(&named(&after), &had);
+    }
+}
+
+const COPARTITIONED: Assignor = Assignor::CooperativeCopartitioned;
+
+#[test]
+fn a_number_of_all_topics_goes_to_one_member() {
+    let check = |counts: &[_], members: &[_], expected| {
+        check(COPARTITIONED, counts, members, expected);
+    };
+    let two = ["A=t u v", "B=t u v"];
+    let uneven = [("t", 4), ("u", 4), ("v", 2)];
+    let all = "A: t0 t2 u0 u2 v0 | B: t1 t3 u1 u3 v1";
+    check(&uneven, &two, all);
+    check(&[("t", 1)], &two, "A: t0 | B:");
+    check(&[], &["A=t"], "A:");
+    check(&[("t", 3)], &["A=t", "B="], "A: t0 t1 t2 | B:");
+    // Only A knows both, where there are both.
+    let counts = [("t", 3), ("u", 2)];
+    check(&counts, &["A=t u", "B=t"], "A: t0 t1 u0 u1 | B: t2");
+    // Nobody knows all three: u and v have the same subscribers, and stay together.
+    let counts = [("t", 2), ("u", 2), ("v", 2)];
+    let members = ["A=t", "B=u v"];
+    check(&counts, &members, "A: t0 t1 | B: u0 u1 v0 v1");
+}
+
+#[test]
+fn a_member_gets_the_rest_of_its_unit_when_nobody_reads_any_of_it() {
+    let of = |names: &str, number: i32| {
+        let topics = names.split_whitespace().map(topic);
+        let one = topics.flat_map(|t| partitions_of(&t, number..number + 1).collect::<Vec<_>>());
+        one.collect::<Partitions>()
+    };
+    let mut members = [member("A", "t u v"), member("B", "t u v")];
+    let found = |members: &[Member]| {
+        let counts = counts(&[("t", 1), ("u", 1), ("v", 1)]);
+        text(&COPARTITIONED.assign(&counts, members))
+    };
+    // They came from another assignor: B has more of it.
+    members[0].subscription.owned = of("t", 0);
+    members[1].subscription.owned = of("u v", 0);
+    assert_eq!(found(&members), "A: | B: u0 v0", "t0 is given up first");
+    members[0].subscription.owned = Partitions::new();
+    assert_eq!(found(&members), "A: | B: t0 u0 v0");
+    // With as much each it is the first who has it.
+    members[0].subscription.owned = of("t", 0);
+    members[1].subscription.owned = of("u", 0);
+    assert_eq!(found(&members), "A: t0 | B:");
+}
+
+/// Who has partitions of each number.
+fn by_number(found: &Assignments) -> BTreeMap<i32, BTreeSet<&str>> {
+    let mut by_number = BTreeMap::<i32, BTreeSet<&str>>::new();
+    for (id, partitions) in found {
+        for partition in partitions {
+            by_number
+                .entry(partition.partition.0)
+                .or_default()
+                .insert(id);
+        }
+    }
+    by_number
+}
+
+/// The numbers that each member has something of.
+fn units(found: &Assignments) -> BTreeMap<&str, BTreeSet<i32>> {
+    let numbers = |of: &Partitions| of.iter().map(|p| p.partition.0).collect();
+    let each = found.iter();
+    each.map(|(id, of)| (id.as_str(), numbers(of))).collect()
+}
+
+/// The members join until nothing changes.
+fn settled(counts: &PartitionCounts, members: &[Member], had: Assignments) -> Assignments {
+    let mut had = had;
+    for generation in 1..10 {
+        let members = rejoined(COPARTITIONED, members, &had, generation);
+        let found = COPARTITIONED.assign(counts, &members);
+        check_given_up(&members, &found);
+        if found == had {
+            return had;
+        }
+        had = found;
+    }
+    panic!("it never comes to rest: {had:?}");
+}
+
+proptest! {
+    /// However many members there were before and are after: partitions of a number are together
+    /// at all times, all is even in the end, and no more units have moved than must.
+    #[test]
+    fn copartitioned_units_stay_whole_and_move_no_more_than_they_must(
+        before in prop::collection::btree_set(0..8_u8, 1..7),
+        after in prop::collection::btree_set(0..8_u8, 1..7),
+        sizes in [0..9, 0..9, 0..9],
+    ) {
+        let all = |numbers: &BTreeSet<u8>| named(&numbers.iter().map(|n| (*n, (0..3).collect())).collect());
+        let (counts, total) = (counted(sizes), *sizes.iter().max().unwrap() as usize);
+        let first = COPARTITIONED.assign(&counts, &all(&before));
+        let mut had = first.clone();
+        // One round gives up, the next gives away.
+        for generation in 1..=2 {
+            let members = rejoined(COPARTITIONED, &all(&after), &had, generation);
+            had = COPARTITIONED.assign(&counts, &members);
+            check_given_up(&members, &had);
+            prop_assert!(by_number(&had).values().all(|ids| ids.len() == 1), "{:?}", had);
+        }
+        check_whole(&counts, &all(&after), &had);
+        prop_assert_eq!(&settled(&counts, &all(&after), had.clone()), &had, "it is at rest");
+        let (former, now) = (units(&first), units(&had));
+        let loads = now.values().map(BTreeSet::len);
+        prop_assert!(loads.clone().max().unwrap() - loads.min().unwrap() <= 1, "{:?}", now);
+        let lost = |(id, units): (&&str, &BTreeSet<i32>)| {
+            now.get(*id).map_or(0, |now| units.difference(now).count())
+        };
+        let moved = former.iter().map(lost).sum::<usize>();
+        let sizes = after.iter().map(|n| former.get(&*n.to_string()).map_or(0, BTreeSet::len));
+        prop_assert_eq!(moved, moves_min_of(sizes.collect(), total));
+        if after.is_subset(&before) {
+            prop_assert_eq!(moved, 0, "only what the leavers had moves");
+        }
+        if before.is_subset(&after) {
+            let joined = after.len() - before.len();
+            prop_assert!(moved <= joined * total.div_ceil(after.len()));
+        }
+    }
+
+    /// Whoever is subscribed to what, and whatever they read before.
+    #[test]
+    fn copartitioned_comes_to_rest_with_units_in_one_hand_where_that_can_be(
+        before in members(), after in members(), by in 0..Assignor::ALL.len(),
+        sizes in [0..9, 0..9, 0..9], later in [0..9, 0..9, 0..9],
+    ) {
+        let had = Assignor::ALL[by].assign(&counted(sizes), &named(&before));
+        let (counts, members) = (counted(later), named(&after));
+        let found = settled(&counts, &members, had);
+        check_whole(&counts, &members, &found);
+        let refs: Vec<&Member> = members.iter().collect();
+        for (number, ids) in by_number(&found) {
+            let there = subscribed(&counts, &refs);
+            let here = there.iter().filter(|(_, count)| number < *count);
+            let topics: Vec<_> = here.map(|(topic, _)| topic).collect();
+            let knows_all = subscribers(&refs, topics.iter().copied());
+            prop_assert!(ids.len() == 1 || knows_all.is_empty(), "{}: {:?}", number, found);
+            // Topics with the same subscribers are together even so.
+            let readers_of = |topic: &TopicName| {
+                let place = TopicPartition::new(topic.clone(), PartitionId(number));
+                let mut all = found.iter();
+                all.find(|(_, of)| of.contains(&place)).map(|(id, _)| id)
+            };
+            for (a, b) in topics.iter().zip(topics.iter().skip(1)) {
+                let same = subscribers(&refs, [*a]) == subscribers(&refs, [*b]);
+                prop_assert!(!same || readers_of(a) == readers_of(b), "{:?}", found);
+            }
+        }
     }
 }
