@@ -16,8 +16,8 @@ use brooklet_protocol::Monotonic;
 use crate::Client;
 
 impl Client {
-    /// Time that never goes back.
-    pub(crate) fn now(&self) -> Duration {
+    /// Time that never goes back, by this client's clock: since the clock's own zero.
+    pub fn now(&self) -> Duration {
         self.clock.monotonic().0
     }
 

@@ -25,7 +25,8 @@
 //! How the end of the input is known, by [`End`]: a receiver of a repartition topic learns it from
 //! the topic; a source has an end offset, at the beginning or by a signal, or none.
 //!
-//! Left out: commits. A lane that fails starts over from the beginning.
+//! Nothing is committed: a lane that fails starts over from the beginning. Applications whose work
+//! is to survive are run by a [worker](super::worker).
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ use crate::task::repartition::origin;
 use crate::task::{InputRecord, Task};
 
 /// The most that one batch may decompress to.
-const DECOMPRESSED_BYTES_MAX: usize = 1 << 30;
+pub(super) const DECOMPRESSED_BYTES_MAX: usize = 1 << 30;
 
 /// How a lane learns where its input ends.
 #[derive(Clone)]
@@ -55,8 +56,32 @@ pub(super) enum End {
 }
 
 impl End {
+    /// The ends of more partitions as well.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::At(mut ends), Self::At(more)) => {
+                ends.extend(more);
+                Self::At(ends)
+            }
+            (_, other) => other,
+        }
+    }
+
+    /// The end of a partition, if it is known.
+    pub(super) fn of(&self, partition: &TopicPartition) -> Result<Option<Offset>, RunError> {
+        let end_in = |ends: &Ends| {
+            let end = ends.get(partition).copied();
+            end.ok_or_else(|| RunError::NoEnd(partition.clone()))
+        };
+        match self {
+            Self::FromInput => Ok(None),
+            Self::At(ends) => end_in(ends).map(Some),
+            Self::Signalled(ends) => ends.borrow().as_ref().map(end_in).transpose(),
+        }
+    }
+
     /// Ready when it has been said; never, if nobody will.
-    async fn changed(&mut self) {
+    pub(super) async fn changed(&mut self) {
         if let Self::Signalled(ends) = self
             && ends.changed().await.is_ok()
         {
@@ -130,7 +155,7 @@ impl Lane {
     pub(super) async fn run(mut self) -> Result<(), RunError> {
         let mut out = Outbox::default();
         loop {
-            let end = self.end_offset()?;
+            let end = self.end.of(&self.partition)?;
             if self.task.is_ended() || end.is_some_and(|end| self.position >= end) {
                 break;
             }
@@ -143,18 +168,6 @@ impl Lane {
         }
         self.task.end(&mut out);
         self.write(&mut out).await
-    }
-
-    fn end_offset(&self) -> Result<Option<Offset>, RunError> {
-        let end_in = |ends: &Ends| {
-            let end = ends.get(&self.partition).copied();
-            end.ok_or_else(|| RunError::NoEnd(self.partition.clone()))
-        };
-        match &self.end {
-            End::FromInput => Ok(None),
-            End::At(ends) => end_in(ends).map(Some),
-            End::Signalled(ends) => ends.borrow().as_ref().map(end_in).transpose(),
-        }
     }
 
     async fn wait(&mut self) -> Result<Woken, RunError> {
@@ -250,7 +263,7 @@ impl Lane {
 }
 
 /// Makes the records in `position..end` of a batch readable and hands them on.
-fn feed(
+pub(super) fn feed(
     batch: &RecordBatch,
     position: Offset,
     end: Offset,
@@ -280,7 +293,7 @@ fn feed(
     Ok(())
 }
 
-fn new_record(record: OutRecord) -> (TopicName, NewRecord) {
+pub(super) fn new_record(record: OutRecord) -> (TopicName, NewRecord) {
     // A repartition topic is written now, whatever the event times: none is too far from the clock.
     let timestamp = record.origin.is_none().then_some(record.timestamp);
     let origin = record

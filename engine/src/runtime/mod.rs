@@ -20,10 +20,13 @@
 //! 3. a receiver whose senders have all ended closes its windows and ends, too;
 //! 4. when all lanes have ended, the repartition topics are deleted.
 //!
-//! State is in memory and every run starts over: left out are commits, recovery of a crashed run
-//! and exactly-once output. Two runs of one program at the same time would read each other's
-//! repartition topics; consumer groups, which prevent it, are left out as well. A run that fails or
-//! is dropped stops at once, at any record, and leaves its repartition topics behind.
+//! Such a run starts over each time, and leaves nothing behind: its state is in memory. A run that
+//! fails or is dropped stops at once, at any record, and leaves its repartition topics behind.
+//!
+//! With [`RunOptions::commits`] a program is an *application*, whose id is its name: it goes on
+//! where it stopped, however it stopped, and its results count exactly once. One [`worker`] then
+//! runs all tasks and commits their work together; [`restore`] is how it begins. Topics of the
+//! application stay, and what receivers have committed is trimmed from the repartition topics.
 //!
 //! What bounds a run. A lane waits until its writes are acknowledged before it reads on, so a slow
 //! broker slows it down. A receiver that is slower than its senders lags behind in the repartition
@@ -33,7 +36,14 @@
 //! [`crate::metrics::RepartitionReport`] counts them. Left out: holding back senders that run
 //! ahead, and trimming what receivers have read.
 
+mod error;
+
 mod lane;
+mod topics;
+
+mod restore;
+mod worker;
+
 #[cfg(test)]
 #[cfg(feature = "embedded")]
 mod tests;
@@ -43,81 +53,21 @@ use std::time::Duration;
 
 use brooklet_client::transport::BoxFuture;
 use brooklet_client::{
-    Client, ClientError, Consumer, ConsumerConfig, OffsetSpec, Producer, ProducerConfig,
+    Client, ClientError, Consumer, ConsumerConfig, Isolation, OffsetSpec, Producer, ProducerConfig,
+    RecordRef, TransactionalProducer,
 };
-use brooklet_protocol::messages::ErrorCode;
-use brooklet_protocol::records::BatchError;
-use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
-use thiserror::Error;
+use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition, crc32c};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::dsl::App;
 use crate::metrics::RunReport;
-use crate::task::Task;
+use crate::task::{Task, memory};
 use crate::topology::{Parallelism, StageId, TopologyError};
+pub use error::RunError;
 use lane::{End, Idleness, Lane};
-
-/// How often, and how long apart, a topic that was just created is looked for.
-const LOOKUPS_MAX: u32 = 50;
-const LOOKUP_PAUSE: Duration = Duration::from_millis(100);
-
-/// `max.message.bytes` where nobody sets it.
-const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
-
-/// Why a run failed.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The program is not well declared.
-    #[error("{0}")]
-    Topology(#[from] TopologyError),
-    /// A request failed. It is the source, so that callers can handle errors by kind.
-    #[error("{0}")]
-    Client(#[from] ClientError),
-    /// The results of a record cannot be written.
-    #[error("cannot write the results of {partition} up to offset {position}: {source}")]
-    Write {
-        /// The partition that was read.
-        partition: TopicPartition,
-        /// The offset that it was read up to.
-        position: Offset,
-        /// The reason.
-        source: ClientError,
-    },
-    /// A batch cannot be read.
-    #[error("{partition}, batch at offset {offset}: {source}")]
-    Batch {
-        /// The partition that was read.
-        partition: TopicPartition,
-        /// The batch's base offset.
-        offset: Offset,
-        /// What is wrong.
-        source: BatchError,
-    },
-    /// A repartition topic is there already, with another number of partitions.
-    #[error(
-        "repartition topic '{topic}' has {found} partitions, expected {expected}; delete the topic and run again"
-    )]
-    Repartition {
-        /// The topic.
-        topic: TopicName,
-        /// What the program asks for.
-        expected: i32,
-        /// What is there.
-        found: i32,
-    },
-    /// The end offsets of the sources were signalled, and this partition's is missing.
-    #[error("no end offset was signalled for {0}")]
-    NoEnd(TopicPartition),
-    /// A closure of the program panicked.
-    #[error("the task of {partition} panicked: {message}")]
-    Panicked {
-        /// What it read.
-        partition: String,
-        /// What it said.
-        message: String,
-    },
-}
+use topics::{create_changelog, create_plan, create_repartition, create_sink, sink_configs};
+use worker::{Running, TRIM_INTERVAL, Worker};
 
 /// Where to begin to read the sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,10 +114,37 @@ pub struct RunOptions {
     /// How results and repartition topics are written; batches are of 256 KiB, since a lane writes
     /// in bulk and then waits. Without idempotence a retry may write a record twice.
     pub producer: ProducerConfig,
+    /// Makes the program an application that survives; `None` (default): a run starts over.
+    pub commits: Option<Commits>,
     /// How topics are read; under `read_committed` records of open and aborted transactions do not
     /// count.
     pub consumer: ConsumerConfig,
 }
+
+/// When an application commits.
+///
+/// A commit is a Kafka transaction: results, changes of state, offsets and stream times together.
+/// `processing.guarantee` is `exactly_once_v2`. Sources are read as committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commits {
+    /// `commit.interval.ms` (100): how long after the first record since the last commit.
+    pub interval: Duration,
+    /// Or after this many records (1,000,000).
+    pub records: u64,
+}
+
+impl Default for Commits {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(100),
+            records: 1_000_000,
+        }
+    }
+}
+
+/// `transaction.timeout.ms` of an application: how long others may have to wait for one that is
+/// gone for good.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A broker may sync for each batch, and a partition has one batch at a time under way.
 const BATCH_BYTES: usize = 256 << 10;
@@ -178,6 +155,7 @@ impl Default for RunOptions {
             start: Start::default(),
             stop: Bound::default(),
             idle: None,
+            commits: None,
             producer: ProducerConfig {
                 batch_bytes: BATCH_BYTES,
                 ..ProducerConfig::default()
@@ -201,12 +179,134 @@ impl App {
     ) -> BoxFuture<'_, Result<RunReport, RunError>> {
         Box::pin(async move {
             self.shared.lock().check()?;
+            if let Some(commits) = options.commits {
+                let worker = application(&self, client, options, commits).await?;
+                drive([("the application".to_owned(), worker.run())]).await?;
+                return Ok(self.metrics().snapshot());
+            }
             let run = Run::prepare(&self, client, options).await?;
             let lanes = run.lanes(&self).await?;
+            let lanes = lanes.into_iter();
+            let lanes = lanes.map(|lane| (lane.partition.to_string(), lane.run()));
             drive(lanes).await?;
             run.clean_up().await;
             Ok(self.metrics().snapshot())
         })
+    }
+}
+
+/// The worker of an application, restored to its last commit.
+async fn application(
+    app: &App,
+    client: &Client,
+    options: RunOptions,
+    commits: Commits,
+) -> Result<Worker, RunError> {
+    let (name, plan) = {
+        let registry = app.shared.lock();
+        (registry.name.clone(), registry.plan())
+    };
+    // Nothing is looked at before this: now nobody else can commit for the application.
+    let producer = TransactionalProducer::new(
+        client.clone(),
+        ProducerConfig {
+            transactional_id: Some(format!("{name}-0")),
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            ..producer_config(&options)
+        },
+    );
+    let mut producer = producer.await?;
+    let consumer = ConsumerConfig {
+        isolation: Isolation::ReadCommitted,
+        ..options.consumer.clone()
+    };
+    let options = RunOptions {
+        consumer: consumer.clone(),
+        ..options
+    };
+    let mut run = Run::prepare(app, client, options).await?;
+    run.parallelism.is_logged = true;
+    for (topic, tasks) in run.changelogs(app) {
+        create_changelog(client, &topic, tasks).await?;
+    }
+    check_plan(client, &mut producer, &name, &plan.text()).await?;
+    let checksum = crc32c(plan.text().as_bytes());
+    let committed = restore::committed(client, &name).await?;
+    let mut tasks = BTreeMap::new();
+    let mut end = End::FromInput;
+    for (stage, count) in &run.parallelism.tasks {
+        let topic = app.shared.lock().topic_of(*stage).clone();
+        let of = |partition| TopicPartition::new(topic.clone(), PartitionId(partition));
+        let partitions: Vec<_> = (0..*count).map(of).collect();
+        let is_source = matches!(stage, StageId::Source(_));
+        let starts = run.starts(is_source, &partitions).await?;
+        if is_source {
+            end = end.and(run.end(is_source, &partitions).await?);
+        }
+        for partition in partitions {
+            let number = partition.partition.0;
+            let mut task = app.shared.lock().task(*stage, number, &run.parallelism);
+            let of_task = committed.get(&partition);
+            let restored =
+                restore::restore(client, (&name, checksum), (&mut *task, &partition), of_task);
+            let start = starts.get(&partition).copied();
+            let start = start.ok_or_else(|| missing_offset(&partition))?;
+            let position = restored.await?.unwrap_or(start);
+            let running = Running::new(task, position, is_source, client.now());
+            tasks.insert(partition, running);
+        }
+    }
+    let mut consumer = Consumer::new(client.clone(), consumer);
+    consumer.assign(tasks.iter().map(|(p, task)| (p.clone(), task.position)));
+    Ok(Worker {
+        application: name,
+        checksum,
+        client: client.clone(),
+        consumer,
+        producer,
+        tasks,
+        end,
+        idle_after: run.options.idle,
+        commits,
+        open: None,
+        trim_to: BTreeMap::new(),
+        trim_at: client.now() + TRIM_INTERVAL,
+    })
+}
+
+/// Compares the plan with the one that the application's state belongs to, and writes it down if
+/// there is none yet.
+async fn check_plan(
+    client: &Client,
+    producer: &mut TransactionalProducer,
+    application: &str,
+    plan: &str,
+) -> Result<(), RunError> {
+    let topic = TopicName::new(&format!("{application}-plan"));
+    let topic = topic.map_err(|reason| TopologyError::TopicName {
+        name: format!("{application}-plan"),
+        reason: reason.to_string(),
+    })?;
+    create_plan(client, &topic).await?;
+    let topic = TopicPartition::new(topic, PartitionId(0));
+    match restore::stored_plan(client, &topic).await? {
+        Some(stored) if stored != plan => Err(RunError::PlanChanged {
+            application: application.to_owned(),
+            stored,
+            found: plan.to_owned(),
+        }),
+        Some(_) => Ok(()),
+        None => {
+            producer.begin()?;
+            let record = RecordRef {
+                timestamp: None,
+                key: Some(b"plan"),
+                value: Some(plan.as_bytes()),
+                headers: &[],
+            };
+            producer.send_all(&topic, &[record]).await?;
+            Ok(producer.commit().await?)
+        }
     }
 }
 
@@ -244,6 +344,34 @@ impl Run {
             options,
             parallelism,
         })
+    }
+
+    /// The changelogs of the program, with the number of their tasks.
+    fn changelogs(&self, app: &App) -> BTreeMap<TopicName, i32> {
+        let mut changelogs = BTreeMap::new();
+        for (stage, tasks) in &self.parallelism.tasks {
+            let mut task = app.shared.lock().task(*stage, 0, &self.parallelism);
+            let of_task = memory::changelogs(&mut *task).into_iter();
+            changelogs.extend(of_task.map(|topic| (topic, *tasks)));
+        }
+        changelogs
+    }
+
+    /// Where to begin to read partitions of which nothing is committed.
+    async fn starts(
+        &self,
+        is_source: bool,
+        partitions: &[TopicPartition],
+    ) -> Result<Ends, RunError> {
+        let start = match self.options.start {
+            Start::Latest if is_source => OffsetSpec::Latest,
+            _ => OffsetSpec::Earliest,
+        };
+        let isolation = self.options.consumer.isolation;
+        Ok(self
+            .client
+            .list_offsets_in(partitions, start, isolation)
+            .await?)
     }
 
     /// Makes a lane for each task, with the offset to start from and the end to stop at.
@@ -323,24 +451,6 @@ impl Run {
     }
 }
 
-/// How topics of `.to(…)` are created: where a source holds records of more than Kafka's default,
-/// what is made of one may be as large, twice that with what is added.
-async fn sink_configs(
-    client: &Client,
-    sources: impl Iterator<Item = &TopicName>,
-) -> BTreeMap<String, String> {
-    let mut largest = 0;
-    for topic in sources {
-        // A broker may refuse to report it; then the default has to do.
-        largest = largest.max(client.message_bytes_max(topic).await.unwrap_or(0));
-    }
-    if largest <= MESSAGE_BYTES_MAX_DEFAULT {
-        return BTreeMap::new();
-    }
-    let bytes_max = largest.saturating_mul(2).min(i32::MAX as usize);
-    BTreeMap::from([("max.message.bytes".to_owned(), bytes_max.to_string())])
-}
-
 /// All topics are there before the first record is sent. One that is gone was deleted, perhaps
 /// because the run was cut short: what is still under way shall not bring it back.
 fn producer_config(options: &RunOptions) -> ProducerConfig {
@@ -354,103 +464,15 @@ fn missing_offset(partition: &TopicPartition) -> ClientError {
     ClientError::Unexpected(format!("no offset for {partition}"))
 }
 
-/// What a repartition topic needs: no retention takes its records away before they are read; they
-/// get the broker's clock, so that none is refused because ours is wrong; and whatever a source
-/// holds fits.
-const REPARTITION_CONFIGS: [(&str, &str); 5] = [
-    ("cleanup.policy", "delete"),
-    ("max.message.bytes", REPARTITION_MESSAGE_BYTES_MAX),
-    ("message.timestamp.type", "LogAppendTime"),
-    ("retention.bytes", "-1"),
-    ("retention.ms", "-1"),
-];
-
-/// What a source may hold, with what we add to it: no other limit comes first.
-const REPARTITION_MESSAGE_BYTES_MAX: &str = "2147483647";
-
-/// Topics of results take any event time: bookings lie ahead of the clock.
-const SINK_CONFIGS: [(&str, &str); 2] = [
-    ("message.timestamp.after.max.ms", FOREVER_MS),
-    ("message.timestamp.before.max.ms", FOREVER_MS),
-];
-const FOREVER_MS: &str = "9223372036854775807";
-
-fn configs(of: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    of.iter().map(owned).collect()
-}
-
-async fn create_repartition(
-    client: &Client,
-    topic: &TopicName,
-    partitions: i32,
-) -> Result<(), RunError> {
-    let wanted = configs(&REPARTITION_CONFIGS);
-    create(client, topic, Some(partitions), &wanted).await?;
-    let found = wait_for(client, topic).await?;
-    if found == partitions {
-        return Ok(());
-    }
-    Err(RunError::Repartition {
-        topic: topic.clone(),
-        expected: partitions,
-        found,
-    })
-}
-
-/// Creates a topic of results unless it is there.
-async fn create_sink(
-    client: &Client,
-    topic: &TopicName,
-    others: &BTreeMap<String, String>,
-) -> Result<(), RunError> {
-    let mut wanted = configs(&SINK_CONFIGS);
-    wanted.extend(others.clone());
-    match create(client, topic, None, &wanted).await {
-        // Kafka knows these settings since 3.6 (KIP-937).
-        Err(RunError::Client(ClientError::Broker {
-            code: ErrorCode::InvalidConfig,
-            ..
-        })) => create(client, topic, None, others).await,
-        created => created,
-    }
-}
-
-/// Creates a topic unless it is there.
-async fn create(
-    client: &Client,
-    topic: &TopicName,
-    partitions: Option<i32>,
-    configs: &BTreeMap<String, String>,
-) -> Result<(), RunError> {
-    match client.create_topic(topic, partitions, configs).await {
-        Ok(()) => Ok(wait_for(client, topic).await.map(drop)?),
-        Err(ClientError::Broker {
-            code: ErrorCode::TopicAlreadyExists,
-            ..
-        }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A cluster needs a moment until every broker knows a new topic.
-async fn wait_for(client: &Client, topic: &TopicName) -> Result<i32, ClientError> {
-    for _ in 1..LOOKUPS_MAX {
-        match client.partition_count(topic).await {
-            Err(ClientError::UnknownTopic(_)) => client.pause(LOOKUP_PAUSE).await,
-            answer => return answer,
-        }
-    }
-    client.partition_count(topic).await
-}
-
-/// Runs all lanes; the first failure stops the others.
-async fn drive(lanes: Vec<Lane>) -> Result<(), RunError> {
+/// Runs all of these, by their names; the first failure stops the others.
+async fn drive<R>(runs: impl IntoIterator<Item = (String, R)>) -> Result<(), RunError>
+where
+    R: Future<Output = Result<(), RunError>> + Send + 'static,
+{
     let mut running = JoinSet::new();
     let mut names = BTreeMap::new();
-    for lane in lanes {
-        let name = lane.partition.to_string();
-        let handle = running.spawn(lane.run());
+    for (name, run) in runs {
+        let handle = running.spawn(run);
         names.insert(handle.id(), name);
     }
     while let Some(ended) = running.join_next().await {

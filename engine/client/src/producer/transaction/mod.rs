@@ -128,6 +128,11 @@ impl TransactionalProducer {
         })
     }
 
+    /// Whether a transaction is open, and has not failed.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
     /// Begins a transaction. The brokers hear of it with its first record or offset.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The runtime on a broker in the same process.
 
+mod application;
+
 use brooklet_broker::{Broker, BrokerConfig};
 use brooklet_protocol::Timestamp;
 use bytes::Bytes;
@@ -68,7 +70,11 @@ async fn ends(client: &Client, name: &str) -> Ends {
 /// All results from these offsets on, sorted.
 async fn results(client: &Client, from: &Ends) -> Vec<Final<u32, u64>> {
     let to = ends(client, "results").await;
-    let mut consumer = Consumer::new(client.clone(), ConsumerConfig::default());
+    let committed = ConsumerConfig {
+        isolation: Isolation::ReadCommitted,
+        ..ConsumerConfig::default()
+    };
+    let mut consumer = Consumer::new(client.clone(), committed);
     consumer.assign(from.clone());
     let mut values = Vec::new();
     while to
@@ -76,7 +82,8 @@ async fn results(client: &Client, from: &Ends) -> Vec<Final<u32, u64>> {
         .any(|(partition, end)| consumer.position(partition) < Some(*end))
     {
         for fetched in consumer.poll().await.unwrap() {
-            for batch in &fetched.batches {
+            let batches = fetched.batches.iter();
+            for batch in batches.filter(|batch| !batch.header().is_control()) {
                 let records = batch.records(1 << 20).unwrap();
                 let records = records.iter().map(Result::unwrap);
                 let new = records.filter(|record| record.offset >= fetched.position);
@@ -122,7 +129,7 @@ async fn prepared() -> Client {
 
 async fn create_topic(client: &Client, name: &str) {
     let partitions = Some(PARTITIONS);
-    create(client, &topic(name), partitions, &BTreeMap::new())
+    topics::create(client, &topic(name), partitions, &BTreeMap::new())
         .await
         .unwrap();
 }
@@ -305,7 +312,7 @@ async fn failures_have_names() {
             .key_by(three, |_| 0u32, json()),
     );
     let error = app.run(&client, RunOptions::default()).await.unwrap_err();
-    let message = "repartition topic 'app-other-repartition' has 2 partitions, expected 3; delete the topic and run again";
+    let message = "topic 'app-other-repartition' has 2 partitions, expected 3; delete the topic and run again";
     assert_eq!(error.to_string(), message);
 
     let (_say, heard) = watch::channel(Some(Ends::new()));
