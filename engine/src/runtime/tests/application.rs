@@ -159,7 +159,7 @@ async fn a_second_run_takes_over_and_the_first_says_so() {
         let (client, live) = (client.clone(), live.clone());
         async move { app.run(&client, live).await }
     });
-    while metrics.snapshot().windows["count"].counts.records < 100 {
+    while metrics.snapshot().records_in() < 100 {
         assert!(!first.is_finished());
         tokio::task::yield_now().await;
     }
