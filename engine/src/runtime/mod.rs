@@ -44,6 +44,8 @@ mod topics;
 mod restore;
 mod worker;
 
+mod applications;
+
 #[cfg(test)]
 #[cfg(feature = "embedded")]
 mod tests;
@@ -64,6 +66,7 @@ use crate::dsl::App;
 use crate::metrics::RunReport;
 use crate::task::{Task, memory};
 use crate::topology::{Parallelism, StageId, TopologyError};
+pub use applications::{Application, StateSize, TaskStanding};
 pub use error::RunError;
 use lane::{End, Idleness, Lane};
 use topics::{create_changelog, create_plan, create_repartition, create_sink, sink_configs};
@@ -300,7 +303,7 @@ async fn check_plan(
             producer.begin()?;
             let record = RecordRef {
                 timestamp: None,
-                key: Some(b"plan"),
+                key: Some(restore::PLAN_KEY),
                 value: Some(plan.as_bytes()),
                 headers: &[],
             };

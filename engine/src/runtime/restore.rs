@@ -21,6 +21,9 @@ use super::{RunError, missing_offset};
 use crate::codec::DecodeError;
 use crate::task::{Task, memory};
 
+/// The key of the plan in its topic.
+pub(super) const PLAN_KEY: &[u8] = b"plan";
+
 /// How long to wait for somebody else's transaction that holds committed offsets back: longer than
 /// the transaction timeout of an application.
 const STABLE_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -79,8 +82,10 @@ pub(super) async fn stored_plan(
     topic: &TopicPartition,
 ) -> Result<Option<String>, RunError> {
     let mut plan = None;
-    let read = read_all(client, topic, |_, value| {
-        plan = value.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let read = read_all(client, topic, |key, value| {
+        if key == PLAN_KEY {
+            plan = value.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        }
         Ok(())
     });
     // It takes any bytes.

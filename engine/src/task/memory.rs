@@ -18,7 +18,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use brooklet_protocol::TopicName;
+use brooklet_protocol::{Timestamp, TopicName};
 
 use super::Task;
 use crate::branch::progress::{Progress, Standing, Walk};
@@ -79,6 +79,14 @@ pub(crate) fn resume(
         true => Ok(()),
         false => Err(DecodeError("it has more bytes than this plan".into())),
     }
+}
+
+/// The stream time in a standing: that of the first thing a task remembers.
+pub(crate) fn stream_time(text: &str) -> Option<Timestamp> {
+    let bytes = STANDARD_NO_PAD.decode(text.strip_prefix(VERSION)?).ok()?;
+    let standings = bytes.get(CHECKSUM_BYTES..)?.to_vec();
+    let time = Progress::of(standings).time().ok()?;
+    (time != Timestamp::MIN).then_some(time)
 }
 
 /// Hands over what changed in the task's stores since the last call, with the topic of each.

@@ -148,3 +148,84 @@ impl fmt::Display for Plan {
         f.write_str(&self.text())
     }
 }
+
+/// The topics of its own that a plan's text names: those of `key_by` and of changelogs.
+pub(crate) fn topics_of(text: &str) -> Vec<TopicName> {
+    let topic_of = |line: &str| {
+        let before = [", through ", "; changelog "];
+        let topic = before
+            .iter()
+            .find_map(|before| Some(line.rsplit_once(before)?.1))?;
+        TopicName::new(topic).ok()
+    };
+    text.lines().filter_map(topic_of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::App;
+    use crate::codec::{json, text};
+    use crate::time::{hours, minutes};
+    use crate::window::{Hopping, Sessions};
+
+    fn program() -> App {
+        let app = App::new("delays");
+        let words = app.stream("in", text());
+        let keyed = words
+            .clone()
+            .key_by("by-word", |word: &String| word.clone(), text());
+        let count = keyed
+            .window(Hopping::of(hours(1)).advance(minutes(5)).grace(minutes(1)))
+            .count("count");
+        count.finals().map(|f| f.key).to("out", |_| None, text());
+        count.late().for_each(|_| ());
+        let own = words.filter(|_| true).keyed_by_record_key::<String>();
+        let visits = own.window(Sessions::gap(minutes(5)).grace(minutes(1)));
+        visits
+            .count("visits")
+            .updates()
+            .to("visits", |_| None, json());
+        app
+    }
+
+    #[test]
+    fn a_plan_has_every_step_and_names_its_topics() {
+        let text = program().describe().text();
+        let expected = "\
+program delays
+  in, event time from the record's timestamp
+    key_by by-word, through delays-by-word-repartition
+      count: hopping 1h every 5m, grace 1m; count, HOW; changelog delays-count-changelog
+        finals: map, to out
+        late: for_each
+    filter, keyed by the record's key
+      visits: sessions, gap 5m, grace 1m; count, one total per session; changelog delays-visits-changelog
+        updates: to visits
+";
+        // How overlapping windows are computed is the algorithm's to say.
+        let how = text
+            .split("count, ")
+            .nth(1)
+            .and_then(|rest| rest.split(';').next())
+            .unwrap();
+        assert_eq!(text, expected.replace("HOW", how));
+        let topics: Vec<_> = topics_of(&text).iter().map(ToString::to_string).collect();
+        let own = [
+            "delays-by-word-repartition",
+            "delays-count-changelog",
+            "delays-visits-changelog",
+        ];
+        assert_eq!(topics, own);
+    }
+
+    #[test]
+    fn a_drawing_connects_what_belongs_together() {
+        let drawing = program().describe().mermaid();
+        assert!(
+            drawing.starts_with("flowchart TD\n  n0([\"in, event time"),
+            "{drawing}"
+        );
+        assert!(drawing.contains("  n2 -->|finals, map| n3\n"), "{drawing}");
+    }
+}
