@@ -31,6 +31,7 @@ mod consume;
 mod group;
 mod txn;
 
+mod stream;
 mod window;
 
 mod demo;
@@ -116,6 +117,8 @@ enum Command {
     Consume(consume::Args),
     /// Aggregate a topic over windows of event time
     Window(window::Args),
+    /// List, describe and reset applications: queries that survive
+    Stream(stream::Args),
     /// Measure this machine, the log beside it, or any broker under load
     Bench(bench::Args),
     /// Inspect, check and repair the files of a log
@@ -137,6 +140,7 @@ impl Cli {
             Command::Produce(args) => produce::run(&globals, args).await,
             Command::Consume(args) => consume::run(&globals, args).await,
             Command::Window(args) => window::run(&globals, args).await,
+            Command::Stream(args) => stream::run(&globals, args).await,
             Command::Bench(args) => bench::run(&globals, args).await,
             Command::Log(args) => log::run(&globals, args),
             Command::Completions(args) => completions::run(args, Cli::command()),
