@@ -49,6 +49,9 @@ counters! {
         /// Values with an impossible event time (negative, or the very end of time), or with none:
         /// skipped.
         impossible_times,
+        /// Values whose event time is further ahead than the maximum jump: in their windows, but
+        /// stream time does not follow them alone.
+        future,
         /// Records that were to be keyed by their own key and had none: skipped.
         null_keys,
         /// Records that were to be keyed by their own key, and it did not decode: skipped.

@@ -53,7 +53,7 @@ use crate::topology::{Registry, Shared};
 
 pub use crate::branch::ops::{Filter, FlatMap, Identity, Map, Ops};
 pub use crate::task::event_time::{ByBoth, ByEvent, ByRecord};
-pub use crate::task::malformed::{Malformed, MalformedReason};
+pub use crate::task::malformed::{Future, Malformed, MalformedReason};
 pub use keyed::{Custom, KeyedStream, Windowed, WindowedStream};
 pub use source::SourceRoot;
 pub use stream::{PortRoot, Repartition, Root, Stream};

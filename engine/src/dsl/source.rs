@@ -7,6 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use brooklet_protocol::Timestamp;
 
@@ -17,8 +18,9 @@ use crate::branch::terminal::TerminalSpec;
 use crate::codec::Codec;
 use crate::metrics::{SourceCounters, SourceCounts};
 use crate::task::event_time::{ByBoth, ByEvent, ByRecord, EventTime};
-use crate::task::malformed::{Malformed, MalformedHook, Skipped};
+use crate::task::malformed::{Future, FutureHook, Malformed, MalformedHook, Skipped};
 use crate::task::source::{Chain, FromSource};
+use crate::task::stream_time::StreamTime;
 use crate::topology::describe::{NodeId, What};
 use crate::topology::{Registry, Shared, SourceFactory, StageId};
 
@@ -31,6 +33,8 @@ pub struct SourceRoot<T, C, E> {
     event_time: E,
     counters: Arc<SourceCounters>,
     hook: Option<MalformedHook>,
+    future_hook: Option<FutureHook>,
+    jump_max: Option<Duration>,
     /// Whether a branch counts already: each record is counted once, however many branches.
     is_counted: Arc<AtomicBool>,
     /// Its step of the plan, made when it is first used.
@@ -67,6 +71,8 @@ impl<T, C> SourceRoot<T, C, ByRecord> {
             event_time: ByRecord,
             counters,
             hook: None,
+            future_hook: None,
+            jump_max: None,
             is_counted: Arc::default(),
             node: Arc::default(),
             item: PhantomData,
@@ -83,6 +89,8 @@ impl<T, C: Clone, E> SourceRoot<T, C, E> {
             event_time,
             counters: Arc::clone(&self.counters),
             hook: self.hook.clone(),
+            future_hook: self.future_hook.clone(),
+            jump_max: self.jump_max,
             is_counted: Arc::clone(&self.is_counted),
             node: Arc::default(),
             item: PhantomData,
@@ -120,6 +128,20 @@ impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Stream<SourceRoot<T, C, E>
         self.root.hook = Some(Arc::new(hook));
         self
     }
+
+    /// Keeps one record from the far future from making everything after it late: a record that is
+    /// further ahead of stream time than this moves it only once a second one, at another offset,
+    /// confirms it. Without it every record moves stream time.
+    pub fn max_jump(mut self, jump: Duration) -> Self {
+        self.root.jump_max = Some(jump);
+        self
+    }
+
+    /// Looks at each record that is further ahead than [`Stream::max_jump`].
+    pub fn on_future(mut self, hook: impl Fn(&Future) + Send + Sync + 'static) -> Self {
+        self.root.future_hook = Some(Arc::new(hook));
+        self
+    }
 }
 
 impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Root for SourceRoot<T, C, E> {
@@ -152,17 +174,20 @@ impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Root for SourceRoot<T, C, 
         let is_counting = !self.is_counted.swap(true, Relaxed);
         let (codec, event_time) = (self.codec, self.event_time);
         let (counters, hook) = (self.counters, self.hook);
+        let (future_hook, jump_max) = (self.future_hook, self.jump_max);
         let branch: SourceFactory = Box::new(move |info| {
             let chain = Chain {
                 event_time: event_time.clone(),
                 ops: ops.clone(),
                 terminal: terminal.open(info),
                 at: At::START,
+                stream_time: StreamTime::new(jump_max),
                 skipped: Skipped {
                     partition: info.partition,
                     counts: SourceCounts::default(),
                     counters: is_counting.then(|| Arc::clone(&counters)),
                     hook: hook.clone(),
+                    future_hook: future_hook.clone(),
                 },
             };
             Box::new(FromSource::new(codec.clone(), chain))

@@ -48,6 +48,23 @@ pub struct Malformed<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// A record whose event time is further ahead of stream time than the maximum jump
+/// ([`Stream::max_jump`](crate::Stream::max_jump)): it is in its windows like any other, but does
+/// not move stream time until a second one confirms it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Future {
+    /// The partition of the source topic.
+    pub partition: PartitionId,
+    /// The record's offset.
+    pub offset: Offset,
+    /// Its event time.
+    pub event_time: Timestamp,
+    /// Stream time after it; [`Timestamp::MIN`] if no record has counted yet.
+    pub stream_time: Timestamp,
+}
+
+pub(crate) type FutureHook = Arc<dyn Fn(&Future) + Send + Sync>;
+
 pub(crate) type MalformedHook = Arc<dyn Fn(&Malformed<'_>) + Send + Sync>;
 
 /// Counts what is skipped, if this branch is the one that counts.
@@ -56,9 +73,34 @@ pub(crate) struct Skipped {
     pub(crate) counts: SourceCounts,
     pub(crate) counters: Option<Arc<SourceCounters>>,
     pub(crate) hook: Option<MalformedHook>,
+    pub(crate) future_hook: Option<FutureHook>,
 }
 
 impl Skipped {
+    pub(super) fn see_future(
+        &mut self,
+        offset: Offset,
+        event_time: Timestamp,
+        stream_time: Timestamp,
+    ) {
+        if self.counters.is_none() {
+            return;
+        }
+        // The very first record has nothing to be ahead of.
+        if stream_time == Timestamp::MIN {
+            return;
+        }
+        self.counts.future += 1;
+        if let Some(hook) = &self.future_hook {
+            hook(&Future {
+                partition: self.partition,
+                offset,
+                event_time,
+                stream_time,
+            });
+        }
+    }
+
     pub(super) fn skip(&mut self, record: &InputRecord<'_>, reason: MalformedReason) {
         if self.counters.is_none() {
             return;

@@ -19,6 +19,7 @@ pub(crate) mod event_time;
 pub(crate) mod malformed;
 pub(crate) mod memory;
 pub(crate) mod source;
+pub(crate) mod stream_time;
 
 pub(crate) mod direct;
 pub(crate) mod repartition;

@@ -17,6 +17,7 @@ use brooklet_protocol::Timestamp;
 
 use super::event_time::{EventTime, is_possible};
 use super::malformed::{MalformedReason, Skipped};
+use super::stream_time::StreamTime;
 use super::{InputRecord, Task};
 use crate::branch::At;
 use crate::branch::ops::Ops;
@@ -97,6 +98,7 @@ pub(crate) struct Chain<E, O, Z> {
     pub(crate) terminal: Z,
     /// Where the branch is in its input.
     pub(crate) at: At,
+    pub(crate) stream_time: StreamTime,
     pub(crate) skipped: Skipped,
 }
 
@@ -117,7 +119,12 @@ impl<E, O, Z> Chain<E, O, Z> {
             Err(reason) => return self.skipped.skip(record, reason),
         };
         self.at.event_time = event_time;
-        self.at.stream_time = self.at.stream_time.max(event_time);
+        if self.stream_time.advance(event_time, record.offset) {
+            let stream_time = self.stream_time.now();
+            self.skipped
+                .see_future(record.offset, event_time, stream_time);
+        }
+        self.at.stream_time = self.stream_time.now();
         let (at, terminal) = (&self.at, &mut self.terminal);
         let mut accept = |item| terminal.accept(at, record.key, item, out);
         self.ops.push(item, &mut accept);
@@ -177,6 +184,8 @@ where
     }
 
     fn walk(&mut self, walk: &mut dyn Walk) {
+        walk.standing(&mut self.chain.stream_time);
+        self.chain.at.stream_time = self.chain.stream_time.now();
         walk.standing(&mut self.chain.at);
         self.chain.terminal.walk(walk);
     }
