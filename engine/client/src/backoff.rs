@@ -5,10 +5,14 @@
 
 use std::time::Duration;
 
+use brooklet_protocol::messages::ErrorCode;
+
 use crate::{Client, ClientError};
 
 const FIRST: Duration = Duration::from_millis(100);
 const MAX: Duration = Duration::from_secs(1);
+/// While the transaction before is ending; the Java client's wait, too.
+const ENDING: Duration = Duration::from_millis(20);
 
 /// Attempts at a request before its error is returned to the caller; together they take about 4 s.
 pub(crate) const ATTEMPTS_MAX: u32 = 8;
@@ -17,6 +21,18 @@ pub(crate) const ATTEMPTS_MAX: u32 = 8;
 pub(crate) fn after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (FIRST * (1 << doublings)).min(MAX)
+}
+
+/// The same, where `error` says how soon the next attempt may succeed: a transaction that is still
+/// ending has ended within milliseconds.
+pub(crate) fn after_error(error: &ClientError, failures: u32) -> Duration {
+    match error {
+        ClientError::Broker {
+            code: ErrorCode::ConcurrentTransactions,
+            ..
+        } => ENDING,
+        _ => after(failures),
+    }
 }
 
 /// The attempts at one request that have failed so far, and the pauses between them.

@@ -54,6 +54,16 @@ impl Client {
         request: R,
     ) -> Result<R::Response, ClientError> {
         let version = request.version();
+        self.call_in(version, node, request).await
+    }
+
+    /// The same, in a version up to this one.
+    pub(crate) async fn call_in<R: ApiRequest>(
+        &self,
+        version: i16,
+        node: Node,
+        request: R,
+    ) -> Result<R::Response, ClientError> {
         answer::<R>(self.ask(node, version, request.into_kind()).await?)
     }
 
@@ -99,18 +109,6 @@ impl Client {
     }
 }
 
-impl Call for kafka::ProduceRequest {
-    /// 12 is the last version that names topics; it also adds partitions to transactions by itself,
-    /// which this client does with requests of its own (AddPartitionsToTxn).
-    fn version(&self) -> i16 {
-        if self.transactional_id.is_some() {
-            11
-        } else {
-            12
-        }
-    }
-}
-
 impl Call for kafka::FetchRequest {
     /// From 13 on, topics go by their ids, which every topic must have.
     fn version(&self) -> i16 {
@@ -131,6 +129,9 @@ macro_rules! versions {
 }
 
 versions! {
+    // The last that names topics. It adds partitions to transactions by itself: see
+    // `producer::coordinator::Protocol`, and there for EndTxn and TxnOffsetCommit, too.
+    ProduceRequest: 12,
     ListOffsetsRequest: 7,
     MetadataRequest: 12,
     OffsetCommitRequest: 8,

@@ -60,11 +60,8 @@ impl Client {
         broker: BrokerId,
     ) -> BoxFuture<'_, Result<Vec<ServedApi>, ClientError>> {
         Box::pin(async move {
-            let body = ApiVersionsRequest::default()
-                .with_client_software_name(StrBytes::from_static_str(env!("CARGO_PKG_NAME")))
-                .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
             let node = Node::Id(broker);
-            let answer = self.call_again(node, body).await?;
+            let answer = self.call_again(node, api_versions_request()).await?;
             check("ask for versions", answer.error_code, None)?;
             let mut apis: Vec<_> = answer
                 .api_keys
@@ -162,6 +159,13 @@ impl Client {
             Ok(settings)
         })
     }
+}
+
+/// Asks which APIs a broker serves, and which features are in effect.
+pub(super) fn api_versions_request() -> ApiVersionsRequest {
+    ApiVersionsRequest::default()
+        .with_client_software_name(StrBytes::from_static_str(env!("CARGO_PKG_NAME")))
+        .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")))
 }
 
 fn check(what: &str, code: i16, words: Option<&str>) -> Result<(), ClientError> {

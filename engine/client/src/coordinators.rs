@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use brooklet_protocol::BrokerId;
 use brooklet_protocol::messages::kafka::FindCoordinatorRequest;
-use brooklet_protocol::messages::{ErrorCode, RequestKind, ResponseKind, StrBytes};
+use brooklet_protocol::messages::{ApiRequest, ErrorCode, RequestKind, ResponseKind, StrBytes};
 use parking_lot::Mutex;
 
 use super::calls::{Call, take_into};
 use super::trouble::Trouble;
 use super::{Client, ClientError, backoff};
-use crate::transport::Node;
+use crate::transport::{Node, join_address};
 
 /// `max.block.ms`.
 const BLOCK_MAX: Duration = Duration::from_secs(60);
@@ -77,7 +77,19 @@ impl Coordinator {
         request: R,
         read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
     ) -> Result<T, ClientError> {
-        let (version, mut found) = (request.version(), None);
+        let version = request.version();
+        self.call_in(what, version, request, read).await
+    }
+
+    /// The same, in a version up to this one.
+    pub(super) async fn call_in<R: ApiRequest, T: Send>(
+        &self,
+        what: &str,
+        version: i16,
+        request: R,
+        read: impl FnMut(R::Response) -> Result<T, ClientError> + Send,
+    ) -> Result<T, ClientError> {
+        let mut found = None;
         let mut take = take_into::<R, T>(&mut found, read);
         self.ask(what, (version, request.into_kind()), &mut take)
             .await?;
@@ -116,7 +128,8 @@ impl Coordinator {
             if !is_from_coordinator(&error) {
                 *self.node.lock() = None;
             }
-            self.client.pause(backoff::after(failures).min(left)).await;
+            let pause = backoff::after_error(&error, failures);
+            self.client.pause(pause.min(left)).await;
         }
     }
 
@@ -144,7 +157,11 @@ impl Client {
         let answer = self.call_again(Node::Any, body).await?;
         let what = format!("find the coordinator of {} '{key}'", kind.noun());
         check(&what, answer.error_code)?;
-        Ok(Node::Id(BrokerId(answer.node_id.0)))
+        let broker = BrokerId(answer.node_id.0);
+        // Nobody may have asked for metadata yet.
+        let address = join_address(&answer.host, answer.port);
+        self.transport.learn(&[(broker, address)]);
+        Ok(Node::Id(broker))
     }
 }
 

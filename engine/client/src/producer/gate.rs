@@ -1,22 +1,41 @@
-//! The partitions that a transaction may write to: those that were added to it at its coordinator.
+//! The partitions that a transaction may write to: those that were added to it at its coordinator,
+//! or all of them, if brokers add what is written to.
 
 use std::collections::BTreeSet;
 
 use brooklet_protocol::TopicPartition;
 
+use super::coordinator::Protocol;
+
 /// The partitions of the open transaction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
-    /// The coordinator knows of them.
+    protocol: Protocol,
+    /// The coordinator knows of them, or may know.
     added: BTreeSet<TopicPartition>,
     /// They are being added.
     asked: BTreeSet<TopicPartition>,
 }
 
 impl Gate {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            added: BTreeSet::new(),
+            asked: BTreeSet::new(),
+        }
+    }
+
     /// Whether records may be sent to a partition.
     pub(super) fn is_open(&self, partition: &TopicPartition) -> bool {
-        self.added.contains(partition)
+        self.protocol == Protocol::AddsImplicitly || self.added.contains(partition)
+    }
+
+    /// Records are sent to a partition.
+    pub(super) fn pass(&mut self, partition: &TopicPartition) {
+        if !self.added.contains(partition) {
+            self.added.insert(partition.clone());
+        }
     }
 
     /// Whether the coordinator knows of any partition.
@@ -30,7 +49,7 @@ impl Gate {
         waiting: impl Iterator<Item = TopicPartition>,
     ) -> Vec<TopicPartition> {
         let is_new = |partition: &TopicPartition| {
-            !self.added.contains(partition) && !self.asked.contains(partition)
+            !self.is_open(partition) && !self.asked.contains(partition)
         };
         let new: Vec<_> = waiting.filter(is_new).collect();
         self.asked.extend(new.iter().cloned());

@@ -171,7 +171,10 @@ impl Producer {
         identity: Option<Identity>,
         coordinator: Option<Arc<Coordinator>>,
     ) -> Self {
-        let limits = Limits::new(&config);
+        let protocol = coordinator
+            .as_ref()
+            .map(|coordinator| coordinator.protocol());
+        let limits = Limits::new(&config, protocol);
         let mut accumulator = Accumulator::new(limits.clone());
         if let Some(identity) = identity {
             accumulator.identify(identity);
@@ -283,6 +286,12 @@ impl Producer {
             }
             settled.await;
         }
+    }
+
+    /// Ends the lingering of what is queued.
+    fn hurry(&self) {
+        self.handle.shared.accumulator.lock().close_all();
+        self.handle.shared.wake.notify_one();
     }
 
     fn identify(&self, identity: Identity) {

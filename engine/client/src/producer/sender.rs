@@ -21,9 +21,10 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::accumulator::Refused;
 use super::batch::{Batch, Identity};
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, Protocol};
 use super::verdict::{InPart, Rejection, Verdict, classify};
 use super::{REQUEST_BYTES_MAX, Shared, identity};
+use crate::calls::Call;
 use crate::error::words_of;
 use crate::transport::Node;
 use crate::trouble::Trouble;
@@ -145,16 +146,16 @@ impl<'a> Sender<'a> {
                     .is_none_or(|n| *n < REQUESTS_PER_NODE_MAX)
             })
         };
-        let (expired_bytes, drained, wake, needs_identity, to_add) = {
+        let (freed_bytes, drained, wake, needs_identity, to_add) = {
             let mut accumulator = self.shared.accumulator.lock();
-            let expired_bytes = accumulator.expire(now);
+            let freed_bytes = accumulator.expire(now) + accumulator.give_up_doomed();
             let drained = accumulator.drain(now, hurried, route);
             let wake = accumulator.next_wake(now);
             let (needs_identity, to_add) =
                 (accumulator.needs_identity(), accumulator.take_unadded());
-            (expired_bytes, drained, wake, needs_identity, to_add)
+            (freed_bytes, drained, wake, needs_identity, to_add)
         };
-        self.shared.space.add_permits(expired_bytes);
+        self.shared.space.add_permits(freed_bytes);
         let mut by_node = HashMap::<_, Vec<_>>::new();
         for (node, batch) in drained {
             by_node.entry(node).or_default().push(batch);
@@ -191,13 +192,15 @@ impl<'a> Sender<'a> {
 
     fn spawn_request(&mut self, node: Node, request: Vec<(Batch, Bytes)>) {
         let coordinator = self.shared.coordinator.as_deref();
+        let protocol = coordinator.map(Coordinator::protocol);
         let body = produce_request(self.shared.config.acks, &request)
             .with_transactional_id(coordinator.map(Coordinator::transactional_id));
         let batches = request.into_iter().map(|(batch, _)| batch).collect();
         let client = self.shared.client.clone();
         *self.in_flight.entry(node).or_default() += 1;
         self.tasks.spawn(async move {
-            let answer = client.call(node, body).await;
+            let version = protocol.map_or_else(|| body.version(), Protocol::produce);
+            let answer = client.call_in(version, node, body).await;
             Finished::Produced {
                 node,
                 batches,

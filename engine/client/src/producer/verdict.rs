@@ -8,6 +8,7 @@
 //! | connection broke, no answer in time          | again; may be stored                      |
 //! | timed out, too few replicas, storage error   | again; may be stored                      |
 //! | any other error that passes                  | again; certainly not stored               |
+//! | the transaction before is still ending       | again; certainly not stored               |
 //! | sequence or epoch out of order               | failed, and the sequence is lost          |
 //! | an answer that makes no sense                | failed, and the sequence is lost          |
 //! | any other error                              | refused                                   |
@@ -119,9 +120,10 @@ fn find<'a>(
 
 fn classify_answer(partition: &TopicPartition, answer: &PartitionProduceResponse) -> Verdict {
     use ErrorCode::{
-        DuplicateSequenceNumber, InvalidProducerEpoch, InvalidRecord, InvalidTimestamp,
-        KafkaStorageError, MessageTooLarge, NotEnoughReplicasAfterAppend, OutOfOrderSequenceNumber,
-        ProducerFenced, RecordListTooLarge, RequestTimedOut, UnknownProducerId,
+        ConcurrentTransactions, DuplicateSequenceNumber, InvalidProducerEpoch, InvalidRecord,
+        InvalidTimestamp, KafkaStorageError, MessageTooLarge, NotEnoughReplicasAfterAppend,
+        OutOfOrderSequenceNumber, ProducerFenced, RecordListTooLarge, RequestTimedOut,
+        UnknownProducerId,
     };
     let Some(code) = ErrorCode::try_from_code(answer.error_code) else {
         return Verdict::Stored(Offset(answer.base_offset));
@@ -139,7 +141,7 @@ fn classify_answer(partition: &TopicPartition, answer: &PartitionProduceResponse
             maybe_stored: true,
             error,
         },
-        _ if code.is_retriable() => Verdict::Retry {
+        _ if code.is_retriable() || code == ConcurrentTransactions => Verdict::Retry {
             maybe_stored: false,
             error,
         },
@@ -215,6 +217,11 @@ mod tests {
             code(ErrorCode::UnknownTopicOrPartition),
             "again, maybe stored: false"
         );
+        assert_eq!(
+            code(ErrorCode::ConcurrentTransactions),
+            "again, maybe stored: false"
+        );
+        assert_eq!(code(ErrorCode::TransactionAbortable), "refused");
         assert_eq!(code(ErrorCode::OutOfOrderSequenceNumber), "lost");
         assert_eq!(code(ErrorCode::MessageTooLarge), "refused");
         assert_eq!(verdict(Ok(ProduceResponse::default())), "lost");

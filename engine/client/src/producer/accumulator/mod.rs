@@ -34,6 +34,7 @@ use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartitio
 
 use self::queue::Queue;
 use super::batch::{Batch, BatchState, Identity, Split, Stamp};
+use super::coordinator::Protocol;
 use super::gate::Gate;
 use super::partitioner::{Choice, choose};
 use super::record::{Destination, RecordRef};
@@ -48,11 +49,12 @@ pub(super) struct Limits {
     pub(super) linger: Duration,
     pub(super) delivery_timeout: Duration,
     pub(super) is_idempotent: bool,
-    pub(super) is_transactional: bool,
+    /// `None` without transactions.
+    pub(super) transactions: Option<Protocol>,
 }
 
 impl Limits {
-    pub(super) fn new(config: &ProducerConfig) -> Self {
+    pub(super) fn new(config: &ProducerConfig, transactions: Option<Protocol>) -> Self {
         Self {
             batch_bytes: config
                 .batch_bytes
@@ -61,7 +63,7 @@ impl Limits {
             linger: config.linger,
             delivery_timeout: config.delivery_timeout,
             is_idempotent: config.is_idempotent(),
-            is_transactional: config.transactional_id.is_some(),
+            transactions,
         }
     }
 }
@@ -122,7 +124,7 @@ impl Accumulator {
         Self {
             topics: HashMap::new(),
             queues: Vec::new(),
-            gate: limits.is_transactional.then(Gate::default),
+            gate: limits.transactions.map(Gate::new),
             identity: None,
             first_failure: None,
             trouble: None,
@@ -215,13 +217,18 @@ impl Accumulator {
         if self.limits.is_idempotent && self.identity.is_none() {
             return drained;
         }
-        let gate = self.gate.as_ref();
+        let mut gate = self.gate.as_mut();
         for queue in &mut self.queues {
             if queue.is_sendable(now, hurried, self.limits.linger)
-                && gate.is_none_or(|gate| gate.is_open(&queue.partition))
+                && gate
+                    .as_ref()
+                    .is_none_or(|gate| gate.is_open(&queue.partition))
                 && let Some(to) = route(&queue.partition)
                 && let Some(batch) = queue.take(self.identity, gate.is_some())
             {
+                if let Some(gate) = &mut gate {
+                    gate.pass(&queue.partition);
+                }
                 drained.push((to, batch));
             }
         }
@@ -339,8 +346,8 @@ impl Accumulator {
         batch.failures += 1;
         let queue = self.queue_of(&batch);
         queue.in_flight = None;
+        queue.backoff_until = now + backoff::after_error(&error, batch.failures);
         queue.trouble = Some(error);
-        queue.backoff_until = now + backoff::after(batch.failures);
         queue.retry = Some(batch);
     }
 
@@ -435,6 +442,17 @@ impl Accumulator {
             self.give_up(batch, error.duplicate());
         }
         buffer_bytes
+    }
+
+    /// Gives up what waits, if nothing of it can be sent: in a transaction a new identity comes only
+    /// after an abort. Returns the memory it held.
+    pub(super) fn give_up_doomed(&mut self) -> usize {
+        if self.gate.is_none() || !self.is_in_doubt() {
+            return 0;
+        }
+        let first = self.first_failure.as_ref().map(ClientError::duplicate);
+        let words = "the transaction has failed: abort it first";
+        self.give_up_waiting(&first.unwrap_or(ClientError::Transaction(words)))
     }
 
     /// Whether nothing is on its way, neither batches nor partitions to be added.

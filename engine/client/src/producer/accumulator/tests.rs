@@ -29,7 +29,7 @@ fn accumulator(partition_count: i32) -> Accumulator {
         batch_bytes: 200,
         ..ProducerConfig::default()
     };
-    let mut accumulator = Accumulator::new(Limits::new(&config));
+    let mut accumulator = Accumulator::new(Limits::new(&config, None));
     accumulator.identify(identity(1));
     accumulator.learn(&topic(), partition_count);
     accumulator
@@ -245,7 +245,7 @@ fn without_idempotence_nothing_is_stamped() {
         acks: Acks::Leader,
         ..ProducerConfig::default()
     };
-    let mut accumulator = Accumulator::new(Limits::new(&config));
+    let mut accumulator = Accumulator::new(Limits::new(&config, None));
     accumulator.learn(&topic(), 1);
     append(&mut accumulator, 0, "a", ms(0));
     let mut batch = drain(&mut accumulator, ms(5)).remove(0);

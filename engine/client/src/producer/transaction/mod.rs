@@ -11,9 +11,10 @@
 //!   fenced: another process has begun as the same id; nothing goes on
 //! ```
 //!
-//! Invariants: nothing is sent to a partition before the coordinator knows of it; a commit leaves
-//! once all that was sent is acknowledged, and fails, deciding nothing, if anything of it was not;
-//! after an abort that left sequences in doubt the producer has a new epoch.
+//! Invariants: nothing is stored in a partition before the coordinator knows of it
+//! ([`super::coordinator`]); a commit leaves once all that was sent is acknowledged, and fails,
+//! deciding nothing, if anything of it was not; after an abort that left sequences in doubt the
+//! producer has a new epoch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -113,7 +114,7 @@ impl TransactionalProducer {
                 idempotence: true,
                 ..config
             };
-            let coordinator = Arc::new(Coordinator::new(client.clone(), &id));
+            let coordinator = Arc::new(Coordinator::find(client.clone(), &id).await?);
             let identity = coordinator.init(config.transaction_timeout, None).await?;
             let link = Some(Arc::clone(&coordinator));
             let producer = Producer::start(client, config.clone(), Some(identity), link);
@@ -187,6 +188,7 @@ impl TransactionalProducer {
     }
 
     /// Commits offsets of a group with the transaction: the next to be read of each partition.
+    /// Records that linger are sent meanwhile.
     ///
     /// # Errors
     /// No transaction is open; the group has moved on without this member; metadata is too long
@@ -203,6 +205,8 @@ impl TransactionalProducer {
                 return Ok(());
             }
             self.has_offsets = true;
+            // Records go at the same time; the end of the transaction waits for both.
+            self.producer.hurry();
             let sent = self
                 .coordinator
                 .commit_offsets(self.identity, offsets, group)
@@ -222,7 +226,8 @@ impl TransactionalProducer {
             self.flush().await?;
             if self.is_known() {
                 let ended = self.coordinator.end(self.identity, true).await;
-                ended.map_err(|error| self.failed_to_end(error))?;
+                let next = ended.map_err(|error| self.failed_to_end(error))?;
+                self.go_on_as(next);
             }
             self.ready();
             Ok(())
@@ -242,19 +247,28 @@ impl TransactionalProducer {
             }
             let aborted = misuse("the transaction was aborted");
             let in_doubt = self.producer.give_up(aborted).await;
+            let mut next = None;
             if self.is_known() {
                 let ended = self.coordinator.end(self.identity, false).await;
-                ended.map_err(|error| self.failed_to_end(error))?;
+                next = ended.map_err(|error| self.failed_to_end(error))?;
             }
-            if in_doubt {
+            if in_doubt && next.is_none() {
                 let timeout = self.config.transaction_timeout;
                 let begun = self.coordinator.init(timeout, Some(self.identity)).await;
-                self.identity = begun.map_err(|error| self.failed_to_end(error))?;
-                self.producer.identify(self.identity);
+                next = Some(begun.map_err(|error| self.failed_to_end(error))?);
             }
+            self.go_on_as(next);
             self.ready();
             Ok(())
         })
+    }
+
+    /// Takes a new identity, if there is one: sequences begin at 0 again.
+    fn go_on_as(&mut self, next: Option<Identity>) {
+        if let Some(identity) = next {
+            self.identity = identity;
+            self.producer.identify(identity);
+        }
     }
 
     fn check_open(&self) -> Result<(), ClientError> {

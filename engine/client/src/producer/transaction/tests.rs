@@ -4,13 +4,17 @@
 use brooklet_broker::{Broker, BrokerConfig, Storage};
 use brooklet_protocol::messages::kafka::FetchRequest;
 use brooklet_protocol::messages::kafka::fetch_request::{FetchPartition, FetchTopic};
-use brooklet_protocol::messages::{ResponseKind, StrBytes};
-use brooklet_protocol::{Offset, PartitionId};
+use brooklet_protocol::messages::{ApiKey, Request, Response, ResponseKind, StrBytes};
+use brooklet_protocol::{BrokerId, Offset, PartitionId};
 use bytes::Bytes;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::*;
-use crate::transport::Node;
+use crate::testing::values_of;
+use crate::transport::{Embedded, Node, Tcp, TcpConfig, Transport, TransportError};
+use crate::{Consumer, ConsumerConfig, Isolation};
 
 fn topic() -> TopicName {
     TopicName::new("t").unwrap()
@@ -48,6 +52,78 @@ async fn producer(client: &Client) -> TransactionalProducer {
         .unwrap()
 }
 
+/// What was asked, and in which version.
+type Asked = Vec<(ApiKey, i16)>;
+
+/// The way into a broker, which notes what is asked.
+#[derive(Debug)]
+struct Recorder {
+    broker: Embedded,
+    /// Whether the broker seems not to know version 2 of transactions.
+    is_old: bool,
+    asked: Mutex<Asked>,
+    /// These are answered, but nobody hears of it.
+    lost: Mutex<Vec<ApiKey>>,
+    /// What the next answer to a Produce says, whatever the broker has done.
+    forged: Mutex<Option<ErrorCode>>,
+}
+
+impl Transport for Recorder {
+    fn call(
+        &self,
+        node: Node,
+        request: Request,
+    ) -> BoxFuture<'_, Result<Response, TransportError>> {
+        let (api, version) = (request.api(), request.version);
+        self.asked.lock().push((api, version));
+        Box::pin(async move {
+            let mut answer = self.broker.call(node, request).await?;
+            if let (true, ResponseKind::ApiVersions(versions)) = (self.is_old, &mut answer) {
+                versions.finalized_features.clear();
+            }
+            if let ResponseKind::Produce(produced) = &mut answer
+                && let Some(code) = self.forged.lock().take()
+            {
+                let topics = produced.responses.iter_mut();
+                for partition in topics.flat_map(|topic| &mut topic.partition_responses) {
+                    partition.error_code = code.code();
+                }
+            }
+            let mut lost = self.lost.lock();
+            if let Some(index) = lost.iter().position(|lost| *lost == api) {
+                lost.remove(index);
+                let (address, reason) = ("b:1".into(), "as planned".into());
+                return Err(TransportError::Broken { address, reason });
+            }
+            Ok(answer)
+        })
+    }
+
+    fn learn(&self, _: &[(BrokerId, String)]) {}
+}
+
+impl Recorder {
+    /// What was asked since the last time, sorted.
+    fn take(&self) -> Asked {
+        let mut asked = std::mem::take(&mut *self.asked.lock());
+        asked.sort_by_key(|(api, version)| (format!("{api:?}"), *version));
+        asked
+    }
+}
+
+/// A recorder, and a client behind it.
+fn recorded(broker: &Broker, is_old: bool) -> (Arc<Recorder>, Client) {
+    let recorder = Arc::new(Recorder {
+        broker: Embedded::new(broker.clone(), "test"),
+        is_old,
+        asked: Mutex::default(),
+        lost: Mutex::default(),
+        forged: Mutex::default(),
+    });
+    let client = Client::new(Arc::clone(&recorder) as Arc<dyn Transport>);
+    (recorder, client)
+}
+
 /// High watermark and last stable offset of a partition.
 async fn ends(client: &Client, number: i32) -> (i64, i64) {
     let partition = FetchPartition::default()
@@ -67,6 +143,24 @@ async fn ends(client: &Client, number: i32) -> (i64, i64) {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// The first values of partition 0 that count.
+async fn read_committed(client: &Client, count: usize) -> Vec<String> {
+    let config = ConsumerConfig {
+        isolation: Isolation::ReadCommitted,
+        ..ConsumerConfig::default()
+    };
+    let mut consumer = Consumer::new(client.clone(), config);
+    consumer.assign([(place(0), Offset(0))]);
+    let mut values = Vec::new();
+    while values.len() < count {
+        for fetched in consumer.poll().await.unwrap() {
+            let batches = fetched.batches.iter();
+            values.extend(batches.flat_map(|batch| values_of(batch, fetched.position.0)));
+        }
+    }
+    values
 }
 
 #[tokio::test]
@@ -135,6 +229,146 @@ async fn many_at_once_count_and_fail_with_their_transaction() {
         "{error}"
     );
     producer.abort().await.unwrap();
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_asks_no_more_than_it_must() {
+    use ApiKey::{AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, Produce, TxnOffsetCommit};
+    let (broker, _) = started().await;
+    let old: Asked = vec![
+        (AddOffsetsToTxn, 3),
+        (AddPartitionsToTxn, 3),
+        (EndTxn, 3),
+        (Produce, 11),
+        (TxnOffsetCommit, 3),
+    ];
+    let new: Asked = vec![(EndTxn, 5), (Produce, 12), (TxnOffsetCommit, 5)];
+    for (is_old, expected) in [(true, old), (false, new)] {
+        let (recorder, client) = recorded(&broker, is_old);
+        let mut producer = producer(&client).await;
+        let offsets = [(place(0), Offset(5).into())].into();
+        let group = GroupMetadata::of("g");
+        for round in 0..3 {
+            recorder.take();
+            producer.begin().unwrap();
+            producer.send(&topic(), record(0, "a")).await.unwrap();
+            producer.send(&topic(), record(1, "b")).await.unwrap();
+            producer.send_offsets(&offsets, &group).await.unwrap();
+            producer.commit().await.unwrap();
+            let asked = recorder.take();
+            // The first time, topic and coordinator are looked up.
+            assert!(round == 0 || asked == expected, "{asked:?}");
+        }
+        producer.begin().unwrap();
+        producer.commit().await.unwrap();
+        producer.begin().unwrap();
+        producer.abort().await.unwrap();
+        assert_eq!(recorder.take(), [], "nothing was begun");
+    }
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn with_either_protocol_what_is_aborted_does_not_count_and_the_next_does() {
+    for is_old in [true, false] {
+        let (broker, _) = started().await;
+        let (recorder, client) = recorded(&broker, is_old);
+        let mut producer = producer(&client).await;
+        for round in 0..3 {
+            producer.begin().unwrap();
+            producer.send(&topic(), record(0, "no")).await.unwrap();
+            if round == 1 {
+                producer.flush().await.unwrap();
+            }
+            producer.abort().await.unwrap();
+            producer.begin().unwrap();
+            producer.send(&topic(), record(0, "yes")).await.unwrap();
+            producer.send(&topic(), record(0, "yes")).await.unwrap();
+            producer.commit().await.unwrap();
+        }
+        assert_eq!(read_committed(&client, 6).await, vec!["yes"; 6]);
+        let api = |(api, _): &(ApiKey, i16)| *api;
+        let asked: Vec<_> = recorder.take().iter().map(api).collect();
+        let inits = asked.iter().filter(|api| **api == ApiKey::InitProducerId);
+        assert_eq!(inits.count(), 1, "no sequence was in doubt");
+        broker.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_end_whose_answer_is_lost_is_asked_for_again() {
+    for is_old in [true, false] {
+        let (broker, _) = started().await;
+        let (recorder, client) = recorded(&broker, is_old);
+        let mut producer = producer(&client).await;
+        for value in ["a", "b"] {
+            producer.begin().unwrap();
+            producer.send(&topic(), record(0, value)).await.unwrap();
+            let offsets = [(place(0), Offset(5).into())].into();
+            let lost = [ApiKey::EndTxn, ApiKey::TxnOffsetCommit, ApiKey::Produce];
+            recorder.lost.lock().extend(lost);
+            let group = GroupMetadata::of("g");
+            producer.send_offsets(&offsets, &group).await.unwrap();
+            producer.commit().await.unwrap();
+            assert!(recorder.lost.lock().is_empty());
+        }
+        assert_eq!(read_committed(&client, 2).await, ["a", "b"]);
+        broker.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_leaves_sequences_in_doubt_ends_at_once_and_is_mended_by_the_abort() {
+    for is_old in [true, false] {
+        let (broker, _) = started().await;
+        let (recorder, client) = recorded(&broker, is_old);
+        let config = ProducerConfig {
+            batch_bytes: 1,
+            ..ProducerConfig::transactional("tx")
+        };
+        let producer = TransactionalProducer::new(client.clone(), config);
+        let mut producer = producer.await.unwrap();
+        producer.begin().unwrap();
+        producer.send(&topic(), record(0, "a")).await.unwrap();
+        producer.flush().await.unwrap();
+        *recorder.forged.lock() = Some(ErrorCode::OutOfOrderSequenceNumber);
+        let mut deliveries = Vec::new();
+        for value in ["b", "c", "d"] {
+            for partition in [0, 1] {
+                let record = record(partition, value);
+                deliveries.push(producer.send(&topic(), record).await.unwrap());
+            }
+        }
+        let error = producer.commit().await.unwrap_err().to_string();
+        assert!(error.ends_with("OutOfOrderSequenceNumber"), "{error}");
+        // What waited behind it does not wait for its delivery timeout.
+        let last = deliveries.pop().unwrap().wait().await.unwrap_err();
+        assert_eq!(last.to_string(), error);
+        producer.abort().await.unwrap();
+        producer.begin().unwrap();
+        producer.send(&topic(), record(0, "yes")).await.unwrap();
+        producer.commit().await.unwrap();
+        assert_eq!(read_committed(&client, 1).await, ["yes"]);
+        let inits = recorder.take();
+        let inits = inits
+            .iter()
+            .filter(|(api, _)| *api == ApiKey::InitProducerId);
+        assert_eq!(inits.count(), if is_old { 2 } else { 1 });
+        broker.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_is_found_before_anything_else_is_asked() {
+    let broker = Broker::ephemeral().await.unwrap();
+    let address = broker.kafka_address().unwrap().to_string();
+    let transport = Tcp::new(&address, TcpConfig::default());
+    let client = Client::new(Arc::new(transport));
+    let mut producer = producer(&client).await;
+    producer.begin().unwrap();
+    producer.send(&topic(), record(0, "a")).await.unwrap();
+    producer.commit().await.unwrap();
     broker.shutdown().await.unwrap();
 }
 
