@@ -62,6 +62,7 @@ const LAYERS: [Layers; 6] = [
             "task",
             "operator",
             "branch",
+            "store",
             "window",
             "aggregate",
         ],

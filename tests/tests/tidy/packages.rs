@@ -10,7 +10,7 @@ use super::{assert_clean, root};
 
 /// Our crates from the bottom up: its folder, its name, what it may depend on among ours, and
 /// whether it is pure: no runtime below it, no unsafe code in it.
-pub(super) const CRATES: [Crate; 9] = [
+pub(super) const CRATES: [Crate; 10] = [
     Crate::pure("protocol", "brooklet-protocol", &[]),
     Crate::pure(
         "broker/machines",
@@ -38,6 +38,7 @@ pub(super) const CRATES: [Crate; 9] = [
         "brooklet-load",
         &["brooklet-client", "brooklet-protocol"],
     ),
+    Crate::new("benches/nexmark", "brooklet-nexmark", &["brooklet-engine"]),
     Crate::new(
         "cli",
         "brooklet",
