@@ -81,7 +81,7 @@ counters! {
         late_pairs,
         /// Records behind stream time that some window still took.
         out_of_order,
-        /// Final results given out.
+        /// Final results emitted.
         finals,
     }
 }

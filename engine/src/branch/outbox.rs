@@ -25,7 +25,7 @@ pub struct OutRecord {
     pub(crate) origin: Option<Bytes>,
 }
 
-/// The records that processing one batch or several, one after the other, caused.
+/// The records that one batch caused, or several, one after the other.
 #[derive(Debug, Default)]
 pub struct Outbox {
     records: Vec<(usize, OutRecord)>,
@@ -44,7 +44,7 @@ impl Outbox {
         self.records.push((step, record));
     }
 
-    /// Says that the next steps belong to a further batch.
+    /// Begins another batch: its steps come after those so far.
     pub(crate) fn next_batch(&mut self) {
         self.batch_start = self.last_step.saturating_add(1);
     }

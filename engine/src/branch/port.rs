@@ -38,7 +38,7 @@ impl<T: Clone> Port<T> {
         }
     }
 
-    /// Whether anybody listens: if not, the items need not be made.
+    /// Whether any branch listens; if not, the items need not be made.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.branches.is_empty()
     }

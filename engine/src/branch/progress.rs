@@ -2,11 +2,11 @@
 //!
 //! A task's state is its stores and its *standing*: stream times, the positions of a merge. The
 //! stores have changelogs. The standing travels in the metadata of the committed offset, as Kafka
-//! Streams does with its partition time, so that offset and standing are never apart. A broker
-//! takes 4096 bytes of it (`offset.metadata.max.bytes`), hence the short numbers.
+//! Streams' partition time does, so that offset and standing are never apart. A broker takes 4096
+//! bytes of metadata (`offset.metadata.max.bytes`), hence the short numbers.
 //!
 //! ```text
-//! "b1." │ base64 of: the topology's checksum u32 │ standings in the order of the walk …
+//! "b1." │ base64 of: the plan's checksum u32 │ standings in the order of the walk …
 //!
 //! time   unsigned varint: 0 before the first record, else the time + 1
 //! count  unsigned varint
@@ -74,7 +74,7 @@ impl Progress {
         self.bytes.push(number as u8);
     }
 
-    /// Writes a time: none before the epoch but [`Timestamp::MIN`], which means that there was none.
+    /// Writes a time at or after the epoch, or [`Timestamp::MIN`], which means that there is none.
     pub(crate) fn put_time(&mut self, time: Timestamp) {
         match u64::try_from(time.0) {
             Ok(millis) => self.put_count(millis + 1),
@@ -88,7 +88,7 @@ impl Progress {
             Timestamp::MIN => self.put_count(0),
             _ => {
                 let distance = i128::from(time.0) - i128::from(other.0.max(0));
-                // Both lie in the same half of all numbers, so the distance has 64 bits.
+                // Both are at or after the epoch, so the distance has 64 bits.
                 let zigzag = (distance << 1) ^ (distance >> 127);
                 self.put_count(u64::try_from(zigzag + 1).unwrap_or(u64::MAX));
             }

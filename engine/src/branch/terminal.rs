@@ -1,7 +1,7 @@
 //! The ends of branches: a topic, or a closure of the program.
 //!
 //! There are two more, which lead to keyed operators: [`crate::task::direct`] in the same task, and
-//! [`crate::task::repartition`] through a topic. Those send time onward, so they also want to know
+//! [`crate::task::repartition`] through a topic. Those pass time on, so they also want to know
 //! when stream time advanced without an item: that is what [`Terminal::after`] and
 //! [`Terminal::batch_end`] are for.
 
@@ -24,7 +24,7 @@ pub trait Terminal<T>: Send + 'static {
     fn after(&mut self, _at: &At, _out: &mut Outbox) {}
     /// A batch is done.
     fn batch_end(&mut self, _at: &At, _out: &mut Outbox) {}
-    /// The input has nothing for now. Comes between batches.
+    /// There is no input for now. Called between batches.
     fn idle(&mut self, _at: &At, _out: &mut Outbox) {}
     /// The input has ended.
     fn end(&mut self, _at: &At, _out: &mut Outbox) {}

@@ -1,4 +1,4 @@
-//! Keyed streams and what can be done with them: windows.
+//! Keyed streams and what can be done with them: windows, and operators of the program's own.
 //!
 //! ```text
 //!  stream.key_by(…) ──────────────┐
@@ -45,10 +45,11 @@ use super::windowing::{Parts, Windowing};
 
 type OperatorFactory<V> = Box<dyn Fn(&TaskInfo) -> Box<dyn KeyedOperator<V>> + Send>;
 
-/// A stream whose values of equal key are in one task. Several windows may hang on it.
+/// A stream whose values of equal key are in one task. Any number of windows and operators may hang
+/// on it.
 pub struct KeyedStream<K, V> {
     shared: Shared,
-    /// Its stage, and its step of the plan. Without them its name was illegal: nothing will run.
+    /// Its stage, and its step of the plan; unset if its name is illegal, and then nothing runs.
     place: Arc<OnceLock<(StageId, NodeId)>>,
     operators: Arc<Mutex<Vec<OperatorFactory<V>>>>,
     key: PhantomData<fn() -> K>,
@@ -199,12 +200,12 @@ pub struct WindowedStream<K, V, W> {
 }
 
 impl<K: Key, V: Clone + Send + 'static, W: Windowing> WindowedStream<K, V, W> {
-    /// How many.
+    /// How many records.
     pub fn count(self, name: &str) -> Windowed<K, V, u64> {
         self.aggregate(name, Count)
     }
 
-    /// The sum of a number.
+    /// The sum of a number; that of integers is exact, as an `i128`.
     pub fn sum<N: Summand, F>(self, name: &str, of: F) -> Windowed<K, V, N::Sum>
     where
         F: Fn(&V) -> N + Clone + Send + 'static,
@@ -220,7 +221,7 @@ impl<K: Key, V: Clone + Send + 'static, W: Windowing> WindowedStream<K, V, W> {
         self.aggregate(name, Mean::of(of))
     }
 
-    /// The least of a number.
+    /// The lowest value of a number.
     pub fn min<N, F>(self, name: &str, of: F) -> Windowed<K, V, N>
     where
         N: PartialOrd + Stored,
@@ -229,7 +230,7 @@ impl<K: Key, V: Clone + Send + 'static, W: Windowing> WindowedStream<K, V, W> {
         self.aggregate(name, Min::of(of))
     }
 
-    /// The greatest of a number.
+    /// The highest value of a number.
     pub fn max<N, F>(self, name: &str, of: F) -> Windowed<K, V, N>
     where
         N: PartialOrd + Stored,

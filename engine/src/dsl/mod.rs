@@ -71,7 +71,8 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// An empty program. Its name is the first part of the names of its repartition topics.
+    /// An empty program. The names of its own topics begin with its name, which is also its
+    /// application id.
     pub fn new(name: &str) -> Self {
         Self {
             shared: Arc::new(Mutex::new(Registry::new(name))),

@@ -123,7 +123,7 @@ impl<T: Send + 'static, C: Codec<T>> Stream<SourceRoot<T, C, ByRecord>, Identity
 }
 
 impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Stream<SourceRoot<T, C, E>, Identity> {
-    /// Looks at each record that is skipped.
+    /// Calls a closure with each record that is skipped.
     pub fn on_malformed(mut self, hook: impl Fn(&Malformed<'_>) + Send + Sync + 'static) -> Self {
         self.root.hook = Some(Arc::new(hook));
         self
@@ -137,7 +137,7 @@ impl<T: Send + 'static, C: Codec<T>, E: EventTime<T>> Stream<SourceRoot<T, C, E>
         self
     }
 
-    /// Looks at each record that is further ahead than [`Stream::max_jump`].
+    /// Calls a closure with each record that is further ahead than [`Stream::max_jump`] allows.
     pub fn on_future(mut self, hook: impl Fn(&Future) + Send + Sync + 'static) -> Self {
         self.root.future_hook = Some(Arc::new(hook));
         self

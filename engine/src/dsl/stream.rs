@@ -102,7 +102,7 @@ impl From<&str> for Repartition {
 }
 
 impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
-    /// One value for each.
+    /// Makes one value of each.
     pub fn map<U, F>(self, f: F) -> Stream<R, Map<O, F>>
     where
         F: FnMut(O::Out) -> U + Clone + Send + 'static,
@@ -113,7 +113,7 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
         Stream { root, ops }
     }
 
-    /// Those that pass the test.
+    /// Keeps the values that pass the test.
     pub fn filter<F>(self, f: F) -> Stream<R, Filter<O, F>>
     where
         F: FnMut(&O::Out) -> bool + Clone + Send + 'static,
@@ -123,7 +123,7 @@ impl<R: Root, O: Ops<R::Item>> Stream<R, O> {
         Stream { root, ops }
     }
 
-    /// Any number of values for each.
+    /// Makes any number of values of each.
     pub fn flat_map<I, F>(self, f: F) -> Stream<R, FlatMap<O, F>>
     where
         F: FnMut(O::Out) -> I + Clone + Send + 'static,

@@ -1,7 +1,8 @@
 //! From a kind of windows to the operator that runs it.
 //!
-//! Aligned windows all run in one operator, whose state is by slice. Windows that a key's data makes
-//! run in another, whose state is by key. This is where a kind says which, and what the plan says.
+//! Aligned windows all run in one operator, whose state is by slice. Windows that a key's data
+//! makes run in another, whose state is by key. This is where a kind says which, and what the plan
+//! says.
 
 use brooklet_protocol::TopicName;
 
@@ -69,7 +70,7 @@ impl<W: Aligned> Windowing for W {
     }
 }
 
-/// Makes the two kinds that a key's data makes.
+/// Implements it for the two kinds that a key's data makes.
 macro_rules! data_driven {
     ($($windows:ty, $how:literal;)*) => {$(
         impl Windowing for $windows {

@@ -68,7 +68,7 @@ where
         }
     }
 
-    /// Finds its place in time, once what it remembers has been restored.
+    /// Finds its place in time, before the first input and after a restore.
     fn resume(&mut self) {
         if !std::mem::replace(&mut self.is_resumed, true) {
             self.first_open = self.open_at(self.rule.closed_to());
@@ -93,7 +93,8 @@ where
         }
     }
 
-    /// Closes, in order, the windows that hold data and whose time has come; the end of the last.
+    /// Closes, in order, the windows that hold data and whose time has come; returns the end of
+    /// the last.
     fn close(&mut self, at: &At) -> Option<Timestamp> {
         let mut last_end = None;
         let mut window = self.first_open;
@@ -119,7 +120,7 @@ where
         last_end
     }
 
-    /// Finds the first window that is still open.
+    /// Finds the first window that is still open, and returns its start.
     fn move_on(&mut self) -> Timestamp {
         self.first_open = self.open_at(self.rule.closed_to());
         self.store.drop_before(self.first_open.start);
@@ -177,7 +178,7 @@ where
         }
     }
 
-    /// Emits the record as late for each of its windows that is closed; whether all of them are.
+    /// Emits the record as late for each of its windows that is closed; returns whether all are.
     fn is_late(&mut self, at: &At, key: &[u8], value: &V) -> bool {
         let (mut window, last) = (
             self.windows.first(at.event_time),

@@ -82,7 +82,7 @@ pub trait Operator<K: Key, V>: Clone + Send + 'static {
     type State: Clone + Serialize + DeserializeOwned + Send + 'static;
     /// What comes out.
     type Out: Clone + Send + 'static;
-    /// What comes out beside it, as records that the operator does not take.
+    /// What comes out beside it, such as records that the operator does not accept.
     type Side: Clone + Send + 'static;
 
     /// Processes a record; stream time includes it.
@@ -253,7 +253,7 @@ impl<K: Key, V, O: Operator<K, V>> CustomOperator<K, V, O> {
         let now = self.rule.stream_time();
         for key in self.store.take_due(now) {
             self.with(at, &key, |operator, key, state, context| {
-                // It may have been moved since.
+                // The deadline may have moved since.
                 if context.wake.is_some_and(|wake| wake <= now) {
                     context.wake = None;
                     operator.wake(key, state, context);

@@ -10,8 +10,8 @@
 //! span per session, a sliding window one per moment that has records. A kind of window is a
 //! [`DataDriven`]: it says how a record changes the spans, and which windows have closed.
 //!
-//! Invariants: as those of aligned windows. A window closes once, its final leaves in that step,
-//! and what has closed is not in the store any longer, so that nothing can merge with it.
+//! Invariants: those of aligned windows. A window closes once, and its final leaves in that step.
+//! What has closed is no longer in the store, so nothing can merge with it.
 
 use std::marker::PhantomData;
 
@@ -77,13 +77,13 @@ pub(crate) struct Record<'a, Acc> {
 
 /// What a record did.
 pub(crate) enum Change<Acc> {
-    /// It is late for this window, which ends, as the rule counts, there.
+    /// It is late for this window; with the window's end, as the rule of time counts it.
     Late(Window, Timestamp),
     /// It is left out of all its windows.
     Dropped,
-    /// This window is there no longer: it was merged into another.
+    /// This window was merged into another; with its highest event time.
     Retracted(Window, Timestamp),
-    /// This window has this result by now.
+    /// This window now has this result.
     Updated(Window, Slot<Acc>),
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Closed<Acc> {
     pub(crate) slot: Slot<Acc>,
 }
 
-/// What is kept of a span of time; both its moments lie inside.
+/// What is kept of a span of time; both its moments are inside.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Span<Acc> {
     pub(crate) first: Timestamp,
@@ -229,7 +229,7 @@ where
         }
     }
 
-    /// Finds its deadlines, once what it remembers has been restored.
+    /// Finds its deadlines, before the first input and after a restore.
     fn resume(&mut self) {
         if !std::mem::replace(&mut self.is_resumed, true) {
             let (windows, rule) = (&self.windows, &self.rule);
@@ -250,7 +250,8 @@ where
         }
     }
 
-    /// Closes what has ended since; the last end.
+    /// Closes the windows that have ended since those that end up to `before` were closed; returns
+    /// the last end.
     fn close(&mut self, at: &At, before: Timestamp) -> Option<Timestamp> {
         let (windows, rule, aggregate) = (&self.windows, &self.rule, &self.aggregate);
         let combine = |a: &mut A::Acc, b: &A::Acc| aggregate.combine(a, b);

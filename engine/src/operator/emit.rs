@@ -58,7 +58,7 @@ impl<K: Key, V: Clone, T: Clone> Emitter<K, V, T> {
         }
     }
 
-    /// Whether anybody wants updates: if not, they need not be computed.
+    /// Whether any branch wants updates; if not, they need not be computed.
     pub(crate) fn wants_updates(&self) -> bool {
         self.ports.updates.is_wanted()
     }
@@ -87,7 +87,7 @@ impl<K: Key, V: Clone, T: Clone> Emitter<K, V, T> {
         self.ports.finals.emit(at, result);
     }
 
-    /// The result so far of an open window; `None` for one that is there no longer.
+    /// The result so far of an open window; `None` for one that was merged into another.
     pub(crate) fn emit_update(
         &mut self,
         at: &At,
@@ -174,7 +174,7 @@ impl<K: Key, V: Clone, T: Clone> Emitter<K, V, T> {
         self.gauge.open_windows.store(open_windows, Relaxed);
     }
 
-    /// The input has nothing for now.
+    /// There is no input for now.
     pub(crate) fn idle(&mut self, at: &At, out: &mut Outbox) {
         let outgoing = self.outgoing(at, at.event_time);
         self.ports.finals.idle(&outgoing, out);

@@ -13,14 +13,14 @@
 //!    emitter    finals, updates, late records, and the time they carry   (emit)
 //! ```
 //!
-//! An operator is given every input of its task, in order. An input is a record, or stream time
-//! alone: time also advances by records of other keys and of other partitions. An operator decides
+//! An operator sees every input of its task, in order. An input is a record, or stream time alone:
+//! time also advances by records of other keys and of other partitions. An operator decides
 //! what a record does to its state and when a result leaves. It must not read a clock, draw random
 //! numbers or depend on where batches are cut, so that the same input yields the same output.
 //!
 //! A further kind of window is a file: an [`Aligned`](crate::window::Aligned) in `window/`, or a
-//! [`DataDriven`](data_driven::DataDriven) here. Anything else is an [`Operator`](custom::Operator),
-//! which a program can write for itself.
+//! [`DataDriven`](data_driven::DataDriven) here. Anything else is an
+//! [`Operator`](custom::Operator), which a program can write for itself.
 //!
 //! Operators on the same keyed stream share the inputs and nothing else.
 
@@ -103,7 +103,7 @@ impl<V> KeyedBatch<V> {
 pub trait KeyedOperator<V>: Send {
     /// Processes the inputs of a batch, in order.
     fn run(&mut self, inputs: &KeyedBatch<V>, out: &mut Outbox);
-    /// The input has nothing for now. Comes between batches.
+    /// There is no input for now. Called between batches.
     fn idle(&mut self, at: &At, out: &mut Outbox);
     /// The input has ended: what is still open closes.
     fn end(&mut self, at: &At, out: &mut Outbox);
@@ -142,7 +142,7 @@ impl<V> Operators<V> {
         self.inputs.clear();
     }
 
-    /// Says, after the batch so far, that there is no input for now.
+    /// Runs the batch so far, and reports that there is no input for now.
     pub(crate) fn idle(&mut self, at: &At, out: &mut Outbox) {
         self.run(out);
         for operator in &mut self.operators {
@@ -150,7 +150,7 @@ impl<V> Operators<V> {
         }
     }
 
-    /// Says that the input has ended.
+    /// Runs the batch so far, and reports that the input has ended.
     pub(crate) fn end(&mut self, at: &At, out: &mut Outbox) {
         self.run(out);
         for operator in &mut self.operators {

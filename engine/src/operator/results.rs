@@ -37,8 +37,8 @@ pub struct Update<K, T> {
     pub key: K,
     /// The window.
     pub window: Window,
-    /// The result so far; `None` retracts what was emitted for this window: it is part of another
-    /// by now.
+    /// The result so far; `None` retracts what was emitted for this window, which is now part
+    /// of another.
     pub value: Option<T>,
     /// The highest event time among the records so far; the event time of this result.
     #[serde(with = "crate::time::as_millis")]
@@ -60,7 +60,8 @@ pub struct Late<K, V> {
     pub timestamp: Timestamp,
     /// The window that was closed to it.
     pub window: Window,
-    /// The stream time at which the window closed: its end plus the grace.
+    /// The stream time at which the window closed: its end plus the grace; for a session, its gap
+    /// as well.
     #[serde(with = "crate::time::as_millis")]
     pub close_at: Timestamp,
     /// The stream time when the record came; at or past `close_at`.
@@ -69,7 +70,8 @@ pub struct Late<K, V> {
 }
 
 impl<K, V> Late<K, V> {
-    /// How far stream time was past the window's closing; any longer a grace would have let it in.
+    /// How far stream time was past the window's closing. With a grace that is longer by more than
+    /// this, the record would have been in time.
     pub fn late_by(&self) -> Duration {
         between(self.close_at, self.stream_time)
     }

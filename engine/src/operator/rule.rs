@@ -64,8 +64,8 @@ impl Rule {
         }
     }
 
-    /// A record comes after the input's end: what the end closed stays closed, as if stream time had
-    /// come that far. `true` if time moved.
+    /// A record comes after the input's end: what the end closed stays closed, as if stream time
+    /// had come that far. `true` if time moved.
     pub(crate) fn go_on(&mut self) -> bool {
         let closed_early = self.closed_early.take();
         closed_early.is_some_and(|end| self.advance(self.close_at(end)))
@@ -81,8 +81,8 @@ impl Rule {
         self.closed_to
     }
 
-    /// Windows that held data and end at or before this are closed: also those that the input's end
-    /// closed early.
+    /// Windows that held data and end at or before this are closed, including those that the
+    /// input's end closed early.
     pub(crate) fn emitted_to(&self) -> Timestamp {
         self.closed_early
             .map_or(self.closed_to, |end| end.max(self.closed_to))
@@ -112,7 +112,7 @@ impl Standing for Rule {
     }
 }
 
-/// `later - earlier`, or nothing if they are the other way round.
+/// `later - earlier`, or zero if they are the other way round.
 pub(crate) fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     let millis = later.0.saturating_sub(earlier.0).max(0);
     Duration::from_millis(millis.unsigned_abs())

@@ -8,9 +8,9 @@
 //!
 //! A session reaches from its first record to its last, both inside. A record within the gap of an
 //! open session, the gap included, extends it; one between two sessions merges them. A session may
-//! still grow until stream time reaches `last + gap + 1 + grace`: then it closes, and never reopens:
-//! a later record begins a session of its own. (Kafka Streams would merge it with one whose final
-//! is out already.)
+//! grow until stream time reaches `last + gap + 1 + grace`. Then it closes, and never reopens; a
+//! later record begins a session of its own. (Kafka Streams would merge it with one whose final is
+//! already out.)
 //!
 //! A record is late if the session that it would make or join is closed.
 //!

@@ -1,4 +1,4 @@
-//! Sliding windows: for each record of a key, what lies within a difference before it, and after.
+//! Sliding windows: for each record of a key, the records within a difference before it and after.
 //!
 //! ```text
 //! D = 10         10   14 15      20 22
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A record at `t` makes the window `[t - D, t]`, which ends with it, and `[t + 1, t + 1 + D]`,
-//! which begins right after it, if that holds any record. Both ends lie inside; records before `D`
+//! which begins right after it, if that holds any record. Both ends are inside; records before `D`
 //! share `[0, D]`. So every different set of records that fits into a span of `D` is in exactly one
 //! window (Kafka Streams, KIP-450).
 //!
@@ -31,7 +31,7 @@ use crate::store::{Slot, layout};
 use crate::window::{SlidingWindows, Window};
 
 impl SlidingWindows {
-    /// The window that begins here, and so its end is the first moment outside.
+    /// The window that begins here; its end is the first moment outside.
     fn window(&self, start: Timestamp) -> Window {
         let end = start
             .0
@@ -199,7 +199,7 @@ fn add<Acc>(spans: &mut Vec<Span<Acc>>, record: &Record<'_, Acc>) {
     }
 }
 
-/// What is in a window.
+/// All that a window holds, combined; nothing if it holds no record.
 fn combined<Acc: Clone>(
     spans: &[Span<Acc>],
     window: Window,

@@ -72,7 +72,7 @@ pub enum RunError {
         /// The plan of this program.
         found: String,
     },
-    /// Another process runs the application by now, and has taken its work over.
+    /// Another process has taken the application over.
     #[error("another process has taken over the application '{0}'")]
     TakenOver(String),
     /// What the application committed cannot be read back.

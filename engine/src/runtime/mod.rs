@@ -30,11 +30,11 @@
 //!
 //! What bounds a run. A lane waits until its writes are acknowledged before it reads on, so a slow
 //! broker slows it down. A receiver that is slower than its senders lags behind in the repartition
-//! topic, which keeps everything until the run ends: it is paid for in disk, not in memory. In
-//! memory wait the records of senders that are ahead of others in record timestamps, without a
-//! bound, whether the others are silent or only slower; `waiting` of
+//! topic, which keeps everything until the run ends, or the application commits: this costs disk,
+//! not memory. Records of senders that are ahead of others in record timestamps wait in memory,
+//! without a bound, whether the others are silent or only slower; `waiting` of
 //! [`crate::metrics::RepartitionReport`] counts them. Left out: holding back senders that run
-//! ahead, and trimming what receivers have read.
+//! ahead.
 
 mod error;
 

@@ -1,7 +1,7 @@
 //! Making tasks again from what an application has committed.
 //!
 //! ```text
-//!  1. take over the transactional id     whoever ran before is fenced, its open transaction aborted
+//!  1. take over the transactional id     an earlier worker is fenced, its open transaction aborted
 //!  2. compare the plan                   another plan's state is not ours
 //!  3. committed offsets and standings    where each task goes on, and how far time had come
 //!  4. changelogs, from begin to end      the stores

@@ -9,8 +9,8 @@
 //! now: sessions grow with every record, and moving an entry each time would cost more than looking
 //! at a key once too often.
 //!
-//! How many rows a state has in the changelog is the state's own business ([`KeyState`]): an
-//! operator of the program has one per key, a session window one per session.
+//! How many rows a state has in the changelog is the state's own business ([`KeyState`]): that of
+//! an operator which the program wrote has one, that of session windows one per session.
 //!
 //! Invariants: no key's state is empty after its changes were taken; no deadline is missed, and
 //! keys that are due come in order of their bytes.
@@ -104,7 +104,7 @@ impl<S: KeyState> Keyed<S> {
             let (deadline, keys) = first.remove_entry();
             let from = due.len();
             for key in keys.iter() {
-                // An entry that a nearer deadline has replaced is not the key's any longer.
+                // An entry that an earlier deadline has replaced is no longer the key's.
                 if let Some(held) = self.keys.get_mut(key)
                     && held.wake == Some(deadline)
                 {
@@ -128,7 +128,7 @@ impl<S: KeyState> Keyed<S> {
         }
     }
 
-    /// The states of all keys, in no order.
+    /// The states of all keys, in no particular order.
     pub(crate) fn states(&self) -> impl Iterator<Item = &S> {
         self.keys.values().map(|held| &held.state)
     }

@@ -1,4 +1,4 @@
-//! The bytes of rows: how state lies in a changelog.
+//! The bytes of rows: how state is written to a changelog.
 //!
 //! Keys have the layout that Kafka Streams writes to the changelogs of its window and session
 //! stores, so that its tools and serdes read ours. All numbers are big-endian.
@@ -11,9 +11,11 @@
 //! value           timestamp i64 │ state, by bincode … │
 //! ```
 //!
-//! The value begins with a timestamp, as Kafka Streams' timestamped stores write it: for windows
-//! the highest event time that contributed. The state behind it is ours: serde's data model in
-//! bincode's standard configuration (little-endian, variable-length integers).
+//! The value begins with a timestamp, as in Kafka Streams' timestamped stores: for windows the
+//! highest event time that contributed. (In a changelog, Kafka Streams makes it the timestamp of
+//! the record; brokers refuse one that is far from their clock, and event times may be.) The state
+//! behind it is ours: serde's data model in bincode's standard configuration (little-endian,
+//! variable-length integers).
 //!
 //! Invariant: decoding any bytes returns; bytes behind the state are an error.
 
@@ -43,7 +45,7 @@ pub(crate) fn read_window_key(row: &[u8]) -> Result<(&[u8], Timestamp), DecodeEr
     Ok((key, Timestamp(int64(suffix, 0))))
 }
 
-/// Writes the key of a session; both its moments lie inside.
+/// Writes the key of a session; both its moments are inside.
 pub(crate) fn session_key(key: &[u8], first: Timestamp, last: Timestamp, to: &mut Vec<u8>) {
     to.extend_from_slice(key);
     to.extend_from_slice(&last.0.to_be_bytes());

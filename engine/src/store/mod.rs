@@ -38,7 +38,7 @@ use crate::codec::DecodeError;
 pub trait StateStore {
     /// Hands over what changed since the last call, as rows.
     fn changes(&mut self, rows: &mut Rows);
-    /// Replays one row; without a value, the row is gone.
+    /// Replays one row; without a value, the key is gone.
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), DecodeError>;
 }
 
@@ -74,7 +74,7 @@ impl Rows {
         })
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -104,7 +104,7 @@ impl<Acc> Slot<Acc> {
 }
 
 /// A map by key bytes. Its hash is a fold of products, much cheaper for short keys than the
-/// standard library's, and seeded alike in every run. Keys that a sender chose to
+/// standard library's, and with the same seed in every run. Keys that a sender chose so that they
 /// collide slow down the query that reads them, and nothing else.
 pub(crate) type KeyMap<S> = HashMap<Box<[u8]>, S, FixedState>;
 

@@ -11,9 +11,9 @@
 //! Time is the outer map: forgetting the past is dropping whole slices, never a scan over keys.
 //! Most records fall into the slice of the record before, so that one is looked at first.
 //!
-//! In the changelog a slot is a row of (key, start of the slice). A slice that is dropped leaves no
-//! rows that say so: what a restore finds of a slice whose windows have all closed is dropped as
-//! soon as stream time is known.
+//! In the changelog a slot is a row with the key (key, start of the slice). Dropping a slice writes
+//! no rows. So a restore also finds slices whose windows have all closed; the operator drops them
+//! again as soon as it knows stream time.
 //!
 //! Invariants: slices are in order of time and do not overlap; none is empty.
 
@@ -71,7 +71,7 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
         }
     }
 
-    /// Folds one record into its slice; the slice, if the record is its first.
+    /// Folds one record into its slice; returns the slice if the record is its first.
     pub(crate) fn fold<L, A>(&mut self, record: Folded<'_, L, A>) -> Option<Window>
     where
         L: FnOnce() -> Acc,

@@ -20,7 +20,7 @@ pub(crate) struct Direct<K, V> {
     operators: Operators<V>,
     counts: SourceCounts,
     counters: Arc<SourceCounters>,
-    /// What the operators have heard of.
+    /// The stream time that the operators know of.
     stream_time: Timestamp,
     key: PhantomData<fn(K)>,
 }

@@ -9,7 +9,7 @@
 //!             ◀── standing ◀── metadata
 //! ```
 //!
-//! Both leave in one commit, with the offset: a task made anew from them goes on as if nothing had
+//! Both leave in one commit, with the offset: a new task made from them goes on as if nothing had
 //! happened.
 //!
 //! The standing is text, because metadata is: `b1.` and the base64 of a checksum of the program's
@@ -125,7 +125,7 @@ pub(crate) type Row<'a> = (&'a [u8], Option<&'a [u8]>);
 /// Replays rows of one changelog, in order.
 ///
 /// # Errors
-/// A row is none of this store.
+/// A row does not belong to this store.
 pub(crate) fn restore<'a>(
     task: &mut dyn Task,
     changelog: &TopicName,

@@ -48,14 +48,14 @@ pub(crate) struct InputRecord<'a> {
 pub(crate) trait Task: Send {
     /// Processes a batch.
     fn process(&mut self, batch: &[InputRecord<'_>], out: &mut Outbox);
-    /// The input, a source's, has had nothing for a while. Call it between batches.
+    /// The input of a source has had nothing for a while. Call it between batches.
     fn idle(&mut self, _out: &mut Outbox) {}
     /// The input has ended. Call it once, and nothing after it.
     fn end(&mut self, out: &mut Outbox);
     /// Visits what the task remembers.
     fn walk(&mut self, walk: &mut dyn Walk);
     /// The offset from which a task that has been restored to this state must read on; `None`: from
-    /// the end of what was processed. What lies between was read and waits in memory.
+    /// the end of what was processed. What is in between was read and waits in memory.
     fn reads_from(&self) -> Option<Offset> {
         None
     }

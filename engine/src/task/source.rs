@@ -38,7 +38,7 @@ pub(crate) trait SourceBranch: Send {
 /// Feeds each branch of a source.
 pub(crate) struct SourceTask {
     pub(crate) branches: Vec<Box<dyn SourceBranch>>,
-    /// Of each `stream(…)` that reads the topic.
+    /// One for each `stream(…)` that reads the topic.
     pub(crate) counters: Vec<Arc<SourceCounters>>,
 }
 

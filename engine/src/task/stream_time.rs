@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! maximum jump 10        stream time
-//! 5                      5
-//! 7                      7
+//! 5                      none  the first: there is nothing yet to be near to
+//! 7                      7     confirms it
 //! 900    future          7     further ahead than 10: windowed, and remembered as a candidate
 //! 9                      9
 //! 905                    905   a second one, at another offset, confirms 900, and 905 is near
@@ -14,10 +14,10 @@
 //! ```
 //!
 //! The second record confirms the lower of the two times: both claim at least that. The higher one
-//! counts if it is near enough to that, or else remains a candidate. Nothing here looks at a clock, so the same
-//! input has the same stream time in every run.
+//! counts if it is near enough to the lower, and else remains a candidate. Nothing here looks at a
+//! clock, so the same input has the same stream time in every run.
 //!
-//! Before the first record there is no stream time to be ahead of: the first is a candidate too.
+//! Before the first record there is no stream time to be near to, so the first is a candidate, too.
 
 use std::time::Duration;
 

@@ -128,14 +128,14 @@ impl TestDriver {
         }
     }
 
-    /// Lets chance, from this seed, choose who runs next and how far, and when to commit; nothing
-    /// runs before [`TestDriver::run`] or [`TestDriver::end`].
+    /// Picks at random, from this seed, which task runs next and how far, and when to commit.
+    /// Nothing runs before [`TestDriver::run`] or [`TestDriver::end`].
     pub fn scheduled(mut self, seed: u64) -> Self {
         self.schedule = Some(Random::new(seed));
         self
     }
 
-    /// Lets chance crash and restart the program as well, a few times in the schedule.
+    /// Also crashes and restarts the program at random, a few times in the schedule.
     pub fn crashing(mut self) -> Self {
         self.crashes_left = CRASHES_MAX;
         self
@@ -174,7 +174,7 @@ impl TestDriver {
         self.run_unless_scheduled();
     }
 
-    /// Says that one partition of a source topic is idle until something is piped to it.
+    /// Makes one partition of a source topic idle until something is piped to it.
     ///
     /// # Panics
     /// When the program reads no such partition.
@@ -267,7 +267,7 @@ impl TestDriver {
         }
     }
 
-    /// Stops the program as `kill -9` does: whatever is not committed is gone.
+    /// Stops the program as `kill -9` does: everything that is not committed is gone.
     pub fn crash(&mut self) {
         self.pending.clear();
         self.has_crashed = true;
@@ -329,7 +329,8 @@ impl TestDriver {
         }
     }
 
-    /// Carries a record to the tasks that read its topic; the others' topics are kept for `read`.
+    /// Carries a record to the tasks that read its topic; `read` returns it too, unless its topic
+    /// is a repartition topic.
     fn write(&mut self, record: OutRecord) {
         let readers = self.tasks.iter().filter(|task| task.topic == record.topic);
         let partition = match (record.partition, readers.count(), &record.key) {

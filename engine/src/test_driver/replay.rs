@@ -1,4 +1,4 @@
-//! The law of replay, as a check for anybody's program: the same input yields the same output,
+//! The law of replay, as a check for any program: the same input yields the same output,
 //! whatever the number of tasks, however batches are cut and tasks take turns, and wherever the
 //! program is killed.
 //!
@@ -99,7 +99,7 @@ impl Input {
                 lines.push(format!("{topic} {} {key:?} {value:?}", record.timestamp.0));
             }
         }
-        // Tasks that write to one topic take turns as they come.
+        // Tasks that write to one topic interleave as they come.
         lines.sort_unstable();
         lines
     }

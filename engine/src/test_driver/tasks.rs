@@ -11,7 +11,7 @@ use crate::branch::outbox::Outbox;
 use crate::task::{InputRecord, Task, memory};
 use crate::topology::StageId;
 
-/// The driver has one program, so no checksum tells one plan from another.
+/// The driver has one program, so no checksum is needed to tell plans apart.
 const PLAN: u32 = 0;
 
 /// A record on its way to a task.
@@ -66,9 +66,9 @@ pub(super) struct QueuedTask {
     task: Box<dyn Task>,
     pub(super) log: Vec<Stored>,
     position: usize,
-    /// Whether, once it has read everything, it is to hear that its source is idle.
+    /// Whether the task must hear, once it has read everything, that its source is idle.
     is_falling_idle: bool,
-    /// When something was piped last, on the driver's clock.
+    /// When something was last piped, on the driver's clock.
     pub(super) last_input: Duration,
     pub(super) is_closing: bool,
     pub(super) is_done: bool,
@@ -80,7 +80,7 @@ pub(super) struct QueuedTask {
 struct Committed {
     position: usize,
     standing: Option<String>,
-    /// Whether it was still to hear that its source is idle.
+    /// Whether the task had yet to hear that its source is idle.
     is_falling_idle: bool,
 }
 

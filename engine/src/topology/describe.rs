@@ -1,14 +1,14 @@
 //! A program's plan, as text and as a drawing.
 //!
 //! Both follow from what the program declares, in the order in which it declares it: the same
-//! program has the same text in every build. So the text also tells whether state on disk belongs
-//! to this program ([`Plan::text`] is compared when an application is resumed).
+//! program has the same text in every build. So the text also shows whether state belongs to this
+//! program: it is compared when an application goes on.
 //!
 //! ```text
 //! program delays
 //!   flights, event time from the value
 //!     key_by by-origin, through delays-by-origin-repartition
-//!       window mean-delay: tumbling 1h, grace 45m; mean; changelog delays-mean-delay-changelog
+//!       mean-delay: tumbling 1h, grace 45m; mean; changelog delays-mean-delay-changelog
 //!         finals: map, to delays-per-hour
 //!         late: map, to too-late
 //! ```

@@ -1,12 +1,11 @@
 //! Puts the records of several senders into one order that every run repeats.
 //!
-//! The senders of a repartition topic write at their own pace, so the order in which their
-//! records lie in the topic differs from run to run. Their *positions* do not. The receiver keeps
-//! a queue per sender and releases the lowest head, by (arrival, sender), once nobody can still
-//! come before it:
+//! The senders of a repartition topic write at their own pace, so the order of their records in the
+//! topic differs from run to run. Their *positions* do not. The receiver keeps a queue per sender
+//! and releases the lowest head, by (arrival, sender), once nobody can still come before it:
 //!
 //! ```text
-//! sender 0   (8)  (11)            head 8: lowest. Sender 1 is at 9, sender 2 has said, by a marker,
+//! sender 0   (8)  (11)            head 8: lowest. Sender 1 is at 9, sender 2 said, by a marker,
 //! sender 1   (9)                  that it is past 10: nobody can come before 8 → released.
 //! sender 2   empty, past (10)     next 9: sender 0 has 11, sender 2 is past 10 → released.
 //!                                 next 11: sender 2 may still send 10, sender 1 may send 9 → wait.
@@ -41,7 +40,7 @@ use crate::codec::DecodeError;
 /// One thing a sender sent: a record, or (`None`) a marker.
 #[derive(Debug)]
 pub(crate) struct Sent<T> {
-    /// Where it lies in the topic.
+    /// Its offset in the topic.
     pub(crate) offset: Offset,
     /// How far the sender had read; see [`super::origin`].
     pub(crate) arrival: Timestamp,
@@ -120,7 +119,7 @@ pub(crate) struct Merge<T> {
     /// Highest so far.
     arrival: Timestamp,
     stream_time: Timestamp,
-    /// What lies before this offset has been pushed.
+    /// Everything before this offset has been pushed.
     pushed_to: Offset,
 }
 
@@ -143,7 +142,7 @@ impl<T> Merge<T> {
         }
     }
 
-    /// Whether what lies at this offset was pushed before the merge was restored: it must be pushed
+    /// Whether what is at this offset was pushed before the merge was restored: it must be pushed
     /// again, because what waits is not part of the standing, and that changes nothing else.
     pub(crate) fn is_replay(&self, offset: Offset) -> bool {
         offset < self.pushed_to

@@ -14,12 +14,14 @@
 //! - the receiver releases records in the order of positions, and its stream time is the minimum
 //!   over the senders ([`merge`]).
 //!
-//! So the same records give the same result whatever the number of partitions and threads. (One
-//! limit: when results of several tasks, given in one moment, are repartitioned again, they are
-//! merged in the order of the tasks. The number of partitions of the first repartition then shows
-//! in the order, though not in the time, of the second's input; sums of floats may differ in a last
-//! bit.) (Kafka Streams takes the highest timestamp that happened to arrive: skew between its
-//! senders becomes lateness, differently in each run.)
+//! So the same records have the same result whatever the number of partitions and threads. Kafka
+//! Streams takes the highest timestamp that happened to arrive: skew between its senders becomes
+//! lateness, differently in each run.
+//!
+//! One limit: results that several tasks emit in one moment are merged in the order of the tasks
+//! when they are repartitioned again. The number of partitions of the first repartition then shows
+//! in the order of the second's input, though not in its time; the last bit of a sum of floats may
+//! differ.
 
 pub(crate) mod origin;
 

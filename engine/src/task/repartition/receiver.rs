@@ -103,8 +103,9 @@ impl<K: Key, V: Send, C: Codec<V>> Receiver<K, V, C> {
         })
     }
 
-    /// Hands on what has its turn now. This happens after each record received, not after each
-    /// batch: what an idle sender sends late has its place by that, and batches are cut at random.
+    /// Hands on everything whose turn it is. This happens after each record received, not after
+    /// each batch: where batches are cut must not decide the place of what an idle sender sends
+    /// late.
     fn hand_on(&mut self, out: &mut Outbox) {
         while let Some(released) = self.merge.release() {
             self.at.arrival = released.arrival;
