@@ -14,13 +14,12 @@
 //! ```
 //!
 //! An operator sees every input of its task, in order. An input is a record, or stream time alone:
-//! time also advances by records of other keys and of other partitions. An operator decides
-//! what a record does to its state and when a result leaves. It must not read a clock, draw random
-//! numbers or depend on where batches are cut, so that the same input yields the same output.
+//! time also advances by records of other keys and of other partitions. An operator decides what a
+//! record does to its state and when a result leaves. It must not read a clock, draw random numbers
+//! or depend on where batches are cut, so that the same input yields the same output.
 //!
 //! A further kind of window is a file: an [`Aligned`](crate::window::Aligned) in `window/`, or a
-//! [`DataDriven`](data_driven::DataDriven) here. Anything else is an
-//! [`Operator`](custom::Operator), which a program can write for itself.
+//! `DataDriven` here. Anything else is an [`Operator`], which a program can write for itself.
 //!
 //! Operators on the same keyed stream share the inputs and nothing else.
 
@@ -98,8 +97,7 @@ impl<V> KeyedBatch<V> {
     }
 }
 
-/// An operator on keyed records, running in one task. Programs write an
-/// [`Operator`](custom::Operator).
+/// An operator on keyed records, running in one task. Programs write an [`Operator`].
 pub trait KeyedOperator<V>: Send {
     /// Processes the inputs of a batch, in order.
     fn run(&mut self, inputs: &KeyedBatch<V>, out: &mut Outbox);

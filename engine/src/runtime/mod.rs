@@ -24,9 +24,10 @@
 //! fails or is dropped stops at once, at any record, and leaves its repartition topics behind.
 //!
 //! With [`RunOptions::commits`] a program is an *application*, whose id is its name: it goes on
-//! where it stopped, however it stopped, and its results count exactly once. One [`worker`] then
-//! runs all tasks and commits their work together; [`restore`] is how it begins. Topics of the
-//! application stay, and what receivers have committed is trimmed from the repartition topics.
+//! where it stopped, however it stopped, and its results count exactly once. One worker
+//! (`worker.rs`) then runs all tasks and commits their work together; `restore.rs` is how it
+//! begins. Topics of the application stay, and what receivers have committed is trimmed from the
+//! repartition topics.
 //!
 //! What bounds a run. A lane waits until its writes are acknowledged before it reads on, so a slow
 //! broker slows it down. A receiver that is slower than its senders lags behind in the repartition
