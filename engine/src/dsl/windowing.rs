@@ -12,6 +12,7 @@ use crate::operator::KeyedOperator;
 use crate::operator::aligned::AlignedOperator;
 use crate::operator::data_driven::DataDrivenOperator;
 use crate::operator::emit::Emitter;
+use crate::store::totals;
 use crate::window::{Aligned, SessionWindows, SlidingWindows};
 
 /// What an operator is made of, besides its windows.
@@ -42,11 +43,11 @@ pub trait Windowing: Clone + Send + 'static {
 }
 
 impl<W: Aligned> Windowing for W {
-    fn plan(&self, aggregate: &str, _: bool) -> String {
-        let how = if self.overlap() {
-            ", windows combined from slices"
-        } else {
-            ""
+    fn plan(&self, aggregate: &str, retracts: bool) -> String {
+        let how = match (self.overlap(), totals::pay(self, retracts)) {
+            (false, _) => "",
+            (true, true) => ", running totals",
+            (true, false) => ", windows combined from slices",
         };
         format!("{}; {aggregate}{how}", self.name())
     }
@@ -94,4 +95,25 @@ macro_rules! data_driven {
 data_driven! {
     SessionWindows, "one total per session";
     SlidingWindows, "windows combined from the moments of a key";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{millis, minutes, seconds};
+    use crate::window::{Cumulative, Hopping, Tumbling};
+
+    #[test]
+    fn a_plan_names_the_algorithm_where_windows_overlap() {
+        let hopping = Hopping::of(minutes(1)).advance(seconds(1)).grace(millis(0));
+        let cumulative = Cumulative::of(minutes(1)).step(seconds(1)).grace(millis(0));
+        let tumbling = Tumbling::of(minutes(1)).grace(millis(0));
+        let how = |plan: String| plan.split_once("; ").unwrap().1.to_owned();
+        assert_eq!(how(tumbling.plan("count", true)), "count");
+        assert_eq!(how(hopping.plan("count", true)), "count, running totals");
+        let combined = "max, windows combined from slices";
+        assert_eq!(how(hopping.plan("max", false)), combined);
+        // They only grow, so nothing need be retracted.
+        assert_eq!(how(cumulative.plan("max", false)), "max, running totals");
+    }
 }

@@ -23,6 +23,7 @@ use crate::branch::outbox::Outbox;
 use crate::branch::progress::Walk;
 use crate::key::Key;
 use crate::store::slices::{Folded, Slices};
+use crate::store::totals::Totals;
 use crate::window::{Aligned, Window};
 use brooklet_protocol::{Timestamp, TopicName};
 
@@ -32,6 +33,8 @@ pub(crate) struct AlignedOperator<K, V, W, A: Aggregate<V>> {
     aggregate: A,
     rule: Rule,
     store: Slices<W, A::Acc>,
+    /// For windows that overlap, if they pay.
+    totals: Option<Totals<A::Acc>>,
     changelog: TopicName,
     emitter: Emitter<K, V, A::Out>,
     /// The first window to close next, with data or without.
@@ -58,6 +61,7 @@ where
         Self {
             rule: Rule::new(windows.grace_ms()),
             store: Slices::new(windows.clone(), is_logged),
+            totals: Totals::new(&windows, aggregate.retracts()),
             first_open: windows.first(Timestamp(0)),
             windows,
             aggregate,
@@ -113,8 +117,7 @@ where
             let next = self.windows.next(window);
             // At the end of time there is no next window.
             let is_last = next.end <= window.end;
-            self.store
-                .drop_before(if is_last { window.end } else { next.start });
+            self.forget(if is_last { window.end } else { next.start });
             window = next;
         }
         last_end
@@ -123,8 +126,17 @@ where
     /// Finds the first window that is still open, and returns its start.
     fn move_on(&mut self) -> Timestamp {
         self.first_open = self.open_at(self.rule.closed_to());
-        self.store.drop_before(self.first_open.start);
+        self.forget(self.first_open.start);
         self.first_open.start
+    }
+
+    /// Drops the slices that begin before `start`.
+    fn forget(&mut self, start: Timestamp) {
+        if let Some(totals) = &mut self.totals {
+            let retract = |a: &mut A::Acc, b: &A::Acc| self.aggregate.retract(a, b);
+            totals.leave(&self.store, start, retract);
+        }
+        self.store.drop_before(start);
     }
 
     /// How many open windows hold data.
@@ -145,9 +157,15 @@ where
     fn emit_finals(&mut self, at: &At, window: Window) {
         let aggregate = &self.aggregate;
         let combine = |a: &mut A::Acc, b: &A::Acc| aggregate.combine(a, b);
-        for (key, slot) in self.store.combine(window.start..window.end, combine) {
-            let lower = |acc: &A::Acc| aggregate.lower(acc);
-            self.emitter.emit_final(at, (key, window), &slot, lower);
+        let lower = |acc: &A::Acc| aggregate.lower(acc);
+        if let Some(totals) = &mut self.totals {
+            for (key, slot) in totals.of_window(&self.store, window, combine) {
+                self.emitter.emit_final(at, (key, window), slot, lower);
+            }
+        } else {
+            for (key, slot) in self.store.combine(window.start..window.end, combine) {
+                self.emitter.emit_final(at, (key, window), &slot, lower);
+            }
         }
     }
 
@@ -172,6 +190,9 @@ where
         });
         if let Some(slice) = new_slice {
             self.open_windows += self.windows_of_slice_alone(slice);
+        }
+        if let Some(totals) = &mut self.totals {
+            totals.touch(key, at.event_time);
         }
         if self.emitter.wants_updates() {
             self.emit_updates(at, key);

@@ -10,6 +10,7 @@
 //!                 └───────────restore────────────┘
 //!
 //!  slices   a slice of time ──▶ key ──▶ slot        windows that are the same for every key
+//!  totals   key ──▶ slot of a whole window          derived from slices, for windows that overlap
 //!  keyed    key ──▶ value, and when to wake it      windows that a key's data makes, own operators
 //! ```
 //!
@@ -26,6 +27,7 @@
 pub(crate) mod keyed;
 pub(crate) mod layout;
 pub(crate) mod slices;
+pub(crate) mod totals;
 
 use std::collections::HashMap;
 
@@ -101,6 +103,13 @@ impl<Acc> Slot<Acc> {
         combine(&mut self.acc, &later.acc);
         self.timestamp = self.timestamp.max(later.timestamp);
     }
+}
+
+/// Slots in order of their keys' bytes.
+fn sorted<'a, S>(slots: impl IntoIterator<Item = (&'a [u8], S)>) -> Vec<(&'a [u8], S)> {
+    let mut slots: Vec<_> = slots.into_iter().collect();
+    slots.sort_unstable_by_key(|(key, _)| *key);
+    slots
 }
 
 /// A map by key bytes. Its hash is a fold of products, much cheaper for short keys than the

@@ -15,16 +15,18 @@
 //! no rows. So a restore also finds slices whose windows have all closed; the operator drops them
 //! again as soon as it knows stream time.
 //!
-//! Invariants: slices are in order of time and do not overlap; none is empty.
+//! Invariants: slices are in order of time and do not overlap; none is empty; the timestamp of a slot
+//! lies in its slice.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
 use brooklet_protocol::Timestamp;
+use foldhash::fast::FixedState;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{KeyList, KeyMap, Rows, Slot, StateStore, layout};
+use super::{KeyList, KeyMap, Rows, Slot, StateStore, layout, sorted};
 use crate::codec::DecodeError;
 use crate::window::{Aligned, Window};
 
@@ -34,6 +36,12 @@ struct Slice<Acc> {
     keys: KeyMap<Held<Acc>>,
     /// Keys that changed since the last commit.
     dirty: KeyList,
+}
+
+impl<Acc> Slice<Acc> {
+    fn slots(&self) -> impl Iterator<Item = (&[u8], &Slot<Acc>)> {
+        self.keys.iter().map(|(key, held)| (&**key, &held.slot))
+    }
 }
 
 #[derive(Debug)]
@@ -149,29 +157,31 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
         let Some(first) = slices.next() else {
             return Vec::new();
         };
+        let first = first.slots().map(|(key, slot)| (key, slot.clone()));
         let Some(second) = slices.next() else {
-            return sorted(
-                first
-                    .keys
-                    .iter()
-                    .map(|(key, held)| (&**key, held.slot.clone())),
-            );
+            return sorted(first);
         };
-        let mut all: std::collections::HashMap<&[u8], Slot<Acc>, foldhash::fast::FixedState> =
-            first
-                .keys
-                .iter()
-                .map(|(key, held)| (&**key, held.slot.clone()))
-                .collect();
-        for slice in std::iter::once(second).chain(slices) {
-            for (key, held) in &slice.keys {
-                match all.get_mut(&**key) {
-                    Some(earlier) => earlier.merge(&held.slot, &combine),
-                    None => drop(all.insert(key, held.slot.clone())),
-                }
+        let mut all: HashMap<&[u8], Slot<Acc>, FixedState> = first.collect();
+        for (key, slot) in std::iter::once(second).chain(slices).flat_map(Slice::slots) {
+            match all.get_mut(key) {
+                Some(earlier) => earlier.merge(slot, &combine),
+                None => drop(all.insert(key, slot.clone())),
             }
         }
         sorted(all)
+    }
+
+    /// All slots of the slices that begin in the range, slice by slice in order of time.
+    pub(super) fn slots(
+        &self,
+        slices: Range<Timestamp>,
+    ) -> impl Iterator<Item = (&[u8], &Slot<Acc>)> {
+        self.range(slices).flat_map(Slice::slots)
+    }
+
+    /// How many slots these slices have.
+    pub(super) fn count(&self, slices: Range<Timestamp>) -> usize {
+        self.range(slices).map(|slice| slice.keys.len()).sum()
     }
 
     /// One key of the slices that begin in the range.
@@ -221,14 +231,6 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
     }
 }
 
-fn sorted<'a, Acc>(
-    slots: impl IntoIterator<Item = (&'a [u8], Slot<Acc>)>,
-) -> Vec<(&'a [u8], Slot<Acc>)> {
-    let mut slots: Vec<_> = slots.into_iter().collect();
-    slots.sort_unstable_by_key(|(key, _)| *key);
-    slots
-}
-
 impl<W, Acc> StateStore for Slices<W, Acc>
 where
     W: Aligned,
@@ -259,6 +261,12 @@ where
             )));
         }
         let read = value.map(layout::read_value::<Acc>).transpose()?;
+        let span = self.windows.slice(start);
+        if let Some((timestamp, _)) = read.as_ref().filter(|(time, _)| !span.contains(*time)) {
+            return Err(DecodeError(format!(
+                "expected an event time in {span}, found {timestamp}"
+            )));
+        }
         let (index, _) = self.slice_of(start);
         let slice = &mut self.slices[index];
         if let Some((timestamp, acc)) = read {
@@ -342,6 +350,11 @@ mod tests {
         layout::window_key(b"k", Timestamp(-5), &mut row);
         let error = store.restore(&row, None).unwrap_err().to_string();
         assert_eq!(error, "expected a slice's start, found -5");
+        let (mut row, mut value) = (Vec::new(), Vec::new());
+        layout::window_key(b"k", Timestamp(5), &mut row);
+        layout::value(Timestamp(10), &1i64, &mut value);
+        let error = store.restore(&row, Some(&value)).unwrap_err().to_string();
+        assert_eq!(error, "expected an event time in [5, 10), found 10");
         assert_eq!(store.first_after(Timestamp(0)), None);
     }
 
