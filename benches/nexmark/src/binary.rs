@@ -348,7 +348,11 @@ impl EventView<'_> {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<String, DecodeError> {
+/// A text of a view as text.
+///
+/// # Errors
+/// It is not UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> Result<String, DecodeError> {
     let text = str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8)?;
     Ok(text.to_owned())
 }

@@ -44,7 +44,7 @@ use crate::generator::Arrival;
 use crate::model::Bid;
 
 /// The size of most windows, and the gap that ends a session.
-const TEN_SECONDS_MS: i64 = 10_000;
+pub(crate) const TEN_SECONDS_MS: i64 = 10_000;
 
 /// One of the ten.
 #[expect(missing_docs, reason = "the module of the query describes it")]

@@ -11,7 +11,7 @@ use crate::generator::Arrival;
 use crate::model::Bid;
 
 /// What a dollar is worth, in thousandths of a euro.
-const EURO_THOUSANDTHS: u64 = 908;
+pub(crate) const EURO_THOUSANDTHS: u64 = 908;
 
 /// A bid in euros.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

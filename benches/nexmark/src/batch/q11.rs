@@ -13,7 +13,7 @@ use super::{TEN_SECONDS_MS, bids, sorted};
 use crate::generator::Arrival;
 
 /// The pause that ends a session must be longer than this.
-const GAP_MS: i64 = TEN_SECONDS_MS;
+pub(crate) const GAP_MS: i64 = TEN_SECONDS_MS;
 
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use crate::generator::Arrival;
 const DAY_MS: i64 = 86_400_000;
 
 /// Where the second price band begins, and the third.
-const BANDS_FROM: [u64; 2] = [10_000, 1_000_000];
+pub(crate) const BANDS_FROM: [u64; 2] = [10_000, 1_000_000];
 
 /// The statistics of an auction on a day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

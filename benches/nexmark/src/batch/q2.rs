@@ -8,7 +8,7 @@ use crate::generator::Arrival;
 use crate::model::Bid;
 
 /// Auctions with multiples of this are selected.
-const SELECTED_EVERY: u64 = 123;
+pub(crate) const SELECTED_EVERY: u64 = 123;
 
 /// What is asked of a bid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

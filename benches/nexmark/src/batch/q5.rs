@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{TEN_SECONDS_MS, bids, sorted};
 use crate::generator::Arrival;
 
-const ADVANCE_MS: i64 = 2_000;
+/// How far apart windows start.
+pub(crate) const ADVANCE_MS: i64 = 2_000;
 
 /// A hot item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
