@@ -116,4 +116,4 @@ fn sorted<R: Ord>(rows: impl IntoIterator<Item = R>) -> Vec<R> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,7 +13,7 @@ fn at(timestamp_ms: i64, event: Event) -> Arrival {
 }
 
 /// A bid that arrives when it is made.
-fn bid(auction: u64, bidder: u64, price: u64, date_time_ms: i64) -> Arrival {
+pub(crate) fn bid(auction: u64, bidder: u64, price: u64, date_time_ms: i64) -> Arrival {
     let bid = Bid {
         auction,
         bidder,
@@ -26,7 +26,7 @@ fn bid(auction: u64, bidder: u64, price: u64, date_time_ms: i64) -> Arrival {
     at(date_time_ms, Event::Bid(bid))
 }
 
-fn person(id: u64, name: &str, date_time_ms: i64) -> Arrival {
+pub(crate) fn person(id: u64, name: &str, date_time_ms: i64) -> Arrival {
     let person = Person {
         id,
         name: name.into(),
@@ -40,7 +40,7 @@ fn person(id: u64, name: &str, date_time_ms: i64) -> Arrival {
     at(date_time_ms, Event::Person(person))
 }
 
-fn auction(id: u64, seller: u64, date_time_ms: i64) -> Arrival {
+pub(crate) fn auction(id: u64, seller: u64, date_time_ms: i64) -> Arrival {
     let auction = Auction {
         id,
         item_name: String::new(),
