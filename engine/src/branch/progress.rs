@@ -84,15 +84,13 @@ impl Progress {
 
     /// Writes a time that is near another, in fewer bytes.
     pub(crate) fn put_time_near(&mut self, time: Timestamp, other: Timestamp) {
-        match time {
-            Timestamp::MIN => self.put_count(0),
-            _ => {
-                let distance = i128::from(time.0) - i128::from(other.0.max(0));
-                // Both are at or after the epoch, so the distance has 64 bits.
-                let zigzag = (distance << 1) ^ (distance >> 127);
-                self.put_count(u64::try_from(zigzag + 1).unwrap_or(u64::MAX));
-            }
+        if time == Timestamp::MIN {
+            return self.put_count(0);
         }
+        let distance = i128::from(time.0) - i128::from(other.0.max(0));
+        // Both lie in the same half of all numbers, so the distance has 64 bits.
+        let zigzag = (distance << 1) ^ (distance >> 127);
+        self.put_count(u64::try_from(zigzag + 1).unwrap_or(u64::MAX));
     }
 
     /// Reads a time that is near another.
@@ -148,7 +146,9 @@ mod tests {
         #[test]
         fn what_was_put_is_read(times in proptest::collection::vec(0i64..=i64::MAX, 0..9), count: u64) {
             let mut progress = Progress::new();
-            times.iter().for_each(|time| progress.put_time(Timestamp(*time)));
+            for time in &times {
+                progress.put_time(Timestamp(*time));
+            }
             progress.put_count(count);
             for pair in times.windows(2) {
                 progress.put_time_near(Timestamp(pair[0]), Timestamp(pair[1]));

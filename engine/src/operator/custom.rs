@@ -49,6 +49,7 @@
 //! ```
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use brooklet_protocol::{Timestamp, TopicName};
 use serde::Serialize;
@@ -93,13 +94,21 @@ pub trait Operator<K: Key, V>: Clone + Send + 'static {
         context: &mut Context<'_, Self::Out, Self::Side>,
     );
 
-    /// Stream time has reached the deadline that was last set for this key.
+    /// Stream time has reached the deadline that was last set for this key. At the end of the input
+    /// stream time is [`Timestamp::MAX`]: every deadline is reached then, even that one.
     fn wake(
         &mut self,
         _key: &K,
         _state: &mut Option<Self::State>,
         _context: &mut Context<'_, Self::Out, Self::Side>,
     ) {
+    }
+
+    /// How far the event time of a result may lie behind stream time: the next stage's stream time
+    /// follows this far behind, so that no such result is late there. None by default: results then
+    /// carry the event time of the record or the deadline that causes them, and are as late as it.
+    fn hold_back(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// What a plan calls it.
@@ -110,7 +119,8 @@ pub trait Operator<K: Key, V>: Clone + Send + 'static {
 
 /// What an operator can see of time, and where its results go.
 pub struct Context<'a, T, S> {
-    at: &'a At,
+    /// The place of results in the next stage's input.
+    at: At,
     stream_time: Timestamp,
     wake: Option<Timestamp>,
     results: &'a mut Port<T>,
@@ -134,7 +144,7 @@ impl<T: Clone, S: Clone> Context<'_, T, S> {
     pub fn emit(&mut self, event_time: Timestamp, result: T) {
         let at = At {
             event_time,
-            ..*self.at
+            ..self.at
         };
         self.results.emit(at, result);
     }
@@ -143,7 +153,7 @@ impl<T: Clone, S: Clone> Context<'_, T, S> {
     pub fn emit_side(&mut self, event_time: Timestamp, result: S) {
         let at = At {
             event_time,
-            ..*self.at
+            ..self.at
         };
         self.side.emit(at, result);
     }
@@ -223,6 +233,7 @@ where
     changelog: TopicName,
     results: Port<O::Out>,
     side: Port<O::Side>,
+    hold_back_ms: i64,
     is_resumed: bool,
     types: PhantomData<fn(K, V)>,
 }
@@ -234,7 +245,9 @@ impl<K: Key, V, O: Operator<K, V>> CustomOperator<K, V, O> {
         changelog: TopicName,
         is_logged: bool,
     ) -> Self {
+        let hold_back = operator.hold_back().as_millis();
         Self {
+            hold_back_ms: i64::try_from(hold_back).unwrap_or(i64::MAX),
             operator,
             rule: Rule::new(0),
             store: Keyed::new(is_logged),
@@ -260,8 +273,18 @@ impl<K: Key, V, O: Operator<K, V>> CustomOperator<K, V, O> {
                 }
             });
         }
-        self.results.advance(*at);
-        self.side.advance(*at);
+        let at = self.outgoing(at);
+        self.results.advance(at);
+        self.side.advance(at);
+    }
+
+    /// The place of results in the next stage's input.
+    fn outgoing(&self, at: &At) -> At {
+        let stream_time = match at.stream_time {
+            Timestamp::MAX | Timestamp::MIN => at.stream_time,
+            time => Timestamp(time.0.saturating_sub(self.hold_back_ms).max(0)),
+        };
+        At { stream_time, ..*at }
     }
 
     fn with(
@@ -274,6 +297,7 @@ impl<K: Key, V, O: Operator<K, V>> CustomOperator<K, V, O> {
             debug_assert!(false, "keys are validated before an operator sees them");
             return;
         };
+        let at = self.outgoing(at);
         let (operator, stream_time) = (&mut self.operator, self.rule.stream_time());
         let (results, side) = (&mut self.results, &mut self.side);
         self.store.change(key, |one| {
@@ -312,14 +336,16 @@ impl<K: Key, V: Send, O: Operator<K, V>> KeyedOperator<V> for CustomOperator<K, 
             }
         }
         if let Some(last) = inputs.last() {
-            self.results.flush(last, out);
-            self.side.flush(last, out);
+            let at = self.outgoing(last);
+            self.results.flush(&at, out);
+            self.side.flush(&at, out);
         }
     }
 
     fn idle(&mut self, at: &At, out: &mut Outbox) {
-        self.results.idle(at, out);
-        self.side.idle(at, out);
+        let at = self.outgoing(at);
+        self.results.idle(&at, out);
+        self.side.idle(&at, out);
     }
 
     fn end(&mut self, at: &At, out: &mut Outbox) {
@@ -340,5 +366,109 @@ impl<K: Key, V: Send, O: Operator<K, V>> KeyedOperator<V> for CustomOperator<K, 
         self.results.walk(walk);
         self.side.walk(walk);
         walk.store(&self.changelog, &mut self.store);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{json, text};
+    use crate::test_driver::{Input, assert_replay_equal};
+    use crate::time::millis;
+    use crate::window::Tumbling;
+    use crate::{App, TestDriver};
+
+    /// Counts the records of a key until there has been none for five milliseconds, and then says
+    /// how many there were.
+    #[derive(Clone)]
+    struct Bursts;
+
+    impl Operator<String, String> for Bursts {
+        type State = (u64, i64);
+        type Out = (String, u64);
+        type Side = String;
+
+        fn process(
+            &mut self,
+            record: Record<'_, String, String>,
+            state: &mut Option<(u64, i64)>,
+            context: &mut Context<'_, (String, u64), String>,
+        ) {
+            if record.event_time < context.stream_time() {
+                context.emit_side(record.event_time, record.key.clone());
+                return;
+            }
+            let (count, last) = state.get_or_insert((0, 0));
+            (*count, *last) = (*count + 1, record.event_time.0);
+            context.wake_at(Timestamp(record.event_time.0 + 5));
+        }
+
+        fn wake(
+            &mut self,
+            key: &String,
+            state: &mut Option<(u64, i64)>,
+            context: &mut Context<'_, (String, u64), String>,
+        ) {
+            if let Some((count, last)) = state.take() {
+                context.emit(Timestamp(last), (key.clone(), count));
+            }
+        }
+
+        fn hold_back(&self) -> Duration {
+            millis(100)
+        }
+    }
+
+    fn program() -> App {
+        let app = App::new("bursts");
+        let keyed =
+            app.stream("in", text())
+                .key_by("by-word", |word: &String| word.clone(), text());
+        let bursts = keyed.operator("bursts", Bursts);
+        bursts.results().to("out", |_| None, json());
+        bursts.side().to("behind", |_| None, json());
+        let totals = bursts
+            .results()
+            .key_by("all", |_| 0u32, json())
+            .window(Tumbling::of(millis(10)).grace(millis(0)))
+            .sum("total", |(_, count)| *count);
+        totals
+            .finals()
+            .map(|total| total.value)
+            .to("totals", |_| None, json());
+        app
+    }
+
+    #[test]
+    fn keys_are_woken_at_their_last_deadline_and_nothing_is_late_after_it() {
+        let mut driver = TestDriver::new(program(), 1).unwrap();
+        for (word, time) in [("a", 1), ("b", 2), ("a", 4), ("c", 8), ("b", 3), ("c", 30)] {
+            driver.pipe("in", 0, None, Some(word.as_bytes()), Timestamp(time));
+        }
+        let found: Vec<(String, u64)> = driver.read_values("out", json()).unwrap();
+        let expected = [("b", 1), ("a", 2), ("c", 1)].map(|(word, count)| (word.to_owned(), count));
+        assert_eq!(found, expected);
+        assert_eq!(driver.read("behind").len(), 1);
+        driver.end();
+        let totals: Vec<u64> = driver.read_values("totals", json()).unwrap();
+        assert_eq!(totals, [4, 1]);
+        assert_eq!(driver.report().windows["total"].counts.late_pairs, 0);
+    }
+
+    #[test]
+    fn state_and_deadlines_survive() {
+        let mut input = Input::new(2);
+        for time in 0..60 {
+            let word = ["a", "b", "c", "d"][(time * 7 % 11 % 4) as usize];
+            let partition = (time % 2) as i32;
+            input.pipe(
+                "in",
+                partition,
+                None,
+                Some(word.as_bytes()),
+                Timestamp(time * 3),
+            );
+        }
+        assert_replay_equal(program, &input, &[1, 3]);
     }
 }

@@ -235,31 +235,7 @@ async fn application(
     }
     check_plan(client, &mut producer, &name, &plan.text()).await?;
     let checksum = crc32c(plan.text().as_bytes());
-    let committed = restore::committed(client, &name).await?;
-    let mut tasks = BTreeMap::new();
-    let mut end = End::FromInput;
-    for (stage, count) in &run.parallelism.tasks {
-        let topic = app.shared.lock().topic_of(*stage).clone();
-        let of = |partition| TopicPartition::new(topic.clone(), PartitionId(partition));
-        let partitions: Vec<_> = (0..*count).map(of).collect();
-        let is_source = matches!(stage, StageId::Source(_));
-        let starts = run.starts(is_source, &partitions).await?;
-        if is_source {
-            end = end.and(run.end(is_source, &partitions).await?);
-        }
-        for partition in partitions {
-            let number = partition.partition.0;
-            let mut task = app.shared.lock().task(*stage, number, &run.parallelism);
-            let of_task = committed.get(&partition);
-            let restored =
-                restore::restore(client, (&name, checksum), (&mut *task, &partition), of_task);
-            let start = starts.get(&partition).copied();
-            let start = start.ok_or_else(|| missing_offset(&partition))?;
-            let position = restored.await?.unwrap_or(start);
-            let running = Running::new(task, position, is_source, client.now());
-            tasks.insert(partition, running);
-        }
-    }
+    let (tasks, end) = run.restored(app, (&name, checksum)).await?;
     let mut consumer = Consumer::new(client.clone(), consumer);
     consumer.assign(tasks.iter().map(|(p, task)| (p.clone(), task.position)));
     Ok(Worker {
@@ -359,6 +335,42 @@ impl Run {
             changelogs.extend(of_task.map(|topic| (topic, *tasks)));
         }
         changelogs
+    }
+
+    /// All tasks as the application has committed them, and where their sources end.
+    async fn restored(
+        &self,
+        app: &App,
+        (name, checksum): (&str, u32),
+    ) -> Result<(BTreeMap<TopicPartition, Running>, End), RunError> {
+        let client = &self.client;
+        let committed = restore::committed(client, name).await?;
+        let mut tasks = BTreeMap::new();
+        let mut end = End::FromInput;
+        for (stage, count) in &self.parallelism.tasks {
+            let topic = app.shared.lock().topic_of(*stage).clone();
+            let of = |partition| TopicPartition::new(topic.clone(), PartitionId(partition));
+            let partitions: Vec<_> = (0..*count).map(of).collect();
+            let is_source = matches!(stage, StageId::Source(_));
+            let starts = self.starts(is_source, &partitions).await?;
+            if is_source {
+                end = end.and(self.end(is_source, &partitions).await?);
+            }
+            for partition in partitions {
+                let number = partition.partition.0;
+                let mut task = app.shared.lock().task(*stage, number, &self.parallelism);
+                let of_task = committed.get(&partition);
+                let of = (name, checksum);
+                let restored =
+                    restore::restore(client, of, (&mut *task, &partition), of_task).await?;
+                let start = starts.get(&partition).copied();
+                let start = start.ok_or_else(|| missing_offset(&partition))?;
+                let position = restored.unwrap_or(start);
+                let running = Running::new(task, position, is_source, client.now());
+                tasks.insert(partition, running);
+            }
+        }
+        Ok((tasks, end))
     }
 
     /// Where to begin to read partitions of which nothing is committed.

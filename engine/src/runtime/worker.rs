@@ -47,9 +47,8 @@ pub(super) struct Running {
     /// Whether it has something to commit.
     pub(super) is_touched: bool,
     pub(super) is_done: bool,
-    /// When there was something to read last, or when it was last found idle.
-    pub(super) last_read: Duration,
-    pub(super) is_idle: bool,
+    /// Since when there has been nothing to read; `None` once it was found idle.
+    pub(super) quiet_since: Option<Duration>,
 }
 
 /// See the module.
@@ -186,7 +185,7 @@ impl Worker {
                 source,
             })?;
         }
-        (running.last_read, running.is_idle) = (now, false);
+        running.quiet_since = Some(now);
         self.touch(records);
         self.send(out).await
     }
@@ -217,9 +216,9 @@ impl Worker {
             if running.idle_at(self.idle_after).is_none_or(|at| at > now) {
                 continue;
             }
-            running.last_read = now;
+            running.quiet_since = Some(now);
             if self.consumer.is_caught_up(partition) {
-                running.is_idle = true;
+                running.quiet_since = None;
                 running.is_touched = true;
                 running.task.idle(out);
                 is_any = true;
@@ -268,9 +267,10 @@ impl Worker {
     }
 
     fn begin(&mut self) -> Result<(), ClientError> {
-        match self.producer.is_open() {
-            true => Ok(()),
-            false => self.producer.begin(),
+        if self.producer.is_open() {
+            Ok(())
+        } else {
+            self.producer.begin()
         }
     }
 
@@ -353,23 +353,24 @@ impl Running {
             is_source,
             is_touched: false,
             is_done: false,
-            last_read: now,
-            is_idle: false,
+            quiet_since: Some(now),
         }
     }
 
     /// Where its input ends, if that is known; a receiver learns it from its input.
     fn end(&self, of: &End, partition: &TopicPartition) -> Result<Option<Offset>, RunError> {
-        match self.is_source {
-            true => of.of(partition),
-            false => Ok(None),
+        if self.is_source {
+            of.of(partition)
+        } else {
+            Ok(None)
         }
     }
 
     /// When it is to be found idle, if nothing comes.
     fn idle_at(&self, after: Option<Duration>) -> Option<Duration> {
-        let waits = self.is_source && !self.is_done && !self.is_idle;
-        after.filter(|_| waits).map(|after| self.last_read + after)
+        let waits = self.is_source && !self.is_done;
+        let since = self.quiet_since.filter(|_| waits)?;
+        after.map(|after| since + after)
     }
 }
 
@@ -379,7 +380,7 @@ impl Open {
     }
 }
 
-fn row_record<'a>((key, value): memory::Row<'a>) -> RecordRef<'a> {
+fn row_record((key, value): memory::Row<'_>) -> RecordRef<'_> {
     RecordRef {
         timestamp: None,
         key: Some(key),

@@ -54,7 +54,7 @@ struct Held<Acc> {
 #[derive(Debug)]
 pub(crate) struct Slices<W, Acc> {
     windows: W,
-    slices: VecDeque<Slice<Acc>>,
+    in_order: VecDeque<Slice<Acc>>,
     /// The index of the slice that was used last, if it is still there.
     last: usize,
     /// Whether changes are kept for a changelog.
@@ -73,7 +73,7 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
     pub(crate) fn new(windows: W, is_logged: bool) -> Self {
         Self {
             windows,
-            slices: VecDeque::new(),
+            in_order: VecDeque::new(),
             last: 0,
             is_logged,
         }
@@ -92,7 +92,7 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
             add,
         } = record;
         let (index, is_new) = self.slice_of(time);
-        let slice = &mut self.slices[index];
+        let slice = &mut self.in_order[index];
         if let Some(held) = slice.keys.get_mut(key) {
             add(&mut held.slot.acc);
             held.slot.timestamp = held.slot.timestamp.max(time);
@@ -117,14 +117,14 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
     /// The index of the slice that contains the moment, and whether it was made for it.
     fn slice_of(&mut self, time: Timestamp) -> (usize, bool) {
         let is_last = |slice: &Slice<Acc>| slice.span.contains(time);
-        if self.slices.get(self.last).is_some_and(is_last) {
+        if self.in_order.get(self.last).is_some_and(is_last) {
             return (self.last, false);
         }
         let after = self
-            .slices
+            .in_order
             .partition_point(|slice| slice.span.start <= time);
         if let Some(index) = after.checked_sub(1)
-            && self.slices[index].span.contains(time)
+            && self.in_order[index].span.contains(time)
         {
             self.last = index;
             return (index, false);
@@ -134,16 +134,16 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
             keys: KeyMap::default(),
             dirty: KeyList::default(),
         };
-        self.slices.insert(after, slice);
+        self.in_order.insert(after, slice);
         self.last = after;
         (after, true)
     }
 
     fn range(&self, slices: Range<Timestamp>) -> impl Iterator<Item = &Slice<Acc>> {
         let from = self
-            .slices
+            .in_order
             .partition_point(|slice| slice.span.start < slices.start);
-        let slices_from = self.slices.range(from..);
+        let slices_from = self.in_order.range(from..);
         slices_from.take_while(move |slice| slice.span.start < slices.end)
     }
 
@@ -201,18 +201,20 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
 
     /// The first slice that ends after the moment.
     pub(crate) fn first_after(&self, time: Timestamp) -> Option<Window> {
-        let index = self.slices.partition_point(|slice| slice.span.end <= time);
-        self.slices.get(index).map(|slice| slice.span)
+        let index = self
+            .in_order
+            .partition_point(|slice| slice.span.end <= time);
+        self.in_order.get(index).map(|slice| slice.span)
     }
 
     /// Forgets the slices that begin before `start`.
     pub(crate) fn drop_before(&mut self, start: Timestamp) {
         while self
-            .slices
+            .in_order
             .front()
             .is_some_and(|slice| slice.span.start < start)
         {
-            self.slices.pop_front();
+            self.in_order.pop_front();
             self.last = self.last.saturating_sub(1);
         }
     }
@@ -220,10 +222,10 @@ impl<W: Aligned, Acc: Clone> Slices<W, Acc> {
     /// The slices next to this one, before and after it.
     pub(crate) fn neighbours(&self, slice: Window) -> (Option<Window>, Option<Window>) {
         let at = self
-            .slices
+            .in_order
             .partition_point(|other| other.span.start < slice.start);
-        let before = at.checked_sub(1).map(|index| self.slices[index].span);
-        let after = self.slices.range(at..).map(|other| other.span);
+        let before = at.checked_sub(1).map(|index| self.in_order[index].span);
+        let after = self.in_order.range(at..).map(|other| other.span);
         (
             before,
             after.into_iter().find(|other| other.start > slice.start),
@@ -237,7 +239,7 @@ where
     Acc: Clone + Serialize + DeserializeOwned,
 {
     fn changes(&mut self, rows: &mut Rows) {
-        for slice in &mut self.slices {
+        for slice in &mut self.in_order {
             for key in slice.dirty.iter() {
                 let Some(held) = slice.keys.get_mut(key) else {
                     continue;
@@ -268,7 +270,7 @@ where
             )));
         }
         let (index, _) = self.slice_of(start);
-        let slice = &mut self.slices[index];
+        let slice = &mut self.in_order[index];
         if let Some((timestamp, acc)) = read {
             let slot = Slot { acc, timestamp };
             let is_dirty = false;
@@ -277,7 +279,7 @@ where
             slice.keys.remove(key);
         }
         if slice.keys.is_empty() {
-            self.slices.remove(index);
+            self.in_order.remove(index);
         }
         Ok(())
     }
@@ -382,7 +384,7 @@ mod tests {
                     keys.sort_by(|a, b| a.0.cmp(&b.0));
                     (slice.span, keys)
                 };
-                store.slices.iter().map(of).collect()
+                store.in_order.iter().map(of).collect()
             };
             prop_assert_eq!(all(&live), all(&restored));
             let mut none = Rows::default();

@@ -36,9 +36,11 @@
 //! - for each key that is not stale, the total is the combination of its slots in `span`, in order;
 //! - a stale key has no total.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use brooklet_protocol::Timestamp;
+use foldhash::fast::FixedState;
 
 use super::slices::Slices;
 use super::{KeyMap, Slot, sorted};
@@ -51,7 +53,7 @@ pub(crate) struct Totals<Acc> {
     span: Range<Timestamp>,
     keys: KeyMap<Slot<Acc>>,
     /// Keys that have no total, because a slot of theirs has changed.
-    stale: KeyMap<()>,
+    stale: HashSet<Box<[u8]>, FixedState>,
     retracts: bool,
 }
 
@@ -62,16 +64,16 @@ impl<Acc: Clone> Totals<Acc> {
         pay(windows, retracts).then(|| Self {
             span: Timestamp::MIN..Timestamp::MIN,
             keys: KeyMap::default(),
-            stale: KeyMap::default(),
+            stale: HashSet::default(),
             retracts,
         })
     }
 
     /// A record of this key and event time was folded into its slice.
     pub(crate) fn touch(&mut self, key: &[u8], time: Timestamp) {
-        if self.span.contains(&time) && !self.stale.contains_key(key) {
+        if self.span.contains(&time) && !self.stale.contains(key) {
             self.keys.remove(key);
-            self.stale.insert(key.into(), ());
+            self.stale.insert(key.into());
         }
     }
 
@@ -128,7 +130,7 @@ impl<Acc: Clone> Totals<Acc> {
             }
         }
         self.span.end = window.end;
-        for (key, ()) in self.stale.drain() {
+        for key in self.stale.drain() {
             if let Some(slot) = slices.combine_key(self.span.clone(), &key, &combine) {
                 self.keys.insert(key, slot);
             }

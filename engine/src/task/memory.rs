@@ -75,9 +75,10 @@ pub(crate) fn resume(
     let mut load = Load(Progress::of(standings.to_vec()), Ok(()));
     task.walk(&mut load);
     load.1?;
-    match load.0.is_read() {
-        true => Ok(()),
-        false => Err(DecodeError("it has more bytes than this plan".into())),
+    if load.0.is_read() {
+        Ok(())
+    } else {
+        Err(DecodeError("it has more bytes than this plan".into()))
     }
 }
 

@@ -191,8 +191,8 @@ impl TestDriver {
             return;
         };
         for task in self.tasks.iter_mut().filter(|task| task.is_source()) {
-            if now - task.last_input >= after {
-                task.last_input = Duration::MAX.min(now);
+            if now.saturating_sub(task.last_input) >= after {
+                task.last_input = now;
                 task.fall_idle();
             }
         }
@@ -245,7 +245,7 @@ impl TestDriver {
                 self.crashes_left -= 1;
                 self.crash();
                 self.restart();
-            } else if chance % 3 == 0 {
+            } else if chance.is_multiple_of(3) {
                 self.commit();
             }
         }

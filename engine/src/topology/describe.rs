@@ -91,7 +91,8 @@ impl Plan {
         for (id, node) in children.filter(|(_, node)| node.parent.map(|(id, _)| id) == parent) {
             let port = node.parent.map_or("", |(_, port)| port);
             let colon = if port.is_empty() { "" } else { ": " };
-            let steps: String = node.steps.iter().map(|step| format!("{step}, ")).collect();
+            let steps = node.steps.iter().flat_map(|step| [*step, ", "]);
+            let steps: String = steps.collect();
             let indent = "  ".repeat(depth);
             // Writing to a string does not fail.
             let _: fmt::Result = writeln!(text, "{indent}{port}{colon}{steps}{}", node.what);
@@ -117,9 +118,10 @@ impl Plan {
             };
             let label = std::iter::once(port).chain(node.steps.iter().copied());
             let label: Vec<_> = label.filter(|part| !part.is_empty()).collect();
-            let label = match label.is_empty() {
-                true => String::new(),
-                false => format!("|{}|", label.join(", ")),
+            let label = if label.is_empty() {
+                String::new()
+            } else {
+                format!("|{}|", label.join(", "))
             };
             let _: fmt::Result = writeln!(text, "  n{parent} -->{label} n{id}");
         }

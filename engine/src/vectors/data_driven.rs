@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::test_driver::{Input, assert_replay_equal};
 use crate::window::{SessionWindows, Sessions, Sliding, SlidingWindows};
 
 fn closed(line: &str) -> String {
@@ -244,23 +245,52 @@ proptest! {
     #[test]
     fn updates_end_in_the_finals(records in any_records(), gap in 1u64..8, is_sliding: bool) {
         let script = script(&records);
-        let played = match is_sliding {
-            true => play(sliding(gap, 9), &script),
-            false => play(sessions(gap, 9), &script),
+        let played = if is_sliding {
+            play(sliding(gap, 9), &script)
+        } else {
+            play(sessions(gap, 9), &script)
         };
         // The last word on each window: a result, or that it is there no longer.
         let mut last = BTreeMap::new();
         for line in &played.updates {
             let of = line.split(['=', ' ']).next().unwrap();
-            match line.ends_with("retracted") {
-                true => last.remove(of),
-                false => last.insert(of, line),
-            };
+            if line.ends_with("retracted") {
+                last.remove(of);
+            } else {
+                last.insert(of, line);
+            }
         }
         let mut finals: Vec<_> = played.finals.iter().collect();
         finals.sort();
         let mut last: Vec<_> = last.into_values().collect();
         last.sort();
         prop_assert_eq!(last, finals);
+    }
+}
+
+proptest! {
+    // Each case runs the program some thirty times.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn a_crash_changes_nothing(records in any_records(), gap in 1u64..8, grace in 0u64..8) {
+        let program = || {
+            let app = App::new("vectors");
+            let keyed = app
+                .stream("in", text())
+                .key_by("by-key", |key: &String| key.clone(), text());
+            let spans = keyed.window(sessions(gap, grace)).count("sessions");
+            spans.finals().to("finals", |_| None, json());
+            spans.late().to("late", |_| None, json());
+            let moments = keyed.window(sliding(gap, grace)).count("sliding");
+            moments.finals().to("finals", |_| None, json());
+            app
+        };
+        let mut input = Input::new(1);
+        for (key, time) in records.iter().take(12) {
+            let key = key.to_string();
+            input.pipe("in", 0, None, Some(key.as_bytes()), Timestamp(*time));
+        }
+        assert_replay_equal(program, &input, &[2]);
     }
 }
