@@ -96,10 +96,13 @@ fn any_stream() -> impl Strategy<Value = Vec<Record>> {
     })
 }
 
+/// Slice, event time and text of a record.
+type Placed<'a> = (Timestamp, Timestamp, &'a str);
+
 /// What each window holds: the records that were not late for it, slice by slice, and within a slice
 /// as they came. No totals, no sharing.
 fn plain(windows: &impl crate::window::Aligned, records: &[Record]) -> Vec<String> {
-    let mut all: BTreeMap<(Window, u8), Vec<(Timestamp, Timestamp, &str)>> = BTreeMap::new();
+    let mut all: BTreeMap<(Window, u8), Vec<Placed<'_>>> = BTreeMap::new();
     let mut stream_time = Timestamp::MIN;
     for (key, time, value) in records {
         let time = Timestamp(*time);
