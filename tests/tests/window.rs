@@ -359,6 +359,122 @@ fn names_that_come_twice_are_a_usage_error() {
     }
 }
 
+/// A server whose topic has a row of one key at each of these times in March 2026.
+fn with_times(times: &[&str]) -> Server {
+    let server = Server::ephemeral();
+    let rows = times
+        .iter()
+        .map(|time| format!("{{\"at\":\"2026-03-{time}\"}}\n"));
+    let rows: String = rows.collect();
+    server.stdout_of(&["produce", "t"], rows.as_bytes());
+    server
+}
+
+const BY_TIME: [&str; 4] = ["--time", "/at", "--grace", "1h"];
+
+impl Ran {
+    /// The windows of March 2026 and their counts.
+    fn windows(&self) -> Vec<String> {
+        let short = |time: &Value| {
+            let time = time.as_str().unwrap().trim_start_matches("2026-03-");
+            time.trim_start_matches("25T")
+                .trim_end_matches('Z')
+                .to_owned()
+        };
+        let rows = self.results.iter().map(|row| {
+            let (start, end) = (short(&row["window_start"]), short(&row["window_end"]));
+            format!("{start} {end} {}", row["count"])
+        });
+        rows.collect()
+    }
+}
+
+#[test]
+fn a_day_of_a_time_zone_may_have_23_hours() {
+    let server = with_times(&["29T00:00:00+01:00", "29T21:59:59.999Z", "29T22:00:00Z"]);
+    let ran = window(
+        &server,
+        &[&BY_TIME[..], &["--every", "day@Europe/Berlin"]].concat(),
+    );
+    let expected = [
+        "28T23:00:00.000 29T22:00:00.000 2",
+        "29T22:00:00.000 30T22:00:00.000 1",
+    ];
+    assert_eq!(ran.windows(), expected);
+    ran.assert_says(&["3 records read: 3 counted, 0 too late, 0 malformed; 2 results"]);
+}
+
+#[test]
+fn sessions_and_sliding_windows_end_with_a_row() {
+    let server = with_times(&["25T09:00:00Z", "25T09:04:00Z", "25T09:20:00Z"]);
+    let of = |kind: &[&str]| window(&server, &[&BY_TIME[..], kind].concat()).windows();
+    assert_eq!(
+        of(&["--session", "5m"]),
+        ["09:00:00.000 09:04:00.001 2", "09:20:00.000 09:20:00.001 1"]
+    );
+    assert_eq!(
+        of(&["--sliding", "5m"]),
+        [
+            "08:55:00.000 09:00:00.001 1",
+            "08:59:00.000 09:04:00.001 2",
+            "09:00:00.001 09:05:00.002 1",
+            "09:15:00.000 09:20:00.001 1",
+        ]
+    );
+}
+
+#[test]
+fn updates_are_marked_and_sessions_that_merge_are_retracted() {
+    let server = with_times(&["25T09:00:00Z", "25T09:08:00Z", "25T09:04:00Z"]);
+    let args = [&BY_TIME[..], &["--session", "5m", "--updates"]].concat();
+    let ran = window(&server, &args);
+    let expected = [
+        ("update", "09:00:00.000 09:00:00.001 1"),
+        ("update", "09:08:00.000 09:08:00.001 1"),
+        ("retraction", "09:00:00.000 09:00:00.001 null"),
+        ("retraction", "09:08:00.000 09:08:00.001 null"),
+        ("update", "09:00:00.000 09:08:00.001 3"),
+        ("final", "09:00:00.000 09:08:00.001 3"),
+    ];
+    assert_eq!(ran.column("kind"), expected.map(|(kind, _)| kind));
+    assert_eq!(ran.windows(), expected.map(|(_, window)| window));
+    ran.assert_says(&[
+        "3 records read: 3 counted, 0 too late, 0 malformed; 1 result; 3 updates and 2 retractions",
+    ]);
+    let printed = |format| {
+        let args = [&["window", "t", "-e", "-o", format][..], &args].concat();
+        server.stdout_of(&args, b"")
+    };
+    let array: Vec<Value> = serde_json::from_str(&printed("json")).unwrap();
+    assert_eq!(array, ran.results);
+    let table = printed("table");
+    let kinds = table.lines().map(|line| line.split(' ').next().unwrap());
+    let expected = expected.map(|(kind, _)| kind);
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [&["KIND"][..], &expected].concat()
+    );
+}
+
+#[test]
+fn anything_but_one_kind_of_windows_is_a_usage_error() {
+    let all = "--size <DURATION>|--every <UNIT@ZONE>|--session <GAP>|--sliding <DIFFERENCE>";
+    let cases: [(&[&str], &str); 4] = [
+        (&[], all),
+        (&["--session", "5m", "--hop", "1m"], "cannot be used with"),
+        (&["--every", "day@Berlin"], "the nearest is Europe/Berlin"),
+        (
+            &["--size", "1h", "--step", "25m"],
+            "must divide its size of 1h, found 25m",
+        ),
+    ];
+    for (args, words) in cases {
+        let output = run(&[&["window", "t", "--grace", "1h"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", says(&output));
+        assert!(says(&output).contains(words), "{}", says(&output));
+    }
+}
+
 /// Copies Kafka's partition, which is in nobody's data directory.
 fn micro(parent: &Path) -> PathBuf {
     let dir = parent.join("micro-0");

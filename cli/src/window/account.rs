@@ -6,23 +6,33 @@
 //! ```
 //!
 //! A JSON record is one row, and so is a line of CSV; if every record is one row, both sums are
-//! printed as one. A row is *counted* if any window accepted it, and *too late* if none did. If a
-//! run is stopped early, some rows are still on their way to the windows; they are reported, too.
+//! printed as one. A row is *counted* if any window accepted it, and *too late* if none did. With
+//! sliding windows a row is counted, too, if its own window has closed and it was kept for windows
+//! of other rows; the account says how often a row came after its window had closed. If a run is
+//! stopped early, some rows are still on their way to the windows; they are reported, too.
+//!
+//! Results are windows that have closed. Updates and retractions are counted beside them, and sums
+//! that were too large only in the results, so that none counts twice.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use brooklet_engine::RunReport;
 
+use super::change::{Change, Mark};
 use super::number::Number;
 
-/// Counts of the readers and aggregates, in addition to the engine's.
+/// Counts of what was read and printed, in addition to the engine's.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// Lines that repeat the column names; the engine counts them as malformed.
     pub(super) headers: AtomicU64,
     /// Sums that did not fit and were rounded or became infinite.
-    pub(super) overflows: AtomicU64,
+    overflows: AtomicU64,
+    /// Results so far that were printed.
+    updates: AtomicU64,
+    /// Results so far that were taken back.
+    retractions: AtomicU64,
     /// Rows without a number, for each field.
     absent: Vec<(String, AtomicU64)>,
 }
@@ -45,24 +55,38 @@ impl Tally {
             }
         }
     }
+
+    /// Counts a printed row.
+    pub(super) fn note_printed(&self, change: &Change) {
+        let overflows = || change.answers.iter().filter(|answer| answer.is_too_large());
+        match change.mark {
+            Mark::Update => self.updates.fetch_add(1, Relaxed),
+            Mark::Retraction => self.retractions.fetch_add(1, Relaxed),
+            Mark::Final => self
+                .overflows
+                .fetch_add(overflows().count() as u64, Relaxed),
+        };
+    }
 }
 
 /// What happened to the records, and to the rows in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Account {
-    records: u64,
-    no_value: u64,
-    rows: u64,
-    counted: u64,
-    late: u64,
+    pub(super) records: u64,
+    pub(super) no_value: u64,
+    pub(super) rows: u64,
+    pub(super) counted: u64,
+    pub(super) late: u64,
     /// Pairs of a row and a window that had closed before it.
-    late_pairs: u64,
-    malformed: u64,
-    headers: u64,
-    impossible_times: u64,
-    results: u64,
-    overflows: u64,
-    absent: Vec<(String, u64)>,
+    pub(super) late_pairs: u64,
+    pub(super) malformed: u64,
+    pub(super) headers: u64,
+    pub(super) impossible_times: u64,
+    pub(super) results: u64,
+    pub(super) updates: u64,
+    pub(super) retractions: u64,
+    pub(super) overflows: u64,
+    pub(super) absent: Vec<(String, u64)>,
 }
 
 impl Account {
@@ -70,6 +94,8 @@ impl Account {
     pub(super) fn new(report: &RunReport, tally: &Tally) -> Self {
         let mut account = Self {
             headers: tally.headers.load(Relaxed),
+            updates: tally.updates.load(Relaxed),
+            retractions: tally.retractions.load(Relaxed),
             overflows: tally.overflows.load(Relaxed),
             ..Self::default()
         };
@@ -134,6 +160,12 @@ impl Account {
     }
 
     fn add_remarks(&self, text: &mut String) {
+        if self.updates > 0 {
+            write!(text, "; {}", counted(self.updates, "update")).expect(ENOUGH);
+        }
+        if self.retractions > 0 {
+            write!(text, " and {}", counted(self.retractions, "retraction")).expect(ENOUGH);
+        }
         if self.late_pairs > self.late {
             let times = counted(self.late_pairs, "time");
             write!(text, "; {times} a row came after its window had closed").expect(ENOUGH);
@@ -163,18 +195,7 @@ fn plural(count: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use brooklet_engine::dsl::Malformed;
-    use brooklet_engine::time::Timestamp;
-    use brooklet_engine::{Final, TestDriver};
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::window::aggregate::Answer;
-    use crate::window::fields::Fields;
-    use crate::window::program::program;
-    use crate::window::{Args, query, windows};
 
     #[test]
     fn a_record_that_is_one_row_is_accounted_for_once() {
@@ -194,6 +215,16 @@ mod tests {
             account.to_text(),
             "12 records read: 6 counted, 1 too late, 3 malformed, 1 without a value, \
              1 header line; 6 results"
+        );
+        let with_updates = Account {
+            updates: 7,
+            retractions: 1,
+            ..account
+        };
+        let text = with_updates.to_text();
+        assert!(
+            text.ends_with("; 6 results; 7 updates and 1 retraction"),
+            "{text}"
         );
         let empty = "0 records read: 0 counted, 0 too late, 0 malformed; 0 results";
         assert_eq!(Account::default().to_text(), empty);
@@ -221,131 +252,5 @@ mod tests {
              4 times a row came after its window had closed; 2 rows without price; \
              1 sum too large to be exact"
         );
-    }
-
-    #[derive(Debug, clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    /// Values of all kinds, and pieces of them.
-    fn any_value() -> impl Strategy<Value = Option<Vec<u8>>> {
-        let pieces = [
-            "{\"at\":",
-            "}",
-            "1000",
-            "-1",
-            "99999999999999999",
-            "\"2026-06-25T09:15:00+02:00\"",
-            ",\"k\":",
-            "\"a\"",
-            "null",
-            ",\"n\":",
-            "7",
-            "1e400",
-            "NaN",
-            ",",
-            "\n",
-            "\r\n",
-            "\"",
-            " ",
-            "at,k,n",
-            "\u{feff}",
-            "5,a,1",
-            "400000,b,",
-            "x",
-        ];
-        let piece =
-            proptest::sample::select(pieces.to_vec()).prop_map(|text| text.as_bytes().to_vec());
-        let bytes = proptest::collection::vec(any::<u8>(), 0..3);
-        let json = (0i64..900_000, 0..3)
-            .prop_map(|(at, n)| format!("{{\"at\":{at},\"k\":{n},\"n\":{n}}}").into_bytes());
-        let csv = proptest::collection::vec((0i64..900_000, 0..3), 0..4).prop_map(|rows| {
-            let rows = rows.iter().map(|(at, n)| format!("{at},{n},{n}\n"));
-            rows.collect::<String>().into_bytes()
-        });
-        let mixed = proptest::collection::vec(prop_oneof![4 => piece, 1 => bytes], 0..8)
-            .prop_map(|all| all.concat());
-        proptest::option::weighted(0.9, prop_oneof![mixed, json, csv])
-    }
-
-    /// How many rows a text without quotes holds, at least one for what is no text or empty.
-    fn lines_of(value: &[u8]) -> usize {
-        let text = str::from_utf8(value).unwrap_or_default();
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let lines = text.split(['\r', '\n']).filter(|line| !line.is_empty());
-        lines.count().max(1)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
-
-        #[test]
-        fn nothing_vanishes(
-            mut values in proptest::collection::vec((0..2, any_value(), -5i64..900_000), 0..30),
-            has_quotes: bool,
-            is_csv: bool,
-            is_timed: bool,
-            is_hopping: bool,
-        ) {
-            for (_, value, _) in &mut values {
-                let value = value.iter_mut().filter(|_| !has_quotes);
-                value.for_each(|value| value.retain(|byte| *byte != b'"'));
-            }
-            let mut line = vec!["window", "t", "--size", "1m", "--grace", "10s", "--by", "/k", "--agg", "count", "--agg", "sum:/n", "--late-to", "late"];
-            if is_csv {
-                line.extend(["--format", "csv", "--columns", "at,k,n"]);
-            }
-            if is_timed {
-                line.extend(["--time", "/at"]);
-            }
-            if is_hopping {
-                line.extend(["--hop", "20s"]);
-            }
-            let args = <Line as clap::Parser>::parse_from(line).args;
-            let query = query(&args).unwrap();
-            let tally = Arc::new(Tally::new(&query.numbers));
-            let numbers = query.numbers.clone();
-            let fields = Fields::new(query, Arc::clone(&tally)).unwrap();
-            let (results, skipped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-            let (count, skip) = (Arc::clone(&results), Arc::clone(&skipped));
-            let print = move |result: Final<String, Vec<Answer>>| match result.value[0] {
-                Answer::Number(Number::Whole(rows)) => {
-                    count.fetch_add(rows as u64, Relaxed);
-                }
-                other => panic!("{other:?} is no count"),
-            };
-            let malformed = move |_: &Malformed<'_>| {
-                skip.fetch_add(1, Relaxed);
-            };
-            let read = (fields, numbers, Arc::clone(&tally));
-            let app = program("q", &args, read, windows(&args).unwrap(), print, malformed);
-            let mut driver = TestDriver::new(app, 2).unwrap();
-            for (partition, value, timestamp) in &values {
-                driver.pipe("t", *partition, None, value.as_deref(), Timestamp(*timestamp));
-            }
-            driver.end();
-
-            let account = Account::new(&driver.report(), &tally);
-            let no_value = values.iter().filter(|(_, value, _)| value.is_none()).count() as u64;
-            prop_assert_eq!((account.records, account.no_value), (values.len() as u64, no_value));
-            let skipped_rows = account.malformed + account.headers + account.impossible_times;
-            prop_assert_eq!(account.rows, account.counted + account.late + skipped_rows);
-            prop_assert!(account.rows >= account.records - no_value);
-            if is_csv && !has_quotes {
-                let rows = values.iter().filter_map(|(_, value, _)| Some(lines_of(value.as_ref()?)));
-                prop_assert_eq!(account.rows, rows.sum::<usize>() as u64);
-            }
-            prop_assert!(is_csv || account.rows == account.records - no_value);
-            // What is skipped was shown, what is late was written, and what is counted is in the
-            // results.
-            prop_assert_eq!(skipped.load(Relaxed), skipped_rows + no_value);
-            prop_assert_eq!(driver.read("late").len() as u64, account.late_pairs);
-            let in_windows = results.load(Relaxed);
-            let is_whole = in_windows == account.counted || (is_hopping && in_windows > account.counted);
-            prop_assert!(is_whole, "{} of {}", in_windows, account.counted);
-            prop_assert!(!account.to_text().contains("on their way"));
-        }
     }
 }

@@ -6,17 +6,15 @@
 //!
 //! Integers are summed exactly, in 128 bits, and apart from the floats, so that their order does
 //! not matter and a sum of integers is an integer. Only if 128 bits are not enough does a sum
-//! continue as a float, and that is counted.
+//! continue as a float, and its result says so.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use brooklet_engine::Aggregate;
 use brooklet_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::account::Tally;
+use super::change::{Placed, Places};
 use super::number::Number;
 use super::row::Row;
 use super::spec::{AggregateSpec, Function};
@@ -32,7 +30,9 @@ struct Part {
 #[derive(Clone, Debug)]
 pub(super) struct Aggregates {
     parts: Vec<Part>,
-    tally: Arc<Tally>,
+    /// As in a plan: `count, sum:/v`.
+    name: String,
+    places: Places,
 }
 
 /// The state of one aggregate.
@@ -110,6 +110,8 @@ pub(super) enum Answer {
     Nothing,
     /// A number.
     Number(Number),
+    /// A sum of integers beyond 128 bits, as a float, or a mean of such a sum.
+    Rounded(f64),
     /// A sum that became infinite.
     Overflow,
 }
@@ -118,24 +120,30 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => write!(f, "{number}"),
+            Self::Rounded(float) => write!(f, "{}", Number::Float(*float)),
             Self::Nothing | Self::Overflow => f.write_str("null"),
         }
     }
 }
 
 impl Answer {
-    fn of_float(float: f64) -> Self {
-        if float.is_finite() {
-            Self::Number(Number::Float(float))
-        } else {
-            Self::Overflow
+    fn of_float(float: f64, is_rounded: bool) -> Self {
+        match (float.is_finite(), is_rounded) {
+            (false, _) => Self::Overflow,
+            (true, true) => Self::Rounded(float),
+            (true, false) => Self::Number(Number::Float(float)),
         }
+    }
+
+    /// Whether a sum was too large to be exact.
+    pub(super) fn is_too_large(self) -> bool {
+        matches!(self, Self::Rounded(_) | Self::Overflow)
     }
 }
 
 impl Aggregates {
     /// The aggregates of these specifications, over rows with the numbers `fields`.
-    pub(super) fn new(specs: &[AggregateSpec], fields: &[String], tally: Arc<Tally>) -> Self {
+    pub(super) fn new(specs: &[AggregateSpec], fields: &[String], places: Places) -> Self {
         let part = |spec: &AggregateSpec| Part {
             function: spec.function,
             number: spec
@@ -143,19 +151,12 @@ impl Aggregates {
                 .as_ref()
                 .and_then(|f| fields.iter().position(|g| f == g)),
         };
+        let names: Vec<_> = specs.iter().map(ToString::to_string).collect();
         Self {
             parts: specs.iter().map(part).collect(),
-            tally,
+            name: names.join(", "),
+            places,
         }
-    }
-
-    /// Also counts a sum that is not exact: each result is made once.
-    fn noted(&self, kept: Kept, answer: Answer) -> Answer {
-        let is_rounded = matches!(kept, Kept::Total(_, total) if total.is_rounded);
-        if is_rounded || answer == Answer::Overflow {
-            self.tally.overflows.fetch_add(1, Relaxed);
-        }
-        answer
     }
 }
 
@@ -195,10 +196,10 @@ impl Part {
             Kept::Count(count) => Answer::Number(Number::Whole(count.into())),
             Kept::Extreme(number) => Answer::Number(number),
             Kept::Total(count, total) if self.function == Function::Mean => {
-                Answer::of_float(total.to_float() / count as f64)
+                Answer::of_float(total.to_float() / count as f64, total.is_rounded)
             }
             Kept::Total(_, total) => match total.to_number() {
-                Number::Float(float) => Answer::of_float(float),
+                Number::Float(float) => Answer::of_float(float, total.is_rounded),
                 whole @ Number::Whole(_) => Answer::Number(whole),
             },
         }
@@ -207,7 +208,7 @@ impl Part {
 
 impl Aggregate<Row> for Aggregates {
     type Acc = Vec<Kept>;
-    type Out = Vec<Answer>;
+    type Out = Placed;
 
     fn lift(&self, row: &Row, _: Timestamp) -> Vec<Kept> {
         self.parts.iter().map(|part| part.lift(row)).collect()
@@ -219,14 +220,14 @@ impl Aggregate<Row> for Aggregates {
         }
     }
 
-    fn lower(&self, acc: &Vec<Kept>) -> Vec<Answer> {
+    fn lower(&self, acc: &Vec<Kept>) -> Placed {
         let all = self.parts.iter().zip(acc);
-        all.map(|(part, kept)| self.noted(*kept, part.lower(*kept)))
-            .collect()
+        self.places
+            .place(all.map(|(part, kept)| part.lower(*kept)).collect())
     }
 
     fn name(&self) -> String {
-        "a list of aggregates".into()
+        self.name.clone()
     }
 }
 
@@ -235,12 +236,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The answers of these aggregates over rows of the numbers a, b and c, as JSON.
-    fn answers(specs: &[&str], rows: &[[Option<&str>; 3]]) -> (Vec<String>, u64) {
+    /// The answers of these aggregates over rows of the numbers a, b and c, as JSON, and how many of
+    /// them were too large.
+    fn answers(specs: &[&str], rows: &[[Option<&str>; 3]]) -> (Vec<String>, usize) {
         let specs: Vec<AggregateSpec> = specs.iter().map(|s| s.parse().unwrap()).collect();
         let fields = ["a", "b", "c"].map(String::from);
-        let tally = Arc::new(Tally::default());
-        let aggregates = Aggregates::new(&specs, &fields, Arc::clone(&tally));
+        let aggregates = Aggregates::new(&specs, &fields, Places::default());
         let rows = rows.iter().map(|numbers| Row {
             time: None,
             key: String::new(),
@@ -256,15 +257,22 @@ mod tests {
         for later in &lifted[1..] {
             aggregates.combine(&mut acc, later);
         }
-        let found = aggregates.lower(&acc);
-        let overflows = tally.overflows.load(Relaxed);
-        (found.iter().map(ToString::to_string).collect(), overflows)
+        let found = aggregates.lower(&acc).answers;
+        let too_large = found.iter().filter(|answer| answer.is_too_large()).count();
+        (found.iter().map(ToString::to_string).collect(), too_large)
     }
 
-    fn of_a(spec: &str, numbers: &[&str]) -> (String, u64) {
+    fn of_a(spec: &str, numbers: &[&str]) -> (String, usize) {
         let rows: Vec<_> = numbers.iter().map(|n| [Some(*n), None, None]).collect();
-        let (mut found, overflows) = answers(&[spec], &rows);
-        (found.remove(0), overflows)
+        let (mut found, too_large) = answers(&[spec], &rows);
+        (found.remove(0), too_large)
+    }
+
+    #[test]
+    fn a_plan_calls_them_as_they_were_written() {
+        let specs = ["count", "sum:/v"].map(|spec| spec.parse().unwrap());
+        let aggregates = Aggregates::new(&specs, &["/v".into()], Places::default());
+        assert_eq!(aggregates.name(), "count, sum:/v");
     }
 
     #[test]
@@ -313,12 +321,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_counted() {
+    fn what_is_too_large_says_so() {
         let most = i128::MAX.to_string();
         assert_eq!(
             of_a("sum:a", &[&most, &most]),
             ("3.402823669209385e+38".into(), 1)
         );
+        assert_eq!(of_a("mean:a", &[&most, &most]).1, 1);
         assert_eq!(of_a("sum:a", &["1.7e308", "1.7e308"]), ("null".into(), 1));
         assert_eq!(of_a("mean:a", &["1.7e308", "1.7e308"]), ("null".into(), 1));
         assert_eq!(of_a("max:a", &["1.7e308", "1.7e308"]).1, 0);

@@ -5,10 +5,11 @@
 //!                                               └─ late ────▶ --late-to TOPIC
 //! ```
 //!
-//! A result is printed once, when its window closes. With `-e` it reads to the present end, closes
-//! all windows and exits, and prints the same in each run. All keys meet in one task, so that
-//! results come in order of closing time, window and key. At the end, an account says what happened
-//! to every record and row ([`account`]).
+//! The windows are of one kind ([`kind`]). A result is printed once, when its window closes; with
+//! `--updates` each change before that is printed, too, and marked as such ([`change`]). With `-e` it
+//! reads to the present end, closes all windows and exits, and prints the same in each run. All keys
+//! meet in one task, so that results come in order of closing time, window and key. At the end, an
+//! account says what happened to every record and row ([`account`]).
 
 mod spec;
 
@@ -20,11 +21,16 @@ mod number;
 mod row;
 
 mod aggregate;
+mod change;
+mod kind;
 mod program;
 
 mod printer;
 
 mod account;
+
+#[cfg(test)]
+mod laws;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -32,8 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brooklet_client::{Client, ClientError, ConsumerConfig, Isolation, OffsetSpec};
-use brooklet_engine::window::TimeWindows;
-use brooklet_engine::{Bound, Hopping, RunOptions, Start, Tumbling};
+use brooklet_engine::{Bound, RunOptions, Start};
 use brooklet_log::clock::Clock as _;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 
@@ -44,8 +49,9 @@ use crate::output::OutputFormat;
 use crate::signals::Stop;
 use account::{Account, Tally};
 use fields::{Fields, Format, Query};
-use printer::Printer;
-use program::{program, show_malformed};
+use kind::WindowArgs;
+use printer::{Columns, Printer};
+use program::{Made, program, show_malformed};
 use row::Unit;
 use spec::AggregateSpec;
 
@@ -84,11 +90,24 @@ Examples:
       --agg max:/delay_min --late-to too-late -e -o jsonl
   brooklet window prices --format csv --columns at,symbol,price --time at --by symbol \\
       --size 1m --grace 5s --agg min:price --agg max:price
+  brooklet window orders --every day@Europe/Berlin --grace 1h --agg sum:/total
+  brooklet window orders --size 1d --step 1h --grace 5m --agg sum:/total
+  brooklet window clicks --by /user --session 30m --grace 1m --updates -o jsonl
+  brooklet window logins --by /user --sliding 10s --grace 5s
+
+A window contains its start but not its end. Session and sliding windows contain the moments of all
+their rows, so their end is 1 ms later than the last moment inside. All times are printed in UTC: a
+day in Europe/Berlin starts at 22:00Z or 23:00Z.
 
 A record is too late for a window once the highest event time seen reaches the window's end plus
-the grace period; with several partitions, the lowest of their highest event times counts. Results
-are printed when their window closes, so the last ones appear only after later records, or, with
--e, at the end.
+the grace period; with several partitions, the lowest of their highest event times counts. A session
+can still grow for as long as its gap, so it waits for the gap and then for the grace period.
+Results are printed when their window closes, so the last ones appear only after later records, or,
+with -e, at the end.
+
+With --updates, the first column is the kind of row: update, the result so far of an open window;
+retraction, which takes back the update of a session that has grown or merged into another; and
+final, the result of a window that has closed, exactly once.
 
 Times are RFC 3339 with any offset, or numbers: milliseconds since 1970 unless --time-unit says
 otherwise. Windows cover 1970 to the end of the year 9999; rows outside are reported and counted.
@@ -118,15 +137,11 @@ pub(crate) struct Args {
     /// The field to group by; may be repeated to form one key [default: all records in one group]
     #[arg(long, value_name = "FIELD")]
     by: Vec<String>,
-    /// The size of windows, for example 1h or 30s
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    size: Duration,
-    /// How long a window waits for late records after its end
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    grace: Duration,
-    /// Hopping windows: start one at every multiple of this [default: the size]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    hop: Option<Duration>,
+    #[command(flatten)]
+    windows: WindowArgs,
+    /// Print each change of a result, too, while its window is open
+    #[arg(long)]
+    updates: bool,
     /// What to compute: count, or sum:FIELD, mean:FIELD, min:FIELD, max:FIELD
     #[arg(long = "agg", value_name = "AGG", default_value = "count")]
     aggregates: Vec<AggregateSpec>,
@@ -173,7 +188,8 @@ pub(crate) struct Args {
 /// No broker, no such topic, invalid windows.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let topic = TopicName::new(&args.topic).map_err(|e| CliError::Usage(e.to_string()))?;
-    let windows = windows(&args)?;
+    let kind = args.windows.kind();
+    let kind = kind.map_err(|error| CliError::Usage(error.to_string()))?;
     let query = query(&args).map_err(CliError::Usage)?;
     let tally = Arc::new(Tally::new(&query.numbers));
     let numbers = query.numbers.clone();
@@ -183,15 +199,24 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     client.partition_count(&topic).await?;
 
     let app_name = app_name(globals);
-    let names = args.aggregates.iter().map(ToString::to_string).collect();
-    let printer = Arc::new(Printer::new(args.output, names, args.exit_at_end)?);
-    let read = (fields, numbers, Arc::clone(&tally));
+    let columns = Columns {
+        names: args.aggregates.iter().map(ToString::to_string).collect(),
+        has_marks: args.updates,
+        has_millis: kind.is_made_by_rows(),
+    };
+    let printer = Arc::new(Printer::new(args.output, columns, args.exit_at_end)?);
+    let made = Made {
+        fields,
+        numbers,
+        kind,
+        tally: Arc::clone(&tally),
+    };
     let print = {
         let printer = Arc::clone(&printer);
-        move |result| printer.print(&result)
+        move |change| printer.print(&change)
     };
     let malformed = show_malformed(globals.quiet);
-    let program = program(&app_name, &args, read, windows, print, malformed);
+    let program = program(&app_name, &args, made, print, malformed);
     let metrics = program.metrics();
     if args.exit_at_end && args.isolation == Isolation::ReadCommitted {
         note_open_transactions(globals, &client, &ends(&client, &topic).await?).await?;
@@ -301,16 +326,6 @@ fn refuse_twice(what: &str, names: impl Iterator<Item = impl ToString>) -> Resul
 fn app_name(globals: &Globals) -> String {
     let (process, started) = (std::process::id(), globals.clock.wall().0);
     format!("brooklet-window-{process}-{started}")
-}
-
-fn windows(args: &Args) -> anyhow::Result<TimeWindows> {
-    let without_grace = match args.hop {
-        Some(hop) => Hopping::of(args.size).advance(hop),
-        None => Tumbling::of(args.size),
-    };
-    Ok(without_grace
-        .try_grace(args.grace)
-        .map_err(|e| CliError::Usage(e.to_string()))?)
 }
 
 /// Removes the repartition topic that an interrupted run leaves behind. A failure is only noted:

@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use brooklet_engine::codec::json;
 use brooklet_engine::dsl::{Malformed, MalformedReason};
-use brooklet_engine::window::TimeWindows;
-use brooklet_engine::{App, Final, Late, Repartition};
+use brooklet_engine::{App, Late, Repartition};
 use brooklet_protocol::Timestamp;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::account::Tally;
-use super::aggregate::{Aggregates, Answer};
+use super::aggregate::Aggregates;
+use super::change::{Change, InOrder, Places};
 use super::fields::Fields;
+use super::kind::Kind;
 use super::row::Row;
 use super::{Args, BY_KEY};
 use crate::output::say;
@@ -24,15 +26,33 @@ use crate::time;
 /// Malformed rows that are shown one by one; the others are only counted.
 const MALFORMED_SHOWN_MAX: u32 = 3;
 
-/// Declares the query; `read` is the decoder of rows, the fields of their numbers, and the counts.
+/// What a query is made of, besides its arguments.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// The decoder of rows.
+    pub(super) fields: Fields,
+    /// The fields of their numbers.
+    pub(super) numbers: Vec<String>,
+    /// The windows.
+    pub(super) kind: Kind,
+    /// Counts what the engine does not.
+    pub(super) tally: Arc<Tally>,
+}
+
+/// Declares the query.
 pub(super) fn program(
     name: &str,
     args: &Args,
-    (fields, numbers, tally): (Fields, Vec<String>, Arc<Tally>),
-    windows: TimeWindows,
-    print: impl FnMut(Final<String, Vec<Answer>>) + Clone + Send + 'static,
+    made: Made,
+    mut print: impl FnMut(Change) + Send + 'static,
     malformed: impl Fn(&Malformed<'_>) + Send + Sync + 'static,
 ) -> App {
+    let Made {
+        fields,
+        numbers,
+        kind,
+        tally,
+    } = made;
     let app = App::new(name);
     let times = fields.clone();
     let rows = app
@@ -42,9 +62,19 @@ pub(super) fn program(
     // One partition: all keys meet in one task, and results have one order.
     let by_key = Repartition::named(BY_KEY).partitions(1);
     let keyed = rows.key_by(by_key, |row: &Row| row.key.clone(), json());
-    let aggregates = Aggregates::new(&args.aggregates, &numbers, tally);
-    let results = keyed.window(windows).aggregate("results", aggregates);
-    results.finals().for_each(print);
+    let aggregates = Aggregates::new(&args.aggregates, &numbers, Places::default());
+    let results = kind.aggregate(&keyed, "results", aggregates);
+    let in_order = Arc::new(Mutex::new(InOrder::new(move |change| {
+        tally.note_printed(&change);
+        print(change);
+    })));
+    if args.updates {
+        let in_order = Arc::clone(&in_order);
+        let updates = results.updates();
+        updates.for_each(move |update| in_order.lock().take_update(update));
+    }
+    let finals = results.finals();
+    finals.for_each(move |result| in_order.lock().take_final(result));
     if let Some(topic) = &args.late_to {
         let key = |late: &LateRecord| Some(Bytes::copy_from_slice(late.key.as_bytes()));
         let late = results.late().map(|late| LateRecord::new(&late));
