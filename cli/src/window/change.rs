@@ -56,6 +56,18 @@ pub(super) struct Change {
     pub(super) answers: Vec<Answer>,
 }
 
+impl Change {
+    /// The row of a window that has closed.
+    pub(super) fn of_final(result: Final<String, Placed>) -> Self {
+        Self {
+            mark: Mark::Final,
+            key: result.key,
+            window: result.window,
+            answers: result.value.answers,
+        }
+    }
+}
+
 /// Counts the results of a query in the order in which they are made.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places(Arc<AtomicU64>);
@@ -99,14 +111,7 @@ impl<P: FnMut(Change)> InOrder<P> {
 
     /// Takes the result of a window that has closed.
     pub(super) fn take_final(&mut self, result: Final<String, Placed>) {
-        let Placed { place, answers } = result.value;
-        let change = Change {
-            mark: Mark::Final,
-            key: result.key,
-            window: result.window,
-            answers,
-        };
-        self.take(place, vec![change]);
+        self.take(result.value.place, vec![Change::of_final(result)]);
     }
 
     /// Takes a change of a result.

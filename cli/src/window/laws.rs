@@ -15,6 +15,7 @@ use super::aggregate::Answer;
 use super::change::{Change, Mark};
 use super::fields::Fields;
 use super::number::Number;
+use super::printer::Columns;
 use super::program::{Made, program};
 use super::{Args, query};
 
@@ -109,6 +110,11 @@ fn ran(line: &str, seed: u64, values: &[(i32, Option<Vec<u8>>, i64)]) -> Ran {
         numbers: query.numbers.clone(),
         fields: Fields::new(query, Arc::clone(&tally)).unwrap(),
         kind: args.windows.kind().unwrap(),
+        columns: Columns {
+            names: Vec::new(),
+            has_marks: false,
+            has_millis: false,
+        },
         tally: Arc::clone(&tally),
     };
     let (printed, skipped) = (Arc::new(Mutex::new(vec![])), Arc::new(AtomicU64::new(0)));

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brooklet_client::{Client, ClientError, ConsumerConfig, Isolation, OffsetSpec};
+use brooklet_engine::runtime::Commits;
 use brooklet_engine::{Bound, RunOptions, Start};
 use brooklet_log::clock::Clock as _;
 use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
@@ -123,6 +124,11 @@ ignored.
 At the end an account is printed: records (and rows, if records hold several) = counted + too late
 + malformed + skipped for another reason.
 
+With --app the query survives: its state, its times and its position are committed every 100 ms,
+together with what it writes to --to and --late-to. After a crash the next run with the same --app
+and the same arguments goes on from there, and a reader of those topics with read_committed
+finds each result exactly once; stdout may repeat what came after the last commit. See brooklet stream.
+
 When it follows a topic, a partition that is silent for --idle no longer holds up the others. Its
 next records may then be too late: use never if producers pause and no record may be missed.")]
 pub(crate) struct Args {
@@ -145,6 +151,15 @@ pub(crate) struct Args {
     /// What to compute: count, or sum:FIELD, mean:FIELD, min:FIELD, max:FIELD
     #[arg(long = "agg", value_name = "AGG", default_value = "count")]
     aggregates: Vec<AggregateSpec>,
+    /// Run as an application of this name: it goes on where its last run stopped, however that was
+    #[arg(long, value_name = "ID")]
+    app: Option<String>,
+    /// Write the results to this topic as well, as the JSON objects of -o jsonl
+    #[arg(long, value_name = "TOPIC")]
+    to: Option<String>,
+    /// Do not let one row move time further ahead than this; a second one confirms it
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    max_jump: Option<Duration>,
     /// Write late records, with the reason, to this topic
     #[arg(long, value_name = "TOPIC")]
     late_to: Option<String>,
@@ -188,6 +203,10 @@ pub(crate) struct Args {
 /// No broker, no such topic, invalid windows.
 pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let topic = TopicName::new(&args.topic).map_err(|e| CliError::Usage(e.to_string()))?;
+    if args.app.is_some() && args.isolation == Isolation::ReadUncommitted {
+        let words = "--app reads committed records only: leave --isolation out";
+        return Err(CliError::Usage(words.into()).into());
+    }
     let kind = args.windows.kind();
     let kind = kind.map_err(|error| CliError::Usage(error.to_string()))?;
     let query = query(&args).map_err(CliError::Usage)?;
@@ -198,17 +217,22 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let client = globals.connect().await?;
     client.partition_count(&topic).await?;
 
-    let app_name = app_name(globals);
+    let app_name = args.app.clone().unwrap_or_else(|| app_name(globals));
     let columns = Columns {
         names: args.aggregates.iter().map(ToString::to_string).collect(),
         has_marks: args.updates,
         has_millis: kind.is_made_by_rows(),
     };
-    let printer = Arc::new(Printer::new(args.output, columns, args.exit_at_end)?);
+    let printer = Arc::new(Printer::new(
+        args.output,
+        columns.clone(),
+        args.exit_at_end,
+    )?);
     let made = Made {
         fields,
         numbers,
         kind,
+        columns,
         tally: Arc::clone(&tally),
     };
     let print = {
@@ -227,7 +251,7 @@ pub(crate) async fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         failed = printer.failure() => Err(failed.into()),
         signal = stop.wait() => Ok(signal.exit()),
     };
-    if !matches!(outcome, Ok(Exit::Ok)) {
+    if args.app.is_none() && !matches!(outcome, Ok(Exit::Ok)) {
         remove_repartition_topic(globals, &client, &app_name).await;
     }
     let finished = printer.finish();
@@ -251,6 +275,7 @@ fn options(args: &Args) -> RunOptions {
         },
         // With -e the ends are known, so that no partition needs to be called idle.
         idle: args.idle.0.filter(|_| !args.exit_at_end),
+        commits: args.app.as_ref().map(|_| Commits::default()),
         consumer: ConsumerConfig {
             isolation: args.isolation,
             ..ConsumerConfig::default()

@@ -30,7 +30,7 @@ const PLAIN_MIN: f64 = 0.01;
 const PLAIN_END: f64 = 1e15;
 
 /// The columns of results.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Columns {
     /// The aggregates.
     pub(super) names: Vec<String>,
@@ -157,7 +157,7 @@ impl Columns {
     }
 
     /// The fields in the order of the table's columns.
-    fn object(&self, change: &Change) -> String {
+    pub(super) fn object(&self, change: &Change) -> String {
         let text = |text: String| Value::from(text).to_string();
         let mark = self.has_marks.then(|| text(change.mark.name().into()));
         let of_window = [

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use brooklet_engine::codec::json;
+use brooklet_engine::codec::{Codec, DecodeError, EncodeError, json};
 use brooklet_engine::dsl::{Malformed, MalformedReason};
-use brooklet_engine::{App, Late, Repartition};
+use brooklet_engine::{App, Final, Late, Repartition};
 use brooklet_protocol::Timestamp;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -15,9 +15,10 @@ use serde_json::value::RawValue;
 
 use super::account::Tally;
 use super::aggregate::Aggregates;
-use super::change::{Change, InOrder, Places};
+use super::change::{Change, InOrder, Placed, Places};
 use super::fields::Fields;
 use super::kind::Kind;
+use super::printer::Columns;
 use super::row::Row;
 use super::{Args, BY_KEY};
 use crate::output::say;
@@ -35,6 +36,8 @@ pub(super) struct Made {
     pub(super) numbers: Vec<String>,
     /// The windows.
     pub(super) kind: Kind,
+    /// The columns of results.
+    pub(super) columns: Columns,
     /// Counts what the engine does not.
     pub(super) tally: Arc<Tally>,
 }
@@ -51,6 +54,7 @@ pub(super) fn program(
         fields,
         numbers,
         kind,
+        columns,
         tally,
     } = made;
     let app = App::new(name);
@@ -59,6 +63,10 @@ pub(super) fn program(
         .stream(&args.topic, fields)
         .on_malformed(malformed)
         .try_event_time(move |row: &Row, record: Timestamp| times.event_time(row, record));
+    let rows = match args.max_jump {
+        Some(jump) => rows.max_jump(jump),
+        None => rows,
+    };
     // One partition: all keys meet in one task, and results have one order.
     let by_key = Repartition::named(BY_KEY).partitions(1);
     let keyed = rows.key_by(by_key, |row: &Row| row.key.clone(), json());
@@ -73,6 +81,13 @@ pub(super) fn program(
         let updates = results.updates();
         updates.for_each(move |update| in_order.lock().take_update(update));
     }
+    if let Some(topic) = &args.to {
+        let lines = results
+            .finals()
+            .map(move |result| Line::new(result, &columns));
+        let key = |line: &Line| Some(Bytes::copy_from_slice(line.key.as_bytes()));
+        lines.to(topic, key, LineCodec);
+    }
     let finals = results.finals();
     finals.for_each(move |result| in_order.lock().take_final(result));
     if let Some(topic) = &args.late_to {
@@ -81,6 +96,35 @@ pub(super) fn program(
         late.to(topic, key, json());
     }
     app
+}
+
+/// A result on its way to `--to`.
+struct Line {
+    key: String,
+    object: String,
+}
+
+impl Line {
+    fn new(result: Final<String, Placed>, columns: &Columns) -> Self {
+        let change = Change::of_final(result);
+        Self {
+            object: columns.object(&change),
+            key: change.key,
+        }
+    }
+}
+
+/// Writes the objects of lines; nothing reads them here.
+#[derive(Clone, Copy)]
+struct LineCodec;
+
+impl Codec<Line> for LineCodec {
+    fn decode(&self, _: &[u8]) -> Result<Line, DecodeError> {
+        Err(DecodeError("results are only written".into()))
+    }
+    fn encode(&self, line: &Line) -> Result<Bytes, EncodeError> {
+        Ok(Bytes::copy_from_slice(line.object.as_bytes()))
+    }
 }
 
 /// Shows the first malformed rows on stderr.
