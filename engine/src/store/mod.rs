@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Keys are bytes here, in their canonical form: a record's key finds its slot without being
-//! decoded, and is copied only when it is the first of its slice. The layout of rows is
+//! decoded, and is copied only when it is the first of its slice ([`key_bytes`]). The layout of rows is
 //! [`layout`]'s. No result depends on the order in which a hash map holds its keys: what leaves is
 //! sorted.
 //!
@@ -24,6 +24,7 @@
 //!   keys first changed;
 //! - restoring all rows that ever left, in order, makes an equal store.
 
+mod key_bytes;
 pub(crate) mod keyed;
 pub(crate) mod layout;
 pub(crate) mod slices;
@@ -34,6 +35,7 @@ use std::collections::HashMap;
 use brooklet_protocol::Timestamp;
 use foldhash::fast::FixedState;
 
+use self::key_bytes::KeyBytes;
 use crate::codec::DecodeError;
 
 /// A table whose changes can be written down and replayed.
@@ -115,7 +117,7 @@ fn sorted<'a, S>(slots: impl IntoIterator<Item = (&'a [u8], S)>) -> Vec<(&'a [u8
 /// A map by key bytes. Its hash is a fold of products, much cheaper for short keys than the
 /// standard library's, and with the same seed in every run. Keys that a sender chose so that they
 /// collide slow down the query that reads them, and nothing else.
-pub(crate) type KeyMap<S> = HashMap<Box<[u8]>, S, FixedState>;
+pub(crate) type KeyMap<S> = HashMap<KeyBytes, S, FixedState>;
 
 /// Keys in a row, in one buffer.
 #[derive(Clone, Debug, Default)]
