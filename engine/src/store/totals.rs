@@ -42,6 +42,7 @@ use std::ops::Range;
 use brooklet_protocol::Timestamp;
 use foldhash::fast::FixedState;
 
+use super::key_bytes::KeyBytes;
 use super::slices::Slices;
 use super::{KeyMap, Slot, sorted};
 use crate::window::{Aligned, Window};
@@ -53,7 +54,7 @@ pub(crate) struct Totals<Acc> {
     span: Range<Timestamp>,
     keys: KeyMap<Slot<Acc>>,
     /// Keys that have no total, because a slot of theirs has changed.
-    stale: HashSet<Box<[u8]>, FixedState>,
+    stale: HashSet<KeyBytes, FixedState>,
     retracts: bool,
 }
 
