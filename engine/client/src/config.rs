@@ -1,11 +1,12 @@
 //! The settings of producers, consumers and members of groups.
 //!
 //! They have the Java client's meanings and defaults, and each field's doc names the Java client's
-//! setting, so that what is known about those holds here. Three things differ:
+//! setting, so that what is known about those holds here. Four things differ:
 //!
 //! - `max.request.size` is not set: the producer then allows what the topic allows, and asks the
 //!   broker for it when a record has more than 1 MiB;
 //! - `create_topics` is ours: whether a topic that does not exist may be created by sending to it;
+//! - `start_at` is ours: whether a member of a group starts at the committed offsets;
 //! - `enable.idempotence` with `acks` other than `all` is off, and no error.
 //!
 //! Sizes are bytes, and times are a [`Duration`]. A setting that the Java client has and this list
@@ -159,6 +160,17 @@ pub enum OffsetReset {
     None,
 }
 
+/// Where a member of a group starts in the partitions that are assigned to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the committed offsets, or where `auto.offset.reset` says.
+    #[default]
+    Committed,
+    /// Where the program [seeks](super::GroupConsumer::seek); a partition is not read before that.
+    /// Committed offsets are not looked up.
+    Sought,
+}
+
 /// How a member of a group works; the Java client's names and defaults.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
@@ -182,6 +194,8 @@ pub struct GroupConfig {
     pub auto_commit: bool,
     /// `auto.commit.interval.ms` (5000).
     pub auto_commit_interval: Duration,
+    /// Where it starts (at the committed offsets; not a setting of the Java client's).
+    pub start_at: StartAt,
     /// `auto.offset.reset` (latest).
     pub offset_reset: OffsetReset,
     /// `metadata.max.age.ms` (300000): how often the leader looks whether there are more
@@ -204,6 +218,7 @@ impl GroupConfig {
             assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
             auto_commit: true,
             auto_commit_interval: Duration::from_secs(5),
+            start_at: StartAt::Committed,
             offset_reset: OffsetReset::Latest,
             metadata_age_max: Duration::from_secs(300),
             consumer: ConsumerConfig::default(),

@@ -60,7 +60,7 @@ pub use brooklet_protocol::Isolation;
 pub use clock::{Clock, ManualClock, Sleep, SystemClock};
 pub use cluster::{BrokerSetting, LogDir, ServedApi};
 pub use committed::OffsetAndMetadata;
-pub use config::{Acks, ConsumerConfig, GroupConfig, OffsetReset, ProducerConfig};
+pub use config::{Acks, ConsumerConfig, GroupConfig, OffsetReset, ProducerConfig, StartAt};
 pub use consumer::{Consumer, Fetched};
 pub use error::{ClientError, RecordSize, SizeLimit};
 pub use group::{Assignor, Commit, GroupConsumer, GroupEvent, Polled};

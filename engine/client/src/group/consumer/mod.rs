@@ -12,9 +12,19 @@
 //!  poll ─▶ Records     from the committed offsets, else by auto.offset.reset
 //! ```
 //!
+//! A program that commits with transactions (KIP-447) turns auto commit off, and has the same
+//! moments:
+//!
+//! ```text
+//!  poll ─▶ Records     begin, send …                 now and then: group_metadata, send_offsets, commit
+//!  poll ─▶ Revoked     group_metadata, send_offsets, commit: the next owner starts there
+//!  poll ─▶ Lost        abort: the group has given the partitions to others
+//! ```
+//!
 //! `poll` may be dropped at any await: what it would have returned, the next one returns.
 //!
-//! Left out: subscriptions by pattern and their changes (make another consumer), offset metadata.
+//! Left out: subscriptions by pattern and their changes (make another consumer); metadata of
+//! offsets, except with transactions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +41,8 @@ use super::membership::{Membership, Terms};
 use super::protocol::Partitions;
 use crate::transport::BoxFuture;
 use crate::{
-    Client, ClientError, Consumer, Fetched, GroupConfig, Isolation, OffsetReset, OffsetSpec,
+    Client, ClientError, Consumer, Fetched, GroupConfig, GroupMetadata, Isolation, OffsetReset,
+    OffsetSpec, StartAt,
 };
 
 /// What a poll brings.
@@ -39,7 +50,8 @@ use crate::{
 pub enum Polled {
     /// Records, or none in `fetch.max.wait.ms`.
     Records(Vec<Fetched>),
-    /// These partitions came, and have positions.
+    /// These partitions came, and have positions (or wait for them, with [`StartAt::Sought`]).
+    /// Nothing of them is fetched before the next poll.
     Assigned(BTreeSet<TopicPartition>),
     /// These go to others at the next poll; until then their offsets can be committed.
     Revoked(BTreeSet<TopicPartition>),
@@ -179,7 +191,7 @@ impl GroupConsumer {
         })
     }
 
-    /// What is read.
+    /// What is read: the partitions that are assigned and have a position.
     pub fn assignment(&self) -> BTreeSet<TopicPartition> {
         self.consumer.positions().into_keys().collect()
     }
@@ -200,6 +212,24 @@ impl GroupConsumer {
         identity.map(|identity| (identity.member_id, identity.generation))
     }
 
+    /// In whose name a transaction commits the offsets of what this member reads
+    /// ([`TransactionalProducer::send_offsets`](crate::TransactionalProducer::send_offsets)). The
+    /// member stays in its generation until the next poll, so that the offsets are not refused for
+    /// a rebalance that begins meanwhile; the others wait for it as long as
+    /// `max.poll.interval.ms`.
+    ///
+    /// `None` outside of any generation, and while the group agrees on the next one: then poll,
+    /// and ask again.
+    pub fn group_metadata(&mut self) -> Option<GroupMetadata> {
+        let identity = self.shared.membership.lock().hold()?;
+        Some(GroupMetadata {
+            group_id: self.config.group.clone(),
+            generation: identity.generation,
+            member_id: identity.member_id,
+            instance_id: identity.instance_id,
+        })
+    }
+
     /// The offsets that the group has committed in these partitions; those without one are absent.
     ///
     /// # Errors
@@ -214,7 +244,7 @@ impl GroupConsumer {
         })
     }
 
-    /// Goes on from another offset; a partition that is not read is not read by this either.
+    /// Goes on from another offset; a partition that is not assigned is not read by this either.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
         if self.is_assigned(partition) {
             self.consumer.seek(partition, offset);
@@ -298,12 +328,8 @@ impl GroupConsumer {
     }
 
     fn is_assigned(&self, partition: &TopicPartition) -> bool {
-        if self.consumer.position(partition).is_some() {
-            return true;
-        }
-        // Without auto.offset.reset the program has yet to seek in it.
-        let membership = self.shared.membership.lock();
-        matches!(membership.event(), Some(GroupEvent::Assigned(new)) if new.contains(partition))
+        // What is revoked has a position until that is acknowledged; what is new may have none yet.
+        self.consumer.position(partition).is_some() || self.shared.membership.lock().owns(partition)
     }
 
     /// What the last poll said is done with.
@@ -334,7 +360,9 @@ impl GroupConsumer {
     async fn take_up(&mut self, event: GroupEvent) -> Result<Polled, ClientError> {
         Ok(match event {
             GroupEvent::Assigned(new) => {
-                self.set_positions(&new).await?;
+                if self.config.start_at == StartAt::Committed {
+                    self.set_positions(&new).await?;
+                }
                 Polled::Assigned(new)
             }
             GroupEvent::Lost(gone) => Polled::Lost(gone),

@@ -24,6 +24,8 @@
 //! Invariants:
 //! - at most one thing is under way;
 //! - nobody joins while an event is unacknowledged: so what was to be given up is given up;
+//! - nobody joins between [`Membership::hold`] and the next poll: so a transaction's offsets are of
+//!   the generation that they say;
 //! - heartbeats go on while the program takes its time, up to `max.poll.interval.ms`.
 
 mod requests;
@@ -134,6 +136,8 @@ pub(super) struct Membership {
     /// The last assignment and its generation, which `sticky` remembers.
     previous: (Partitions, i32),
     must_rejoin: bool,
+    /// The program commits in the name of this generation: nobody joins before the next poll.
+    is_held: bool,
     /// If it leads: what it assigned, to be compared when it looks again.
     counts: Option<PartitionCounts>,
     look_at: Duration,
@@ -158,6 +162,7 @@ impl Membership {
             owned: Partitions::new(),
             previous: (Partitions::new(), -1),
             must_rejoin: false,
+            is_held: false,
             counts: None,
             look_at: now,
             events: VecDeque::new(),
@@ -176,7 +181,7 @@ impl Membership {
         if matches!(self.phase, Phase::Stable) {
             if now >= self.stalls_at() {
                 self.stall();
-            } else if self.must_rejoin && self.events.is_empty() {
+            } else if self.must_rejoin && self.events.is_empty() && !self.is_held {
                 self.phase = Phase::Joining;
             }
         }
@@ -214,6 +219,7 @@ impl Membership {
     /// The program is alive.
     pub(super) fn polled(&mut self, now: Duration) {
         self.polled_at = now;
+        self.is_held = false;
         if matches!(self.phase, Phase::Stalled) {
             self.member_id.clear();
             self.lose();
@@ -247,6 +253,21 @@ impl Membership {
             instance_id: self.terms.instance_id.clone(),
             generation: self.generation,
         })
+    }
+
+    /// The identity in whose name a transaction can commit offsets: it does not join again before
+    /// it is polled. `None` outside of any generation, and while the next one is being agreed on.
+    pub(super) fn hold(&mut self) -> Option<Identity> {
+        if !matches!(self.phase, Phase::Stable) {
+            return None;
+        }
+        self.is_held = true;
+        self.identity()
+    }
+
+    /// Whether a partition is assigned.
+    pub(super) fn owns(&self, partition: &TopicPartition) -> bool {
+        self.owned.contains(partition)
     }
 
     /// A commit in the name of `identity` was refused, which says something about the membership

@@ -388,6 +388,40 @@ fn a_program_that_hangs_loses_its_place_until_it_polls() {
 }
 
 #[test]
+fn a_member_that_is_held_stays_in_its_generation_until_it_is_polled() {
+    let mut member = member(COOPERATIVE);
+    assert_eq!(member.hold(), None, "it is in none");
+    enters(&mut member, 1, &[0], 0);
+    member.acknowledge();
+    let held = member.hold().unwrap();
+    assert_eq!((held.member_id.as_str(), held.generation), ("m", 1));
+    hears(&mut member, Some(ErrorCode::RebalanceInProgress), 3_000);
+    hears(&mut member, Some(ErrorCode::RebalanceInProgress), 6_000);
+    assert_eq!(member.next(ms(6_001)), Task::Wait(Some(ms(9_000))));
+    member.polled(ms(6_002));
+    joins(&mut member, 6_002);
+    assert_eq!(member.hold(), None, "the next one is being agreed on");
+    member.done(Outcome::Joined(accepted("m", 2, COOPERATIVE[0])), ms(6_003));
+    assert_eq!(member.hold(), None);
+    assert!(matches!(member.next(ms(6_003)), Task::Sync(_)));
+    member.done(given(&[0]), ms(6_003));
+    assert_eq!(member.hold().unwrap().generation, 2);
+    // Whom the group has given up is not held back from joining again.
+    hears(&mut member, Some(ErrorCode::UnknownMemberId), 9_003);
+    assert_eq!(member.hold(), None);
+    member.acknowledge();
+    joins(&mut member, 9_103);
+}
+
+#[test]
+fn a_program_that_holds_and_hangs_loses_its_place_too() {
+    let mut member = member(COOPERATIVE);
+    enters(&mut member, 1, &[0], 0);
+    member.hold();
+    assert!(matches!(member.next(ms(300_000)), Task::Leave(_)));
+}
+
+#[test]
 fn a_member_leaves_whatever_is_under_way() {
     let mut member = member(EAGER);
     enters(&mut member, 1, &[0], 0);

@@ -7,6 +7,9 @@ use brooklet_broker::Broker;
 use brooklet_protocol::PartitionId;
 use brooklet_protocol::messages::ErrorCode;
 
+mod exactly_once;
+mod starts;
+
 struct World {
     broker: Broker,
     client: Client,
