@@ -17,7 +17,7 @@
 //! that has ended, is fenced by it, and an abort leaves no sequence in doubt.
 //!
 //! Every request here may be sent twice without harm. Which protocol is in effect is asked once:
-//! brokers go on serving the first, and whoever has begun with the second may stay with it.
+//! brokers go on serving the first, and a producer that has begun with the second may stay with it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -188,7 +188,7 @@ impl Coordinator {
                 let results = answer.results_by_topic_v3_and_below.iter();
                 let codes = results.flat_map(|topic| &topic.results_by_partition);
                 let codes = codes.map(|result| result.partition_error_code);
-                // Beside one that is refused the others were not attempted; what is said of it counts.
+                // Beside one that is refused the others were not attempted: its code counts.
                 let not_attempted = ErrorCode::OperationNotAttempted.code();
                 let worst = codes
                     .filter(|code| *code != 0)

@@ -1,11 +1,11 @@
 //! The producer: records in, acknowledged offsets out.
 //!
 //! ```text
-//!  send ─▶ partition ─▶ buffer space ─▶ open batch of the partition        (this file, accumulator)
-//!  send_all ───────────▶ for a batchful ──▶│ the same, without a Delivery   (bulk)
+//!  send ─▶ partition ─▶ buffer space ─▶ open batch of the partition       (this file, accumulator)
+//!  send_all ──▶ space for a batchful ─▶    │ the same, without a Delivery  (bulk)
 //!                                          │ full, lingered, or flushed
 //!                                          ▼
-//!                     sender task: one request per leader at a time each   (sender)
+//!                     sender task: one request per leader at a time each  (sender)
 //!                                          │
 //!            Delivery ◀── offset or error ◀┘ retry after a pause
 //! ```

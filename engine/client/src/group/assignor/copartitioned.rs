@@ -24,8 +24,8 @@
 //! that have a partition of that number. If only one member is (the first with a new version of the
 //! program), it gets all of these units until others follow. If none is, the unit falls apart:
 //! topics with the same subscribers stay together, and others do not. So everything is read, but
-//! not beside its partner; a program that cannot live with that gives a version with other topics
-//! another group.
+//! not beside its partner. A program that cannot live with that runs a version with other topics
+//! under another group.
 //!
 //! A unit counts as one, however many topics have a partition of its number.
 

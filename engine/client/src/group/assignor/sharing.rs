@@ -34,8 +34,8 @@ pub(super) struct Class {
     pub(super) numbers: Range<i32>,
 }
 
-/// Shares the units of all classes out among so many members. `had` says which member has had a
-/// unit so far.
+/// Shares the units of all classes out among `member_count` members. `had` says which member has
+/// had a unit so far.
 pub(super) fn share_out(
     classes: &[Class],
     member_count: usize,

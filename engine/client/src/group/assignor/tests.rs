@@ -466,7 +466,7 @@ proptest! {
         }
     }
 
-    /// Whoever is subscribed to what, and whatever they read before.
+    /// With any subscriptions, and whatever the members read before.
     #[test]
     fn copartitioned_comes_to_rest_with_units_in_one_hand_where_that_can_be(
         before in members(), after in members(), by in 0..Assignor::ALL.len(),

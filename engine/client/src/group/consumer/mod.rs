@@ -16,7 +16,7 @@
 //! moments:
 //!
 //! ```text
-//!  poll ─▶ Records     begin, send …                 now and then: group_metadata, send_offsets, commit
+//!  poll ─▶ Records     begin, send; now and then group_metadata, send_offsets, commit
 //!  poll ─▶ Revoked     group_metadata, send_offsets, commit: the next owner starts there
 //!  poll ─▶ Lost        abort: the group has given the partitions to others
 //! ```

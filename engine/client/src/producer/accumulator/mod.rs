@@ -69,8 +69,7 @@ impl Limits {
 }
 
 impl Limits {
-    /// The share of `buffer.memory` that a record of so many bytes takes: one that is larger takes
-    /// all of it.
+    /// The share of `buffer.memory` that a record takes: one that is larger takes all of it.
     pub(super) fn share_of_buffer(&self, record_bytes: usize) -> usize {
         record_bytes.min(self.buffer_bytes)
     }
@@ -444,8 +443,8 @@ impl Accumulator {
         buffer_bytes
     }
 
-    /// Gives up what waits, if nothing of it can be sent: in a transaction a new identity comes only
-    /// after an abort. Returns the memory it held.
+    /// Gives up what waits, if nothing of it can be sent: in a transaction a new identity comes
+    /// only after an abort. Returns the memory it held.
     pub(super) fn give_up_doomed(&mut self) -> usize {
         if self.gate.is_none() || !self.is_in_doubt() {
             return 0;

@@ -45,15 +45,15 @@ impl Queue {
         }
     }
 
-    /// Whether the open batch has room for a record of so many bytes.
+    /// Whether the open batch has room for a record of that size.
     pub(super) fn fits(&self, record_bytes: usize, codec: Compression) -> bool {
         self.open.as_ref().is_some_and(|batch| {
             batch.size() + record_bytes <= self.batch_bytes && batch.compression() == codec
         })
     }
 
-    /// The open batch, if a record of so many bytes fits into it; or else a new one, and the former
-    /// is ready. Returns also whether the batch is new.
+    /// The open batch, if a record of that size fits into it; or else a new one, and the former is
+    /// ready. Returns also whether the batch is new.
     pub(super) fn batch_for(
         &mut self,
         record_bytes: usize,

@@ -102,7 +102,7 @@ impl Worker {
     }
 }
 
-/// The numbers in `out` that count, once there are so many.
+/// The numbers in `out` that count, once there are at least `count`.
 async fn copied(world: &World, count: usize) -> Vec<i32> {
     let config = GroupConfig {
         group: "readers".into(),

@@ -1,4 +1,5 @@
 //! Members against a real broker, in this process and over TCP.
+#![cfg(feature = "embedded")]
 
 use super::*;
 use crate::testing::values_of;
