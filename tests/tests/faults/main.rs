@@ -4,6 +4,7 @@
 
 use std::process::Output;
 
+mod applications;
 mod crash;
 mod crowd;
 mod disk;
