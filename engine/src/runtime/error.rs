@@ -61,9 +61,7 @@ pub enum RunError {
         message: String,
     },
     /// The application's state belongs to another plan.
-    #[error(
-        "the state of application '{application}' belongs to another plan.\nIts plan was:\n{stored}\nand is now:\n{found}\nRun it under another name, or reset it"
-    )]
+    #[error("{}", plan_changed(application, stored, found))]
     PlanChanged {
         /// The application id.
         application: String,
@@ -86,4 +84,23 @@ pub enum RunError {
         /// What is wrong.
         source: DecodeError,
     },
+}
+
+/// Shows the first line in which two plans differ, from both sides.
+fn plan_changed(application: &str, stored: &str, found: &str) -> String {
+    let (mut was, mut is) = (stored.lines(), found.lines());
+    let (was, is) = loop {
+        match (was.next(), is.next()) {
+            (None, None) => break (None, None),
+            (was, is) if was == is => {}
+            (was, is) => break (was, is),
+        }
+    };
+    let line = |line: Option<&str>| line.map_or("nothing", str::trim).to_owned();
+    format!(
+        "the state of application '{application}' belongs to another plan: where it has \"{}\", this \
+         one has \"{}\"; use another id, or reset the application",
+        line(was),
+        line(is)
+    )
 }
