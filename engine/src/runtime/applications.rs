@@ -74,6 +74,11 @@ impl Application {
         Ok(found)
     }
 
+    /// The plan that an application's state belongs to; `None` if it has none.
+    pub(super) async fn find_plan(client: &Client, id: &str) -> Result<Option<String>, RunError> {
+        stored_plan(client, id).await
+    }
+
     /// What the cluster knows of an application; `None` if it has never committed.
     ///
     /// # Errors

@@ -210,7 +210,13 @@ async fn application(
         let registry = app.shared.lock();
         (registry.name.clone(), registry.plan())
     };
-    // Nothing is looked at before this: now nobody else can commit for the application.
+    // A run of another program under this id must not stop the one that is right.
+    refuse_other_plan(
+        &name,
+        Application::find_plan(client, &name).await?,
+        &plan.text(),
+    )?;
+    // What was committed is looked at only after this: now nobody else commits for the application.
     let producer = TransactionalProducer::new(
         client.clone(),
         ProducerConfig {
@@ -269,12 +275,8 @@ async fn check_plan(
     })?;
     create_plan(client, &topic).await?;
     let topic = TopicPartition::new(topic, PartitionId(0));
-    match restore::stored_plan(client, &topic).await? {
-        Some(stored) if stored != plan => Err(RunError::PlanChanged {
-            application: application.to_owned(),
-            stored,
-            found: plan.to_owned(),
-        }),
+    let stored = restore::stored_plan(client, &topic).await?;
+    match refuse_other_plan(application, stored, plan)? {
         Some(_) => Ok(()),
         None => {
             producer.begin()?;
@@ -287,6 +289,22 @@ async fn check_plan(
             producer.send_all(&topic, &[record]).await?;
             Ok(producer.commit().await?)
         }
+    }
+}
+
+/// The stored plan, if it is this one or none.
+fn refuse_other_plan(
+    application: &str,
+    stored: Option<String>,
+    plan: &str,
+) -> Result<Option<String>, RunError> {
+    match stored {
+        Some(stored) if stored != plan => Err(RunError::PlanChanged {
+            application: application.to_owned(),
+            stored,
+            found: plan.to_owned(),
+        }),
+        same => Ok(same),
     }
 }
 

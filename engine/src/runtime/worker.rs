@@ -119,7 +119,7 @@ impl Worker {
                     for fetched in &fetched {
                         self.process(fetched, &mut out).await?;
                     }
-                    self.move_on();
+                    self.move_on()?;
                 }
                 Woken::EndKnown => {}
                 Woken::Time => self.find_idle(&mut out).await?,
@@ -190,15 +190,19 @@ impl Worker {
         self.send(out).await
     }
 
-    /// Takes over the consumer's positions, which also pass what is not for us.
-    fn move_on(&mut self) {
+    /// Takes over the consumer's positions, which also pass what is not for us. What lies beyond the
+    /// end was read and not fed: another run begins with it.
+    fn move_on(&mut self) -> Result<(), RunError> {
         let mut has_moved = false;
         for (partition, running) in &mut self.tasks {
+            let end = running
+                .end(&self.end, partition)?
+                .unwrap_or(Offset(i64::MAX));
             if let Some(position) = self.consumer.position(partition)
-                && position > running.position
+                && position.min(end) > running.position
                 && !running.is_done
             {
-                running.position = position;
+                running.position = position.min(end);
                 running.is_touched = true;
                 has_moved = true;
             }
@@ -206,6 +210,7 @@ impl Worker {
         if has_moved {
             self.touch(0);
         }
+        Ok(())
     }
 
     /// Tells tasks that their source is idle; but not if the broker merely does not answer.

@@ -131,6 +131,28 @@ async fn an_application_goes_on_with_what_came_since_its_end() {
 }
 
 #[tokio::test]
+async fn what_was_read_beyond_the_end_is_not_lost() {
+    let client = prepared().await;
+    let from = ends(&client, "results").await;
+    produce(&client, "in", &input()).await;
+    let all = ends(&client, "in").await;
+    // The end lies in the middle of a batch.
+    let middle = all
+        .into_iter()
+        .map(|(partition, end)| (partition, Offset(end.0 / 2)));
+    let (_say, heard) = watch::channel(Some(middle.collect()));
+    let until_middle = RunOptions {
+        stop: Bound::Signalled(heard),
+        ..options()
+    };
+    let first = program().run(&client, until_middle).await.unwrap();
+    let second = program().run(&client, options()).await.unwrap();
+    assert_eq!(first.records_in() + second.records_in(), 100);
+    let finals = first.windows["count"].counts.finals + second.windows["count"].counts.finals;
+    assert_eq!(results(&client, &from).await.len() as u64, finals);
+}
+
+#[tokio::test]
 async fn another_plan_is_refused_with_both_sides_shown() {
     let client = prepared().await;
     produce(&client, "in", &input()).await;
