@@ -276,20 +276,18 @@ async fn check_plan(
     create_plan(client, &topic).await?;
     let topic = TopicPartition::new(topic, PartitionId(0));
     let stored = restore::stored_plan(client, &topic).await?;
-    match refuse_other_plan(application, stored, plan)? {
-        Some(_) => Ok(()),
-        None => {
-            producer.begin()?;
-            let record = RecordRef {
-                timestamp: None,
-                key: Some(restore::PLAN_KEY),
-                value: Some(plan.as_bytes()),
-                headers: &[],
-            };
-            producer.send_all(&topic, &[record]).await?;
-            Ok(producer.commit().await?)
-        }
+    if refuse_other_plan(application, stored, plan)?.is_some() {
+        return Ok(());
     }
+    producer.begin()?;
+    let record = RecordRef {
+        timestamp: None,
+        key: Some(restore::PLAN_KEY),
+        value: Some(plan.as_bytes()),
+        headers: &[],
+    };
+    producer.send_all(&topic, &[record]).await?;
+    Ok(producer.commit().await?)
 }
 
 /// The stored plan, if it is this one or none.

@@ -1,6 +1,8 @@
 //! `window --app`, killed with `kill -9` again and again, and its broker with it: every result is in
 //! the topic exactly once, and the late rows are those of an undisturbed run.
 
+use std::fmt::Write as _;
+
 use brooklet_tests::program::{Mortal, Program};
 use brooklet_tests::{brooklet, run, stdout_of};
 
@@ -15,7 +17,7 @@ fn rows() -> String {
         let behind = if n % 7 == 3 { 31_000 } else { n % 5 * 900 };
         let jump = if n > ROWS / 2 { 86_400_000 } else { 0 };
         let at = (100_000 + n * 100 + jump).saturating_sub(behind);
-        text.push_str(&format!("{{\"at\":{at},\"k\":\"key-{}\"}}\n", n * 7 % 40));
+        writeln!(text, "{{\"at\":{at},\"k\":\"key-{}\"}}", n * 7 % 40).unwrap();
     }
     text
 }
