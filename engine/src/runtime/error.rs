@@ -73,6 +73,11 @@ pub enum RunError {
     /// Another process has taken the application over.
     #[error("another process has taken over the application '{0}'")]
     TakenOver(String),
+    /// The application has run before, and its committed offsets are gone.
+    #[error(
+        "the committed offsets of application '{0}' are gone: a broker forgets those of a group without members after offsets.retention.minutes. Reset the application to start over"
+    )]
+    OffsetsLost(String),
     /// What the application committed cannot be read back.
     #[error("cannot restore {partition} of application '{application}': {source}")]
     Restore {

@@ -25,8 +25,7 @@
 //!
 //! With [`RunOptions::commits`] a program is an *application*, whose id is its name: it goes on
 //! where it stopped, however it stopped, and its results count exactly once. One worker
-//! (`worker.rs`) then runs all tasks and commits their work together; `restore.rs` is how it
-//! begins. Topics of the application stay, and what receivers have committed is trimmed from the
+//! (`worker.rs`) then runs all tasks and commits their work together; `begin.rs` is how it begins. Topics of the application stay, and what receivers have committed is trimmed from the
 //! repartition topics.
 //!
 //! What bounds a run. A lane waits until its writes are acknowledged before it reads on, so a slow
@@ -42,6 +41,7 @@ mod error;
 mod lane;
 mod topics;
 
+mod begin;
 mod restore;
 mod worker;
 
@@ -56,22 +56,20 @@ use std::time::Duration;
 
 use brooklet_client::transport::BoxFuture;
 use brooklet_client::{
-    Client, ClientError, Consumer, ConsumerConfig, Isolation, OffsetSpec, Producer, ProducerConfig,
-    RecordRef, TransactionalProducer,
+    Client, ClientError, Consumer, ConsumerConfig, OffsetSpec, Producer, ProducerConfig,
 };
-use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition, crc32c};
+use brooklet_protocol::{Offset, PartitionId, TopicName, TopicPartition};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::dsl::App;
 use crate::metrics::RunReport;
 use crate::task::{Task, memory};
-use crate::topology::{Parallelism, StageId, TopologyError};
+use crate::topology::{Parallelism, StageId};
 pub use applications::{Application, StateSize, TaskStanding};
 pub use error::RunError;
 use lane::{End, Idleness, Lane};
-use topics::{create_changelog, create_plan, create_repartition, create_sink, sink_configs};
-use worker::{Running, TRIM_INTERVAL, Worker};
+use topics::{create_repartition, create_sink, sink_configs};
 
 /// Where to begin to read the sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,10 +144,6 @@ impl Default for Commits {
     }
 }
 
-/// `transaction.timeout.ms` of an application: how long others may have to wait for one that is
-/// gone for good.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A broker may sync for each batch, and a partition has one batch at a time under way.
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -184,7 +178,7 @@ impl App {
         Box::pin(async move {
             self.shared.lock().check()?;
             if let Some(commits) = options.commits {
-                let worker = application(&self, client, options, commits).await?;
+                let worker = begin::worker(&self, client, options, commits).await?;
                 drive([("the application".to_owned(), worker.run())]).await?;
                 return Ok(self.metrics().snapshot());
             }
@@ -196,113 +190,6 @@ impl App {
             run.clean_up().await;
             Ok(self.metrics().snapshot())
         })
-    }
-}
-
-/// The worker of an application, restored to its last commit.
-async fn application(
-    app: &App,
-    client: &Client,
-    options: RunOptions,
-    commits: Commits,
-) -> Result<Worker, RunError> {
-    let (name, plan) = {
-        let registry = app.shared.lock();
-        (registry.name.clone(), registry.plan())
-    };
-    // A run of another program under this id must not stop the one that is right.
-    refuse_other_plan(
-        &name,
-        Application::find_plan(client, &name).await?,
-        &plan.text(),
-    )?;
-    // What was committed is looked at only after this: now nobody else commits for the application.
-    let producer = TransactionalProducer::new(
-        client.clone(),
-        ProducerConfig {
-            transactional_id: Some(format!("{name}-0")),
-            transaction_timeout: TRANSACTION_TIMEOUT,
-            ..producer_config(&options)
-        },
-    );
-    let mut producer = producer.await?;
-    let consumer = ConsumerConfig {
-        isolation: Isolation::ReadCommitted,
-        ..options.consumer.clone()
-    };
-    let options = RunOptions {
-        consumer: consumer.clone(),
-        ..options
-    };
-    let mut run = Run::prepare(app, client, options).await?;
-    run.parallelism.is_logged = true;
-    for (topic, tasks) in run.changelogs(app) {
-        create_changelog(client, &topic, tasks).await?;
-    }
-    check_plan(client, &mut producer, &name, &plan.text()).await?;
-    let checksum = crc32c(plan.text().as_bytes());
-    let (tasks, end) = run.restored(app, (&name, checksum)).await?;
-    let mut consumer = Consumer::new(client.clone(), consumer);
-    consumer.assign(tasks.iter().map(|(p, task)| (p.clone(), task.position)));
-    Ok(Worker {
-        application: name,
-        checksum,
-        client: client.clone(),
-        consumer,
-        producer,
-        tasks,
-        end,
-        idle_after: run.options.idle,
-        commits,
-        open: None,
-        trim_to: BTreeMap::new(),
-        trim_at: client.now() + TRIM_INTERVAL,
-    })
-}
-
-/// Compares the plan with the one that the application's state belongs to, and writes it down if
-/// there is none yet.
-async fn check_plan(
-    client: &Client,
-    producer: &mut TransactionalProducer,
-    application: &str,
-    plan: &str,
-) -> Result<(), RunError> {
-    let topic = TopicName::new(&format!("{application}-plan"));
-    let topic = topic.map_err(|reason| TopologyError::TopicName {
-        name: format!("{application}-plan"),
-        reason: reason.to_string(),
-    })?;
-    create_plan(client, &topic).await?;
-    let topic = TopicPartition::new(topic, PartitionId(0));
-    let stored = restore::stored_plan(client, &topic).await?;
-    if refuse_other_plan(application, stored, plan)?.is_some() {
-        return Ok(());
-    }
-    producer.begin()?;
-    let record = RecordRef {
-        timestamp: None,
-        key: Some(restore::PLAN_KEY),
-        value: Some(plan.as_bytes()),
-        headers: &[],
-    };
-    producer.send_all(&topic, &[record]).await?;
-    Ok(producer.commit().await?)
-}
-
-/// The stored plan, if it is this one or none.
-fn refuse_other_plan(
-    application: &str,
-    stored: Option<String>,
-    plan: &str,
-) -> Result<Option<String>, RunError> {
-    match stored {
-        Some(stored) if stored != plan => Err(RunError::PlanChanged {
-            application: application.to_owned(),
-            stored,
-            found: plan.to_owned(),
-        }),
-        same => Ok(same),
     }
 }
 
@@ -351,42 +238,6 @@ impl Run {
             changelogs.extend(of_task.map(|topic| (topic, *tasks)));
         }
         changelogs
-    }
-
-    /// All tasks as the application has committed them, and where their sources end.
-    async fn restored(
-        &self,
-        app: &App,
-        (name, checksum): (&str, u32),
-    ) -> Result<(BTreeMap<TopicPartition, Running>, End), RunError> {
-        let client = &self.client;
-        let committed = restore::committed(client, name).await?;
-        let mut tasks = BTreeMap::new();
-        let mut end = End::FromInput;
-        for (stage, count) in &self.parallelism.tasks {
-            let topic = app.shared.lock().topic_of(*stage).clone();
-            let of = |partition| TopicPartition::new(topic.clone(), PartitionId(partition));
-            let partitions: Vec<_> = (0..*count).map(of).collect();
-            let is_source = matches!(stage, StageId::Source(_));
-            let starts = self.starts(is_source, &partitions).await?;
-            if is_source {
-                end = end.and(self.end(is_source, &partitions).await?);
-            }
-            for partition in partitions {
-                let number = partition.partition.0;
-                let mut task = app.shared.lock().task(*stage, number, &self.parallelism);
-                let of_task = committed.get(&partition);
-                let of = (name, checksum);
-                let restored =
-                    restore::restore(client, of, (&mut *task, &partition), of_task).await?;
-                let start = starts.get(&partition).copied();
-                let start = start.ok_or_else(|| missing_offset(&partition))?;
-                let position = restored.unwrap_or(start);
-                let running = Running::new(task, position, is_source, client.now());
-                tasks.insert(partition, running);
-            }
-        }
-        Ok((tasks, end))
     }
 
     /// Where to begin to read partitions of which nothing is committed.

@@ -118,6 +118,10 @@ pub(super) async fn restore(
     let Some(committed) = committed else {
         return Ok(None);
     };
+    if committed.metadata.is_empty() {
+        // It has not committed anything since it began.
+        return Ok(Some(committed.offset));
+    }
     for changelog in memory::changelogs(task) {
         let changelog = TopicPartition::new(changelog, partition.partition);
         restore_store(client, task, &changelog)

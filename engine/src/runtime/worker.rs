@@ -53,26 +53,31 @@ pub(super) struct Running {
 
 /// See the module.
 pub(super) struct Worker {
-    pub(super) application: String,
+    application: String,
     /// Of the plan: marks standings as ours.
-    pub(super) checksum: u32,
-    pub(super) client: Client,
-    pub(super) consumer: Consumer,
-    pub(super) producer: TransactionalProducer,
-    pub(super) tasks: BTreeMap<TopicPartition, Running>,
+    checksum: u32,
+    client: Client,
+    consumer: Consumer,
+    producer: TransactionalProducer,
+    tasks: BTreeMap<TopicPartition, Running>,
     /// Where the sources end.
-    pub(super) end: End,
+    end: End,
     /// How long a source may have nothing to read before it is idle.
-    pub(super) idle_after: Option<Duration>,
-    pub(super) commits: Commits,
-    pub(super) open: Option<Open>,
+    idle_after: Option<Duration>,
+    commits: Commits,
+    open: Option<Open>,
     /// What receivers have committed since the repartition topics were trimmed.
-    pub(super) trim_to: BTreeMap<TopicPartition, Offset>,
-    pub(super) trim_at: Duration,
+    trim_to: BTreeMap<TopicPartition, Offset>,
+    trim_at: Duration,
+    /// When all offsets are committed again, so that the broker does not forget any.
+    refresh_at: Duration,
 }
 
+/// How often all offsets are committed, also of partitions that are never written.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 /// How often repartition topics are trimmed (`repartition.purge.interval.ms`).
-pub(super) const TRIM_INTERVAL: Duration = Duration::from_secs(30);
+const TRIM_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What has been done since the last commit.
 #[derive(Debug)]
@@ -91,6 +96,47 @@ enum Woken {
 }
 
 impl Worker {
+    /// A worker of these tasks; `of` is the application's id and the checksum of its plan.
+    pub(super) fn new(
+        of: (String, u32),
+        producer: TransactionalProducer,
+        consumer: Consumer,
+        tasks: BTreeMap<TopicPartition, Running>,
+        client: &Client,
+    ) -> Self {
+        let (application, checksum) = of;
+        Self {
+            application,
+            checksum,
+            client: client.clone(),
+            consumer,
+            producer,
+            tasks,
+            end: End::FromInput,
+            idle_after: None,
+            commits: Commits::default(),
+            open: None,
+            trim_to: BTreeMap::new(),
+            trim_at: client.now() + TRIM_INTERVAL,
+            refresh_at: client.now() + REFRESH_INTERVAL,
+        }
+    }
+
+    /// The same, until the sources end here.
+    pub(super) fn until(self, end: End) -> Self {
+        Self { end, ..self }
+    }
+
+    /// The same; a source counts as idle after this long.
+    pub(super) fn idle_after(self, idle_after: Option<Duration>) -> Self {
+        Self { idle_after, ..self }
+    }
+
+    /// The same, with commits as often as this.
+    pub(super) fn committing(self, commits: Commits) -> Self {
+        Self { commits, ..self }
+    }
+
     /// Runs until all inputs have ended, and commits the last of it.
     pub(super) async fn run(mut self) -> Result<(), RunError> {
         let run = self.run_on().await;
@@ -122,7 +168,10 @@ impl Worker {
                     self.move_on()?;
                 }
                 Woken::EndKnown => {}
-                Woken::Time => self.find_idle(&mut out).await?,
+                Woken::Time => {
+                    self.refresh();
+                    self.find_idle(&mut out).await?;
+                }
             }
         }
     }
@@ -133,7 +182,7 @@ impl Worker {
             .tasks
             .values()
             .filter_map(|task| task.idle_at(self.idle_after));
-        let wake = due.into_iter().chain(quiet).min();
+        let wake = due.into_iter().chain(quiet).chain([self.refresh_at]).min();
         let wake = wake.map(|at| self.client.pause(at.saturating_sub(now)));
         let time = async {
             match wake {
@@ -147,6 +196,18 @@ impl Worker {
             polled = self.consumer.poll() => Ok(Woken::Polled(polled?)),
             () = self.end.changed() => Ok(Woken::EndKnown),
             () = time => Ok(Woken::Time),
+        }
+    }
+
+    /// Commits all offsets, now and then.
+    fn refresh(&mut self) {
+        let now = self.client.now();
+        if now >= self.refresh_at {
+            self.refresh_at = now + REFRESH_INTERVAL;
+            for running in self.tasks.values_mut() {
+                running.is_touched = true;
+            }
+            self.touch(0);
         }
     }
 

@@ -153,6 +153,20 @@ async fn what_was_read_beyond_the_end_is_not_lost() {
 }
 
 #[tokio::test]
+async fn an_application_whose_offsets_are_gone_does_not_start_over_by_itself() {
+    let client = prepared().await;
+    produce(&client, "in", &input()).await;
+    program().run(&client, options()).await.unwrap();
+    client.delete_group("app").await.unwrap();
+    let error = program().run(&client, options()).await.unwrap_err();
+    assert!(matches!(error, RunError::OffsetsLost(_)), "{error}");
+    let application = Application::find(&client, "app").await.unwrap().unwrap();
+    application.remove(&client).await.unwrap();
+    assert_eq!(Application::list(&client).await.unwrap(), [""; 0]);
+    program().run(&client, options()).await.unwrap();
+}
+
+#[tokio::test]
 async fn another_plan_is_refused_with_both_sides_shown() {
     let client = prepared().await;
     produce(&client, "in", &input()).await;

@@ -3,6 +3,7 @@
 mod application;
 
 use brooklet_broker::{Broker, BrokerConfig};
+use brooklet_client::Isolation;
 use brooklet_protocol::Timestamp;
 use bytes::Bytes;
 
