@@ -40,7 +40,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 // Help and completions.
 
-const COMMANDS: [&[&str]; 43] = [
+const COMMANDS: [&[&str]; 48] = [
     &["demo"],
     &["serve"],
     &["topic"],
@@ -71,6 +71,11 @@ const COMMANDS: [&[&str]; 43] = [
     &["txn", "abort"],
     &["produce"],
     &["consume"],
+    &["stream"],
+    &["stream", "list"],
+    &["stream", "describe"],
+    &["stream", "state"],
+    &["stream", "reset"],
     &["window"],
     &["bench"],
     &["bench", "disk"],
@@ -187,7 +192,7 @@ fn impossible_windows_are_a_usage_error() {
 
 #[test]
 fn without_a_broker_every_verb_exits_3_and_says_how_to_start_one() {
-    let lines: [&[&str]; 8] = [
+    let lines: [&[&str]; 9] = [
         &["bench", "produce"],
         &["topic", "create", "t"],
         &["topic", "list"],
@@ -196,6 +201,7 @@ fn without_a_broker_every_verb_exits_3_and_says_how_to_start_one() {
         &["produce", "t"],
         &["consume", "t", "-e"],
         &["window", "t", "--size", "1h", "--grace", "0s"],
+        &["stream", "list"],
     ];
     for line in lines {
         let output = run(&[&["-b", NOBODY], line].concat());
@@ -208,11 +214,15 @@ fn without_a_broker_every_verb_exits_3_and_says_how_to_start_one() {
 fn what_is_not_there_exits_4() {
     let server = Server::ephemeral();
     server.stdout_of(&["topic", "create", "t"], b"");
-    let lines: [(&[&str], &str); 5] = [
+    let lines: [(&[&str], &str); 6] = [
         (&["topic", "describe", "none"], "'none' does not exist"),
         (&["topic", "delete", "none"], "'none' does not exist"),
         (&["consume", "none", "-e"], "'none' does not exist"),
         (&["consume", "t", "-p", "7", "-e"], "no partition 7"),
+        (
+            &["stream", "describe", "none"],
+            "there is no application 'none'",
+        ),
         (
             &["window", "none", "--size", "1h", "--grace", "0s", "-e"],
             "'none' does not exist",

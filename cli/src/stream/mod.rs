@@ -43,10 +43,22 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List applications
+    #[command(after_help = "\
+Examples:
+  brooklet stream list
+  brooklet stream list -o jsonl | jq -r .id")]
     List(ListArgs),
     /// Show an application: its plan, and how far each of its tasks has come
+    #[command(after_help = "\
+Examples:
+  brooklet stream describe delays
+  brooklet stream describe delays -o json")]
     Describe(OneArgs),
     /// Show how much state an application holds, by partition of its changelogs
+    #[command(after_help = "\
+Examples:
+  brooklet stream state delays
+  brooklet stream state delays -o json")]
     State(OneArgs),
     /// Delete what an application has committed, so that it starts over
     Reset(ResetArgs),
