@@ -34,7 +34,7 @@ impl Random {
 
     /// A number below `end`; 0 if `end` is 0.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        // The upper half of the product: all numbers are equally likely but for one in 2^64 / end.
+        // The upper half of the product: all numbers are equally likely, up to one part in 2^64 / end.
         ((u128::from(self.draw()) * u128::from(end)) >> 64) as u64
     }
 
@@ -63,7 +63,7 @@ impl Random {
         text
     }
 
-    /// Between 3 and `end` letters, `end` excluded; one in 13 is `gap` instead, but for the first.
+    /// Between 3 and `end` letters, `end` excluded; one in 13 is `gap` instead, except the first.
     pub(crate) fn words(&mut self, end: u64, gap: char) -> String {
         let count = 3 + self.below(end.saturating_sub(3));
         let mut text = self.letters(1);

@@ -73,7 +73,7 @@ impl Change {
 pub(super) struct Places(Arc<AtomicU64>);
 
 impl Places {
-    /// Gives the answers the next place.
+    /// Assigns the next place to the answers.
     pub(super) fn place(&self, answers: Vec<Answer>) -> Placed {
         let place = self.0.fetch_add(1, Relaxed);
         Placed { place, answers }

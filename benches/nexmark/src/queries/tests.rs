@@ -22,7 +22,7 @@ const TOPICS: Topics<'static> = Topics {
 /// How many events are replayed, fifty times.
 const REPLAYED: u32 = 400;
 
-/// Events over so many seconds, from half a minute before midnight, shuffled within a third of a
+/// Events over this many seconds, from half a minute before midnight, shuffled within a third of a
 /// second.
 fn arrivals(count: u32, seconds: u32) -> Vec<Arrival> {
     let events_per_second = count / seconds;
