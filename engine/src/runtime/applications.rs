@@ -11,7 +11,6 @@
 //! `b-c` from `a-b`'s operator `c`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use brooklet_client::{Client, ClientError, ProducerConfig, TransactionalProducer};
 use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
@@ -19,9 +18,6 @@ use brooklet_protocol::{Offset, PartitionId, Timestamp, TopicName, TopicPartitio
 use super::{RunError, restore};
 use crate::task::memory;
 use crate::topology::describe::topics_of;
-
-/// How long to wait for a transaction that is still open.
-const STABLE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// An application that has run on a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +83,7 @@ impl Application {
         let Some(plan) = stored_plan(client, id).await? else {
             return Ok(None);
         };
-        let committed = client.stable_offsets(id, None, STABLE_WAIT_MAX).await?;
+        let committed = restore::committed(client, id).await?;
         let standing = |(partition, committed): (_, brooklet_client::OffsetAndMetadata)| {
             let standing = TaskStanding {
                 offset: committed.offset,

@@ -1,14 +1,12 @@
 //! Making tasks again from what an application has committed.
 //!
 //! ```text
-//!  1. take over the transactional id     an earlier worker is fenced, its open transaction aborted
-//!  2. compare the plan                   another plan's state is not ours
-//!  3. committed offsets and standings    where each task goes on, and how far time had come
-//!  4. changelogs, from begin to end      the stores
+//!  committed offsets and standings    where each task goes on, and how far time had come
+//!  changelogs, from begin to end      the stores
 //! ```
 //!
-//! Everything is read as committed, and nothing is read before the first step: so no transaction of
-//! ours is open, and the end of a changelog is that of the last commit.
+//! Everything is read as committed, after the transactional id was taken over ([`super::begin`]): so
+//! no transaction of ours is open, and the end of a changelog is that of the last commit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
